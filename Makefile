@@ -1,0 +1,79 @@
+# The server and its checks. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --require-hashes
+PYTEST := .venv/bin/python -m pytest
+RUN := .venv/.installed-run
+DEV := .venv/.installed-dev
+# Checks see the settings of the tests: no home, no .env and no node of the developer's.
+CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
+
+.PHONY: help run regtest admin test test-long bench check format generate lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(RUN) ## the whole server in the foreground; Ctrl-C ends it
+	@exec .venv/bin/python manage.py run
+
+regtest: $(DEV) ## the server on a network of its own: btcd, our lnd, a buyer's lnd
+	@exec .venv/bin/python -m lsp_site.playground
+
+admin: $(RUN) ## make a staff account (the server must be running, or DATABASE_URL set)
+	@exec .venv/bin/python manage.py createsuperuser
+
+test: check ## all checks and tests; the long ones excepted
+	@$(PYTEST) -m "not long"
+
+test-long: check ## the same and the long ones
+	@$(PYTEST)
+
+bench: $(DEV) ## how fast the API answers
+	@if [ -e tests/bench/__main__.py ]; then exec .venv/bin/python -m tests.bench; else echo "no benchmark yet"; fi
+
+check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
+	@.venv/bin/python -m mypy --no-error-summary
+	@.venv/bin/lint-imports --no-logo --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@$(CHECKED) -m lightning.proto.generate --check
+	@$(CHECKED) manage.py generate --check
+	@$(CHECKED) -W ignore manage.py makemigrations --check --dry-run
+	@$(CHECKED) manage.py check
+	@$(CHECKED) -m tests.house.size
+
+format: $(DEV) ## write the code as the checks want it
+	@.venv/bin/ruff check --quiet --fix .
+	@.venv/bin/ruff format --quiet .
+
+generate: $(DEV) ## write the generated files
+	@$(CHECKED) -m lightning.proto.generate
+	@$(CHECKED) manage.py generate
+
+lock: $(DEV) ## pin what requirements.in and requirements-dev.in ask for
+	@uv=$$(command -v uv || echo .venv/bin/uv); [ -x "$$uv" ] || .venv/bin/python -m pip install --quiet uv; \
+	$$uv pip compile --quiet --python-version 3.11 --generate-hashes requirements.in -o requirements.txt; \
+	$$uv pip compile --quiet --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove what was built, except the server's own home (.lsp)
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/regtest/bin
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed (3.11 or newer is needed)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing (Debian: apt install python3-venv)"; exit 1; }
+
+$(RUN): requirements.txt | .venv/bin/python
+	@echo "installing the server's dependencies"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt | .venv/bin/python
+	@echo "installing the dependencies of development"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ $(RUN)

@@ -1,0 +1,1 @@
+"""Everything that knows how to talk to our Lightning node."""

@@ -1,0 +1,154 @@
+"""One gRPC connection to the node, and the three ways to call over it: read, change, open a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TypeVar
+
+import grpc
+from django.conf import settings
+from django.db import connections
+from google.protobuf.message import Message
+
+from lightning import mapping
+from lightning.credentials import Credentials
+from lightning.errors import NodeUnavailable
+from lightning.proto import lnrpc_pb2
+from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
+from lightning.proto.lnrpc_pb2_grpc import LightningStub
+from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+READ_SECONDS = 15.0
+CHANGE_SECONDS = 30.0
+#: Lists that grow with the node; LND builds some of them row by row.
+LIST_SECONDS = 60.0
+
+#: Without the ping time-out a silent peer is noticed only after minutes, whatever the keepalive says.
+#: LND refuses pings closer than 5 s, and pings on an idle connection. Its lists outgrow gRPC's 4 MiB.
+#: A node that comes back is tried again within seconds, not after gRPC's two minutes.
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_receive_message_length", 200 * 1024 * 1024),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One open connection and what it was opened for."""
+
+    opened_for: tuple[int, int]  # this process, this version of the certificate
+    channel: grpc.Channel
+    lightning: LightningStub
+    invoices: InvoicesStub
+    wallet: WalletKitStub
+
+
+class Calls:
+    """Calls to one node. The connection is made at the first call, in the process that makes it."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._lock = Lock()
+        self._link: Link | None = None
+
+    def link(self) -> Link:
+        """A connection that belongs to this process and leads to a node of the right network.
+
+        A connection inherited through a fork is left alone: it is the parent's, and using or closing it
+        here may hang either. Raises: NodeUnavailable.
+        """
+        wanted = (os.getpid(), self._credentials.certificate_changed_at())
+        link = self._link
+        if link is None or link.opened_for != wanted:
+            with self._lock:
+                link = self._link
+                if link is None or link.opened_for != wanted:
+                    link = self._link = self._open(wanted)
+        return link
+
+    def _open(self, opened_for: tuple[int, int]) -> Link:
+        secure = self._credentials.channel_credentials()
+        channel = grpc.secure_channel(self._credentials.target, secure, options=CHANNEL_OPTIONS)
+        link = Link(opened_for, channel, LightningStub(channel), InvoicesStub(channel), WalletKitStub(channel))
+        try:
+            self._require_network(link)
+        except NodeUnavailable:
+            channel.close()
+            raise
+        return link
+
+    def _require_network(self, link: Link) -> None:
+        """Asked once for each connection: addresses and money of another network must not be mixed in."""
+        wanted = self._credentials.network
+        if not wanted:
+            return
+        info = mapping.node_info(self.read(link.lightning.GetInfo, lnrpc_pb2.GetInfoRequest()))
+        if info.network != wanted:
+            raise NodeUnavailable(f"The node is on {info.network}, not on {wanted}.", reason="NETWORK_MISMATCH")
+
+    def read(
+        self,
+        call: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        seconds: float = READ_SECONDS,
+    ) -> Response:
+        """The node's answer; nothing changes. Raises: NodeUnavailable, or what the text means."""
+        return self._call(call, request, seconds=seconds, changing=False)
+
+    def change(
+        self,
+        call: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        seconds: float = CHANGE_SECONDS,
+    ) -> Response:
+        """The node did it. Raises: OutcomeUnknown when it may have, or what the text means."""
+        require_no_transaction()
+        return self._call(call, request, seconds=seconds, changing=True)
+
+    def _call(
+        self,
+        call: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        seconds: float,
+        changing: bool,
+    ) -> Response:
+        metadata = self._credentials.metadata()
+        try:
+            return call(request, timeout=seconds, metadata=metadata)
+        except grpc.RpcError as error:
+            raise mapping.error_of(error, call=request.DESCRIPTOR.full_name, changing=changing) from None
+
+    def changing_stream(
+        self, call: Callable[..., grpc.CallIterator[Response]], request: Message, *, seconds: float
+    ) -> grpc.CallIterator[Response]:
+        """The node has been asked; what it answers is read from the stream."""
+        require_no_transaction()
+        return call(request, timeout=seconds, metadata=self._credentials.metadata())
+
+
+def require_no_transaction() -> None:
+    """No database transaction is open, except the one a test itself lives in.
+
+    What the node does cannot be rolled back: an intent must be committed before the node is asked.
+    Raises: RuntimeError.
+    """
+    if not settings.configured:
+        return
+    for connection in connections.all(initialized_only=True):
+        if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+            raise RuntimeError("A call that changes the node was made inside a database transaction.")

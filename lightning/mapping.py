@@ -1,0 +1,250 @@
+"""LND's messages as our types, and its failures as our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+
+from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
+from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import walletrpc_pb2 as wallet
+from lightning.refusals import refusal
+from lightning.types import (
+    Channel,
+    ChainTransaction,
+    ChannelEvent,
+    ClosedChannel,
+    Invoice,
+    InvoiceState,
+    Lease,
+    NodeInfo,
+    Outpoint,
+    Peer,
+    PeerEvent,
+    PendingChannel,
+    PendingPhase,
+    TxOutput,
+    Utxo,
+)
+
+# Errors
+
+
+def error_of(error: grpc.RpcError, *, call: str, changing: bool) -> LightningError:
+    """The error to raise for a failed call, named by what the caller may do next.
+
+    A changing call whose text no row knows may have happened, whatever its status says: a deadline or a
+    lost connection stops nothing inside the node, and even a refused connection may be the second try of
+    a request that gRPC had already sent.
+    """
+    status, text = _status_and_text(error)
+    message = f"{call}: {text[:500] or status.name}"
+    if known := refusal(text):
+        return known.error(message, reason=known.reason)
+    if status is grpc.StatusCode.UNIMPLEMENTED:
+        # The node has no such method, so it cannot have done it: too old, or built without the service.
+        return NodeUnavailable(message, reason="UNSUPPORTED")
+    if changing:
+        return OutcomeUnknown(message)
+    if status is grpc.StatusCode.NOT_FOUND:
+        return NotFound(message)
+    return NodeUnavailable(message)
+
+
+def _status_and_text(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return error.code() or grpc.StatusCode.UNKNOWN, error.details() or ""
+    return grpc.StatusCode.UNKNOWN, str(error)
+
+
+# Outpoints: bytes are in the order of the wire, the text form is reversed
+
+
+def outpoint(message: ln.OutPoint) -> Outpoint:
+    return Outpoint(message.txid_str or message.txid_bytes[::-1].hex(), message.output_index)
+
+
+def outpoint_message(value: Outpoint) -> ln.OutPoint:
+    return ln.OutPoint(txid_str=value.txid, output_index=value.index)
+
+
+def pending_outpoint(message: ln.PendingUpdate) -> Outpoint:
+    return Outpoint(message.txid[::-1].hex(), message.output_index)
+
+
+def channel_point(message: ln.ChannelPoint) -> Outpoint:
+    return Outpoint(message.funding_txid_str or message.funding_txid_bytes[::-1].hex(), message.output_index)
+
+
+def channel_point_message(value: Outpoint) -> ln.ChannelPoint:
+    return ln.ChannelPoint(funding_txid_str=value.txid, output_index=value.index)
+
+
+# The node and its peers
+
+
+def node_info(message: ln.GetInfoResponse) -> NodeInfo:
+    return NodeInfo(
+        pubkey=message.identity_pubkey,
+        alias=message.alias,
+        uris=tuple(message.uris),
+        version=message.version,
+        network=message.chains[0].network if message.chains else "",
+        block_height=message.block_height,
+        best_header_at=message.best_header_timestamp,
+        synced_to_chain=message.synced_to_chain,
+        active_channels=message.num_active_channels,
+        features=frozenset(message.features),
+    )
+
+
+def peer(message: ln.Peer) -> Peer:
+    return Peer(message.pub_key, message.address, message.inbound, frozenset(message.features))
+
+
+# Invoices
+
+_INVOICE_STATES = {
+    ln.Invoice.OPEN: InvoiceState.OPEN,
+    ln.Invoice.ACCEPTED: InvoiceState.ACCEPTED,
+    ln.Invoice.SETTLED: InvoiceState.SETTLED,
+    ln.Invoice.CANCELED: InvoiceState.CANCELED,
+}
+
+
+def invoice(message: ln.Invoice) -> Invoice:
+    """Of an OPEN invoice `held_msat` is an incomplete payment: it may still be withdrawn."""
+    held = [htlc for htlc in message.htlcs if htlc.state == ln.ACCEPTED]
+    return Invoice(
+        payment_hash=message.r_hash.hex(),
+        payment_request=message.payment_request,
+        memo=message.memo,
+        value_sat=message.value,
+        state=_INVOICE_STATES[message.state],
+        add_index=message.add_index,
+        held_msat=sum(htlc.amt_msat for htlc in held),
+        settled_msat=sum(htlc.amt_msat for htlc in message.htlcs if htlc.state == ln.SETTLED),
+        nearest_expiry_height=min((htlc.expiry_height for htlc in held), default=None),
+    )
+
+
+# Channels
+
+
+def channel(message: ln.Channel) -> Channel:
+    return Channel(
+        outpoint=Outpoint.parse(message.channel_point),
+        peer_pubkey=message.remote_pubkey,
+        # Of a zero-conf channel chan_id stays an alias for ever.
+        short_channel_id=message.zero_conf_confirmed_scid or message.chan_id,
+        capacity_sat=message.capacity,
+        local_balance_sat=message.local_balance,
+        remote_balance_sat=message.remote_balance,
+        push_sat=message.push_amount_sat,
+        active=message.active,
+        private=message.private,
+        initiated_by_us=message.initiator,
+        memo=message.memo,
+    )
+
+
+def pending_channels(message: ln.PendingChannelsResponse) -> Iterator[PendingChannel]:
+    for opening in message.pending_open_channels:
+        yield _pending(opening.channel, PendingPhase.OPENING)
+    for waiting in message.waiting_close_channels:
+        yield _pending(waiting.channel, PendingPhase.WAITING_CLOSE, waiting.closing_txid)
+    for forced in message.pending_force_closing_channels:
+        yield _pending(forced.channel, PendingPhase.FORCE_CLOSING, forced.closing_txid)
+
+
+def _pending(
+    message: ln.PendingChannelsResponse.PendingChannel, phase: PendingPhase, closing_txid: str = ""
+) -> PendingChannel:
+    return PendingChannel(
+        outpoint=Outpoint.parse(message.channel_point),
+        peer_pubkey=message.remote_node_pub,
+        phase=phase,
+        capacity_sat=message.capacity,
+        local_balance_sat=message.local_balance,
+        remote_balance_sat=message.remote_balance,
+        private=message.private,
+        memo=message.memo,
+        closing_txid=closing_txid,
+    )
+
+
+_CLOSED_BY_US = {ln.INITIATOR_LOCAL: True, ln.INITIATOR_REMOTE: False}
+
+
+def closed_channel(message: ln.ChannelCloseSummary) -> ClosedChannel:
+    return ClosedChannel(
+        outpoint=Outpoint.parse(message.channel_point),
+        peer_pubkey=message.remote_pubkey,
+        short_channel_id=message.zero_conf_confirmed_scid or message.chan_id,
+        capacity_sat=message.capacity,
+        closing_txid=message.closing_tx_hash,
+        close_height=message.close_height,
+        close_type=ln.ChannelCloseSummary.ClosureType.Name(message.close_type).lower(),
+        initiated_by_us=_CLOSED_BY_US.get(message.close_initiator),
+    )
+
+
+def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | None:
+    """None for what happens at every payment: a balance changed."""
+    if message.type == ln.ChannelEventUpdate.CHANNEL_UPDATE:
+        return None
+    kind = ln.ChannelEventUpdate.UpdateType.Name(message.type).lower()
+    return ChannelEvent(kind, _event_outpoint(message))
+
+
+def _event_outpoint(message: ln.ChannelEventUpdate) -> Outpoint | None:
+    match message.WhichOneof("channel"):
+        case "open_channel":
+            return Outpoint.parse(message.open_channel.channel_point)
+        case "closed_channel":
+            return Outpoint.parse(message.closed_channel.channel_point)
+        case "pending_open_channel":
+            return pending_outpoint(message.pending_open_channel)
+        case None:
+            return None
+        case point:
+            return channel_point(getattr(message, point))
+
+
+def peer_event(message: ln.PeerEvent) -> PeerEvent:
+    return PeerEvent(message.pub_key, message.type == ln.PeerEvent.PEER_ONLINE)
+
+
+# The wallet
+
+
+def chain_transaction(message: ln.Transaction) -> ChainTransaction:
+    return ChainTransaction(
+        txid=message.tx_hash,
+        confirmations=message.num_confirmations,
+        block_height=message.block_height,
+        at=message.time_stamp,
+        label=message.label,
+        raw=bytes.fromhex(message.raw_tx_hex),
+        outputs=tuple(map(_tx_output, message.output_details)),
+        inputs=tuple(Outpoint.parse(previous.outpoint) for previous in message.previous_outpoints),
+    )
+
+
+def _tx_output(message: ln.OutputDetail) -> TxOutput:
+    return TxOutput(message.output_index, message.address, message.amount, message.is_our_address)
+
+
+def utxo(message: ln.Utxo) -> Utxo:
+    return Utxo(outpoint(message.outpoint), message.address, message.amount_sat, message.confirmations)
+
+
+def lease(message: wallet.UtxoLease) -> Lease:
+    return Lease(
+        outpoint=outpoint(message.outpoint),
+        lock_id=message.id,
+        expires_at=message.expiration,
+        pk_script=message.pk_script,
+        amount_sat=message.value,
+    )

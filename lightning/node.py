@@ -1,0 +1,388 @@
+"""LndNode: one short method for each RPC we use, our types in and out.
+
+Every method may raise NodeUnavailable; one that changes something also OutcomeUnknown. What else it may
+raise stands in its docstring.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+
+from lightning import mapping
+from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
+from lightning.credentials import Credentials
+from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
+from lightning.negotiation import Negotiation
+from lightning.proto import invoicesrpc_pb2 as inv
+from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import walletrpc_pb2 as wal
+from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
+from lightning.proto.lnrpc_pb2_grpc import LightningStub
+from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
+from lightning.types import (
+    Channel,
+    ChainTransaction,
+    ClosedChannel,
+    FeeRates,
+    FundedPsbt,
+    Invoice,
+    Lease,
+    NodeAddress,
+    NodeInfo,
+    OpenedInvoice,
+    Outpoint,
+    Peer,
+    PendingChannel,
+    SignedPsbt,
+    Utxo,
+)
+
+__all__ = ["LndNode", "Negotiation"]
+
+_INVOICE_PAGE = 1000
+#: An opening is over long before, however slow the peer; a forgotten stream must not live for ever.
+_NEGOTIATION_SECONDS = 30 * 60.0
+#: FundPsbt's own limit is a share of what is paid, far too low for small refunds at high fees. Ours is
+#: an amount, tested on the transaction before it is signed.
+_MAX_FEE_RATIO = 1.0
+_PAUSE_SECONDS = 0.1
+#: How long a connection that was closed may still be listed.
+_GONE_SECONDS = 5.0
+
+
+class LndNode:
+    """Our node. Building it connects to nothing."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._calls = Calls(credentials)
+        self._read = self._calls.read
+        self._change = self._calls.change
+
+    @property
+    def _lightning(self) -> LightningStub:
+        return self._calls.link().lightning
+
+    @property
+    def _invoices(self) -> InvoicesStub:
+        return self._calls.link().invoices
+
+    @property
+    def _wallet(self) -> WalletKitStub:
+        return self._calls.link().wallet
+
+    # The node
+
+    def info(self) -> NodeInfo:
+        """What the node says of itself."""
+        return mapping.node_info(self._read(self._lightning.GetInfo, ln.GetInfoRequest()))
+
+    def fee_rates(self, *, conf_target: int) -> FeeRates:
+        """The estimate for `conf_target` blocks, and the least that is relayed."""
+        answer = self._read(self._wallet.EstimateFee, wal.EstimateFeeRequest(conf_target=conf_target))
+        return FeeRates(answer.sat_per_kw, answer.min_relay_fee_sat_per_kw)
+
+    # Peers
+
+    def peers(self) -> tuple[Peer, ...]:
+        """The nodes connected to ours now."""
+        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=LIST_SECONDS)
+        return tuple(map(mapping.peer, answer.peers))
+
+    def connect(self, address: NodeAddress, *, timeout_seconds: int) -> None:
+        """The peer is connected; if it was already, that is fine.
+
+        Without a host only a peer that is connected already will do. A peer we share a channel with is
+        kept: the node tries for ever to reach it. A stranger is tried once, so that nobody can fill the
+        node with addresses to try.
+        Raises: PeerOffline, Rejected("PEER_NOT_REACHABLE") for our own key.
+        """
+        if self._connection(address.pubkey):
+            return
+        if not address.host:
+            raise PeerOffline("The peer is not connected and we know no address.", reason="PEER_NOT_REACHABLE")
+        until = monotonic() + timeout_seconds
+        self._dial(address, timeout_seconds)
+        while not self._connection(address.pubkey):
+            if monotonic() >= until:
+                raise PeerOffline("The peer was not reached in time.", reason="PEER_NOT_REACHABLE")
+            sleep(_PAUSE_SECONDS)
+
+    def _dial(self, address: NodeAddress, timeout_seconds: int) -> None:
+        request = ln.ConnectPeerRequest(
+            addr=ln.LightningAddress(pubkey=address.pubkey, host=address.host),
+            perm=self._has_channel_with(address.pubkey),
+            timeout=timeout_seconds,
+        )
+        try:
+            self._change(self._lightning.ConnectPeer, request, seconds=timeout_seconds + READ_SECONDS)
+        except Rejected as error:
+            if error.reason != "already_connected":
+                raise
+        except OutcomeUnknown as error:
+            # Any text of a dialler (no such host, refused, timed out), or no answer: what counts is
+            # whether the peer is there, and a second connection does no harm.
+            if not self._connection(address.pubkey):
+                raise PeerOffline(str(error), reason="PEER_NOT_REACHABLE") from error
+
+    def _connection(self, pubkey: str) -> Peer | None:
+        return next((peer for peer in self.peers() if peer.pubkey == pubkey), None)
+
+    def _has_channel_with(self, pubkey: str) -> bool:
+        request = ln.ListChannelsRequest(peer=bytes.fromhex(pubkey))
+        return len(self._read(self._lightning.ListChannels, request).channels) > 0
+
+    def disconnect(self, pubkey: str) -> None:
+        """The connection that was there is gone; not connected is fine.
+
+        The node also forgets that it wanted to stay connected, until `connect`. The peer may come back
+        by itself at once, over another connection.
+        """
+        before = self._connection(pubkey)
+        try:
+            self._change(self._lightning.DisconnectPeer, ln.DisconnectPeerRequest(pub_key=pubkey))
+        except NotFound:
+            return
+        # The node lists the peer for a moment longer, and until then also refuses to connect it anew.
+        until = monotonic() + _GONE_SECONDS
+        while before and self._connection(pubkey) == before and monotonic() < until:
+            sleep(_PAUSE_SECONDS)
+
+    # Hold invoices
+
+    def add_hold_invoice(
+        self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
+    ) -> OpenedInvoice:
+        """An invoice whose payment we hold until we settle or cancel it.
+
+        Repeat: Rejected("already_exists"); `invoice` then has the first one.
+        """
+        request = inv.AddHoldInvoiceRequest(
+            hash=bytes.fromhex(payment_hash),
+            value=amount_sat,
+            memo=memo,
+            expiry=expiry_seconds,
+            cltv_expiry=cltv_blocks,
+        )
+        answer = self._change(self._invoices.AddHoldInvoice, request)
+        return OpenedInvoice(answer.payment_request, answer.add_index)
+
+    def invoice(self, payment_hash: str) -> Invoice:
+        """The invoice as it is now. Raises: NotFound."""
+        request = inv.LookupInvoiceMsg(payment_hash=bytes.fromhex(payment_hash))
+        return mapping.invoice(self._read(self._invoices.LookupInvoiceV2, request))
+
+    def pending_invoices(self, *, after_add_index: int) -> tuple[Invoice, ...]:
+        """All that are open or accepted and were added after `after_add_index`."""
+        found: list[Invoice] = []
+        while True:
+            request = ln.ListInvoiceRequest(
+                pending_only=True, index_offset=after_add_index, num_max_invoices=_INVOICE_PAGE
+            )
+            answer = self._read(self._lightning.ListInvoices, request, seconds=LIST_SECONDS)
+            found += map(mapping.invoice, answer.invoices)
+            if len(answer.invoices) < _INVOICE_PAGE:
+                return tuple(found)
+            after_add_index = answer.last_index_offset
+
+    def settle_invoice(self, preimage: bytes) -> None:
+        """The held payment is ours.
+
+        Repeat: safe. Raises: Rejected("cancelled" | "still_open"), NotFound.
+        """
+        self._change(self._invoices.SettleInvoice, inv.SettleInvoiceMsg(preimage=preimage))
+
+    def cancel_invoice(self, payment_hash: str) -> None:
+        """The held payment is back with the buyer, and nothing more can be paid.
+
+        Repeat: safe. Raises: Rejected("settled"), NotFound.
+        """
+        request = inv.CancelInvoiceMsg(payment_hash=bytes.fromhex(payment_hash))
+        self._change(self._invoices.CancelInvoice, request)
+
+    # Channels
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The open channels."""
+        answer = self._read(self._lightning.ListChannels, ln.ListChannelsRequest(), seconds=LIST_SECONDS)
+        return tuple(map(mapping.channel, answer.channels))
+
+    def pending_channels(self) -> tuple[PendingChannel, ...]:
+        """The channels that are being opened or closed."""
+        answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=LIST_SECONDS)
+        return tuple(mapping.pending_channels(answer))
+
+    def closed_channels(self) -> tuple[ClosedChannel, ...]:
+        """The channels that are over, those given up before they opened among them."""
+        answer = self._read(self._lightning.ClosedChannels, ln.ClosedChannelsRequest(), seconds=LIST_SECONDS)
+        return tuple(map(mapping.closed_channel, answer.channels))
+
+    def open_channel(
+        self, *, pubkey: str, pending_chan_id: bytes, capacity_sat: int, push_sat: int, private: bool, memo: str
+    ) -> Negotiation:
+        """The node negotiates with the peer; it signs and publishes nothing by itself.
+
+        The commitment type is left to the two nodes, who agree on anchors where both can.
+        Repeat: not safe; the same `pending_chan_id` is refused while the first attempt lives.
+        """
+        shim = ln.PsbtShim(pending_chan_id=pending_chan_id, no_publish=True)
+        request = ln.OpenChannelRequest(
+            node_pubkey=bytes.fromhex(pubkey),
+            local_funding_amount=capacity_sat,
+            push_sat=push_sat,
+            private=private,
+            memo=memo,
+            funding_shim=ln.FundingShim(psbt_shim=shim),
+        )
+        # OpenChannel, never OpenChannelSync: that one ignores the shim, and would pay at once.
+        call = self._lightning.OpenChannel
+        return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))
+
+    def verify_psbt(self, *, pending_chan_id: bytes, psbt: bytes) -> None:
+        """The two nodes exchange their signatures for the channel that `psbt` funds.
+
+        Repeat: not safe.
+        Raises: OutcomeUnknown for any failure (the reason kept): it can fail after it acted.
+        """
+        verify = ln.FundingPsbtVerify(funded_psbt=psbt, pending_chan_id=pending_chan_id, skip_finalize=True)
+        try:
+            self._change(self._lightning.FundingStateStep, ln.FundingTransitionMsg(psbt_verify=verify))
+        except LightningError as error:
+            raise OutcomeUnknown(str(error), reason=error.reason) from error
+
+    def cancel_shim(self, pending_chan_id: bytes) -> None:
+        """The negotiation is over if it was still before `verify_psbt`; an unknown one is fine.
+
+        After `verify_psbt` the node answers the same and does nothing.
+        """
+        cancel = ln.FundingShimCancel(pending_chan_id=pending_chan_id)
+        try:
+            self._change(self._lightning.FundingStateStep, ln.FundingTransitionMsg(shim_cancel=cancel))
+        except NotFound:
+            pass  # as wished
+
+    def abandon_channel(self, outpoint: Outpoint) -> None:
+        """Our node has forgotten the channel. An unknown one is fine.
+
+        Money: whatever the funding transaction pays into it is lost if it ever confirms.
+        """
+        request = ln.AbandonChannelRequest(
+            channel_point=mapping.channel_point_message(outpoint), i_know_what_i_am_doing=True
+        )
+        try:
+            self._change(self._lightning.AbandonChannel, request)
+        except NotFound:
+            pass  # as wished
+
+    # The wallet
+
+    def new_address(self) -> str:
+        """A fresh P2WPKH address."""
+        request = ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)
+        return self._change(self._lightning.NewAddress, request).address
+
+    def required_reserve_sat(self, *, additional_public_channels: int) -> int:
+        """What has to stay in the wallet to bump anchor channels, with so many more of them."""
+        request = wal.RequiredReserveRequest(additional_public_channels=additional_public_channels)
+        return self._read(self._wallet.RequiredReserve, request).required_reserve
+
+    def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
+        """What the wallet can spend: confirmed so deep, and not leased."""
+        request = wal.ListUnspentRequest(min_confs=min_confirmations)
+        answer = self._read(self._wallet.ListUnspent, request, seconds=LIST_SECONDS)
+        return tuple(map(mapping.utxo, answer.utxos))
+
+    def transaction(self, txid: str) -> ChainTransaction:
+        """A transaction of the wallet. Raises: NotFound."""
+        request = wal.GetTransactionRequest(txid=txid)
+        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, request))
+
+    def transactions(self, *, from_height: int) -> tuple[ChainTransaction, ...]:
+        """The wallet's transactions mined at `from_height` or later, and the unconfirmed."""
+        request = ln.GetTransactionsRequest(start_height=from_height, end_height=-1)
+        answer = self._read(self._lightning.GetTransactions, request, seconds=LIST_SECONDS)
+        return tuple(map(mapping.chain_transaction, answer.transactions))
+
+    def fund_psbt(
+        self,
+        *,
+        address: str,
+        amount_sat: int,
+        sat_per_kw: int,
+        min_confirmations: int,
+        lock_id: bytes,
+        lease_seconds: int,
+    ) -> FundedPsbt:
+        """An unsigned transaction that pays `address`, its inputs leased under `lock_id`.
+
+        Money: only confirmed coins are taken; the anchor reserve is not looked at.
+        Repeat: not safe, a second call leases other inputs. Raises: InsufficientFunds.
+        """
+        request = wal.FundPsbtRequest(
+            raw=wal.TxTemplate(outputs={address: amount_sat}),
+            sat_per_kw=sat_per_kw,
+            min_confs=min_confirmations,
+            spend_unconfirmed=False,
+            max_fee_ratio=_MAX_FEE_RATIO,
+            custom_lock_id=lock_id,
+            lock_expiration_seconds=lease_seconds,
+        )
+        answer = self._change(self._wallet.FundPsbt, request)
+        return FundedPsbt(answer.funded_psbt, answer.change_output_index, tuple(map(mapping.lease, answer.locked_utxos)))
+
+    def finalize_psbt(self, psbt: bytes) -> SignedPsbt:
+        """Our inputs are signed. Nothing is published, nothing else changes.
+
+        Repeat: safe.
+        """
+        answer = self._change(self._wallet.FinalizePsbt, wal.FinalizePsbtRequest(funded_psbt=psbt))
+        return SignedPsbt(answer.signed_psbt, answer.raw_final_tx)
+
+    def publish(self, raw: bytes, *, label: str) -> None:
+        """The transaction is with the network, and the wallet knows it by `label`.
+
+        Repeat: safe, also when it is confirmed. But once its outputs are spent too the answer is
+        "double_spend", as for a real one: look with `transaction` first.
+        Raises: Rejected("double_spend" | "fee_too_low" | "refused").
+        """
+        answer = self._change(self._wallet.PublishTransaction, wal.Transaction(tx_hex=raw, label=label))
+        if answer.publish_error:
+            raise OutcomeUnknown(f"walletrpc.Transaction: {answer.publish_error}")
+
+    def leases(self) -> tuple[Lease, ...]:
+        """All leases of the wallet, also those of inputs already spent by an unconfirmed transaction."""
+        answer = self._read(self._wallet.ListLeases, wal.ListLeasesRequest(), seconds=LIST_SECONDS)
+        return tuple(map(mapping.lease, answer.locked_utxos))
+
+    def lease(self, outpoint: Outpoint, *, lock_id: bytes, seconds: int) -> None:
+        """The coin is kept for `lock_id` for so long from now.
+
+        Repeat: safe; the same id extends, also after it ran out.
+        Raises: Rejected("leased_by_another"), NotFound (spent in a block, or never ours).
+        """
+        request = wal.LeaseOutputRequest(
+            id=lock_id, outpoint=mapping.outpoint_message(outpoint), expiration_seconds=seconds
+        )
+        self._change(self._wallet.LeaseOutput, request)
+
+    def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
+        """The coin is free again; not leased is fine. Raises: Rejected("leased_by_another")."""
+        request = wal.ReleaseOutputRequest(id=lock_id, outpoint=mapping.outpoint_message(outpoint))
+        try:
+            self._change(self._wallet.ReleaseOutput, request)
+        except NotFound:
+            pass  # spent meanwhile: no lease is left
+
+    def bump_fee(self, outpoint: Outpoint, *, conf_target: int, budget_sat: int) -> None:
+        """The node spends our unconfirmed `outpoint` by a child, raising its fee up to `budget_sat`.
+
+        Repeat: safe, it changes the target of the same child.
+        Raises: Rejected("confirmed"), NotFound (not ours, or gone).
+        """
+        request = wal.BumpFeeRequest(
+            outpoint=mapping.outpoint_message(outpoint),
+            target_conf=conf_target,
+            deadline_delta=conf_target,
+            immediate=True,
+            budget=budget_sat,
+        )
+        self._change(self._wallet.BumpFee, request)

@@ -1,0 +1,137 @@
+"""What LND's error texts mean: the one table of them.
+
+LND answers nearly everything with the status UNKNOWN and a sentence, so the sentence is all there is.
+Each row: a pattern, and the error (with its machine word) that it stands for. A row says that the call
+*did not happen* (or, for NotFound, that there is nothing it could happen to); what no row knows is
+decided in `lightning.mapping` by whether the call changes something.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, NotFound, PeerOffline, Rejected
+
+
+class Refusal(NamedTuple):
+    """What one sentence of the node means to us."""
+
+    error: type[LightningError]
+    reason: str
+
+
+#: The peer's own words follow. They may say anything, so the node's table must not be asked about them.
+_PEER_SPEAKS = re.compile(r"received funding error from [0-9a-f]+: (?:chan_id=[0-9a-f]+, )?(?:err=)?(?P<words>.*)", re.DOTALL)
+
+_NODE_NOT_READY = Refusal(NodeUnavailable, "NODE_NOT_READY")
+_PERMISSION = Refusal(NodeUnavailable, "PERMISSION_DENIED")
+_PEER_OFFLINE = Refusal(PeerOffline, "PEER_NOT_REACHABLE")
+_NO_FUNDS = Refusal(InsufficientFunds, "INSUFFICIENT_FUNDS")
+_TOO_BIG = Refusal(Rejected, "CHAN_SIZE_TOO_BIG")
+_TOO_SMALL = Refusal(Rejected, "CHAN_SIZE_TOO_SMALL")
+_FEATURE = Refusal(Rejected, "FEATURE_MISSING")
+_FAILED_OPENING = Refusal(Rejected, "FAILED_OPENING")
+_CHANNEL_REJECTED = Refusal(Rejected, "CHANNEL_REJECTED")
+_INVALID = Refusal(Rejected, "invalid")
+_UNKNOWN_INVOICE = Refusal(NotFound, "unknown_invoice")
+_DOUBLE_SPEND = Refusal(Rejected, "double_spend")
+_FEE_TOO_LOW = Refusal(Rejected, "fee_too_low")
+_REFUSED = Refusal(Rejected, "refused")
+
+_NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
+    # not yet able to do anything
+    (r"^wallet locked, unlock it", _NODE_NOT_READY),
+    (r"^wallet not created", _NODE_NOT_READY),
+    (r"is still in the process of starting", _NODE_NOT_READY),
+    (r"^the RPC server is in the process of starting", _NODE_NOT_READY),
+    (r"^waiting to start", _NODE_NOT_READY),
+    (r"before the wallet is fully synced", _NODE_NOT_READY),
+    # macaroons, refused before the call is looked at
+    (r"^permission denied$", _PERMISSION),
+    (r"^verification failed: ", _PERMISSION),
+    (r"^expected 1 macaroon, got ", _PERMISSION),
+    (r"cannot (?:get|retrieve) macaroon: ", _PERMISSION),
+    (r"^cannot determine data format of binary-encoded macaroon", _PERMISSION),
+    (r"unknown permissions required for method", _PERMISSION),
+    # hold invoices
+    (r"invoice with payment hash already exists", Refusal(Rejected, "already_exists")),
+    (r"invoice already canceled", Refusal(Rejected, "cancelled")),
+    (r"invoice already settled", Refusal(Rejected, "settled")),
+    (r"invoice still open", Refusal(Rejected, "still_open")),
+    (r"unable to locate invoice", _UNKNOWN_INVOICE),
+    (r"there are no existing invoices", _UNKNOWN_INVOICE),
+    (r"^invalid hash length of", _INVALID),
+    (r"^CLTV delta of .* (?:must be greater than minimum|is too large)", _INVALID),
+    (r"^memo too large", _INVALID),
+    (r"^expiry of .* (?:is|greater)", _INVALID),
+    # peers
+    (r"^already connected to peer", Refusal(Rejected, "already_connected")),
+    (r"^cannot make connection to self", Refusal(Rejected, "PEER_NOT_REACHABLE")),
+    (r"^unable to disconnect peer: peer [0-9a-f]+ is not connected$", Refusal(NotFound, "not_connected")),
+    (r"^peer [0-9a-f]+ is not online", _PEER_OFFLINE),
+    (r"^peer (?:[0-9a-f]+ )?disconnected", _PEER_OFFLINE),
+    (r"^reservation timed out waiting for peer", _PEER_OFFLINE),
+    (r"^unable to send funding request message: peer exiting", _PEER_OFFLINE),
+    # opening a channel, refused by our own node
+    (r"channel is too small, the minimum channel size is", _TOO_SMALL),
+    (r"^funder balance too small", _TOO_SMALL),
+    (r"funding amount is too large, the max channel size is", _TOO_BIG),
+    (r"requested channel type not supported", _FEATURE),
+    (r"^use anchors for zero-conf", _FEATURE),
+    (r"option-scid-alias chantype for public channel", _FEATURE),
+    (r"^amount pushed to remote peer", _FAILED_OPENING),
+    (r"^cannot open channel to self", _CHANNEL_REJECTED),
+    (r"pendingChannelID\([0-9a-f]+\) already present", _FAILED_OPENING),
+    (r"^duplicate pending channel ID", _FAILED_OPENING),
+    (r"user canceled funding", _FAILED_OPENING),
+    (r"no funding intent found for pendingChannelID", Refusal(NotFound, "unknown_flow")),
+    (r"^unable to find closed channel summary", Refusal(NotFound, "unknown_channel")),
+    # the wallet
+    (r"insufficient funds available to construct transaction", _NO_FUNDS),
+    (r"not enough witness outputs to create funding transaction", _NO_FUNDS),
+    (r"reserved wallet balance invalidated", _NO_FUNDS),
+    (r"^error parsing address ", _INVALID),
+    (r"^fee .* exceeds max fee", Refusal(Rejected, "FEE_TOO_HIGH")),
+    (r"^output already locked", Refusal(Rejected, "leased_by_another")),
+    (r"^output unlock not al", Refusal(Rejected, "leased_by_another")),
+    (r"^unknown output", Refusal(NotFound, "unknown_output")),
+    (r"^can not find transaction", Refusal(NotFound, "unknown_transaction")),
+    (r"the passed output does not belong to the wallet", Refusal(NotFound, "unknown_output")),
+    (r"unable to bump fee of a confirmed transaction", Refusal(Rejected, "confirmed")),
+    # publishing, refused by the mempool; the wallet forgets the transaction again
+    (r"^transaction rejected: output already spent", _DOUBLE_SPEND),
+    (r"^(?:txn mempool conflict|missing inputs|bad txns inputs missingorspent)", _DOUBLE_SPEND),
+    (r"^transaction rejected by the mempool because of low fees", _FEE_TOO_LOW),
+    (r"^(?:insufficient fee|mempool min fee not met|min relay fee not met)", _FEE_TOO_LOW),
+    (r"^(?:max fee exceeded|max feerate exceeded|too long mempool chain|mempool full|dust)", _REFUSED),
+    (r"^(?:bad txns |bad witness |tx size|non final|non BIP68 final|bip125 replacement|replacement adds)", _REFUSED),
+    (r"^undefined: failed to validate input", _REFUSED),
+    (r"^(?:mandatory script verify|non mandatory script verify|scriptpubkey|scriptsig|too many potential)", _REFUSED),
+)
+
+_PEER_SAYS: tuple[tuple[str, Refusal], ...] = (
+    (r"number of pending channels exceed", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
+    (r"too many pending", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
+    (r"is below min chan size|funding_satoshis too small", _TOO_SMALL),
+    (r"exceeds maximum chan size|channel too large|funding must be (?:at most|smaller)|funding_satoshis too large", _TOO_BIG),
+    (r"multiple channels|already ha(?:s|ve) a(?:n active)? channel|only one channel", Refusal(Rejected, "PEER_REJECT_MULTI_CHAN")),
+    (r"channel type|channel_type|feature", _FEATURE),
+    (r"synchronizing blockchain", _PEER_OFFLINE),
+)
+
+#: A `^` means the start of the sentence itself, without the wrapping of nested gRPC errors.
+_WRAPPING = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
+
+
+def refusal(text: str) -> Refusal | None:
+    """What the node's sentence means, or None where no row knows it."""
+    text = _WRAPPING.sub("", text.strip())
+    peer = _PEER_SPEAKS.search(text)
+    if peer:
+        return _first(_PEER_SAYS, peer["words"]) or _CHANNEL_REJECTED
+    return _first(_NODE_SAYS, text)
+
+
+def _first(table: tuple[tuple[str, Refusal], ...], text: str) -> Refusal | None:
+    return next((meaning for pattern, meaning in table if re.search(pattern, text, re.IGNORECASE)), None)

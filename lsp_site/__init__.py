@@ -1,0 +1,1 @@
+"""The site: configuration, URLs, and how the processes are run."""

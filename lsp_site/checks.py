@@ -1,0 +1,26 @@
+"""What `manage.py check` says about this configuration, beyond the faults that stop a start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register
+def onchain_rail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Mainnet is told that on-chain payments are off."""
+    if settings.LND_NETWORK != "mainnet":
+        return []
+    if settings.ONCHAIN_ENABLED:
+        return [Error("On-chain payments must be off on mainnet: refunds are not made yet.", id="lsp.E001")]
+    return [Warning("On-chain payments are off on mainnet: orders are paid over Lightning.", id="lsp.W001")]
+
+
+@register
+def transactions_are_ours(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A request is never one transaction: an operation commits its intent before it acts."""
+    if settings.DATABASES["default"].get("ATOMIC_REQUESTS"):
+        return [Error("ATOMIC_REQUESTS must be off.", id="lsp.E002")]
+    return []

@@ -1,0 +1,151 @@
+"""The one table of what can be configured. `docs/configuration.md` is written from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsp_site import parsers as p
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: how it is read and what it means."""
+
+    name: str
+    parse: p.Parser
+    default: str | None  # as it would be written in the environment; None: absent, see `otherwise`
+    meaning: str
+    otherwise: str = ""  # what happens when it is absent and there is no fixed default
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Variables that belong together on the page."""
+
+    title: str
+    variables: tuple[Variable, ...]
+
+
+V = Variable
+
+NODE = Group(
+    "The node",
+    (
+        V("LND_GRPC", p.host_and_port, None, "`host:port` of LND's gRPC interface.", "`make run` asks for it"),
+        V("LND_MACAROON", p.macaroon, None, "The macaroon: a path, or hex.", "`make run` asks for it"),
+        V("LND_NETWORK", p.network, None, "`mainnet`, `testnet`, `signet` or `regtest`.", "`make run` asks for it"),
+        V("LND_TLS_CERT", p.readable_file, None, "The path of LND's `tls.cert`.", "the system's authorities"),
+        V("NODE_URIS", p.node_uris, None, "Comma list of `key@host:port`: where buyers reach the node.", "as LND says"),
+        V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),
+    ),
+)
+
+SERVER = Group(
+    "The server",
+    (
+        V("LISTEN", p.listen, "127.0.0.1:8000", "`host:port` where the server listens."),
+        V(
+            "PUBLIC_URL",
+            p.url,
+            None,
+            "Where buyers reach the server; LNURL callbacks are built from it. On mainnet it must be https or .onion.",
+            "`http://LISTEN`; on mainnet it must be set",
+        ),
+        V(
+            "DATABASE_URL",
+            p.postgres_url,
+            None,
+            "`postgres://user:password@host:port/name`. Direct or pooled by session, never by transaction.",
+            "an embedded PostgreSQL in `LSP_HOME`; refused on mainnet",
+        ),
+        V("LSP_HOME", p.folder, None, "The folder of what the server keeps by itself.", "`.lsp` beside `manage.py`"),
+        V(
+            "SECRET_KEY",
+            p.key,
+            None,
+            "32 bytes in hex: signs sessions and queued tasks.",
+            "made and kept in `LSP_HOME/secret_key`",
+        ),
+        V(
+            "PREIMAGE_KEY",
+            p.key,
+            None,
+            "32 bytes in hex: the preimages of all hold invoices are derived from it. Keep a copy outside the "
+            "database: without it held payments cannot be settled.",
+            "made and kept in `LSP_HOME/preimage_key`",
+        ),
+        V("ALLOWED_HOSTS", p.items, None, "Comma list of host names we answer to.", "those of PUBLIC_URL, LISTEN"),
+        V("CSRF_TRUSTED_ORIGINS", p.origins, None, "Comma list of origins that may log in.", "PUBLIC_URL's"),
+        V(
+            "TRUSTED_PROXIES",
+            p.proxies,
+            "0",
+            "How many proxies stand before the server, or a comma list of their addresses: only from those is "
+            "`X-Forwarded-For` believed.",
+        ),
+        V("V1_LEGACY_ERRORS", p.boolean, "on", "Errors carry the fields that clients of the first server read."),
+        V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
+        V("WORKERS", p.integer(1, 64), "2", "Processes of the queue."),
+        V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),
+    ),
+)
+
+ORDERS = Group(
+    "Orders and payments",
+    (
+        V("ORDER_LIFETIME_SECONDS", p.seconds(), "3600", "How long an order may stay unpaid."),
+        V("CLAIM_WINDOW_SECONDS", p.seconds(), "21600", "How long a held Lightning payment may stay unclaimed."),
+        V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(), "2592000", "How long an on-chain payment may stay unclaimed."),
+        V("OPEN_WINDOW_SECONDS", p.seconds(), "43200", "How long we try to open, from the claim."),
+        V("GIVE_UP_GRACE_SECONDS", p.seconds(), "1800", "How long staff may retry before held money goes back."),
+        V("HOLD_CLTV_BLOCKS", p.integer(24, 2016), "288", "Final CLTV delta of a hold invoice: covers all windows."),
+        V(
+            "PUBLISH_MARGIN_BLOCKS",
+            p.integer(24, 1000),
+            "72",
+            "A held payment must have so many blocks to its nearest HTLC expiry when we publish.",
+        ),
+        V("SPARE_BLOCKS", p.integer(0, 144), "6", "Blocks beyond that margin before the point of no return."),
+        V(
+            "ONCHAIN_CONFIRMATIONS",
+            p.integer(1, 100),
+            None,
+            "Confirmations at which an on-chain payment counts. The on-chain rail is off on mainnet.",
+            "1 on regtest, 3 elsewhere",
+        ),
+        V("ONCHAIN_RESERVE_SAT", p.integer(0, 21 * 10**14), "0", "What of the node's wallet is never sold."),
+        V("UNPAID_SHARE_PERCENT", p.integer(1, 100), "50", "What unpaid orders together may hold of what we can sell."),
+        V("UNPAID_ORDERS_PER_CLIENT", p.integer(1, 10**6), "20", "Unpaid orders of one client address."),
+        V("BUY_RATE", p.rate, "60/min", "Orders, for each client address."),
+        V("READ_RATE", p.rate, "600/min", "Reads, for each client address."),
+        V("CLAIM_RATE", p.rate, "60/min", "Claims, for each client address."),
+        V("IDEMPOTENCY_SECONDS", p.seconds(), "86400", "How long an `Idempotency-Key` is remembered."),
+    ),
+)
+
+OPENING = Group(
+    "Opening channels",
+    (
+        V("FUNDING_MIN_CONFS", p.integer(1, 100), "6", "Confirmations of the coins that fund a channel."),
+        V("FUNDING_CONF_TARGET", p.integer(2, 1008), "3", "Blocks in which a funding should confirm: sets its fee."),
+        V("MAX_FUNDING_FEE_SAT", p.integer(1, 10**8), "100000", "The most that one funding may cost in fees."),
+        V("FUNDING_LEASE_SECONDS", p.seconds(600), "86400", "How long the coins of a funding are leased at a time."),
+        V("FRESH_ATTEMPT_SECONDS", p.seconds(), "900", "A half-signed attempt older than this is cancelled."),
+        V("PUBLISH_PATIENCE_SECONDS", p.seconds(), "3600", "A funding refused for so long is given up by a conflict."),
+        V("FINAL_DEPTH_BLOCKS", p.integer(1, 100), "6", "The depth at which a transaction is final."),
+        V("BUMP_AFTER_SECONDS", p.seconds(), "7200", "A transaction unconfirmed for so long gets a higher fee."),
+        V("RETRY_FIRST_SECONDS", p.seconds(), "5", "The first pause after a failed attempt; it doubles."),
+        V("RETRY_MAX_SECONDS", p.seconds(), "600", "The longest pause between attempts."),
+        V("SNAPSHOT_MAX_AGE_SECONDS", p.seconds(), "90", "The node's figures older than this sell nothing."),
+        V(
+            "HEARTBEAT_STALE_SECONDS",
+            p.seconds(100),
+            "180",
+            "A worker silent for so long is restarted. It reports every minute.",
+        ),
+    ),
+)
+
+GROUPS = (NODE, SERVER, ORDERS, OPENING)
+VARIABLES = {variable.name: variable for group in GROUPS for variable in group.variables}
+NODE_REQUIRED = ("LND_GRPC", "LND_MACAROON", "LND_NETWORK")

@@ -1,0 +1,47 @@
+"""Logs: one line for each event, `key=value`, and no secret in an error page."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from django.views.debug import SafeExceptionReporterFilter
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "server_time", "taskName"}
+_BARE = re.compile(r"[\w.:/+@,\-]+")
+
+
+class KeyValueFormatter(logging.Formatter):
+    """`at=… level=… logger=… message="…"`, then what was given as `extra`, then the trace, all in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        facts: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        facts |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            facts["trace"] = self.formatException(record.exc_info)
+        return " ".join(f"{key}={_written(value)}" for key, value in facts.items())
+
+
+def _written(value: Any) -> str:
+    text = str(value)
+    if _BARE.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in escaped)
+    return f'"{escaped}"'
+
+
+class SecretsHidden(SafeExceptionReporterFilter):
+    """Error pages and reports hide ours as well as Django's own secrets."""
+
+    hidden_settings = re.compile(
+        SafeExceptionReporterFilter.hidden_settings.pattern + "|MACAROON|PREIMAGE|DATABASE", re.IGNORECASE
+    )

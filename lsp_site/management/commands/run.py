@@ -1,0 +1,200 @@
+"""`manage.py run`: the whole server in the foreground."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from lsp_site.embedded import DatabaseFailed, EmbeddedPostgres
+from lsp_site.processes import Program
+from lsp_site.supervisor import Stop, Stopped, Supervisor, Watch
+from orders.models import Heartbeat
+
+WORKER = "worker"
+#: The round that the worker's heartbeat tells of.
+ROUND = "reconcile"
+
+
+class Command(BaseCommand):
+    """Database, migrations, web, worker and streams, until Ctrl-C or SIGTERM."""
+
+    help = "Runs the whole server in the foreground."
+    requires_migrations_checks = False
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """The server has run and everything it started has ended."""
+        refuse_without_node()
+        stop = Stop()
+        try:
+            with stop.listening(), ExitStack() as owned:
+                owned.enter_context(owned_home())
+                refuse_taken_port(settings.LISTEN_HOST, settings.LISTEN_PORT)
+                postgres = owned.enter_context(running_database(self.say))
+                call_command("migrate", interactive=False, verbosity=0)
+                connection.close()
+                supervisor = Supervisor(programs(), self.say, stop)
+                supervisor.watches += watches(supervisor, postgres, self.say)
+                supervisor.run()
+        except Stopped:
+            self.say("LSP stopped.")
+        except DatabaseFailed as error:
+            raise CommandError(str(error)) from error
+
+    def say(self, line: str) -> None:
+        """The line is printed now."""
+        self.stdout.write(line)
+        self.stdout.flush()
+
+
+def refuse_without_node() -> None:
+    """Raises: CommandError that names what is missing, and the way to try the server without it."""
+    if settings.MISSING_NODE_VARIABLES:
+        raise CommandError(
+            f"No node is configured. Missing: {', '.join(settings.MISSING_NODE_VARIABLES)} "
+            "(set them in the environment or in .env; see docs/configuration.md).\n"
+            "To try the server on a network of its own, with its own coins: make regtest",
+            returncode=2,
+        )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raises: CommandError when somebody else listens there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}. Set LISTEN to another.") from error
+
+
+@contextmanager
+def owned_home() -> Iterator[None]:
+    """No other server runs on this LSP_HOME. Raises: CommandError when one does."""
+    settings.LSP_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (settings.LSP_HOME / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(
+                f"Another server runs on {settings.LSP_HOME}. A second one needs its own LSP_HOME and LISTEN."
+            ) from None
+        yield
+
+
+@contextmanager
+def running_database(say: Callable[[str], None]) -> Iterator[EmbeddedPostgres | None]:
+    """The embedded database runs, and ends after everything that uses it; None where DATABASE_URL is set."""
+    if not settings.DATABASE_IS_EMBEDDED:
+        yield None
+        return
+    postgres = EmbeddedPostgres(settings.LSP_HOME)
+    try:
+        say(f"Starting the embedded PostgreSQL in {settings.LSP_HOME} …")
+        start_database(postgres)
+        yield postgres
+    finally:
+        connection.close()
+        postgres.stop()
+
+
+def start_database(postgres: EmbeddedPostgres) -> None:
+    """It runs, and writes what goes wrong into `postgres.log`. Raises: DatabaseFailed."""
+    with (settings.LSP_HOME / "postgres.log").open("wb") as log:
+        postgres.start(output=log)
+
+
+def programs() -> tuple[Program, ...]:
+    """What the server consists of. Each is asked to end and given time for what it has begun."""
+    manage = (sys.executable, str(settings.BASE_DIR / "manage.py"))
+    web = (sys.executable, "-m", "gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi")
+    return (
+        Program("web", web, stop_seconds=25),
+        Program(WORKER, (*manage, "qcluster"), stop_seconds=45),
+        Program("streams", (*manage, "run_streams"), stop_seconds=25),
+    )
+
+
+def watches(supervisor: Supervisor, postgres: EmbeddedPostgres | None, say: Callable[[str], None]) -> Iterator[Watch]:
+    """What the supervisor looks at: is the API there, does the worker still report, is the database alive."""
+    yield Watch(lambda: not _said_ready(say), every_seconds=0.5)
+    yield Watch(lambda: _worker_reports(supervisor), every_seconds=15)
+    if postgres is not None:
+        yield Watch(lambda: _database_lives(postgres, say), every_seconds=2)
+
+
+def _said_ready(say: Callable[[str], None]) -> bool:
+    base = f"http://{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
+    if not _api_answers(base):
+        return False
+    say(f"LSP ready at {base}")
+    say(f"  API and its documentation: {base}/docs    Admin: {base}/admin/")
+    say(f"  {_how_to_log_in()}")
+    return True
+
+
+def _api_answers(base: str) -> bool:
+    """Also an unhealthy answer counts, as long as the database is there."""
+    request = urllib.request.Request(f"{base}/healthz", headers={"Host": "localhost"})
+    try:
+        with urllib.request.urlopen(request, timeout=3) as answer:
+            return bool(json.load(answer)["database"])
+    except urllib.error.HTTPError as error:
+        return error.code == 503 and b'"database": true' in error.read()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _how_to_log_in() -> str:
+    try:
+        if get_user_model().objects.filter(is_staff=True, is_active=True).exists():
+            return "Log in with your staff account; `make admin` makes another."
+        return "Nobody can log in yet and no password is preset: `make admin` makes the first staff account."
+    finally:
+        connection.close()
+
+
+def _worker_reports(supervisor: Supervisor) -> bool:
+    """Always True: the watch goes on. A worker that is silent too long was replaced."""
+    worker = supervisor.children[WORKER]
+    if worker.is_running:
+        try:
+            beat = Heartbeat.objects.filter(name=ROUND).values_list("at", flat=True).first()
+        except DatabaseError:
+            return True  # the database's own watch sees to that
+        finally:
+            connection.close()
+        if is_silent(beat, time.monotonic() - worker.started_at, timezone.now(), settings.HEARTBEAT_STALE_SECONDS):
+            supervisor.replace(WORKER, f"has not reported for {settings.HEARTBEAT_STALE_SECONDS} s and was killed")
+    return True
+
+
+def is_silent(beat: datetime | None, running_seconds: float, now: datetime, stale_seconds: int) -> bool:
+    """It had time to report since its start, and did not."""
+    if running_seconds <= stale_seconds:
+        return False
+    return beat is None or (now - beat).total_seconds() > stale_seconds
+
+
+def _database_lives(postgres: EmbeddedPostgres, say: Callable[[str], None]) -> bool:
+    """Always True: the watch goes on. A database that died was started again."""
+    if postgres.process is None or postgres.process.poll() is not None:
+        say("The embedded PostgreSQL ended by itself and is started again.")
+        start_database(postgres)
+    return True

@@ -1,0 +1,90 @@
+"""The pages of `docs/` that are written from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.validation import validate_schema
+
+from lsp_site.declared import GROUPS, Variable
+from lsp_site.views import described_api, written_schema
+from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES
+
+
+def configuration() -> str:
+    """`docs/configuration.md`: every variable, as declared."""
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Written by `python manage.py generate` from lsp_site/declared.py. -->",
+        "",
+        "By environment variables, or by a file `.env` beside `manage.py` (`NAME=value`, one a line); what is set in",
+        "the environment wins, and an empty value counts as absent. `LSP_ENV_FILE` names another file, or none when",
+        "it is empty. Everything is checked at the start, and every fault is named at once. Durations are in seconds.",
+        "",
+        "`HOLD_CLTV_BLOCKS` must cover `PUBLISH_MARGIN_BLOCKS`, `SPARE_BLOCKS` and one and a half times the blocks (of",
+        "ten minutes) of `CLAIM_WINDOW_SECONDS`, `OPEN_WINDOW_SECONDS` and `GIVE_UP_GRACE_SECONDS`.",
+    ]
+    for group in GROUPS:
+        lines += ["", f"## {group.title}", "", "| name | default | meaning |", "|---|---|---|"]
+        lines += [_row(variable) for variable in group.variables]
+    return "\n".join(lines) + "\n"
+
+
+def _row(variable: Variable) -> str:
+    default = f"`{variable.default}`" if variable.default is not None else variable.otherwise
+    return f"| `{variable.name}` | {default} | {variable.meaning} |"
+
+
+def states() -> str:
+    """`docs/states.md`: the diagrams, drawn from the tables of moves."""
+    parts = [
+        "# States",
+        "",
+        "<!-- Written by `python manage.py generate` from orders/states.py. -->",
+        "",
+        "An order, with the number that the API publishes:",
+        "",
+        *_diagram(MOVES, lambda state: f"{state.name} {state.number}"),
+        "",
+        "Its Lightning payment:",
+        "",
+        *_diagram(INVOICE_MOVES, lambda state: str(state.name)),
+        "",
+        "One attempt to open its channel:",
+        "",
+        *_diagram(OPENING_MOVES, lambda state: str(state.name)),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _diagram(moves: dict, label: Callable) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f'    state "{label(state)}" as {state.name}' for state in moves]
+    lines.append(f"    [*] --> {next(iter(moves)).name}")
+    for state, targets in moves.items():
+        order = list(moves)
+        lines += [f"    {state.name} --> {target.name}" for target in sorted(targets, key=order.index)]
+        if not targets:
+            lines.append(f"    {state.name} --> [*]")
+    return [*lines, "```"]
+
+
+def openapi() -> str:
+    """`docs/openapi.yaml`. Raises: ValueError when the description has warnings or is not valid OpenAPI."""
+    GENERATOR_STATS.reset()
+    with GENERATOR_STATS.silence():
+        described = described_api()
+    validate_schema(described)
+    warnings = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+    if warnings:
+        raise ValueError("\n".join(["The API's description has warnings:", *warnings]))
+    return written_schema().decode()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/configuration.md": configuration,
+    "docs/states.md": states,
+    "docs/openapi.yaml": openapi,
+}

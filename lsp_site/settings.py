@@ -1,0 +1,262 @@
+"""Django's settings. The environment is read here and nowhere else (see lsp_site.declared for the table)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from lsp_site import embedded
+from lsp_site.configuration import ConfigurationFaults, kept_key, read
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+try:
+    if _env_file := os.environ.get("LSP_ENV_FILE", str(BASE_DIR / ".env")):
+        environ.Env.read_env(_env_file)  # what is set in the environment itself wins
+    _c = read(os.environ, BASE_DIR)
+    LSP_HOME: Path = _c["LSP_HOME"]
+    _secret_key: bytes = _c["SECRET_KEY"] or kept_key(LSP_HOME, "secret_key")
+    PREIMAGE_KEY: str = (_c["PREIMAGE_KEY"] or kept_key(LSP_HOME, "preimage_key")).hex()
+except ConfigurationFaults as _faults:
+    sys.exit(str(_faults))
+
+SECRET_KEY: str = _secret_key.hex()
+MISSING_NODE_VARIABLES: tuple[str, ...] = _c.missing_node_variables
+
+# --- The node
+
+LND_GRPC: str = _c["LND_GRPC"] or ""
+LND_TLS_CERT: str | None = _c["LND_TLS_CERT"]
+LND_MACAROON: str = _c["LND_MACAROON"] or ""  # a path, or hex
+LND_NETWORK: str = _c["LND_NETWORK"] or ""
+LIGHTNING_NODE: str = _c["LIGHTNING_NODE"]
+NODE_URIS: tuple[str, ...] = _c["NODE_URIS"] or ()
+
+# --- Orders and payments
+
+ORDER_LIFETIME_SECONDS: int = _c["ORDER_LIFETIME_SECONDS"]
+CLAIM_WINDOW_SECONDS: int = _c["CLAIM_WINDOW_SECONDS"]
+CLAIM_WINDOW_ONCHAIN_SECONDS: int = _c["CLAIM_WINDOW_ONCHAIN_SECONDS"]
+OPEN_WINDOW_SECONDS: int = _c["OPEN_WINDOW_SECONDS"]
+GIVE_UP_GRACE_SECONDS: int = _c["GIVE_UP_GRACE_SECONDS"]
+HOLD_CLTV_BLOCKS: int = _c["HOLD_CLTV_BLOCKS"]
+PUBLISH_MARGIN_BLOCKS: int = _c["PUBLISH_MARGIN_BLOCKS"]
+SPARE_BLOCKS: int = _c["SPARE_BLOCKS"]
+#: On-chain payments have no way back yet: they are not offered where the coins have a price.
+ONCHAIN_ENABLED: bool = LND_NETWORK in ("testnet", "signet", "regtest")
+ONCHAIN_CONFIRMATIONS: int = _c["ONCHAIN_CONFIRMATIONS"]
+ONCHAIN_RESERVE_SAT: int = _c["ONCHAIN_RESERVE_SAT"]
+UNPAID_SHARE_PERCENT: int = _c["UNPAID_SHARE_PERCENT"]
+UNPAID_ORDERS_PER_CLIENT: int = _c["UNPAID_ORDERS_PER_CLIENT"]
+BUY_RATE: str = _c["BUY_RATE"]
+READ_RATE: str = _c["READ_RATE"]
+CLAIM_RATE: str = _c["CLAIM_RATE"]
+IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
+
+# --- Opening channels
+
+FUNDING_MIN_CONFS: int = _c["FUNDING_MIN_CONFS"]
+FUNDING_CONF_TARGET: int = _c["FUNDING_CONF_TARGET"]
+MAX_FUNDING_FEE_SAT: int = _c["MAX_FUNDING_FEE_SAT"]
+FUNDING_LEASE_SECONDS: int = _c["FUNDING_LEASE_SECONDS"]
+FRESH_ATTEMPT_SECONDS: int = _c["FRESH_ATTEMPT_SECONDS"]
+PUBLISH_PATIENCE_SECONDS: int = _c["PUBLISH_PATIENCE_SECONDS"]
+FINAL_DEPTH_BLOCKS: int = _c["FINAL_DEPTH_BLOCKS"]
+BUMP_AFTER_SECONDS: int = _c["BUMP_AFTER_SECONDS"]
+RETRY_FIRST_SECONDS: int = _c["RETRY_FIRST_SECONDS"]
+RETRY_MAX_SECONDS: int = _c["RETRY_MAX_SECONDS"]
+SNAPSHOT_MAX_AGE_SECONDS: int = _c["SNAPSHOT_MAX_AGE_SECONDS"]
+HEARTBEAT_STALE_SECONDS: int = _c["HEARTBEAT_STALE_SECONDS"]
+
+# --- The server
+
+LISTEN_HOST: str
+LISTEN_PORT: int
+LISTEN_HOST, LISTEN_PORT = _c["LISTEN"]
+WORKERS: int = _c["WORKERS"]
+WEB_PROCESSES: int = _c["WEB_PROCESSES"]
+V1_LEGACY_ERRORS: bool = _c["V1_LEGACY_ERRORS"]
+PUBLIC_URL: str = _c["PUBLIC_URL"]
+TRUSTED_PROXIES: int | tuple[str, ...] = _c["TRUSTED_PROXIES"]
+DEBUG: bool = _c["DEBUG"]
+ALLOWED_HOSTS: list[str] = list(_c["ALLOWED_HOSTS"])
+CSRF_TRUSTED_ORIGINS: list[str] = list(_c["CSRF_TRUSTED_ORIGINS"])
+
+# --- Database: PostgreSQL only, never a pool (after a fork it hands one process another's rows)
+
+DATABASE_IS_EMBEDDED: bool = _c["DATABASE_URL"] is None
+_embedded: dict[str, Any] = {
+    "HOST": str(embedded.socket_folder(LSP_HOME)),
+    "PORT": str(embedded.PORT),
+    "USER": embedded.USER,
+    "NAME": embedded.DATABASE,
+}
+_described: dict[str, Any] = _c["DATABASE_URL"] or _embedded
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "CONN_MAX_AGE": 60,
+        **_described,
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,  # the beats of an operation are its own transactions
+        "OPTIONS": {"connect_timeout": 10, **_described.get("OPTIONS", {})},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Django
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "lightning.apps.LightningConfig",
+    "orders.apps.OrdersConfig",
+    "streams.apps.StreamsConfig",
+    "lsp_site.apps.SiteConfig",
+]
+
+if not (BASE_DIR / "streams" / "apps.py").exists():  # INTERIM: until streams is there
+    INSTALLED_APPS.remove("streams.apps.StreamsConfig")
+
+MIDDLEWARE = [
+    "lsp_site.middleware.ClientAddress",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "lsp_site.urls"
+WSGI_APPLICATION = "lsp_site.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = None
+WHITENOISE_USE_FINDERS = True  # served from where the packages have them: nothing to collect
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+#: Nothing is shared through it (requests are counted in a table): the queue only notes its own figures.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Safety of pages
+
+_is_https = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _is_https else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "lsp_site.logs.SecretsHidden"
+
+#: Wallets in browsers use the API: open to every origin, and no cookie goes with it.
+CORS_ALLOW_ALL_ORIGINS = True
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ("content-type", "idempotency-key")
+CORS_EXPOSE_HEADERS = ("Retry-After",)
+CORS_URLS_REGEX = r"^/(?!admin)"
+
+# --- API
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["orders.api.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orders.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LSP channel request",
+    "DESCRIPTION": "Buy a Lightning channel: quote, pay, name your node.",
+    "VERSION": "0.0.1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_URLCONF": "orders.api.urls",
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # the schema has its own check: make check
+}
+
+# --- Queue: it may run a task twice or stop without a word, and no money step rests on it
+
+_TASK_SECONDS = 300
+Q_CLUSTER = {
+    "name": "lsp",
+    "orm": "default",
+    "workers": WORKERS,
+    "timeout": _TASK_SECONDS,
+    # The clock of `retry` starts when a task is pulled, not when it begins: it covers those queued before it.
+    "retry": _TASK_SECONDS * (2 + -(-(WORKERS + 1) // WORKERS)) + 60,
+    "queue_limit": WORKERS,
+    "bulk": 1,
+    "poll": 0.2,
+    "save_limit": -1,  # successes are not kept: the journal is the record; keeping them makes tasks run twice
+    "max_attempts": 5,
+    "ack_failures": False,
+    "catch_up": False,
+    "recycle": 500,
+    "label": "Queue",
+}
+
+# --- Logs: one line for each event, key=value, to stderr
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "lsp_site.logs.KeyValueFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+    },
+}

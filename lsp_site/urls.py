@@ -1,0 +1,29 @@
+"""Where everything is. The channel-request API stands at three roots; only the bare one is in the schema."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularSwaggerView
+
+from lsp_site import views
+
+admin.site.site_header = admin.site.site_title = "LSP"
+admin.site.site_url = "/docs"
+
+handler400 = "orders.api.errors.bad_request"
+handler404 = "orders.api.errors.not_found"
+handler500 = "orders.api.errors.server_error"
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/docs")),
+    path("docs", SpectacularSwaggerView.as_view(url="/openapi.yaml"), name="docs"),
+    path("openapi.yaml", views.schema, name="schema"),
+    path("healthz", views.health, name="health"),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("", include("orders.api.urls")),
+    path("v1/", include(("orders.api.urls", "v1"))),
+    path("api/v1/", include(("orders.api.urls", "api_v1"))),
+]

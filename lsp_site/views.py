@@ -1,0 +1,59 @@
+"""The site's own answers: the API's description, and whether the server is well."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+
+from orders.models import Heartbeat
+
+
+def described_api() -> dict[str, Any]:
+    """The OpenAPI description of the API's unversioned paths."""
+    described: dict[str, Any] = SchemaGenerator(urlconf="orders.api.urls").get_schema(request=None, public=True)
+    return described
+
+
+@functools.cache
+def written_schema() -> bytes:
+    """The same as YAML, made once in each process."""
+    written: bytes = OpenApiYamlRenderer().render(described_api(), renderer_context={})
+    return written
+
+
+@require_safe
+def schema(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI description."""
+    return HttpResponse(written_schema(), content_type="application/yaml; charset=utf-8")
+
+
+@require_safe
+def health(request: HttpRequest) -> JsonResponse:
+    """200 while the database answers and no process that has reported is silent; else 503.
+
+    A process that has never reported is not listed: the server has just started.
+    """
+    try:
+        silent_seconds = _silent_seconds()
+    except DatabaseError:
+        connection.close()
+        return JsonResponse({"ok": False, "database": False, "heartbeats": {}}, status=503)
+    beats = {
+        name: {"age_seconds": age, "stale": age > settings.HEARTBEAT_STALE_SECONDS}
+        for name, age in silent_seconds.items()
+    }
+    well = not any(beat["stale"] for beat in beats.values())
+    return JsonResponse({"ok": well, "database": True, "heartbeats": beats}, status=200 if well else 503)
+
+
+def _silent_seconds() -> dict[str, int]:
+    now = timezone.now()
+    return {beat.name: max(0, int((now - beat.at).total_seconds())) for beat in Heartbeat.objects.order_by("name")}

@@ -1,0 +1,38 @@
+#!/usr/bin/env python
+"""Django's command line, with a plain sentence where the database is not there."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """The command has run. Exits with 1 and a sentence when the embedded database is not running."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
+    from django.core.management import execute_from_command_line
+    from django.db.utils import OperationalError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if sentence := _database_not_running():
+            sys.exit(sentence)
+        raise error
+
+
+def _database_not_running() -> str | None:
+    from django.conf import settings
+
+    from lsp_site import embedded
+
+    if not settings.DATABASE_IS_EMBEDDED or embedded.is_running(settings.LSP_HOME):
+        return None
+    return (
+        f"The embedded PostgreSQL of {settings.LSP_HOME} is not running: it lives as long as `make run`. "
+        "Start the server in another terminal, or set DATABASE_URL."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Look at an order and at the node, and run the next operation. Level-triggered: call it as often as you like."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from lightning import connection as lightning
+from lightning import types
+from lightning.errors import LightningError, NotFound
+from lightning.node import LndNode
+from lightning.types import Outpoint
+from orders import queries
+from orders.models import ChannelOpening, ChannelOrder
+from orders.models.order import Rail
+from orders.operations import (
+    cancelling,
+    conflicting,
+    deposits,
+    following,
+    giving_up,
+    opening,
+    paying,
+    publishing,
+    security,
+    tracing,
+)
+from orders.states import InvoiceState, OpeningState, OrderState
+
+log = logging.getLogger(__name__)
+
+#: Operations in one go; an order needs about eight from payment to published.
+_MOST_STEPS: Final = 20
+_TROUBLE_PAUSE: Final = timedelta(seconds=10)
+_LOOK_AGAIN: Final = timedelta(seconds=60)
+_SELDOM: Final = timedelta(minutes=10)
+
+Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
+
+
+def advance(order_id: UUID, *, node: LndNode | None = None) -> bool:
+    """Everything that can be done for the order now is done; False where somebody else is at it.
+
+    Repeat: safe, at any time, by anybody.
+    """
+    with _only_one(order_id) as obtained:
+        if obtained:
+            _advance(order_id, node or lightning.node())
+    return obtained
+
+
+@contextmanager
+def _only_one(order_id: UUID) -> Iterator[bool]:
+    """For order and thrift only: a lost connection frees this lock while its holder still runs."""
+    key = int.from_bytes(order_id.bytes[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        row = cursor.fetchone()
+    obtained = bool(row and row[0])
+    try:
+        yield obtained
+    finally:
+        if obtained:
+            _unlock(key)
+
+
+def _unlock(key: int) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+    except OperationalError as error:
+        log.warning("an advisory lock went with its connection: %s", error)
+
+
+def _advance(order_id: UUID, node: LndNode) -> None:
+    for _ in range(_MOST_STEPS):
+        order = queries.order_or_raise(order_id)
+        now = timezone.now()
+        try:
+            due = _step(order, node, now)
+        except LightningError as error:
+            log.warning("order=%s state=%s the node: %s: %s", order_id, order.state, type(error).__name__, error)
+            _set_due(order, now + _TROUBLE_PAUSE)
+            return
+        except Exception:
+            _set_due(order, now + _LOOK_AGAIN)  # a defect must not become a busy loop
+            raise
+        if _set_due(order, due):
+            return
+
+
+def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
+    """`due` is set, unless somebody moved or nudged the order since we read it: then look again."""
+    unmoved = ChannelOrder.objects.filter(pk=order.pk, version=order.version, due_at=order.due_at)
+    return unmoved.update(due_at=due) == 1
+
+
+def _step(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """At most one operation; returns when to look again, None: when something happens."""
+    invoice = order.invoice
+    if invoice is not None and invoice.state == InvoiceState.RETURNING:
+        paying.finish_return(order.pk, node)
+        return now + _TROUBLE_PAUSE
+    step = _STEPS.get(OrderState(order.state))
+    return step(order, node, now) if step else None
+
+
+def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    invoice = order.invoice
+    if invoice is not None and invoice.state == InvoiceState.OPEN:
+        seen = _node_invoice(invoice.payment_hash, node)
+        if seen is None or seen.state is types.InvoiceState.CANCELED:
+            paying.record_cancelled(order.pk)
+            return now
+        if seen.state is not types.InvoiceState.OPEN:
+            paying.hold(order.pk, seen)
+            return now + _LOOK_AGAIN
+    if queries.deposits_of(order):
+        deposits.count(order.pk)
+    if order.expires_at > now:
+        return order.expires_at
+    return _past_its_time(order, now)
+
+
+def _node_invoice(payment_hash: str, node: LndNode) -> types.Invoice | None:
+    try:
+        return node.invoice(payment_hash)
+    except NotFound:
+        return None
+
+
+def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
+    """Expired, unless a deposit that was made in time is on its way: deposits must have been read since."""
+    seen = queries.snapshot()
+    if seen is None or seen.deposits_at is None or seen.deposits_at < order.expires_at:
+        return now + timedelta(seconds=15)
+    if paying.covered(order):
+        return now + _LOOK_AGAIN
+    if not paying.intend_return(order.pk, cause="expired"):
+        paying.expire(order.pk)
+    return now + _LOOK_AGAIN
+
+
+def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    payment = security.look(order, node)
+    expires_at = order.claim_expires_at or now
+    if payment.lost:
+        paying.intend_return(order.pk, cause="payment_not_secured")
+        return now + _LOOK_AGAIN
+    if expires_at <= now and order.counted_payment == Rail.LIGHTNING:
+        paying.intend_return(order.pk, cause="never_claimed")
+        return now + _LOOK_AGAIN
+    if expires_at <= now:
+        paying.flag(order.pk, "Paid on chain and never claimed.")
+        return None
+    return min(expires_at, now + _SELDOM)
+
+
+def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    live = order.live_opening
+    if live is not None:
+        return _recover(order, live, node, now)
+    if order.due_at is None or order.due_at > now:
+        return order.due_at  # it waits after a failure; whoever knows better nudges
+    payment = security.look(order, node)
+    too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
+    if payment.lost or too_late:
+        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED")
+        return now
+    if order.open_deadline_at is not None and order.open_deadline_at <= now:
+        giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
+        return now
+    if not payment.secured:
+        return now + _LOOK_AGAIN
+    opening.attempt(order.pk, node)
+    return now + _LOOK_AGAIN
+
+
+def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime | None:
+    """An attempt before the point of no return that fell silent: its process died, or lost a reply.
+
+    A fresh one whose channel is pending goes on; the peer may have forgotten an older one.
+    """
+    if live.state == OpeningState.CANCELLING:
+        cancelling.finish(order.pk, node)
+    elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
+        opening.resume(order.pk, node)
+    else:
+        cancelling.cancel(order.pk, node, reason="FAILED_OPENING", detail="The attempt fell silent.")
+    return now + _LOOK_AGAIN
+
+
+def _is_fresh(live: ChannelOpening, now: datetime) -> bool:
+    return live.changed_at + timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS) > now
+
+
+def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
+    return tracing.open_or_opening(node, Outpoint.parse(live.funding_outpoint)) is not None
+
+
+def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """OPENING, OPEN and CLOSING: the funding is seen through to its depth, the channel is followed."""
+    live = order.live_opening
+    if order.invoice is not None and order.invoice.state == InvoiceState.HELD:
+        paying.settle(order.pk, node)  # does nothing before the funding is published
+    if live is not None:
+        _push_on(order.pk, OpeningState(live.state), node)
+        if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
+            return now + _LOOK_AGAIN
+    following.follow(order.pk, node)
+    at_rest = live is None and order.state == OrderState.OPEN
+    return None if at_rest else now + _LOOK_AGAIN
+
+
+def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:
+    operations = {
+        OpeningState.PUBLISHING: publishing.publish,
+        OpeningState.PUBLISHED: publishing.watch,
+        OpeningState.CONFLICTING: conflicting.push,
+        OpeningState.CANCELLING: cancelling.finish,
+    }
+    operations[state](order_id, node)
+
+
+def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    invoice = order.invoice
+    if order.counted_payment != Rail.LIGHTNING or invoice is None or invoice.state != InvoiceState.HELD:
+        return None
+    until = order.give_up_until or now
+    if until <= now or security.look(order, node).lost:
+        paying.intend_return(order.pk, cause="gave_up")
+        return now + _LOOK_AGAIN
+    return min(until, now + _SELDOM)
+
+
+_STEPS: Final[dict[OrderState, Step]] = {
+    OrderState.CREATED: _created,
+    OrderState.PAID: _paid,
+    OrderState.URI_SET: _claimed,
+    OrderState.OPENING: _delivering,
+    OrderState.OPEN: _delivering,
+    OrderState.CLOSING: _delivering,
+    OrderState.GIVE_UP: _given_up,
+}

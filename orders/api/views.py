@@ -1,0 +1,217 @@
+"""The five endpoints. Each parses, calls one operation or query, and renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.viewsets import GenericViewSet
+
+from lightning import connection
+from orders import lnurl, queries, wire
+from orders.api import schema
+from orders.api.clients import client_address
+from orders.api.errors import handle
+from orders.api.parsers import StrictJSONParser
+from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
+from orders.api.serializers import (
+    ChannelOrderSerializer,
+    ChannelQuoteSerializer,
+    FinalisedSerializer,
+    NodeInfoSerializer,
+)
+from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
+from orders.errors import InvalidField, NotAvailable, NotClaimable, OrderNotFound
+from orders.keys import client_hash
+from orders.models import ChannelOrder, NodeSnapshot
+from orders.operations import claiming, creating, seeing
+from orders.options import Wanted
+from orders.states import CLAIMABLE, OrderState
+from orders.transitions import BUYER
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Whatever a client says that it accepts: it gets JSON."""
+
+    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+        """JSON, where the client says that it sends that; else None, which becomes 415."""
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return parsers[0] if media_type in {"application/json", ""} else None
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """JSON."""
+        return renderers[0], "application/json"
+
+
+class ApiViewSet(GenericViewSet):
+    """JSON in, JSON out; nobody logs in, everybody is counted."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    parser_classes = (StrictJSONParser,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = AlwaysJson
+    metadata_class = None
+    pagination_class = None
+    filter_backends = ()
+    queryset = ChannelOrder.objects.none()
+    #: By action; what is not named is a read.
+    throttles: ClassVar[Mapping[str, type[BaseThrottle]]] = {}
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """The one that counts this request."""
+        return [self.throttles.get(self.action or "", ReadThrottle)()]
+
+    def get_handle(self) -> Any:
+        """Ours, whatever the site's other APIs use."""
+        return handle
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """UTF-8, whatever the content type says: the charset would decide how the query is read, and can break it."""
+        request.encoding = "utf-8"
+        return super().initialize_request(request, *args, **kwargs)
+
+
+class NodeViewSet(ApiViewSet):
+    """The LSP itself."""
+
+    @schema.NODE_INFO
+    def info(self, request: Request) -> Response:
+        """From what was last seen: it answers while the node is down."""
+        seen = queries.snapshot() or seeing.refresh_snapshot(connection.node())
+        info = {
+            "node_info": {
+                "alias": seen.alias,
+                "active_channels": seen.active_channels,
+                "uris": node_uris(seen),
+                "pubkey": seen.pubkey,
+            },
+            "capacity": seen,
+            "services": queries.services_on_sale(),
+        }
+        context = {"available_sat": queries.available_sat(seen)}
+        return Response(NodeInfoSerializer(info, context=context).data)
+
+
+class ChannelViewSet(ApiViewSet):
+    """Orders of channels."""
+
+    throttles = {"buy": BuyThrottle, "manual_finalise": ClaimThrottle}
+
+    @schema.BUY
+    def buy(self, request: Request) -> Response:
+        """The quote of a new order."""
+        meant = BuyRequest.read(request.data)
+        client = client_hash(client_address(request._request))
+        private = meant.get("private")
+        purchase = creating.Purchase(
+            wanted=Wanted(meant["local_balance"], meant["remote_balance"], meant["channel_expiry"]),
+            service_id=meant.get("product_id"),
+            address=meant.get("node_uri"),
+            announced=None if private is None else not private,
+            refund_address=meant.get("refund_onchain_address", ""),
+            client_hash=client,
+            idempotency=idempotency(request, meant, client),
+        )
+        order = creating.create(purchase, node=connection.node())
+        return Response(ChannelQuoteSerializer(wire.quote(order, place(None))).data)
+
+    @schema.MANUAL_FINALISE
+    def manual_finalise(self, request: Request) -> Response:
+        """The claim, or the better claim."""
+        meant = FinaliseRequest.read(request.data)
+        private = meant.get("private")
+        order = claiming.claim(
+            meant["order_id"],
+            meant["node_uri"],
+            announced=None if private is None else not private,
+            actor=BUYER,
+            replace=True,
+        )
+        return Response(FinalisedSerializer({"order_id": str(order.pk), "node_uri": order.node_pubkey}).data)
+
+    @schema.ORDER
+    def order(self, request: Request) -> Response:
+        """One order, or a list of those that there are."""
+        meant = OrderRequest.read(arguments(request))
+        wanted: UUID | list[UUID] = meant["order_id"]
+        here = place(queries.snapshot())
+        context = {"full_data": meant.get("full_data")}
+        if isinstance(wanted, UUID):
+            view = wire.view(queries.order_or_raise(wanted), here)
+            return Response(ChannelOrderSerializer(view, context=context).data)
+        found = {order.pk: order for order in queries.orders_with_details().filter(pk__in=wanted)}
+        views = [wire.view(found[order_id], here) for order_id in wanted if order_id in found]
+        return Response(ChannelOrderSerializer(views, many=True, context=context).data)
+
+
+class LnurlViewSet(ApiViewSet):
+    """Claiming by a wallet that speaks LNURL-channel. Spec: LUD-02."""
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """The first step reads, the second claims."""
+        claims = self.request.method == "POST" or "k1" in self.request.query_params
+        return [ClaimThrottle() if claims else ReadThrottle()]
+
+    @schema.LNURL_CHANNEL
+    def channel(self, request: Request) -> Response:
+        """Either step, told apart by `k1`."""
+        meant = LnurlRequest.read(arguments(request))
+        order_id, k1 = meant.get("order_id"), meant.get("k1")
+        if k1 is None:
+            if order_id is None:
+                raise InvalidField("order_id is required, or k1 and remoteid.", field="order_id", code="required")
+            return Response(self._offer(order_id))
+        if order_id not in {None, k1}:
+            raise OrderNotFound("order_id and k1 must not differ.", field="k1")
+        self._claim(k1, meant)
+        return Response({"status": "OK"})
+
+    def _offer(self, order_id: UUID) -> dict[str, str]:
+        order = queries.order_or_raise(order_id)
+        if order.state not in CLAIMABLE:
+            raise NotClaimable(f"The order cannot be claimed: it is {OrderState(order.state).label.lower()}.")
+        found = wire.lnurl_view(str(order.pk), place(queries.snapshot()))
+        if found.uri is None:
+            raise NotAvailable("The LSP's node has no address that a wallet could connect to.")
+        return {"uri": found.uri, "callback": found.callback, "k1": found.k1, "tag": found.tag, "status": "OK"}
+
+    def _claim(self, order_id: UUID, meant: Mapping[str, Any]) -> None:
+        if meant.get("cancel"):
+            claiming.unclaim(order_id, actor=BUYER)
+            return
+        private = meant.get("private")
+        announced = None if private is None else not private
+        claiming.claim(order_id, remote_node(meant), announced=announced, actor=BUYER, replace=False)
+
+
+def arguments(request: Request) -> Mapping[str, Any]:
+    """What a GET has in its query; a POST may have it in its body too, which then counts."""
+    query = request.query_params.dict()
+    if request.method != "POST":
+        return query
+    body: Any = request.data
+    if not isinstance(body, Mapping):
+        raise InvalidField("The body must be a JSON object.", code="malformed")
+    return {**query, **dict(body.items())}
+
+
+def node_uris(seen: NodeSnapshot) -> list[str]:
+    """Where buyers reach our node: as configured, else as the node says."""
+    return lnurl.ordered(settings.NODE_URIS or seen.uris)
+
+
+def place(seen: NodeSnapshot | None) -> wire.Place:
+    """Where the outside finds us."""
+    uris = settings.NODE_URIS or (seen.uris if seen else ())
+    return wire.Place(settings.PUBLIC_URL, lnurl.best_uri(uris))

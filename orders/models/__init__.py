@@ -1,0 +1,25 @@
+"""What we remember. Models hold facts and read them; they do no I/O."""
+
+from orders.models.journal import OrderEvent
+from orders.models.limit import RequestCount
+from orders.models.node import Heartbeat, NodeSnapshot
+from orders.models.opening import ChannelOpening
+from orders.models.order import ChannelOrder, IdempotencyKey
+from orders.models.payment import HoldInvoice, OnchainPayment
+from orders.models.service import Service
+from orders.models.transaction import TransactionKind, WalletTransaction
+
+__all__ = [
+    "ChannelOpening",
+    "ChannelOrder",
+    "Heartbeat",
+    "HoldInvoice",
+    "IdempotencyKey",
+    "NodeSnapshot",
+    "OnchainPayment",
+    "OrderEvent",
+    "RequestCount",
+    "Service",
+    "TransactionKind",
+    "WalletTransaction",
+]

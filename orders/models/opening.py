@@ -1,0 +1,73 @@
+"""One attempt to open an order's channel, and the channel that came of it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from orders.models.order import ChannelOrder
+from orders.models.transaction import WalletTransaction
+from orders.states import LIVE_OPENINGS, PEER_OCCUPYING, OpeningState
+
+
+class ChannelOpening(models.Model):
+    """One attempt. A live one excludes every other of its order."""
+
+    order = models.ForeignKey(ChannelOrder, on_delete=models.PROTECT, related_name="openings")
+    attempt = models.PositiveIntegerField()
+    state = models.CharField(max_length=16, choices=OpeningState.choices, default=OpeningState.NEGOTIATING)
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    pending_chan_id = models.BinaryField(max_length=32)
+    node_pubkey = models.CharField(max_length=66)
+    node_host = models.CharField(max_length=260, blank=True)
+    announced = models.BooleanField()
+    capacity_sat = models.BigIntegerField()
+    push_sat = models.BigIntegerField()
+
+    transaction = models.OneToOneField(
+        WalletTransaction, null=True, blank=True, on_delete=models.PROTECT, related_name="opening"
+    )
+    output_index = models.PositiveIntegerField(null=True, blank=True)
+    conflict = models.ForeignKey(
+        WalletTransaction, null=True, blank=True, on_delete=models.PROTECT, related_name="puts_out"
+    )
+    failure_reason = models.CharField(max_length=64, blank=True)
+    failure_detail = models.CharField(max_length=300, blank=True)
+
+    short_channel_id = models.CharField(max_length=40, blank=True, help_text="BLOCKxTXxOUTPUT")
+    closing_txid = models.CharField(max_length=64, blank=True)
+    close_height = models.PositiveIntegerField(null=True, blank=True)
+    close_type = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        ordering = ["order", "attempt"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "attempt"], name="opening_numbered"),
+            models.UniqueConstraint(
+                fields=["order"], name="opening_one_live_for_order", condition=Q(state__in=sorted(LIVE_OPENINGS))
+            ),
+            models.UniqueConstraint(
+                fields=["node_pubkey"], name="opening_one_for_peer", condition=Q(state__in=sorted(PEER_OCCUPYING))
+            ),
+            models.CheckConstraint(name="opening_state_known", condition=Q(state__in=OpeningState.values)),
+            models.CheckConstraint(
+                name="opening_committed_has_transaction",
+                condition=Q(state__in=["negotiating", "cancelling", "failed"]) | Q(transaction__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} #{self.attempt}"
+
+    @property
+    def is_live(self) -> bool:
+        """Nothing else may be tried for the order."""
+        return self.state in LIVE_OPENINGS
+
+    @property
+    def funding_outpoint(self) -> str:
+        """`txid:index`, or "" before it is known."""
+        if self.transaction is None or self.output_index is None:
+            return ""
+        return f"{self.transaction.txid}:{self.output_index}"

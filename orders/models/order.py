@@ -1,0 +1,152 @@
+"""A channel order: what was asked, at which price, and where it is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from orders.models.service import Service
+from orders.states import CLAIMABLE, LIVE_OPENINGS, OrderState
+
+if TYPE_CHECKING:
+    from orders.models.opening import ChannelOpening
+    from orders.models.payment import HoldInvoice
+
+
+class Rail(models.TextChoices):
+    """The way that a payment takes."""
+
+    LIGHTNING = "lightning", "Lightning"
+    ONCHAIN = "onchain", "on-chain"
+
+
+class ChannelOrder(models.Model):
+    """One channel that somebody buys. `state` is written by orders.transitions alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField()
+    created_height = models.PositiveIntegerField(help_text="The node's block height when it was quoted.")
+    state = models.CharField(max_length=16, choices=OrderState.choices, default=OrderState.CREATED)
+    version = models.PositiveIntegerField(default=0, help_text="Counts the journal's rows.")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When to look again; empty: when something happens.")
+
+    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="orders")
+    lsp_balance_sat = models.BigIntegerField()
+    client_balance_sat = models.BigIntegerField()
+    weeks = models.PositiveSmallIntegerField()
+
+    base_fee_sat = models.BigIntegerField()
+    lease_fee_sat = models.BigIntegerField()
+    open_fee_sat = models.BigIntegerField()
+    close_fee_sat = models.BigIntegerField()
+    floor_fee_sat = models.BigIntegerField()
+    fee_total_sat = models.BigIntegerField()
+    order_total_sat = models.BigIntegerField()
+    quoted_sat_per_kw = models.PositiveIntegerField()
+
+    expires_at = models.DateTimeField(help_text="The order is valid until this time, unpaid.")
+    deposit_address = models.CharField(max_length=100, null=True, blank=True, unique=True)
+    refund_address = models.CharField(max_length=100, blank=True)
+    client_hash = models.CharField(max_length=64, blank=True, help_text="A keyed hash of the buyer's address.")
+
+    counted_payment = models.CharField(
+        max_length=16, choices=Rail.choices, blank=True, help_text="The payment that counts, set when paid; no other."
+    )
+    paid_at = models.DateTimeField(null=True, blank=True)
+
+    node_pubkey = models.CharField(max_length=66, blank=True)
+    node_host = models.CharField(max_length=260, blank=True)
+    announced_by_purchase = models.BooleanField(null=True, blank=True)
+    announced_by_claim = models.BooleanField(null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    claim_expires_at = models.DateTimeField(null=True, blank=True)
+    open_deadline_at = models.DateTimeField(null=True, blank=True)
+
+    failed_openings = models.PositiveIntegerField(default=0, help_text="Since the last claim or retry.")
+    last_failure_reason = models.CharField(max_length=64, blank=True, help_text="Why the last attempt has to wait.")
+    give_up_reason = models.CharField(max_length=64, blank=True)
+    give_up_until = models.DateTimeField(null=True, blank=True)
+
+    lease_starts_at = models.DateTimeField(null=True, blank=True, help_text="The time of the funding block.")
+    lease_starts_height = models.PositiveIntegerField(null=True, blank=True)
+    lease_ends_at = models.DateTimeField(null=True, blank=True)
+    lease_ends_height = models.PositiveIntegerField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closing_txid = models.CharField(max_length=64, blank=True)
+
+    # Surprises: a second axis beside the state.
+    paid_late = models.BooleanField(default=False)
+    underpaid = models.BooleanField(default=False)
+    overpaid = models.BooleanField(default=False)
+    needs_staff = models.BooleanField(default=False)
+    needs_staff_reason = models.CharField(max_length=200, blank=True)
+
+    if TYPE_CHECKING:
+        hold_invoice: HoldInvoice
+        openings: models.Manager[ChannelOpening]
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        indexes = [
+            models.Index(fields=["due_at"], name="order_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["state", "created_at"], name="order_state"),
+            models.Index(fields=["node_pubkey"], name="order_node", condition=~Q(node_pubkey="")),
+            models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),
+            models.Index(fields=["created_at"], name="order_needs_staff", condition=Q(needs_staff=True)),
+        ]
+        constraints = [
+            models.CheckConstraint(name="order_state_known", condition=Q(state__in=OrderState.values)),
+            models.CheckConstraint(
+                name="order_total_adds_up",
+                condition=Q(order_total_sat=models.F("fee_total_sat") + models.F("client_balance_sat")),
+            ),
+            models.CheckConstraint(name="order_has_a_size", condition=Q(lsp_balance_sat__gt=0)),
+            models.CheckConstraint(name="order_pushes_no_debt", condition=Q(client_balance_sat__gte=0)),
+            models.CheckConstraint(
+                name="order_paid_has_payment",
+                condition=Q(state__in=["created", "expired", "rejected"]) | ~Q(counted_payment=""),
+            ),
+            models.CheckConstraint(
+                name="order_claimed_has_node",
+                condition=Q(state__in=["created", "expired", "rejected", "paid", "refunded"]) | ~Q(node_pubkey=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def capacity_sat(self) -> int:
+        """Both sides together."""
+        return self.lsp_balance_sat + self.client_balance_sat
+
+    @property
+    def is_claimable(self) -> bool:
+        """Paid, and not past the point of no return (a live attempt forbids it besides)."""
+        return self.state in CLAIMABLE
+
+    @property
+    def invoice(self) -> HoldInvoice | None:
+        """The Lightning rail's invoice; None where the service does not take Lightning."""
+        return getattr(self, "hold_invoice", None)
+
+    @property
+    def live_opening(self) -> ChannelOpening | None:
+        """The attempt that is not over, if there is one (never two: the database forbids it)."""
+        return self.openings.filter(state__in=LIVE_OPENINGS).first()
+
+
+class IdempotencyKey(models.Model):
+    """One `Idempotency-Key` that a buyer sent, for 24 hours. Without an order: in flight."""
+
+    key_hash = models.CharField(max_length=64, primary_key=True)
+    body_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_index=True)
+    order = models.ForeignKey(ChannelOrder, null=True, blank=True, on_delete=models.CASCADE)
+
+    def __str__(self) -> str:
+        return self.key_hash[:12]

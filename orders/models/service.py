@@ -1,0 +1,78 @@
+"""What is on offer."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from orders.options import NODE_MIN_CHANNEL_SAT, Limits
+from orders.pricing import Tariff
+
+
+class Service(models.Model):
+    """One kind of channel that staff put on sale."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    description = models.CharField(max_length=200, default="Channel Liquidity")
+    on_sale = models.BooleanField(default=True)
+    position = models.PositiveSmallIntegerField(default=0, help_text="The first on sale is the default.")
+
+    min_channel_sat = models.BigIntegerField(
+        default=100_000, validators=[MinValueValidator(NODE_MIN_CHANNEL_SAT)], help_text="Both sides together."
+    )
+    max_channel_sat = models.BigIntegerField(default=16_000_000, validators=[MinValueValidator(NODE_MIN_CHANNEL_SAT)])
+    max_client_balance_sat = models.BigIntegerField(
+        default=8_000_000, validators=[MinValueValidator(0)], help_text="The most that we push to the client's side."
+    )
+    min_weeks = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    max_weeks = models.PositiveSmallIntegerField(default=12, validators=[MinValueValidator(1), MaxValueValidator(520)])
+
+    accepts_lightning = models.BooleanField(default=True)
+    accepts_onchain = models.BooleanField(default=True)
+    announced_by_default = models.BooleanField(default=True, help_text="Where neither claim nor purchase says.")
+
+    base_fee_sat = models.BigIntegerField(default=1_000, validators=[MinValueValidator(0)])
+    rate_ppm_per_week = models.BigIntegerField(
+        default=500, validators=[MinValueValidator(0), MaxValueValidator(1_000_000)]
+    )
+    minimum_fee_sat = models.BigIntegerField(default=2_000, validators=[MinValueValidator(1)])
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.CheckConstraint(
+                name="service_sizes_in_order", condition=models.Q(min_channel_sat__lte=models.F("max_channel_sat"))
+            ),
+            models.CheckConstraint(
+                name="service_weeks_in_order", condition=models.Q(min_weeks__lte=models.F("max_weeks"))
+            ),
+            models.CheckConstraint(
+                name="service_takes_a_rail", condition=models.Q(accepts_lightning=True) | models.Q(accepts_onchain=True)
+            ),
+            models.CheckConstraint(name="service_is_not_free", condition=models.Q(minimum_fee_sat__gte=1)),
+        ]
+
+    def __str__(self) -> str:
+        return self.description
+
+    @property
+    def limits(self) -> Limits:
+        """The sizes and terms, as `options.check` wants them."""
+        return Limits(
+            min_channel_sat=self.min_channel_sat,
+            max_channel_sat=self.max_channel_sat,
+            max_client_balance_sat=self.max_client_balance_sat,
+            min_weeks=self.min_weeks,
+            max_weeks=self.max_weeks,
+        )
+
+    @property
+    def tariff(self) -> Tariff:
+        """The price, as `pricing.quote` wants it."""
+        return Tariff(
+            base_fee_sat=self.base_fee_sat,
+            rate_ppm_per_week=self.rate_ppm_per_week,
+            minimum_fee_sat=self.minimum_fee_sat,
+        )

@@ -1,0 +1,35 @@
+"""A transaction of ours: stored before it is published, published until it is deep."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class TransactionKind(models.TextChoices):
+    """What it is for; also the first word of its label at the node."""
+
+    FUNDING = "funding", "Funding"
+    CONFLICT = "conflict", "Conflict"
+
+
+class WalletTransaction(models.Model):
+    """One version of one transaction. Openings share it with everything else that publishes."""
+
+    kind = models.CharField(max_length=16, choices=TransactionKind.choices)
+    label = models.CharField(max_length=120, db_index=True)
+    txid = models.CharField(max_length=64, unique=True)
+    psbt = models.BinaryField()
+    raw = models.BinaryField(null=True, help_text="Signed; empty until it is.")
+    inputs = models.JSONField(help_text="[[outpoint, amount_sat, script_hex], …]")
+    change_index = models.IntegerField(default=-1)
+    fee_sat = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
+    block_height = models.PositiveIntegerField(null=True, blank=True)
+    bumped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.txid

@@ -1,0 +1,41 @@
+"""A nudge says "look at this order", and carries no facts.
+
+It commits, or not, with the transaction that gave the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from orders.models import ChannelOrder
+
+#: The PostgreSQL channel that the streams process listens to.
+CHANNEL = "orders"
+
+
+def nudge(order: ChannelOrder) -> None:
+    """The order is due now. The caller holds its row and saves it."""
+    order.due_at = timezone.now()
+    notify(order.pk)
+
+
+def nudge_all(order_ids: Iterable[UUID]) -> int:
+    """Every one of these orders is due now; returns how many there are."""
+    ids = list(order_ids)
+    if not ids:
+        return 0
+    with transaction.atomic():
+        count = ChannelOrder.objects.filter(pk__in=ids).update(due_at=timezone.now())
+        for order_id in ids:
+            notify(order_id)
+    return count
+
+
+def notify(order_id: UUID) -> None:
+    """Whoever listens hears of the order when this transaction commits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(order_id)])

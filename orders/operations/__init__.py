@@ -1,0 +1,1 @@
+"""One verb each. A money verb has three beats: intend (commit), act (the node), record (commit)."""

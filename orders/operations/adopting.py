@@ -1,0 +1,79 @@
+"""An opening that our records do not know is taken over: a database that was put back sells nothing twice."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+
+from lightning.node import LndNode
+from lightning.types import Lease, Outpoint
+from orders import keys
+from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.operations.tracing import Trace, funding_label
+from orders.states import OpeningState, OrderState
+from orders.transitions import locked, move, needs_staff, note
+
+
+def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
+    """The order is OPENING with an attempt made from what the node knows; no other is begun.
+
+    Money: where the funding is in the wallet it is followed, and the payment settled, as any other. Where only a
+    pending channel is left (its signed funding was lost with our records) the attempt is put out by a conflict on
+    an input leased under the order's lock id; where none is leased a person has to look.
+    Repeat: safe. Raises: NodeUnavailable.
+    """
+    lock_id = keys.lock_id(order_id)
+    leases = [lease for lease in node.leases() if lease.lock_id == lock_id]
+    with locked(order_id) as order:
+        if order.state != OrderState.URI_SET or order.live_opening is not None:
+            return
+        if trace.outpoint is None or (trace.transaction is None and not leases):
+            needs_staff(order, "The node has a channel or funding of this order that cannot be adopted.")
+            order.due_at = None
+            return
+        opening = _opening(order, trace, trace.outpoint, leases)
+        move(order, OrderState.OPENING, cause="opening_adopted", attempt=opening.attempt, outpoint=str(trace.outpoint))
+        if trace.transaction is None:
+            note(order, "funding_lost", outpoint=str(trace.outpoint))
+
+
+def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, leases: list[Lease]) -> ChannelOpening:
+    now = timezone.now()
+    found, channel = trace.transaction, trace.channel
+    inputs = [[str(spent), 0, ""] for spent in found.inputs] if found else _inputs(leases)
+    transaction, _ = WalletTransaction.objects.get_or_create(
+        txid=outpoint.txid,
+        defaults={
+            "kind": TransactionKind.FUNDING,
+            "label": funding_label(order),
+            "psbt": b"",
+            "raw": found.raw if found else None,
+            "inputs": inputs,
+            "created_at": now,
+        },
+    )
+    earlier = ChannelOpening.objects.filter(transaction=transaction).first()
+    if earlier is not None:
+        earlier.transaction = None  # the attempt we thought dead lives on under a new number
+        earlier.save()
+    return ChannelOpening.objects.create(
+        order=order,
+        attempt=order.openings.count() + 1,
+        # Always looked at as unpublished: the next look finds the transaction in the wallet, or puts it out.
+        state=OpeningState.PUBLISHING,
+        created_at=now,
+        changed_at=now,
+        pending_chan_id=b"",
+        node_pubkey=channel.peer_pubkey if channel else order.node_pubkey,
+        node_host=order.node_host,
+        announced=not getattr(channel, "private", False),
+        capacity_sat=order.capacity_sat,
+        push_sat=order.client_balance_sat,
+        transaction=transaction,
+        output_index=outpoint.index,
+    )
+
+
+def _inputs(leases: list[Lease]) -> list[list[object]]:
+    return [[str(lease.outpoint), lease.amount_sat, lease.pk_script.hex()] for lease in leases]

@@ -1,0 +1,122 @@
+"""An attempt is over, and nothing of it is left: no channel, no lease."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from lightning.errors import LightningError, PeerOffline
+from lightning.node import LndNode
+from lightning.types import NodeAddress, Outpoint
+from orders import keys, queries
+from orders.models import ChannelOpening, ChannelOrder
+from orders.nudges import nudge_all
+from orders.operations import security
+from orders.operations.failing import after_failure, known
+from orders.operations.giving_up import mark_given_up
+from orders.states import OpeningState, OrderState
+from orders.transitions import locked, move, move_opening, note
+
+log = logging.getLogger(__name__)
+
+
+def cancel(order_id: UUID, node: LndNode, *, reason: str, detail: str = "") -> None:
+    """The live attempt, nothing of which was published, is FAILED, and the order knows what follows.
+
+    Money: a held payment stays held. Repeat: safe.
+    Raises: NodeUnavailable, OutcomeUnknown (a later look goes on).
+    """
+    if begin(order_id, reason=reason, detail=detail):
+        finish(order_id, node)
+
+
+def begin(order_id: UUID, *, reason: str, detail: str = "", conflict_is_deep: bool = False) -> bool:
+    """CANCELLING is recorded; False where the attempt may still deliver, or there is none.
+
+    After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt.
+    """
+    try:
+        with locked(order_id) as order:
+            opening = order.live_opening
+            if opening is None:
+                return False
+            if opening.state == OpeningState.CANCELLING:
+                return True
+            if opening.state not in {OpeningState.NEGOTIATING, OpeningState.FUNDED} and not conflict_is_deep:
+                return False
+            reason, detail = opening.failure_reason or known(reason), (detail or opening.failure_detail)[:300]
+            move_opening(opening, OpeningState.CANCELLING, failure_reason=reason, failure_detail=detail)
+            note(order, "opening_cancelling", attempt=opening.attempt, reason=reason, detail=detail)
+    except IntegrityError:  # another order is opening to this peer, which we are about to disconnect: later
+        return False
+    return True
+
+
+def finish(order_id: UUID, node: LndNode) -> None:
+    """What CANCELLING was recorded for is done: shim, channel and leases are gone, the attempt is FAILED.
+
+    psbt_verify may have left a channel that shim_cancel does not touch, and that a slow peer completes minutes
+    later: so the peer is disconnected before we look, and connected again afterwards (LND forgets to).
+    Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    with locked(order_id) as order:
+        opening = order.live_opening
+        if opening is None or opening.state != OpeningState.CANCELLING:
+            return
+    node.cancel_shim(bytes(opening.pending_chan_id))
+    node.disconnect(opening.node_pubkey)
+    for outpoint in _left_behind(order, opening, node):
+        node.abandon_channel(outpoint)
+    _reconnect(opening, node)
+    _release_leases(order_id, node)
+    still_secured = security.look(order, node).secured
+    _record_failed(order_id, opening.pk, still_secured=still_secured)
+
+
+def _left_behind(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
+    ours, memo = opening.funding_outpoint, str(order.pk)
+    found = {channel.outpoint for channel in node.channels() if channel.memo == memo}
+    found |= {channel.outpoint for channel in node.pending_channels() if channel.memo == memo}
+    everything = [*node.channels(), *node.pending_channels()]
+    return found | {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
+
+
+def _reconnect(opening: ChannelOpening, node: LndNode) -> None:
+    try:
+        node.connect(NodeAddress(opening.node_pubkey, opening.node_host), timeout_seconds=5)
+    except PeerOffline:
+        pass  # it comes back by itself, or the next attempt finds it
+    except LightningError as error:
+        log.info("order=%s the peer is not connected again: %s", opening.order_id, error)
+
+
+def _release_leases(order_id: UUID, node: LndNode) -> None:
+    lock_id = keys.lock_id(order_id)
+    for lease in node.leases():
+        if lease.lock_id == lock_id:
+            node.release(lease.outpoint, lock_id=lock_id)
+
+
+def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> None:
+    with locked(order_id) as order:
+        opening = order.openings.get(pk=opening_id)
+        if opening.state != OpeningState.CANCELLING:
+            return
+        move_opening(opening, OpeningState.FAILED)
+        note(order, "opening_failed", attempt=opening.attempt, reason=opening.failure_reason)
+        if order.state == OrderState.OPENING:
+            _leave_opening(order, opening, still_secured)
+        elif order.state == OrderState.URI_SET:
+            after_failure(order, opening.failure_reason)
+        nudge_all(set(queries.waiting_for_peer(opening.node_pubkey)) - {order.pk})
+
+
+def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:
+    """The funding can never confirm: back to trying, where the payment still stands."""
+    if not still_secured:
+        mark_given_up(order, reason="PAYMENT_NOT_SECURED")
+        return
+    move(order, OrderState.URI_SET, cause="funding_conflicted", attempt=opening.attempt)
+    after_failure(order, opening.failure_reason)

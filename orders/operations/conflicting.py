@@ -1,0 +1,144 @@
+"""A signed funding that may not be published any more is put out: one of its coins is spent by ourselves."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from lightning import transactions
+from lightning.errors import Rejected
+from lightning.node import LndNode
+from lightning.types import Outpoint
+from orders import pricing, queries
+from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.operations import cancelling
+from orders.operations.tracing import conflict_label, conflicting_spend, wallet_transaction
+from orders.states import OpeningState
+from orders.transitions import locked, move_opening, needs_staff, note
+
+#: One input, one output, generously.
+CONFLICT_VBYTES = 130
+
+
+def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
+    """A conflicting spend is signed and stored: CONFLICTING, and ours is never published again.
+
+    Money: a held payment stays held until the conflict is 6 deep. Repeat: safe.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    order = queries.order_or_raise(order_id)
+    opening = order.openings.filter(state=OpeningState.PUBLISHING).select_related("transaction").first()
+    if opening is None or opening.transaction is None:
+        return
+    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=0)
+    with locked(order_id) as held:
+        current = held.openings.select_related("transaction").get(pk=opening.pk)
+        if current.state != OpeningState.PUBLISHING:
+            return
+        conflict = _store(held, current, raw, psbt, txid, fee_sat)
+        move_opening(current, OpeningState.CONFLICTING, conflict=conflict, failure_reason=reason)
+        note(held, "funding_put_out", attempt=current.attempt, reason=reason, conflict=txid)
+
+
+def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tuple[bytes, bytes, str, int]:
+    """(raw, psbt, txid, fee) of a spend of the funding's first coin to ourselves.
+
+    Always the same coin: so every version excludes the funding, and every other version.
+    """
+    outpoint, amount_sat, script_hex = funding.inputs[0]
+    if not script_hex:
+        coin = wallet_transaction(node, Outpoint.parse(outpoint).txid)
+        raw = transactions.read_transaction(coin.raw) if coin else None
+        script_hex, amount_sat = raw.outputs[Outpoint.parse(outpoint).index] if raw else ("", 0)
+    fees = node.fee_rates(conf_target=2)
+    rate = max(2 * fees.estimate_sat_per_kw, 4 * fees.minimum_sat_per_kw)
+    fee_sat = max(pricing.chain_fee_sat(CONFLICT_VBYTES, rate), at_least_sat)
+    fee_sat = min(fee_sat, max(amount_sat // 2, 1))
+    unsigned = transactions.conflict_psbt(
+        Outpoint.parse(outpoint),
+        pk_script=bytes.fromhex(script_hex),
+        amount_sat=amount_sat,
+        to_address=node.new_address(),
+        fee_sat=fee_sat,
+    )
+    signed = node.finalize_psbt(unsigned)
+    return signed.raw, signed.psbt, transactions.read_transaction(signed.raw).txid, fee_sat
+
+
+def _store(
+    order: ChannelOrder, opening: ChannelOpening, raw: bytes, psbt: bytes, txid: str, fee_sat: int
+) -> WalletTransaction:
+    assert opening.transaction is not None
+    return WalletTransaction.objects.create(
+        kind=TransactionKind.CONFLICT,
+        label=conflict_label(order),
+        txid=txid,
+        psbt=psbt,
+        raw=raw,
+        inputs=opening.transaction.inputs[:1],
+        fee_sat=fee_sat,
+        created_at=timezone.now(),
+    )
+
+
+def push(order_id: UUID, node: LndNode) -> None:
+    """The conflict is with the node; once a conflict is 6 deep the attempt is cancelled.
+
+    Should our own funding be mined after all (published earlier, its reply lost) the attempt is PUBLISHED again.
+    Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    order = queries.order_or_raise(order_id)
+    opening = order.openings.filter(state=OpeningState.CONFLICTING).select_related("transaction", "conflict").first()
+    if opening is None or opening.transaction is None or opening.conflict is None:
+        return
+    ours = wallet_transaction(node, opening.transaction.txid)
+    if ours is not None and ours.confirmations:
+        if ours.confirmations >= settings.FINAL_DEPTH_BLOCKS:
+            _record_ours_won(order_id, opening.pk)
+        return
+    coins = [Outpoint.parse(outpoint) for outpoint, _, _ in opening.transaction.inputs]
+    other = conflicting_spend(node, from_height=order.created_height, inputs=coins, ours=opening.transaction.txid)
+    if other is not None and other.confirmations >= settings.FINAL_DEPTH_BLOCKS:
+        detail = f"{other.txid} spends a coin of the funding."
+        if cancelling.begin(order_id, reason=opening.failure_reason, detail=detail, conflict_is_deep=True):
+            cancelling.finish(order_id, node)
+        return
+    if other is None or other.confirmations == 0:
+        _publish(order, opening, opening.conflict, node)
+
+
+def _publish(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTransaction, node: LndNode) -> None:
+    try:
+        node.publish(bytes(conflict.raw or b""), label=conflict.label)
+    except Rejected as error:
+        if error.reason == "fee_too_low":
+            _rebuild(order, opening, conflict, node)
+        return
+    if conflict.published_at is None:
+        with locked(order.pk) as held:
+            conflict.published_at = timezone.now()
+            conflict.save()
+            note(held, "conflict_published", attempt=opening.attempt, txid=conflict.txid)
+
+
+def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTransaction, node: LndNode) -> None:
+    """A dearer version of the same spend: the floor has risen above the last one."""
+    assert opening.transaction is not None
+    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=conflict.fee_sat * 3 // 2 + 1)
+    with locked(order.pk) as held:
+        current = held.openings.select_related("transaction").get(pk=opening.pk)
+        if current.state == OpeningState.CONFLICTING:
+            current.conflict = _store(held, current, raw, psbt, txid, fee_sat)
+            current.save()
+            note(held, "conflict_rebuilt", attempt=current.attempt, txid=txid, fee_sat=fee_sat)
+
+
+def _record_ours_won(order_id: UUID, opening_id: int) -> None:
+    with locked(order_id) as order:
+        opening = order.openings.get(pk=opening_id)
+        if opening.state == OpeningState.CONFLICTING:
+            move_opening(opening, OpeningState.PUBLISHED)
+            note(order, "funding_mined_after_all", attempt=opening.attempt)
+            needs_staff(order, "The funding was mined although we had put it out: see whether it was paid.")

@@ -1,0 +1,256 @@
+"""An order comes to be: quoted, with something to pay, and our coins promised to it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from lightning.errors import LightningError
+from lightning.node import LndNode
+from lightning.types import NodeAddress, OpenedInvoice
+from orders import keys, options, pricing, queries
+from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, TooManyOrders
+from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service
+from orders.nudges import notify
+from orders.operations import seeing
+from orders.states import OrderState
+from orders.transitions import BUYER
+
+log = logging.getLogger(__name__)
+
+#: The advisory lock under which stock is counted and promised: one sale at a time, for one INSERT's length.
+_SALES_LOCK: Final = 0x6C73700001
+#: A first request that has not ended by then has died.
+_IN_FLIGHT_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The buyer's key, and the hash of the request it stands for."""
+
+    key: str
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What a buyer asks for, parsed."""
+
+    wanted: options.Wanted
+    service_id: UUID | None
+    address: NodeAddress | None
+    announced: bool | None
+    refund_address: str
+    client_hash: str
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Payable:
+    """What the node made for an order that does not exist yet: unseen, it expires by itself."""
+
+    order_id: UUID
+    invoice: OpenedInvoice | None
+    address: str | None
+
+
+def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
+    """The order exists, with everything it can be paid with, and our coins are promised to it.
+
+    Spec: POST /channel/buy.
+    Money: none moves; nothing payable is shown before the commit.
+    Repeat: with the same idempotency key and body, the same order.
+    Raises: InvalidField, NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
+    """
+    if purchase.idempotency is None:
+        return _create(purchase, node)
+    done = _claim_key(purchase.idempotency)
+    if done is not None:
+        return done
+    try:
+        return _create(purchase, node)
+    except BaseException:
+        IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency), order=None).delete()
+        raise
+
+
+def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
+    service = _service(purchase.service_id)
+    options.check(purchase.wanted, service.limits)
+    seen = seeing.fresh_snapshot(node)
+    if not seen.synced_to_chain:
+        raise NotAvailable("Our node is catching up with the chain; please try again later.")
+    quote = _quote(service, purchase.wanted, seen)
+    try:
+        _require_stock(purchase, quote, seen)
+    except NotAvailable:  # what we saw may be old: staff may just have topped up
+        seen = seeing.refresh_snapshot(node)
+        _require_stock(purchase, quote, seen)
+    payable = _make_payable(service, quote, node)
+    try:
+        return _insert(purchase, service, quote, seen, payable)
+    except BaseException:
+        _withdraw(payable, node)
+        raise
+
+
+def _service(service_id: UUID | None) -> Service:
+    if service_id is None:
+        service = queries.default_service()
+    else:
+        service = queries.services_on_sale().filter(pk=service_id).first()
+    if service is None and service_id is not None:
+        raise InvalidField("There is no such product on sale.", field="product_id", code="product_not_found")
+    if service is None:
+        raise NotAvailable("Nothing is on sale now.")
+    return service
+
+
+def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot) -> pricing.Quote:
+    return pricing.quote(
+        service.tariff,
+        lsp_balance_sat=wanted.lsp_balance_sat,
+        client_balance_sat=wanted.client_balance_sat,
+        weeks=wanted.weeks,
+        sat_per_kw=seen.estimate_sat_per_kw,
+    )
+
+
+def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot) -> None:
+    """We never sell what we don't have, and no client takes the stock without paying."""
+    unpaid = ChannelOrder.objects.filter(state=OrderState.CREATED, client_hash=purchase.client_hash)
+    if purchase.client_hash and unpaid.count() >= settings.UNPAID_ORDERS_PER_CLIENT:
+        raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
+    needed = purchase.wanted.capacity_sat + quote.open_fee_sat
+    available = queries.available_sat(seen)
+    if needed > available:
+        raise NotAvailable("We do not have enough coins for this channel now.", field=options.LOCAL)
+    if needed > queries.unpaid_share_sat(available):
+        raise NotAvailable("Too much is promised to unpaid orders now; please try again later.", field=options.LOCAL)
+
+
+def _make_payable(service: Service, quote: pricing.Quote, node: LndNode) -> _Payable:
+    order_id = uuid4()
+    onchain = service.accepts_onchain and settings.ONCHAIN_ENABLED
+    if not service.accepts_lightning and not onchain:
+        raise NotAvailable("This service takes on-chain payments only, and they are off now.")
+    try:
+        invoice = _add_invoice(order_id, quote, node) if service.accepts_lightning else None
+        return _Payable(order_id, invoice, node.new_address() if onchain else None)
+    except LightningError as error:
+        log.warning("order=%s buying failed at the node: %s", order_id, error)
+        raise NotAvailable("Our node cannot be reached now; please try again later.") from error
+
+
+def _add_invoice(order_id: UUID, quote: pricing.Quote, node: LndNode) -> OpenedInvoice:
+    return node.add_hold_invoice(
+        payment_hash=keys.payment_hash(order_id),
+        amount_sat=quote.order_total_sat,
+        memo=f"Lightning channel, order {order_id}",
+        expiry_seconds=settings.ORDER_LIFETIME_SECONDS,
+        cltv_blocks=settings.HOLD_CLTV_BLOCKS,
+    )
+
+
+def _insert(
+    purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: _Payable
+) -> ChannelOrder:
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SALES_LOCK])
+        _require_stock(purchase, quote, seen)
+        wanted, address = purchase.wanted, purchase.address
+        order = ChannelOrder.objects.create(
+            id=payable.order_id,
+            created_at=now,
+            created_height=seen.block_height,
+            version=1,
+            expires_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
+            due_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
+            service=service,
+            lsp_balance_sat=wanted.lsp_balance_sat,
+            client_balance_sat=wanted.client_balance_sat,
+            weeks=wanted.weeks,
+            base_fee_sat=quote.base_fee_sat,
+            lease_fee_sat=quote.lease_fee_sat,
+            open_fee_sat=quote.open_fee_sat,
+            close_fee_sat=quote.close_fee_sat,
+            floor_fee_sat=quote.floor_fee_sat,
+            fee_total_sat=quote.fee_total_sat,
+            order_total_sat=quote.order_total_sat,
+            quoted_sat_per_kw=quote.sat_per_kw,
+            deposit_address=payable.address,
+            refund_address=purchase.refund_address,
+            client_hash=purchase.client_hash,
+            node_pubkey=address.pubkey if address else "",
+            node_host=address.host if address else "",
+            announced_by_purchase=purchase.announced,
+        )
+        if payable.invoice is not None:
+            HoldInvoice.objects.create(
+                order=order,
+                payment_hash=keys.payment_hash(order.pk),
+                payment_request=payable.invoice.payment_request,
+                add_index=payable.invoice.add_index,
+                amount_sat=quote.order_total_sat,
+            )
+        OrderEvent.objects.create(
+            order=order, version=1, at=now, actor=BUYER, cause="quoted", to_state=order.state,
+            facts={"order_total_sat": quote.order_total_sat},
+        )  # fmt: skip
+        if purchase.idempotency is not None:
+            IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
+        notify(order.pk)  # the streams process has one more invoice to watch
+    return order
+
+
+def _withdraw(payable: _Payable, node: LndNode) -> None:
+    """The invoice that nobody was shown is gone; where that fails it expires by itself."""
+    if payable.invoice is None:
+        return
+    try:
+        node.cancel_invoice(keys.payment_hash(payable.order_id))
+    except LightningError as error:
+        log.info("order=%s the unseen invoice stays until it expires: %s", payable.order_id, error)
+
+
+def _claim_key(idempotency: Idempotency) -> ChannelOrder | None:
+    """The key is ours to use, or the order that it already made is returned.
+
+    Raises: KeyReused, KeyInFlight.
+    """
+    now = timezone.now()
+    key_hash = _key_hash(idempotency)
+    IdempotencyKey.objects.filter(
+        pk=key_hash, created_at__lt=now - timedelta(seconds=settings.IDEMPOTENCY_SECONDS)
+    ).delete()
+    dead = now - timedelta(seconds=_IN_FLIGHT_SECONDS)
+    IdempotencyKey.objects.filter(pk=key_hash, order=None, created_at__lt=dead).delete()
+    try:
+        with transaction.atomic():
+            IdempotencyKey.objects.create(key_hash=key_hash, body_hash=idempotency.body_hash, created_at=now)
+    except IntegrityError:
+        return _first_answer(key_hash, idempotency)
+    return None
+
+
+def _first_answer(key_hash: str, idempotency: Idempotency) -> ChannelOrder:
+    row = IdempotencyKey.objects.select_related("order").filter(pk=key_hash).first()
+    if row is not None and row.body_hash != idempotency.body_hash:
+        raise KeyReused("This idempotency key was used for another request.", field="Idempotency-Key")
+    if row is None or row.order is None:
+        raise KeyInFlight("The first request with this idempotency key is still in flight.", field="Idempotency-Key")
+    return row.order
+
+
+def _key_hash(idempotency: Idempotency) -> str:
+    return hashlib.sha256(idempotency.key.encode()).hexdigest()

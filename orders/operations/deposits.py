@@ -1,0 +1,132 @@
+"""The on-chain payment: every output that pays an address of ours is recorded, and some make an order PAID."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from lightning.types import ChainTransaction, TxOutput
+from orders.models import ChannelOrder, OnchainPayment
+from orders.models.order import Rail
+from orders.nudges import nudge
+from orders.operations.paying import mark_returning, pay
+from orders.operations.security import required_confirmations
+from orders.queries import deposits_of
+from orders.states import DepositState, OrderState
+from orders.transitions import LSP, locked, needs_staff, note
+
+
+def record(transactions: Sequence[ChainTransaction]) -> None:
+    """Every output among these that pays an order's address has its row, as the node sees it now.
+
+    Money: never lost: a row for each output, on time or not. Repeat: safe; a row is found by txid and index.
+    """
+    paying: dict[str, list[tuple[ChainTransaction, TxOutput]]] = defaultdict(list)
+    for transaction in transactions:
+        for output in transaction.outputs:
+            if output.ours and output.address:
+                paying[output.address].append((transaction, output))
+    orders = ChannelOrder.objects.filter(deposit_address__in=list(paying)).values_list("pk", "deposit_address")
+    for order_id, address in orders:
+        if address is not None and _differs(order_id, paying[address]):
+            _record(order_id, paying[address])
+
+
+def forget(transactions: Iterable[ChainTransaction], *, from_height: int) -> None:
+    """Deposits that a full look from `from_height` no longer shows have vanished: replaced or taken back."""
+    there = {transaction.txid for transaction in transactions}
+    window = Q(block_height__isnull=True) | Q(block_height__gte=from_height)
+    rows = OnchainPayment.objects.filter(window).exclude(state=DepositState.VANISHED).exclude(txid__in=there)
+    for row in rows:
+        _vanish(row)
+
+
+def _vanish(row: OnchainPayment) -> None:
+    with locked(row.order_id) as order:
+        row.state, row.block_height, row.confirmations = DepositState.VANISHED, None, 0
+        row.save()
+        note(order, "deposit_vanished", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
+        if order.counted_payment == Rail.ONCHAIN:
+            needs_staff(order, "A deposit that counted is not in the node's wallet any more.")
+        nudge(order)
+
+
+def _differs(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -> bool:
+    rows = OnchainPayment.objects.filter(order=order_id).values_list("txid", "vout", "confirmations", "block_height")
+    known = {(txid, vout): (confirmations, height) for txid, vout, confirmations, height in rows}
+    return any(
+        known.get((transaction.txid, output.index)) != (transaction.confirmations, transaction.block_height or None)
+        for transaction, output in seen
+    )
+
+
+def _record(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -> None:
+    with locked(order_id) as order:
+        for transaction, output in seen:
+            _record_one(order, transaction, output)
+        _flag_surprises(order)
+
+
+def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> None:
+    seen_at = min(timezone.now(), datetime.fromtimestamp(transaction.at, UTC))
+    row, is_new = OnchainPayment.objects.get_or_create(
+        txid=transaction.txid,
+        vout=output.index,
+        defaults={
+            "order": order,
+            "amount_sat": output.amount_sat,
+            "seen_at": seen_at,
+            "inputs": [str(outpoint) for outpoint in transaction.inputs],
+        },
+    )
+    before = row.state
+    row.confirmations = transaction.confirmations
+    row.block_height = transaction.block_height or None
+    row.state = DepositState.CONFIRMED if transaction.confirmations else DepositState.SEEN
+    row.save()
+    if is_new:
+        note(order, "deposit_seen", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
+    elif before != row.state:
+        note(order, f"deposit_{row.state}", txid=row.txid, vout=row.vout, confirmations=row.confirmations)
+    nudge(order)
+
+
+def _flag_surprises(order: ChannelOrder) -> None:
+    """What arrives on the other rail, late, short or too much is flagged; never lost, never silently kept."""
+    received = sum(deposit.amount_sat for deposit in deposits_of(order))
+    if order.state == OrderState.CREATED:
+        order.underpaid = 0 < received < order.order_total_sat
+    elif order.counted_payment == Rail.ONCHAIN:
+        order.underpaid = False
+        if received > order.order_total_sat:
+            order.overpaid = True
+            needs_staff(order, f"Deposits are {received - order.order_total_sat} sat more than was owed.")
+    elif order.counted_payment == Rail.LIGHTNING and received:
+        order.overpaid = True
+        needs_staff(order, f"Paid by Lightning, and {received} sat arrived on chain besides.")
+    elif received:
+        order.paid_late = True
+        needs_staff(order, f"{received} sat arrived on chain after the order had ended.")
+
+
+def count(order_id: UUID) -> None:
+    """The order is PAID once deposits deep enough cover it.
+
+    Money: ours, at the depth that policy asks for. The Lightning invoice is recorded to go back, so that nobody
+    pays twice. Repeat: safe.
+    """
+    with locked(order_id) as order:
+        if order.state != OrderState.CREATED:
+            return
+        depth = required_confirmations(order)
+        deep = [deposit for deposit in deposits_of(order) if deposit.confirmations >= depth]
+        if sum(deposit.amount_sat for deposit in deep) < order.order_total_sat:
+            return
+        pay(order, Rail.ONCHAIN, cause="onchain_payment_confirmed")
+        mark_returning(order, cause="other_rail_paid", actor=LSP)
+        _flag_surprises(order)

@@ -1,0 +1,100 @@
+"""The order says what its channel is: opening, open, closing or closed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+
+from lightning.node import LndNode
+from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
+from orders import queries
+from orders.models import ChannelOpening, ChannelOrder
+from orders.states import OpeningState, OrderState
+from orders.transitions import locked, move, needs_staff, note
+
+#: A funding mined this long ago whose channel is still not usable needs a person.
+STUCK_BLOCKS = 144
+
+
+def follow(order_id: UUID, node: LndNode) -> None:
+    """The order's state is that of its channel at the node.
+
+    Repeat: safe. Raises: NodeUnavailable.
+    """
+    order = queries.order_or_raise(order_id)
+    states = [OpeningState.PUBLISHED, OpeningState.CONFIRMED]
+    opening = order.openings.filter(state__in=states).select_related("transaction").order_by("-attempt").first()
+    if opening is None:
+        return
+    outpoint = opening.funding_outpoint
+    channel = next((c for c in node.channels() if str(c.outpoint) == outpoint), None)
+    if channel is not None:
+        _record_open(order, opening, channel, node)
+        return
+    pending = next((c for c in node.pending_channels() if str(c.outpoint) == outpoint), None)
+    if pending is not None:
+        if pending.phase is not PendingPhase.OPENING:
+            _record_closing(order_id, opening.pk, pending)
+        return
+    closed = next((c for c in node.closed_channels() if str(c.outpoint) == outpoint), None)
+    if closed is not None:
+        _record_closed(order_id, opening.pk, closed)
+    elif opening.state == OpeningState.CONFIRMED:
+        _flag(order_id, "The funding is mined, but the node does not know the channel.")
+
+
+def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel, node: LndNode) -> None:
+    if channel.active and order.state == OrderState.OPENING:
+        with locked(order.pk) as held:
+            current = held.openings.get(pk=opening.pk)
+            current.short_channel_id = format_short_channel_id(channel.short_channel_id)
+            current.save()
+            if held.state == OrderState.OPENING:
+                held.opened_at = timezone.now()
+                move(held, OrderState.OPEN, cause="channel_usable", channel=current.short_channel_id)
+        return
+    started = order.lease_starts_height
+    if order.state == OrderState.OPENING and started and node.info().block_height - started >= STUCK_BLOCKS:
+        _flag(order.pk, "The channel has been mined for a day and is not active.")
+
+
+def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) -> None:
+    with locked(order_id) as order:
+        if order.state not in {OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING}:
+            return
+        opening = order.openings.get(pk=opening_id)
+        if pending.closing_txid and opening.closing_txid != pending.closing_txid:
+            opening.closing_txid = order.closing_txid = pending.closing_txid
+            opening.save()
+            note(order, "closing_transaction_seen", txid=pending.closing_txid)
+        if order.state != OrderState.CLOSING:
+            move(order, OrderState.CLOSING, cause="channel_closing", txid=pending.closing_txid)
+
+
+def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> None:
+    with locked(order_id) as order:
+        if order.state not in {OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING}:
+            return
+        opening = order.openings.get(pk=opening_id)
+        opening.closing_txid = order.closing_txid = closed.closing_txid
+        opening.close_height, opening.close_type = closed.close_height, closed.close_type
+        opening.short_channel_id = opening.short_channel_id or format_short_channel_id(closed.short_channel_id)
+        opening.save()
+        order.closed_at = timezone.now()
+        if order.opened_at is None:
+            needs_staff(order, "The channel closed before it was ever usable.")
+        move(
+            order, OrderState.CLOSED, cause="channel_closed", txid=closed.closing_txid, kind=closed.close_type,
+            by_us=closed.initiated_by_us,
+        )  # fmt: skip
+
+
+def _flag(order_id: UUID, reason: str) -> None:
+    with locked(order_id) as order:
+        needs_staff(order, reason)
+
+
+def format_short_channel_id(number: int) -> str:
+    """BLOCKxTXxOUTPUT, as the field writes it; "" for none."""
+    return f"{number >> 40}x{number >> 16 & 0xFFFFFF}x{number & 0xFFFF}" if number else ""

@@ -1,0 +1,190 @@
+"""Past the point of no return: the funding is published until it is deep, and the payment settled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from lightning.errors import NotFound, Rejected
+from lightning.node import LndNode
+from lightning.types import ChainTransaction, Outpoint
+from orders import keys, pricing, queries
+from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
+from orders.nudges import nudge, nudge_all
+from orders.operations import cancelling, conflicting, security
+from orders.operations.tracing import conflicting_spend, wallet_transaction
+from orders.states import OpeningState
+from orders.transitions import locked, move_opening, needs_staff, note
+
+
+def publish(order_id: UUID, node: LndNode) -> None:
+    """The funding transaction is with the node: PUBLISHED; or it can never be, and is put out.
+
+    Money: while PUBLISHING the payment is held; publishing is what earns it.
+    Repeat: safe; the wallet is asked first, since a publish error proves nothing.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    order, opening, transaction = committed(order_id, OpeningState.PUBLISHING)
+    if opening is None or transaction is None:
+        return
+    if wallet_transaction(node, transaction.txid) is not None:
+        _record_published(order_id, opening.pk)
+        return
+    if ended_by_conflict(order, transaction, node):
+        return
+    payment = security.look(order, node)
+    if transaction.raw is None or not payment.secured:
+        conflicting.begin(order_id, node, reason="FUNDING_LOST" if transaction.raw is None else "PAYMENT_NOT_SECURED")
+        return
+    try:
+        node.publish(bytes(transaction.raw), label=transaction.label)
+    except Rejected as error:
+        _refused(order, opening, error, node)
+        return
+    _record_published(order_id, opening.pk)
+
+
+def committed(
+    order_id: UUID, state: OpeningState
+) -> tuple[ChannelOrder, ChannelOpening | None, WalletTransaction | None]:
+    """The order with its live attempt in `state` and that attempt's transaction, or None for both."""
+    order = queries.order_or_raise(order_id)
+    opening = order.openings.filter(state=state).select_related("transaction", "conflict").first()
+    return order, opening, opening.transaction if opening else None
+
+
+def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected, node: LndNode) -> None:
+    """The node does not take the funding now. With patience it may; else we put it out and try with a better fee."""
+    with locked(order.pk) as held:
+        current = held.openings.get(pk=opening.pk)
+        if current.failure_reason != error.reason:
+            current.failure_reason, current.failure_detail = error.reason, str(error)[:300]
+            current.save()
+            note(held, "publishing_refused", attempt=current.attempt, reason=error.reason)
+            needs_staff(held, f"The node refuses the funding transaction: {error.reason}.")
+    patience = timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS)
+    if opening.changed_at + patience <= timezone.now():
+        conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
+
+
+def ended_by_conflict(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> bool:
+    """A stranger's spend of our coin stands in the way; once it is 6 deep the attempt is cancelled."""
+    coins = [Outpoint.parse(outpoint) for outpoint, _, _ in transaction.inputs]
+    other = conflicting_spend(node, from_height=order.created_height, inputs=coins, ours=transaction.txid)
+    if other is None or other.confirmations == 0:
+        return False
+    deep = other.confirmations >= settings.FINAL_DEPTH_BLOCKS
+    if deep and cancelling.begin(
+        order.pk, reason="FUNDING_CONFLICT", detail=f"{other.txid} spends a coin of it.", conflict_is_deep=True
+    ):
+        cancelling.finish(order.pk, node)
+    return True
+
+
+def _record_published(order_id: UUID, opening_id: int) -> None:
+    with locked(order_id) as order:
+        opening = order.openings.select_related("transaction").get(pk=opening_id)
+        if opening.state != OpeningState.PUBLISHING or opening.transaction is None:
+            return
+        opening.transaction.published_at = opening.transaction.published_at or timezone.now()
+        opening.transaction.save()
+        move_opening(opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
+        note(order, "funding_published", attempt=opening.attempt, outpoint=opening.funding_outpoint)
+        nudge(order)
+        nudge_all(queries.waiting_for_peer(opening.node_pubkey))
+
+
+def watch(order_id: UUID, node: LndNode) -> None:
+    """The published funding is on its way: leased, rebroadcast, bumped; CONFIRMED once it is 6 deep.
+
+    Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    order, opening, transaction = committed(order_id, OpeningState.PUBLISHED)
+    if opening is None or transaction is None:
+        return
+    seen = wallet_transaction(node, transaction.txid)
+    if seen is None:
+        _forgotten(order, transaction, node)
+        return
+    if seen.confirmations < settings.FINAL_DEPTH_BLOCKS:
+        _renew_leases(order_id, transaction, node)
+    if seen.confirmations == 0:
+        _rebroadcast(transaction, node)
+        _bump(order, transaction, node)
+    _record_depth(order_id, opening.pk, seen)
+    if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
+        _confirm(order_id, opening.pk, transaction, node)
+
+
+def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
+    """The wallet has lost the transaction (evicted, then restarted): it is published again."""
+    if not ended_by_conflict(order, transaction, node):
+        _renew_leases(order.pk, transaction, node)
+        _rebroadcast(transaction, node)
+
+
+def _renew_leases(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None:
+    """A restarted wallet can forget an evicted transaction and spend its coins again: they stay leased."""
+    for outpoint, _, _ in transaction.inputs:
+        try:
+            node.lease(
+                Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS
+            )
+        except (NotFound, Rejected):
+            continue  # spent in a block, so nothing to keep
+
+
+def _rebroadcast(transaction: WalletTransaction, node: LndNode) -> None:
+    if transaction.raw is not None:
+        try:
+            node.publish(bytes(transaction.raw), label=transaction.label)
+        except Rejected:
+            return  # the mempool's affair: the next look tries again
+
+
+def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
+    """A funding that stays unmined for long gets a child that pays for both."""
+    since = transaction.bumped_at or transaction.published_at
+    wait = timedelta(seconds=settings.BUMP_AFTER_SECONDS)
+    if transaction.change_index < 0 or since is None or since + wait > timezone.now():
+        return
+    node.bump_fee(
+        Outpoint(transaction.txid, transaction.change_index),
+        conf_target=settings.FUNDING_CONF_TARGET,
+        budget_sat=settings.MAX_FUNDING_FEE_SAT,
+    )
+    with locked(order.pk) as held:
+        transaction.bumped_at = timezone.now()
+        transaction.save()
+        note(held, "funding_bumped", txid=transaction.txid)
+
+
+def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:
+    """The lease counts from the funding block, as height and as time; a reorganisation moves both."""
+    height = seen.block_height or None
+    with locked(order_id) as order:
+        opening = order.openings.select_related("transaction").get(pk=opening_id)
+        transaction = opening.transaction
+        if transaction is None or transaction.block_height == height:
+            return
+        transaction.block_height = height
+        transaction.save()
+        order.lease_starts_height = height
+        order.lease_starts_at = datetime.fromtimestamp(seen.at, UTC) if height else None
+        weeks = order.weeks
+        order.lease_ends_height = height + weeks * pricing.WEEK_BLOCKS if height else None
+        order.lease_ends_at = order.lease_starts_at + timedelta(weeks=weeks) if order.lease_starts_at else None
+        note(order, "funding_mined" if height else "funding_unmined", attempt=opening.attempt, height=height)
+
+
+def _confirm(order_id: UUID, opening_id: int, transaction: WalletTransaction, node: LndNode) -> None:
+    for outpoint, _, _ in transaction.inputs:
+        node.release(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id))
+    with locked(order_id) as order:
+        opening = order.openings.get(pk=opening_id)
+        if opening.state == OpeningState.PUBLISHED:
+            move_opening(opening, OpeningState.CONFIRMED)
+            note(order, "funding_confirmed", attempt=opening.attempt, depth=settings.FINAL_DEPTH_BLOCKS)

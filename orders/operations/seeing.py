@@ -1,0 +1,67 @@
+"""What we remember of the node is fresh."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from lightning.errors import LightningError
+from lightning.node import LndNode
+from orders import queries
+from orders.errors import NotAvailable
+from orders.models import ChannelOrder, NodeSnapshot
+from orders.states import PROMISING
+
+
+def fresh_snapshot(node: LndNode) -> NodeSnapshot:
+    """The node as seen not long ago, looked at again where that is too old.
+
+    Raises: NotAvailable (the node cannot be reached).
+    """
+    seen = queries.snapshot()
+    oldest = timezone.now() - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS)
+    return seen if seen is not None and seen.at >= oldest else refresh_snapshot(node)
+
+
+def refresh_snapshot(node: LndNode) -> NodeSnapshot:
+    """The node's facts, coins and fees are stored as they are now.
+
+    Repeat: safe. Raises: NotAvailable (the node cannot be reached).
+    """
+    at = timezone.now()  # before the look: what is leased meanwhile must count as promised
+    try:
+        facts = _look(node)
+    except LightningError as error:
+        raise NotAvailable("Our node cannot be reached now; please try again later.") from error
+    seen = NodeSnapshot.objects.first()
+    if seen is not None and seen.at > at:
+        return seen  # somebody saw it later than we did
+    row, _ = NodeSnapshot.objects.update_or_create(id=1, defaults={"at": at, **facts})
+    return row
+
+
+def _look(node: LndNode) -> dict[str, object]:
+    info = node.info()
+    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
+    shown = [channel for channel in node.channels() if channel.active and not channel.private]
+    # LND keeps 10,000 sat for each announced channel, 100,000 at most: count those that are promised too.
+    coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING)[:10].count())
+    return {
+        "pubkey": info.pubkey,
+        "alias": info.alias[:64],
+        "uris": list(info.uris),
+        "version": info.version[:100],
+        "network": info.network,
+        "block_height": info.block_height,
+        "synced_to_chain": info.synced_to_chain,
+        "active_channels": info.active_channels,
+        "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
+        "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
+        "spendable_sat": sum(coin.amount_sat for coin in coins),
+        "required_reserve_sat": node.required_reserve_sat(additional_public_channels=coming),
+        "estimate_sat_per_kw": max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
+        "minimum_sat_per_kw": fees.minimum_sat_per_kw,
+    }

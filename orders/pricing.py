@@ -1,0 +1,78 @@
+"""The price of a channel: integers in, integers out. No framework, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+WEEK_SECONDS: Final = 7 * 24 * 3600
+WEEK_BLOCKS: Final = 1008
+
+#: A funding transaction of two segwit inputs, the P2WSH funding output and P2TR change.
+OPEN_VBYTES: Final = 222
+#: A cooperative close paying two outputs, a generous size.
+CLOSE_VBYTES: Final = 190
+
+_MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a service asks for."""
+
+    base_fee_sat: int
+    rate_ppm_per_week: int
+    minimum_fee_sat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Every part of a price, in satoshis."""
+
+    base_fee_sat: int
+    lease_fee_sat: int
+    open_fee_sat: int
+    close_fee_sat: int
+    floor_fee_sat: int
+    client_balance_sat: int
+    sat_per_kw: int
+
+    @property
+    def fee_total_sat(self) -> int:
+        """What we earn and spend: never what is pushed to the client."""
+        parts = self.base_fee_sat + self.lease_fee_sat + self.open_fee_sat + self.close_fee_sat
+        return parts + self.floor_fee_sat
+
+    @property
+    def order_total_sat(self) -> int:
+        """What the buyer pays."""
+        return self.fee_total_sat + self.client_balance_sat
+
+
+def quote(tariff: Tariff, *, lsp_balance_sat: int, client_balance_sat: int, weeks: int, sat_per_kw: int) -> Quote:
+    """The price at the node's fee estimate now.
+
+    base + rate × LSP balance × weeks + the chain cost of opening and, one day, of closing; what is missing
+    to the service's minimum fee is a part of its own, so that the parts always add up.
+    """
+    lease = _ceil_div(lsp_balance_sat * tariff.rate_ppm_per_week * weeks, _MILLION)
+    opening, closing = chain_fee_sat(OPEN_VBYTES, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
+    missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
+    return Quote(
+        base_fee_sat=tariff.base_fee_sat,
+        lease_fee_sat=lease,
+        open_fee_sat=opening,
+        close_fee_sat=closing,
+        floor_fee_sat=missing,
+        client_balance_sat=client_balance_sat,
+        sat_per_kw=sat_per_kw,
+    )
+
+
+def chain_fee_sat(vbytes: int, sat_per_kw: int) -> int:
+    """The fee of a transaction, rounded up (1 vbyte is 4 weight units)."""
+    return _ceil_div(vbytes * 4 * sat_per_kw, 1000)
+
+
+def _ceil_div(value: int, divisor: int) -> int:
+    return -(-value // divisor)

@@ -1,0 +1,134 @@
+"""Every state there is, and every move between them. No I/O.
+
+Spec: OrderStates. The numbers are those that the first server of this API published.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class OrderState(models.TextChoices):
+    """Where an order is."""
+
+    CREATED = "created", _("Created")
+    PAID = "paid", _("Paid")
+    REFUNDED = "refunded", _("Refunded")
+    URI_SET = "uri_set", _("Claimed")
+    OPENING = "opening", _("Opening")
+    CLOSING = "closing", _("Closing")
+    GIVE_UP = "give_up", _("Gave up")
+    EXPIRED = "expired", _("Expired")
+    CLOSED = "closed", _("Closed")
+    REJECTED = "rejected", _("Rejected")
+    OPEN = "open", _("Open")
+
+    @property
+    def number(self) -> int:
+        """The number that the channel-request API publishes for this state."""
+        return ORDER_STATE_NUMBERS[self.name]
+
+
+#: As published; REJECTED and CLOSED share a number on the wire and are two states inside.
+ORDER_STATE_NUMBERS: Final[dict[str, int]] = {
+    "CREATED": 0,
+    "PAID": 100,
+    "REFUNDED": 150,
+    "URI_SET": 200,
+    "OPENING": 300,
+    "CLOSING": 350,
+    "GIVE_UP": 400,
+    "EXPIRED": 410,
+    "REJECTED": 450,
+    "CLOSED": 450,
+    "OPEN": 500,
+}
+
+_S = OrderState
+
+#: Every move an order may make. Nothing else writes `ChannelOrder.state` (see transitions.move).
+MOVES: Final[dict[OrderState, frozenset[OrderState]]] = {
+    _S.CREATED: frozenset({_S.PAID, _S.EXPIRED, _S.REJECTED}),
+    _S.EXPIRED: frozenset({_S.PAID, _S.REFUNDED}),  # a late on-chain payment, revived or returned
+    _S.PAID: frozenset({_S.URI_SET, _S.REFUNDED, _S.REJECTED, _S.EXPIRED}),
+    _S.URI_SET: frozenset({_S.URI_SET, _S.PAID, _S.OPENING, _S.GIVE_UP, _S.REJECTED, _S.EXPIRED}),
+    _S.OPENING: frozenset({_S.OPEN, _S.CLOSING, _S.CLOSED, _S.URI_SET, _S.GIVE_UP}),
+    _S.GIVE_UP: frozenset({_S.URI_SET, _S.REFUNDED}),
+    _S.REJECTED: frozenset({_S.REFUNDED}),
+    _S.OPEN: frozenset({_S.CLOSING, _S.CLOSED}),
+    _S.CLOSING: frozenset({_S.CLOSED}),
+    _S.CLOSED: frozenset(),
+    _S.REFUNDED: frozenset(),
+}
+
+#: Orders whose coins are still promised and not yet leased.
+PROMISING: Final = frozenset({_S.CREATED, _S.PAID, _S.URI_SET, _S.GIVE_UP})
+#: Paid, and not yet past the point of no return.
+CLAIMABLE: Final = frozenset({_S.PAID, _S.URI_SET})
+#: A channel exists or existed.
+DELIVERED: Final = frozenset({_S.OPENING, _S.OPEN, _S.CLOSING, _S.CLOSED})
+
+
+class InvoiceState(models.TextChoices):
+    """Where the Lightning payment of an order is."""
+
+    OPEN = "open", _("Waiting")
+    HELD = "held", _("Held")
+    RETURNING = "returning", _("Being returned")
+    CANCELLED = "cancelled", _("Cancelled")
+    SETTLED = "settled", _("Settled")
+
+
+INVOICE_MOVES: Final[dict[InvoiceState, frozenset[InvoiceState]]] = {
+    InvoiceState.OPEN: frozenset({InvoiceState.HELD, InvoiceState.RETURNING, InvoiceState.CANCELLED}),
+    InvoiceState.HELD: frozenset({InvoiceState.RETURNING, InvoiceState.CANCELLED, InvoiceState.SETTLED}),
+    # SETTLED: somebody settled it at the node by hand while we asked to return it.
+    InvoiceState.RETURNING: frozenset({InvoiceState.CANCELLED, InvoiceState.SETTLED}),
+    InvoiceState.CANCELLED: frozenset(),
+    InvoiceState.SETTLED: frozenset(),
+}
+
+
+class DepositState(models.TextChoices):
+    """Where an on-chain payment is."""
+
+    SEEN = "seen", _("Seen")
+    CONFIRMED = "confirmed", _("Confirmed")
+    VANISHED = "vanished", _("Vanished")
+
+
+class OpeningState(models.TextChoices):
+    """Where one attempt to open the channel is."""
+
+    NEGOTIATING = "negotiating", _("Negotiating")
+    FUNDED = "funded", _("Funded, unsigned")
+    PUBLISHING = "publishing", _("Publishing")
+    PUBLISHED = "published", _("Published")
+    CONFIRMED = "confirmed", _("Confirmed")
+    CONFLICTING = "conflicting", _("Being put out")
+    CANCELLING = "cancelling", _("Cancelling")
+    FAILED = "failed", _("Failed")
+
+
+_O = OpeningState
+
+OPENING_MOVES: Final[dict[OpeningState, frozenset[OpeningState]]] = {
+    _O.NEGOTIATING: frozenset({_O.FUNDED, _O.CANCELLING}),
+    _O.FUNDED: frozenset({_O.PUBLISHING, _O.CANCELLING}),
+    _O.PUBLISHING: frozenset({_O.PUBLISHED, _O.CONFLICTING, _O.CANCELLING}),
+    _O.PUBLISHED: frozenset({_O.CONFIRMED, _O.CANCELLING}),
+    # PUBLISHED: our own transaction was mined before the conflict
+    _O.CONFLICTING: frozenset({_O.CANCELLING, _O.PUBLISHED}),
+    _O.CANCELLING: frozenset({_O.FAILED}),
+    _O.CONFIRMED: frozenset(),
+    _O.FAILED: frozenset(),
+}
+
+LIVE_OPENINGS: Final = frozenset(set(OpeningState) - {_O.CONFIRMED, _O.FAILED})
+#: The funding transaction is signed and may reach the chain.
+COMMITTED_OPENINGS: Final = frozenset({_O.PUBLISHING, _O.PUBLISHED, _O.CONFLICTING})
+#: One attempt for a peer until it is published: LND's default admits one pending channel.
+PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.PUBLISHING, _O.CANCELLING})

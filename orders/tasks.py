@@ -1,0 +1,18 @@
+"""What django-q2 runs. At least once each: nothing here rests on it being once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from orders import advance, reconcile
+
+
+def advance_order(order_id: str) -> None:
+    """The order was looked at."""
+    advance.advance(UUID(order_id))
+
+
+def reconcile_all() -> str:
+    """One pass was made; scheduled every minute."""
+    done = reconcile.reconcile()
+    return f"nudged={done.nudged} queued={done.queued}"

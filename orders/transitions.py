@@ -1,0 +1,104 @@
+"""The only writer of states: the tables, the write and the journal, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from orders.errors import OrderNotFound
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
+from orders.nudges import nudge
+from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, InvoiceState, OpeningState, OrderState
+
+#: Who acts when nobody asked: the server itself.
+LSP: Final = "lsp"
+BUYER: Final = "buyer"
+
+
+class IllegalMove(Exception):
+    """A defect of ours: the table does not allow this move. Nothing was written."""
+
+
+@contextmanager
+def locked(order_id: UUID) -> Iterator[ChannelOrder]:
+    """The order's row is ours until the block ends; what was journalled or nudged in it is saved with it.
+
+    Durable: it commits when it ends, so that no node call can find itself inside of it.
+    Raises: OrderNotFound.
+    """
+    with transaction.atomic(durable=True):
+        order = ChannelOrder.objects.select_for_update().filter(pk=order_id).first()
+        if order is None:
+            raise OrderNotFound
+        before = (order.version, order.due_at)
+        yield order
+        if (order.version, order.due_at) != before:
+            order.save()
+
+
+def move(order: ChannelOrder, to: OrderState, *, cause: str, actor: str = LSP, **facts: Any) -> None:
+    """The order is in state `to`, journalled, and due for a look.
+
+    Raises: IllegalMove.
+    """
+    if to not in MOVES[OrderState(order.state)]:
+        raise IllegalMove(f"order {order.pk}: {order.state} -> {to} ({cause})")
+    before, order.state = order.state, to
+    _write(order, before, cause, actor, facts)
+    nudge(order)
+
+
+def note(order: ChannelOrder, cause: str, *, actor: str = LSP, **facts: Any) -> None:
+    """Something happened to the order that does not change its state."""
+    _write(order, order.state, cause, actor, facts)
+
+
+def move_invoice(invoice: HoldInvoice, to: InvoiceState, **fields: Any) -> None:
+    """The invoice is in state `to`, with `fields` set. The caller holds the order's row and journals."""
+    if to not in INVOICE_MOVES[InvoiceState(invoice.state)]:
+        raise IllegalMove(f"invoice {invoice.payment_hash}: {invoice.state} -> {to}")
+    invoice.state = to
+    _set(invoice, fields)
+    invoice.save()
+
+
+def move_opening(opening: ChannelOpening, to: OpeningState, **fields: Any) -> None:
+    """The attempt is in state `to`, with `fields` set. The caller holds the order's row and journals."""
+    if to not in OPENING_MOVES[OpeningState(opening.state)]:
+        raise IllegalMove(f"opening {opening}: {opening.state} -> {to}")
+    opening.state = to
+    opening.changed_at = timezone.now()
+    _set(opening, fields)
+    opening.save()
+
+
+def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
+    """The order is flagged for a person, once for each reason."""
+    if order.needs_staff and order.needs_staff_reason == reason:
+        return
+    order.needs_staff, order.needs_staff_reason = True, reason[:200]
+    note(order, "needs_staff", actor=actor, reason=reason)
+
+
+def _write(order: ChannelOrder, before: str, cause: str, actor: str, facts: dict[str, Any]) -> None:
+    order.version += 1
+    OrderEvent.objects.create(
+        order=order,
+        version=order.version,
+        at=timezone.now(),
+        actor=actor,
+        cause=cause,
+        from_state=before,
+        to_state=order.state,
+        facts={key: value for key, value in facts.items() if value not in ("", None)},
+    )
+
+
+def _set(row: HoldInvoice | ChannelOpening, fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(row, name, value)

@@ -1,0 +1,250 @@
+"""An order as the outside sees it. The names on the wire are each interface's own business.
+
+Reads an order with its service, invoice, deposits and openings fetched; queries nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orders import keys, lnurl
+from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
+from orders.options import announced
+from orders.states import COMMITTED_OPENINGS, DELIVERED, DepositState, InvoiceState, OpeningState, OrderState
+
+_PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
+#: Of our money's states: these count as received.
+_WITH_US = frozenset({InvoiceState.HELD, InvoiceState.RETURNING, InvoiceState.SETTLED})
+_STILL_THE_BUYERS = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the outside finds us: our URL and the node's address (`key@host:port`; "" unknown)."""
+
+    public_url: str
+    node_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """The buyer's node, as it was named."""
+
+    pubkey: str
+    address: str | None  # host:port
+    host: str | None
+    port: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LnurlView:
+    """What a wallet gets from the order's LNURL, and the LNURL itself."""
+
+    uri: str | None
+    callback: str
+    k1: str
+    tag: str
+    encoded: str
+
+
+@dataclass(frozen=True, slots=True)
+class DepositView:
+    """One output that pays the order's address."""
+
+    txid: str
+    vout: int
+    address: str | None
+    amount_sat: int
+    block_height: int | None
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FundingView:
+    """The channel's funding output, once it is on its way into the chain."""
+
+    txid: str
+    vout: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingView:
+    """The transaction that closes the channel."""
+
+    txid: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt to open the channel."""
+
+    attempt: int
+    state: str
+    at: datetime
+    pubkey: str
+    failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteView:
+    """What a buyer needs in order to pay. The token is shown here and nowhere else."""
+
+    order_id: str
+    expires_at: datetime
+    fee_total_sat: int
+    order_total_sat: int
+    payment_request: str | None
+    deposit_address: str | None
+    lnurl: LnurlView
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """Everything about an order that its buyer may know; None where it is not known yet."""
+
+    order_id: str
+    service_id: str
+    state: OrderState
+    created_at: datetime
+    expires_at: datetime
+    lsp_balance_sat: int
+    client_balance_sat: int
+    weeks: int
+    lease_ends_at: datetime
+    fee_total_sat: int
+    order_total_sat: int
+    payment_request: str | None
+    deposit_address: str | None
+    received_sat: int
+    payment_held: bool
+    underpaid: bool
+    overpaid: bool
+    paid_late: bool
+    deposits: tuple[DepositView, ...]
+    refunded_at: datetime | None
+    node: NodeView | None
+    announced: bool
+    claim_expires_at: datetime | None
+    give_up_reason: str | None
+    attempts: tuple[AttemptView, ...]
+    funding: FundingView | None
+    closing: ClosingView | None
+    short_channel_id: str | None
+    lnurl: LnurlView
+
+
+def view(order: ChannelOrder, place: Place) -> OrderView:
+    """The order as the outside may see it, at `place`."""
+    openings = list(order.openings.all())
+    opening = _delivering(order, openings)
+    deposits = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
+    return OrderView(
+        order_id=str(order.pk),
+        service_id=str(order.service_id),
+        state=OrderState(order.state),
+        created_at=order.created_at,
+        expires_at=order.expires_at,
+        lsp_balance_sat=order.lsp_balance_sat,
+        client_balance_sat=order.client_balance_sat,
+        weeks=order.weeks,
+        lease_ends_at=order.lease_ends_at or order.created_at + timedelta(weeks=order.weeks),
+        fee_total_sat=order.fee_total_sat,
+        order_total_sat=order.order_total_sat,
+        payment_request=order.invoice.payment_request if order.invoice else None,
+        deposit_address=order.deposit_address,
+        received_sat=_received_sat(order, deposits),
+        payment_held=order.invoice is not None and order.invoice.state in _STILL_THE_BUYERS,
+        underpaid=order.underpaid,
+        overpaid=order.overpaid,
+        paid_late=order.paid_late,
+        deposits=tuple(_deposit(order, row) for row in deposits),
+        refunded_at=_refunded_at(order),
+        node=_node(order),
+        announced=announced(
+            by_claim=order.announced_by_claim,
+            by_purchase=order.announced_by_purchase,
+            by_service=order.service.announced_by_default,
+        ),
+        claim_expires_at=order.claim_expires_at,
+        give_up_reason=order.give_up_reason or None,
+        attempts=tuple(_attempt(row) for row in openings),
+        funding=_funding(opening),
+        closing=ClosingView(order.closing_txid, order.closed_at) if order.closing_txid else None,
+        short_channel_id=opening.short_channel_id or None if opening else None,
+        lnurl=lnurl_view(str(order.pk), place),
+    )
+
+
+def quote(order: ChannelOrder, place: Place) -> QuoteView:
+    """The order as its buyer gets it first; a repeated purchase gets the same."""
+    return QuoteView(
+        order_id=str(order.pk),
+        expires_at=order.expires_at,
+        fee_total_sat=order.fee_total_sat,
+        order_total_sat=order.order_total_sat,
+        payment_request=order.invoice.payment_request if order.invoice else None,
+        deposit_address=order.deposit_address,
+        lnurl=lnurl_view(str(order.pk), place),
+        token=keys.order_token(order.pk),
+    )
+
+
+def lnurl_view(order_id: str, place: Place) -> LnurlView:
+    """The order's LNURL-channel, the same for its whole life."""
+    return LnurlView(
+        uri=place.node_uri or None,
+        callback=lnurl.callback_url(place.public_url),
+        k1=order_id,
+        tag=lnurl.TAG,
+        encoded=lnurl.encode(lnurl.channel_url(place.public_url, order_id)),
+    )
+
+
+def _delivering(order: ChannelOrder, openings: list[ChannelOpening]) -> ChannelOpening | None:
+    """The attempt that is, or became, the order's channel."""
+    if order.state not in DELIVERED:
+        return None
+    return next((row for row in reversed(openings) if row.state in _PUBLISHABLE), None)
+
+
+def _funding(opening: ChannelOpening | None) -> FundingView | None:
+    if opening is None or opening.transaction is None or opening.output_index is None:
+        return None
+    return FundingView(opening.transaction.txid, opening.output_index)
+
+
+def _received_sat(order: ChannelOrder, deposits: list[OnchainPayment]) -> int:
+    """What is held, settled or in a block: unconfirmed deposits are listed, and not counted."""
+    held = order.invoice.held_sat if order.invoice and order.invoice.state in _WITH_US else 0
+    return held + sum(row.amount_sat for row in deposits if row.state == DepositState.CONFIRMED)
+
+
+def _refunded_at(order: ChannelOrder) -> datetime | None:
+    if order.state != OrderState.REFUNDED or order.invoice is None:
+        return None
+    return order.invoice.cancelled_at
+
+
+def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:
+    return DepositView(
+        txid=row.txid,
+        vout=row.vout,
+        address=order.deposit_address,
+        amount_sat=row.amount_sat,
+        block_height=row.block_height,
+        confirmed=row.state == DepositState.CONFIRMED,
+    )
+
+
+def _node(order: ChannelOrder) -> NodeView | None:
+    if not order.node_pubkey:
+        return None
+    host, _, port = order.node_host.rpartition(":")
+    return NodeView(order.node_pubkey, order.node_host or None, host.strip("[]") or None, port or None)
+
+
+def _attempt(row: ChannelOpening) -> AttemptView:
+    return AttemptView(row.attempt, row.state, row.created_at, row.node_pubkey, row.failure_reason or None)

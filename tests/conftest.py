@@ -1,0 +1,33 @@
+"""What every test may ask for. The embedded PostgreSQL is started once for a session, in a temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from lsp_site.embedded import EmbeddedPostgres
+
+pytest_plugins = ["tests.regtest.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The running PostgreSQL of this session: the settings point at its socket."""
+    server = EmbeddedPostgres(settings.LSP_HOME, durable=False)
+    with (settings.LSP_HOME / "postgres.log").open("wb") as log:
+        server.start(output=log)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres: EmbeddedPostgres) -> None:
+    """pytest-django asks for this before it makes the test database."""
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: EmbeddedPostgres, django_db_setup: None) -> str:
+    """The test database, as DATABASE_URL for a process that a test starts (with `transactional_db`)."""
+    return postgres.url(settings.DATABASES["default"]["NAME"])

@@ -1,0 +1,77 @@
+"""Fixtures of the tests that need real nodes. Loaded as a pytest plugin by tests/conftest.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from tests.regtest import build
+from tests.regtest.lnd import Lnd
+from tests.regtest.network import Network
+
+SKIPPED = "real-node tests skipped: Go is not installed"
+
+_were_skipped = pytest.StashKey[bool]()
+
+
+class AddPeer(Protocol):
+    """Starts one more node; see `Network.add`."""
+
+    def __call__(self, *flags: str, funded_sat: int = 0, coins: int = 1) -> Lnd: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "regtest: runs against real lnd and btcd (set by itself)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that uses the network is marked, so that `-m "not regtest"` leaves it out."""
+    for item in items:
+        if "network" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.regtest)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """lnd and btcd are built before the first test: no test's time limit pays for the compiler."""
+    wanted = any(item.get_closest_marker("regtest") for item in session.items)
+    if not wanted or session.config.option.collectonly:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    try:
+        build.binaries(say=reporter.write_line if reporter else print)
+    except build.GoMissing:
+        session.config.stash[_were_skipped] = True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash.get(_were_skipped, False):
+        terminalreporter.write_line(SKIPPED, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def network(pytestconfig: pytest.Config) -> Iterator[Network]:
+    """The network that all tests share: nodes "lsp" and "buyer", both with coins, and a channel between them.
+
+    Leave its two nodes running and synced; take throw-away nodes (`add_peer`) for anything that cannot be put right.
+    """
+    if pytestconfig.stash.get(_were_skipped, False):
+        pytest.skip(SKIPPED)
+    with Network() as running:
+        yield running
+
+
+@pytest.fixture
+def add_peer(network: Network) -> Iterator[AddPeer]:
+    """Starts nodes that are gone after the test: `add_peer("--minchansize=500000", funded_sat=1_000_000)`."""
+    added: list[str] = []
+
+    def add(*flags: str, funded_sat: int = 0, coins: int = 1) -> Lnd:
+        name = f"peer-{len(added) + 1}"
+        added.append(name)
+        return network.add(name, flags, funded_sat=funded_sat, coins=coins)
+
+    yield add
+    for name in added:
+        network.remove(name)

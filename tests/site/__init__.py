@@ -1,0 +1,1 @@
+"""The site: configuration, processes, database."""

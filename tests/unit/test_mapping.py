@@ -1,0 +1,287 @@
+"""What the node answers, in our words: above all, what may have happened is never called a refusal."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from lightning import mapping
+from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
+from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import walletrpc_pb2 as wal
+from lightning.refusals import refusal
+from lightning.types import ChannelEvent, InvoiceState, Outpoint, PendingPhase
+
+KEY = "02" + "ab" * 32
+TXID = "0102" + "00" * 29 + "ff"
+TXID_BYTES = bytes.fromhex(TXID)[::-1]
+
+
+class Failed(grpc.RpcError, grpc.Call):
+    """A failed call with this status and text."""
+
+    def __init__(self, code, details=""):
+        self._code, self._details = code, details
+
+    def code(self):
+        return self._code
+
+    def details(self):
+        return self._details
+
+
+Failed.__abstractmethods__ = frozenset()
+
+
+def error(text, code=grpc.StatusCode.UNKNOWN, *, changing=True):
+    return mapping.error_of(Failed(code, text), call="Call", changing=changing)
+
+
+# Errors
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.UNIMPLEMENTED])
+def test_a_change_that_failed_for_unknown_reasons_may_have_happened(code):
+    assert type(error("something new", code)) is OutcomeUnknown
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.NOT_FOUND])
+def test_a_read_that_failed_for_unknown_reasons_did_not_happen(code):
+    assert type(error("something new", code, changing=False)) is NodeUnavailable
+
+
+def test_a_refused_connection_does_not_prove_that_a_change_was_not_sent():
+    text = "failed to connect to all addresses; last error: Connection refused"
+    assert type(error(text, grpc.StatusCode.UNAVAILABLE)) is OutcomeUnknown
+
+
+def test_a_method_that_the_node_has_not_cannot_have_happened():
+    assert error("unknown service walletrpc.WalletKit", grpc.StatusCode.UNIMPLEMENTED).reason == "UNSUPPORTED"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wallet locked, unlock it to enable full RPC access",
+        "wallet not created, create one to enable full RPC access",
+        "the RPC server is in the process of starting up, but not yet ready to accept calls",
+        "server is still in the process of starting",
+        "chain notifier RPC is still in the process of starting",
+        "waiting to start, RPC services not available",
+        "channels cannot be created before the wallet is fully synced",
+    ],
+)
+@pytest.mark.parametrize("changing", [True, False])
+def test_a_node_that_is_not_ready_did_nothing(text, changing):
+    found = error(text, changing=changing)
+    assert (type(found), found.reason) == (NodeUnavailable, "NODE_NOT_READY")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "permission denied",
+        "verification failed: signature mismatch after caveat verification",
+        "expected 1 macaroon, got 0",
+        "cannot retrieve macaroon: cannot get macaroon: root key with id 7 doesn't exist",
+        "cannot determine data format of binary-encoded macaroon",
+    ],
+)
+def test_a_refused_macaroon_did_nothing(text):
+    found = error(text)
+    assert (type(found), found.reason) == (NodeUnavailable, "PERMISSION_DENIED")
+
+
+def test_a_file_that_the_node_may_not_write_is_no_refused_macaroon():
+    assert type(error("open wallet.db: permission denied")) is OutcomeUnknown
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "reason"),
+    [
+        ("invoice with payment hash already exists", Rejected, "already_exists"),
+        ("invoice already canceled", Rejected, "cancelled"),
+        ("invoice already settled", Rejected, "settled"),
+        ("invoice still open", Rejected, "still_open"),
+        ("unable to locate invoice", NotFound, "unknown_invoice"),
+        ("there are no existing invoices", NotFound, "unknown_invoice"),
+        (f"peer {KEY} is not online", PeerOffline, "PEER_NOT_REACHABLE"),
+        (f"peer {KEY} disconnected", PeerOffline, "PEER_NOT_REACHABLE"),
+        ("peer disconnected", PeerOffline, "PEER_NOT_REACHABLE"),
+        ("channel is too small, the minimum channel size is: 20000 SAT", Rejected, "CHAN_SIZE_TOO_SMALL"),
+        ("funding amount is too large, the max channel size is: 0.16777215 BTC", Rejected, "CHAN_SIZE_TOO_BIG"),
+        ("requested channel type not supported", Rejected, "FEATURE_MISSING"),
+        (f"pendingChannelID({'ab' * 32}) already present", Rejected, "FAILED_OPENING"),
+        (f"no funding intent found for pendingChannelID({'ab' * 32})", NotFound, "unknown_flow"),
+        ("wallet couldn't fund PSBT: insufficient funds available to construct transaction", InsufficientFunds, "INSUFFICIENT_FUNDS"),
+        ("not enough witness outputs to create funding transaction, need 1 only have 0 available", InsufficientFunds, "INSUFFICIENT_FUNDS"),
+        ("reserved wallet balance invalidated: transaction would leave …", InsufficientFunds, "INSUFFICIENT_FUNDS"),
+        ("fee 0.1 BTC exceeds max fee (0.01 BTC) on total output value 1 BTC with max fee ratio of 0.01", Rejected, "FEE_TOO_HIGH"),
+        ("output already locked", Rejected, "leased_by_another"),
+        ("unknown output", NotFound, "unknown_output"),
+        (f"can not find transaction: txid {TXID}", NotFound, "unknown_transaction"),
+        ("transaction rejected: output already spent", Rejected, "double_spend"),
+        ("transaction rejected by the mempool because of low fees: min relay fee not met", Rejected, "fee_too_low"),
+        ("insufficient fee", Rejected, "fee_too_low"),
+    ],
+)
+def test_a_known_sentence_has_its_meaning(text, kind, reason):
+    found = error(text)
+    assert (type(found), found.reason) == (kind, reason)
+    assert text[:20] in str(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "reason"),
+    [
+        ("Number of pending channels exceed maximum", Rejected, "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("chan size of 0.0002 BTC is below min chan size of 0.005 BTC", Rejected, "CHAN_SIZE_TOO_SMALL"),
+        ("chan size of 1000 BTC exceeds maximum chan size of 10 BTC", Rejected, "CHAN_SIZE_TOO_BIG"),
+        ("Multiple channels unsupported", Rejected, "PEER_REJECT_MULTI_CHAN"),
+        ("unsupported channel type", Rejected, "FEATURE_MISSING"),
+        ("Synchronizing blockchain", PeerOffline, "PEER_NOT_REACHABLE"),
+        ("non-zero push amounts are disabled", Rejected, "CHANNEL_REJECTED"),
+        ("Channel request rejected", Rejected, "CHANNEL_REJECTED"),
+        ("", Rejected, "CHANNEL_REJECTED"),
+    ],
+)
+def test_a_peers_refusal_has_its_meaning(words, kind, reason):
+    text = f"received funding error from {KEY}: chan_id={'cd' * 32}, err={words}"
+    for sentence in (text, f"remote canceled funding, possibly timed out: {text}"):
+        found = error(sentence)
+        assert (type(found), found.reason) == (kind, reason)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["wallet locked, unlock it", "unable to locate invoice", "invoice already canceled", "permission denied", "unknown output"],
+)
+def test_a_peer_cannot_speak_for_our_node(words):
+    found = error(f"received funding error from {KEY}: chan_id={'cd' * 32}, err={words}")
+    assert (type(found), found.reason) == (Rejected, "CHANNEL_REJECTED")
+
+
+def test_a_wrapped_sentence_is_unwrapped():
+    assert refusal("rpc error: code = Unknown desc = permission denied") == refusal("permission denied")
+
+
+def test_an_endless_sentence_is_cut():
+    assert len(str(error("x" * 10_000))) < 1000
+
+
+# Outpoints
+
+
+def test_bytes_of_a_txid_are_turned_round():
+    wanted = Outpoint(TXID, 3)
+    assert mapping.outpoint(ln.OutPoint(txid_bytes=TXID_BYTES, output_index=3)) == wanted
+    assert mapping.outpoint(ln.OutPoint(txid_str=TXID, output_index=3)) == wanted
+    assert mapping.pending_outpoint(ln.PendingUpdate(txid=TXID_BYTES, output_index=3)) == wanted
+    assert mapping.channel_point(ln.ChannelPoint(funding_txid_bytes=TXID_BYTES, output_index=3)) == wanted
+    assert mapping.channel_point(mapping.channel_point_message(wanted)) == wanted
+    assert mapping.outpoint(mapping.outpoint_message(wanted)) == wanted
+
+
+# Invoices
+
+
+def invoice(state, *htlcs):
+    found = [ln.InvoiceHTLC(state=kind, amt_msat=msat, expiry_height=height) for kind, msat, height in htlcs]
+    return mapping.invoice(ln.Invoice(r_hash=b"\xab" * 32, value=10, add_index=4, state=state, htlcs=found))
+
+
+def test_only_what_is_held_now_counts_as_held():
+    found = invoice(ln.Invoice.ACCEPTED, (ln.ACCEPTED, 7000, 120), (ln.ACCEPTED, 3000, 110), (ln.CANCELED, 9000, 100))
+    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.ACCEPTED, 10_000, 0)
+    assert found.nearest_expiry_height == 110
+
+
+def test_a_settled_invoice_holds_nothing():
+    found = invoice(ln.Invoice.SETTLED, (ln.SETTLED, 10_000, 120))
+    assert (found.held_msat, found.settled_msat, found.nearest_expiry_height) == (0, 10_000, None)
+
+
+def test_each_state_of_an_invoice_has_our_word():
+    words = {invoice(state).state for state in ln.Invoice.InvoiceState.values()}
+    assert words == set(InvoiceState)
+
+
+# Channels
+
+
+def test_a_zero_conf_channel_is_known_by_its_confirmed_id_once_it_has_one():
+    message = ln.Channel(channel_point=f"{TXID}:0", chan_id=16_000_000, zero_conf=True)
+    assert mapping.channel(message).short_channel_id == 16_000_000
+    message.zero_conf_confirmed_scid = 777
+    assert mapping.channel(message).short_channel_id == 777
+
+
+def test_each_way_of_pending_is_told_apart():
+    kind = ln.PendingChannelsResponse
+    at = {"channel": kind.PendingChannel(channel_point=f"{TXID}:0", memo="order")}
+    message = kind(
+        pending_open_channels=[kind.PendingOpenChannel(**at)],
+        waiting_close_channels=[kind.WaitingCloseChannel(**at, closing_txid="aa")],
+        pending_force_closing_channels=[kind.ForceClosedChannel(**at, closing_txid="bb")],
+    )
+    found = [(channel.phase, channel.closing_txid, channel.memo) for channel in mapping.pending_channels(message)]
+    assert found == [
+        (PendingPhase.OPENING, "", "order"),
+        (PendingPhase.WAITING_CLOSE, "aa", "order"),
+        (PendingPhase.FORCE_CLOSING, "bb", "order"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("initiator", "by_us"),
+    [(ln.INITIATOR_LOCAL, True), (ln.INITIATOR_REMOTE, False), (ln.INITIATOR_BOTH, None), (ln.INITIATOR_UNKNOWN, None)],
+)
+def test_who_asked_for_a_close_is_kept(initiator, by_us):
+    message = ln.ChannelCloseSummary(channel_point=f"{TXID}:1", close_type="ABANDONED", close_initiator=initiator)
+    found = mapping.closed_channel(message)
+    assert (found.initiated_by_us, found.close_type) == (by_us, "abandoned")
+
+
+def test_channel_events_name_their_channel():
+    point = ln.ChannelPoint(funding_txid_bytes=TXID_BYTES, output_index=2)
+    events = [
+        ln.ChannelEventUpdate(type="OPEN_CHANNEL", open_channel=ln.Channel(channel_point=f"{TXID}:2")),
+        ln.ChannelEventUpdate(type="CLOSED_CHANNEL", closed_channel=ln.ChannelCloseSummary(channel_point=f"{TXID}:2")),
+        ln.ChannelEventUpdate(type="ACTIVE_CHANNEL", active_channel=point),
+        ln.ChannelEventUpdate(
+            type="PENDING_OPEN_CHANNEL", pending_open_channel=ln.PendingUpdate(txid=TXID_BYTES, output_index=2)
+        ),
+        ln.ChannelEventUpdate(type="CHANNEL_FUNDING_TIMEOUT", channel_funding_timeout=point),
+    ]
+    kinds = ["open_channel", "closed_channel", "active_channel", "pending_open_channel", "channel_funding_timeout"]
+    assert [mapping.channel_event(event) for event in events] == [ChannelEvent(kind, Outpoint(TXID, 2)) for kind in kinds]
+
+
+def test_a_changed_balance_is_no_event():
+    assert mapping.channel_event(ln.ChannelEventUpdate(type="CHANNEL_UPDATE")) is None
+
+
+# The wallet
+
+
+def test_a_wallet_transaction_is_read():
+    message = ln.Transaction(
+        tx_hash=TXID,
+        num_confirmations=2,
+        block_height=100,
+        time_stamp=5,
+        raw_tx_hex="00ff",
+        label="funding:1",
+        output_details=[ln.OutputDetail(address="bcrt1q", output_index=1, amount=500, is_our_address=True)],
+        previous_outpoints=[ln.PreviousOutPoint(outpoint=f"{TXID}:9")],
+    )
+    found = mapping.chain_transaction(message)
+    assert (found.txid, found.confirmations, found.block_height, found.at) == (TXID, 2, 100, 5)
+    assert (found.raw, found.label, found.inputs) == (b"\x00\xff", "funding:1", (Outpoint(TXID, 9),))
+    assert [(out.index, out.amount_sat, out.ours) for out in found.outputs] == [(1, 500, True)]
+
+
+def test_a_lease_is_read():
+    message = wal.UtxoLease(id=b"\x01" * 32, outpoint=ln.OutPoint(txid_bytes=TXID_BYTES), expiration=9, value=1000)
+    found = mapping.lease(message)
+    assert (found.outpoint, found.expires_at, found.amount_sat) == (Outpoint(TXID, 0), 9, 1000)

@@ -17,9 +17,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from lightning import connection
 from orders import lnurl, queries, wire
-from orders.api import schema
+from orders.api import errors, schema
 from orders.api.clients import client_address
-from orders.api.errors import handle
 from orders.api.parsers import StrictJSONParser
 from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
 from orders.api.serializers import (
@@ -72,9 +71,9 @@ class ApiViewSet(GenericViewSet):
         """The one that counts this request."""
         return [self.throttles.get(self.action or "", ReadThrottle)()]
 
-    def get_handle(self) -> Any:
-        """Ours, whatever the site's other APIs use."""
-        return handle
+    def get_exception_handler(self) -> Any:
+        """Ours, whatever the site's settings say."""
+        return errors.handle
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """UTF-8, whatever the content type says: the charset would decide how the query is read, and can break it."""

@@ -12,6 +12,8 @@ from orders.models.service import Service
 from orders.states import CLAIMABLE, LIVE_OPENINGS, OrderState
 
 if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice
 
@@ -87,7 +89,7 @@ class ChannelOrder(models.Model):
 
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
-        openings: models.Manager[ChannelOpening]
+        openings: RelatedManager[ChannelOpening]
 
     class Meta:
         ordering = ["-created_at", "id"]

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from lightning.errors import NotFound, Rejected
+from lightning.errors import InsufficientFunds, NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
 from orders import keys, pricing, queries
@@ -151,15 +151,19 @@ def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) ->
     wait = timedelta(seconds=settings.BUMP_AFTER_SECONDS)
     if transaction.change_index < 0 or since is None or since + wait > timezone.now():
         return
-    node.bump_fee(
-        Outpoint(transaction.txid, transaction.change_index),
-        conf_target=settings.FUNDING_CONF_TARGET,
-        budget_sat=settings.MAX_FUNDING_FEE_SAT,
-    )
+    trouble = ""
+    try:
+        node.bump_fee(
+            Outpoint(transaction.txid, transaction.change_index),
+            conf_target=settings.FUNDING_CONF_TARGET,
+            budget_sat=settings.MAX_FUNDING_FEE_SAT,
+        )
+    except (Rejected, NotFound, InsufficientFunds) as error:
+        trouble = str(error)[:300]  # mined this moment, or the change is spent: nothing to bump
     with locked(order.pk) as held:
         transaction.bumped_at = timezone.now()
         transaction.save()
-        note(held, "funding_bumped", txid=transaction.txid)
+        note(held, "funding_bumped", txid=transaction.txid, trouble=trouble)
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:
@@ -182,7 +186,10 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
 
 def _confirm(order_id: UUID, opening_id: int, transaction: WalletTransaction, node: LndNode) -> None:
     for outpoint, _, _ in transaction.inputs:
-        node.release(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id))
+        try:
+            node.release(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id))
+        except Rejected:
+            continue  # not leased by us: nothing of ours is left
     with locked(order_id) as order:
         opening = order.openings.get(pk=opening_id)
         if opening.state == OpeningState.PUBLISHED:

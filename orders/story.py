@@ -1,0 +1,131 @@
+"""An order in words, for staff: amounts, times, and what it waits for. Reads only, and nothing that was not loaded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from orders.models import ChannelOpening, ChannelOrder
+from orders.models.order import Rail
+from orders.states import DepositState, InvoiceState, OpeningState, OrderState
+
+SHORT_ID_LENGTH: Final = 8
+
+_LIVE: Final = {
+    OpeningState.NEGOTIATING: "for the peer to accept the channel",
+    OpeningState.FUNDED: "for the peer to sign the first commitment",
+    OpeningState.PUBLISHING: "for the funding transaction to reach the network",
+    OpeningState.PUBLISHED: "for the funding transaction to be confirmed",
+    OpeningState.CONFLICTING: "for the transaction that puts out the funding to be deep",
+    OpeningState.CANCELLING: "for the attempt to be taken back at the node",
+}
+_OVER: Final = {
+    OrderState.OPEN: "for nothing: the channel is open",
+    OrderState.CLOSING: "for the closing transaction to be confirmed",
+    OrderState.CLOSED: "for nothing: the channel is closed",
+    OrderState.EXPIRED: "for nothing: it was not paid in time",
+    OrderState.REFUNDED: "for nothing: the payment went back",
+    OrderState.REJECTED: "for nothing: it was rejected",
+}
+
+
+def sat(amount: int | None) -> str:
+    """`1,234 sat`, or a dash."""
+    return "–" if amount is None else f"{amount:,} sat"
+
+
+def when(at: datetime | None) -> str:
+    """The time in UTC, to the second, or a dash."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "–"
+
+
+def short(order_id: Any) -> str:
+    """The beginning of an id, enough to know the order by."""
+    return str(order_id)[:SHORT_ID_LENGTH]
+
+
+def facts(given: dict[str, Any]) -> list[tuple[str, str]]:
+    """A journal row's facts, as words."""
+    return [(name.replace("_", " "), _fact(name, value)) for name, value in given.items()]
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith("_sat"):
+        return sat(value)
+    return str(value)
+
+
+def surprises(order: ChannelOrder) -> list[str]:
+    """What is unusual about the order, each in a word or two."""
+    named = {
+        "needs a person": order.needs_staff,
+        "paid late": order.paid_late,
+        "underpaid": order.underpaid,
+        "overpaid": order.overpaid,
+    }
+    return [name for name, is_so in named.items() if is_so]
+
+
+def live_opening(order: ChannelOrder) -> ChannelOpening | None:
+    """The attempt that is not over, from openings that were loaded before."""
+    return next((opening for opening in order.openings.all() if opening.is_live), None)
+
+
+def paid_with(order: ChannelOrder) -> str:
+    """Where the buyer's money is."""
+    invoice = order.invoice
+    if order.counted_payment == Rail.LIGHTNING and invoice is not None:
+        return f"{sat(invoice.held_sat)} by Lightning, {invoice.get_state_display().lower()}"
+    there = [deposit for deposit in order.onchain_payments.all() if deposit.state != DepositState.VANISHED]
+    seen_sat = sum(deposit.amount_sat for deposit in there)
+    if order.counted_payment == Rail.ONCHAIN:
+        return f"{sat(seen_sat)} on chain, with us"
+    return f"nothing that counts; {sat(seen_sat)} seen on chain" if there else "nothing yet"
+
+
+def waits_for(order: ChannelOrder, now: datetime) -> str:
+    """What has to happen next, as the rest of a sentence that begins with "It waits"."""
+    invoice = order.invoice
+    if invoice is not None and invoice.state == InvoiceState.RETURNING:
+        return "for the node to say that the Lightning payment is returned"
+    live = live_opening(order)
+    if live is not None:
+        words = _LIVE[OpeningState(live.state)]
+        return f"{words} (attempt {live.attempt}, {live.get_state_display().lower()} since {when(live.changed_at)})"
+    waits = {
+        OrderState.CREATED: _for_payment,
+        OrderState.PAID: _for_claim,
+        OrderState.URI_SET: _for_attempt,
+        OrderState.GIVE_UP: _after_giving_up,
+    }.get(OrderState(order.state))
+    if waits is not None:
+        return waits(order, now)
+    if order.needs_staff:
+        return "for a person to look at it"
+    return _OVER.get(OrderState(order.state), "for the next look at the node")
+
+
+def _for_payment(order: ChannelOrder, now: datetime) -> str:
+    if any(deposit.state != DepositState.VANISHED for deposit in order.onchain_payments.all()):
+        return "for its deposits to cover the total, deep enough"
+    return f"for the buyer to pay, until {when(order.expires_at)}"
+
+
+def _for_claim(order: ChannelOrder, now: datetime) -> str:
+    return f"for the buyer to name a node, until {when(order.claim_expires_at)}"
+
+
+def _for_attempt(order: ChannelOrder, now: datetime) -> str:
+    if not order.last_failure_reason or order.due_at is None or order.due_at <= now:
+        return "for the worker to try to open the channel"
+    ends = f"; gives up at {when(order.open_deadline_at)}" if order.open_deadline_at else ""
+    return f"for the next try at {when(order.due_at)}, after {order.last_failure_reason}{ends}"
+
+
+def _after_giving_up(order: ChannelOrder, now: datetime) -> str:
+    invoice = order.invoice
+    if order.counted_payment == Rail.LIGHTNING and invoice is not None and invoice.state == InvoiceState.HELD:
+        return f"for a retry until {when(order.give_up_until)}; then the held payment goes back"
+    return "for a person: retry, or return the money"

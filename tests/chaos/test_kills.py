@@ -1,0 +1,115 @@
+"""kill -9 at every step of an opening, on real nodes: no channel twice, no payment lost, nothing left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from orders import keys
+from orders.models import ChannelOrder, OrderEvent
+from orders.states import InvoiceState
+from tests.chaos.conftest import Engine
+from tests.chaos.hooked import STEPS
+from tests.e2e.shop import Shop
+from tests.regtest.fixtures import AddPeer
+from tests.regtest.lnd import Lnd
+from tests.regtest.payment import SUCCEEDED, Payment
+from tests.regtest.waiting import until
+
+POINTS = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
+#: Where most can go wrong: these are also tried with everything else dying.
+KNIFE_EDGES = ["after fund_psbt", "before verify_psbt", "after verify_psbt", "after finalize_psbt", "before publish",
+               "after publish"]  # fmt: skip
+
+
+def test_our_process_killed_at_each_step_costs_nothing(shop: Shop, engine: Engine, point: str) -> None:
+    quote, payment = begin(shop, engine, point)
+    engine.kill()
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)
+
+
+def test_lnd_killed_at_each_step_costs_nothing(shop: Shop, engine: Engine, edge: str) -> None:
+    quote, payment = begin(shop, engine, edge)
+    shop.network.lsp.kill()
+    engine.let_go()
+    shop.network.lsp.start()
+    shop.network.wait_synced()
+    engine.kill()
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)
+
+
+def test_both_killed_at_each_step_costs_nothing(shop: Shop, engine: Engine, edge: str) -> None:
+    quote, payment = begin(shop, engine, edge)
+    engine.kill()
+    shop.network.lsp.kill()
+    shop.network.lsp.start()
+    shop.network.wait_synced()
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)
+
+
+def test_the_peer_asleep_at_each_step_costs_nothing(
+    shop: Shop, engine: Engine, edge: str, add_peer: AddPeer
+) -> None:
+    phone = add_peer()
+    quote, payment = begin(shop, engine, edge, wallet=phone)
+    phone.pause()
+    engine.let_go()
+    if edge in {"before verify_psbt", "after fund_psbt", "after verify_psbt"}:
+        until(lambda: shop.order(quote).openings.first() is not None, "the attempt is there")
+    phone.resume()
+    engine.kill()
+    finish(shop, quote)
+    assert_whole(shop, quote, payment, phone)
+
+
+def begin(shop: Shop, engine: Engine, point: str, wallet: Lnd | None = None) -> tuple[dict[str, object], Payment]:
+    """A paid order whose opening has come to `point`."""
+    quote = shop.buy(node_uri=(wallet or shop.wallet).p2p_address)
+    payment = shop.pay(quote)
+    engine.start(quote, point)
+    try:
+        engine.wait_reached()
+    except TimeoutError:
+        raise AssertionError(engine.log() + shop.story(quote)) from None
+    return quote, payment
+
+
+def finish(shop: Shop, quote: dict[str, object]) -> None:
+    """Everything runs again, blocks come, until the funding is deep."""
+
+    def done() -> bool:
+        shop.hurry(quote)
+        shop.turn()
+        if shop.journal(quote)[-1:] == ["funding_confirmed"] or "funding_confirmed" in shop.journal(quote):
+            return shop.order(quote).state == "open"
+        shop.network.mine(1)
+        return False
+
+    try:
+        until(done, "the order is open and its funding deep", timeout=90)
+    except TimeoutError as never:
+        raise AssertionError(f"{never}\n{shop.story(quote)}") from None
+
+
+def assert_whole(shop: Shop, quote: dict[str, object], payment: Payment, wallet: Lnd | None = None) -> None:
+    """One funding, one channel on both sides; settled exactly once; nothing leased; nothing pending."""
+    shop.assert_delivered(quote, wallet)
+    assert shop.order(quote).hold_invoice.state == InvoiceState.SETTLED
+    assert OrderEvent.objects.filter(order=quote["order_id"], cause="payment_settled").count() == 1
+    if payment.status() != "UNKNOWN":
+        assert payment.wait() == SUCCEEDED
+    order = ChannelOrder.objects.get(pk=str(quote["order_id"]))
+    assert not [lease for lease in shop.node.leases() if lease.lock_id == keys.lock_id(order.pk)]
+    assert not [pending for pending in shop.node.pending_channels() if pending.memo == str(order.pk)]
+
+
+@pytest.fixture(params=POINTS)
+def point(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=KNIFE_EDGES)
+def edge(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -110,7 +110,8 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
             _leave_opening(order, opening, still_secured)
         elif order.state == OrderState.URI_SET:
             after_failure(order, opening.failure_reason)
-        nudge_all(set(queries.waiting_for_peer(opening.node_pubkey)) - {order.pk})
+        # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
+        nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 
 
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:

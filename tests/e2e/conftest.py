@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.test import Client
 
 from orders.models import Service
@@ -25,3 +27,24 @@ def shop(network: Network, transactional_db: None, settings: Any) -> Iterator[Sh
     if not Service.objects.exists():
         Service.objects.create()
     yield Shop(network, Client())
+
+
+@pytest.fixture
+def server_environment(shop: Shop, database_url: str) -> dict[str, str]:
+    """The environment of a process of ours (`manage.py …`) that serves the shop: its database, its node, its keys."""
+    lsp = shop.network.lsp
+    passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return passed_on | {
+        "DJANGO_SETTINGS_MODULE": "lsp_site.settings",
+        "LSP_ENV_FILE": "",
+        "LSP_HOME": str(django_settings.LSP_HOME),
+        "DATABASE_URL": database_url,
+        "LND_GRPC": lsp.grpc_address,
+        "LND_TLS_CERT": str(lsp.tls_certificate),
+        "LND_MACAROON": str(lsp.admin_macaroon),
+        "LND_NETWORK": "regtest",
+        "ONCHAIN_CONFIRMATIONS": "1",
+        "RETRY_FIRST_SECONDS": "1",
+        "RETRY_MAX_SECONDS": "2",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

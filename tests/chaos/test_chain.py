@@ -1,0 +1,52 @@
+"""The chain turns against a signed funding: dearer blocks, a coin spent by another. Each on a network of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orders import models
+from tests.chaos.conftest import Engine
+from tests.chaos.test_kills import assert_whole, finish
+from tests.chaos.test_losses import advance_until, committed
+from tests.e2e.shop import Shop
+from tests.regtest.network import Network
+
+
+@pytest.fixture
+def network(network: Network) -> Iterator[Network]:
+    """A network whose chain may be restarted: the shared one is left alone (and its skip is ours)."""
+    with Network() as own:
+        yield own
+
+
+def test_a_fee_floor_that_rises_after_signing_ends_in_one_dearer_funding(
+    shop: Shop, engine: Engine, settings: Any
+) -> None:
+    settings.PUBLISH_PATIENCE_SECONDS = 0
+    quote, payment = committed(shop, engine)
+    first = models.WalletTransaction.objects.get(label=f"funding:{quote['order_id']}").txid
+    try:
+        shop.network.restart_chain("--minrelaytxfee=0.0006")  # 60 sat/vB, above the estimate of 25
+        advance_until(shop, quote, lambda: "funding_put_out" in shop.journal(quote), "the first is put out")
+        shop.network.restart_chain()
+        finish(shop, quote)
+    finally:
+        shop.network.restart_chain()
+    assert_whole(shop, quote, payment)
+    assert shop.opening(quote).funding_outpoint.partition(":")[0] != first
+
+
+def test_a_coin_double_spent_six_deep_is_followed_by_another_funding(shop: Shop, engine: Engine) -> None:
+    quote, payment = committed(shop, engine)
+    raw = bytes(models.WalletTransaction.objects.get(label=f"funding:{quote['order_id']}").raw or b"")
+    first = shop.network.chain.send_raw(raw.hex())
+    rival = shop.network.lsp.rival_of(first)
+    shop.network.chain.mine_only([rival])  # a miner had the other one
+    shop.network.wait_synced()
+    advance_until(shop, quote, lambda: "opening_failed" in shop.journal(quote), "the first attempt has failed")
+    assert shop.order(quote).openings.get(attempt=1).failure_reason == "FUNDING_CONFLICT"
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)

@@ -47,7 +47,9 @@ class Credentials:
         try:
             return (("macaroon", _macaroon_file(self.macaroon, _changed_at(self.macaroon))),)
         except OSError as error:
-            raise NodeUnavailable(f"The macaroon cannot be read: {error.strerror}", reason="MACAROON_UNREADABLE") from None
+            raise NodeUnavailable(
+                f"The macaroon cannot be read: {error.strerror}", reason="MACAROON_UNREADABLE"
+            ) from None
 
     def certificate_changed_at(self) -> int:
         """A number that is another one once the certificate's file was replaced."""
@@ -60,7 +62,9 @@ class Credentials:
         try:
             return grpc.ssl_channel_credentials(Path(self.tls_cert).read_bytes() if self._is_file() else None)
         except OSError as error:
-            raise NodeUnavailable(f"The certificate cannot be read: {error.strerror}", reason="CERTIFICATE_UNREADABLE") from None
+            raise NodeUnavailable(
+                f"The certificate cannot be read: {error.strerror}", reason="CERTIFICATE_UNREADABLE"
+            ) from None
 
     def _is_file(self) -> bool:
         return self.tls_cert not in ("", LOCAL)

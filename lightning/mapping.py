@@ -11,8 +11,8 @@ from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wallet
 from lightning.refusals import refusal
 from lightning.types import (
-    Channel,
     ChainTransaction,
+    Channel,
     ChannelEvent,
     ClosedChannel,
     Invoice,
@@ -54,7 +54,7 @@ def error_of(error: grpc.RpcError, *, call: str, changing: bool) -> LightningErr
 
 def _status_and_text(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     if isinstance(error, grpc.Call | grpc.aio.AioRpcError):
-        return error.code() or grpc.StatusCode.UNKNOWN, error.details() or ""
+        return error.code(), error.details() or ""
     return grpc.StatusCode.UNKNOWN, str(error)
 
 
@@ -62,22 +62,27 @@ def _status_and_text(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
 
 
 def outpoint(message: ln.OutPoint) -> Outpoint:
+    """Whichever of its two forms is set."""
     return Outpoint(message.txid_str or message.txid_bytes[::-1].hex(), message.output_index)
 
 
 def outpoint_message(value: Outpoint) -> ln.OutPoint:
+    """The text form, which every call of LND reads."""
     return ln.OutPoint(txid_str=value.txid, output_index=value.index)
 
 
 def pending_outpoint(message: ln.PendingUpdate) -> Outpoint:
+    """The funding output of a channel that has just become pending."""
     return Outpoint(message.txid[::-1].hex(), message.output_index)
 
 
 def channel_point(message: ln.ChannelPoint) -> Outpoint:
+    """The funding output that names a channel."""
     return Outpoint(message.funding_txid_str or message.funding_txid_bytes[::-1].hex(), message.output_index)
 
 
 def channel_point_message(value: Outpoint) -> ln.ChannelPoint:
+    """The funding output that names a channel."""
     return ln.ChannelPoint(funding_txid_str=value.txid, output_index=value.index)
 
 
@@ -85,6 +90,7 @@ def channel_point_message(value: Outpoint) -> ln.ChannelPoint:
 
 
 def node_info(message: ln.GetInfoResponse) -> NodeInfo:
+    """A node knows one chain; its first is its network."""
     return NodeInfo(
         pubkey=message.identity_pubkey,
         alias=message.alias,
@@ -100,6 +106,7 @@ def node_info(message: ln.GetInfoResponse) -> NodeInfo:
 
 
 def peer(message: ln.Peer) -> Peer:
+    """A connected peer."""
     return Peer(message.pub_key, message.address, message.inbound, frozenset(message.features))
 
 
@@ -133,6 +140,7 @@ def invoice(message: ln.Invoice) -> Invoice:
 
 
 def channel(message: ln.Channel) -> Channel:
+    """An open channel."""
     return Channel(
         outpoint=Outpoint.parse(message.channel_point),
         peer_pubkey=message.remote_pubkey,
@@ -150,6 +158,7 @@ def channel(message: ln.Channel) -> Channel:
 
 
 def pending_channels(message: ln.PendingChannelsResponse) -> Iterator[PendingChannel]:
+    """All of them, whatever they wait for."""
     for opening in message.pending_open_channels:
         yield _pending(opening.channel, PendingPhase.OPENING)
     for waiting in message.waiting_close_channels:
@@ -178,6 +187,7 @@ _CLOSED_BY_US = {ln.INITIATOR_LOCAL: True, ln.INITIATOR_REMOTE: False}
 
 
 def closed_channel(message: ln.ChannelCloseSummary) -> ClosedChannel:
+    """A closed channel."""
     return ClosedChannel(
         outpoint=Outpoint.parse(message.channel_point),
         peer_pubkey=message.remote_pubkey,
@@ -213,6 +223,7 @@ def _event_outpoint(message: ln.ChannelEventUpdate) -> Outpoint | None:
 
 
 def peer_event(message: ln.PeerEvent) -> PeerEvent:
+    """A peer that came or went."""
     return PeerEvent(message.pub_key, message.type == ln.PeerEvent.PEER_ONLINE)
 
 
@@ -220,6 +231,7 @@ def peer_event(message: ln.PeerEvent) -> PeerEvent:
 
 
 def chain_transaction(message: ln.Transaction) -> ChainTransaction:
+    """A transaction of the wallet."""
     return ChainTransaction(
         txid=message.tx_hash,
         confirmations=message.num_confirmations,
@@ -237,10 +249,12 @@ def _tx_output(message: ln.OutputDetail) -> TxOutput:
 
 
 def utxo(message: ln.Utxo) -> Utxo:
+    """A coin of the wallet."""
     return Utxo(outpoint(message.outpoint), message.address, message.amount_sat, message.confirmations)
 
 
 def lease(message: wallet.UtxoLease) -> Lease:
+    """A leased coin."""
     return Lease(
         outpoint=outpoint(message.outpoint),
         lock_id=message.id,

@@ -6,12 +6,13 @@ raise stands in its docstring.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic, sleep
 
 from lightning import mapping
 from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
 from lightning.credentials import Credentials
-from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
+from lightning.errors import LightningError, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.negotiation import Negotiation
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
@@ -20,8 +21,8 @@ from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 from lightning.types import (
-    Channel,
     ChainTransaction,
+    Channel,
     ClosedChannel,
     FeeRates,
     FundedPsbt,
@@ -127,6 +128,11 @@ class LndNode:
     def _connection(self, pubkey: str) -> Peer | None:
         return next((peer for peer in self.peers() if peer.pubkey == pubkey), None)
 
+    def _address(self, pubkey: str) -> str:
+        """Where the peer is connected from or to: what tells one connection from the next."""
+        peer = self._connection(pubkey)
+        return peer.address if peer else ""
+
     def _has_channel_with(self, pubkey: str) -> bool:
         request = ln.ListChannelsRequest(peer=bytes.fromhex(pubkey))
         return len(self._read(self._lightning.ListChannels, request).channels) > 0
@@ -137,14 +143,14 @@ class LndNode:
         The node also forgets that it wanted to stay connected, until `connect`. The peer may come back
         by itself at once, over another connection.
         """
-        before = self._connection(pubkey)
+        before = self._address(pubkey)
         try:
             self._change(self._lightning.DisconnectPeer, ln.DisconnectPeerRequest(pub_key=pubkey))
         except NotFound:
             return
         # The node lists the peer for a moment longer, and until then also refuses to connect it anew.
         until = monotonic() + _GONE_SECONDS
-        while before and self._connection(pubkey) == before and monotonic() < until:
+        while before and self._address(pubkey) == before and monotonic() < until:
             sleep(_PAUSE_SECONDS)
 
     # Hold invoices
@@ -255,10 +261,8 @@ class LndNode:
         After `verify_psbt` the node answers the same and does nothing.
         """
         cancel = ln.FundingShimCancel(pending_chan_id=pending_chan_id)
-        try:
+        with suppress(NotFound):  # as wished
             self._change(self._lightning.FundingStateStep, ln.FundingTransitionMsg(shim_cancel=cancel))
-        except NotFound:
-            pass  # as wished
 
     def abandon_channel(self, outpoint: Outpoint) -> None:
         """Our node has forgotten the channel. An unknown one is fine.
@@ -268,10 +272,8 @@ class LndNode:
         request = ln.AbandonChannelRequest(
             channel_point=mapping.channel_point_message(outpoint), i_know_what_i_am_doing=True
         )
-        try:
+        with suppress(NotFound):  # as wished
             self._change(self._lightning.AbandonChannel, request)
-        except NotFound:
-            pass  # as wished
 
     # The wallet
 
@@ -327,7 +329,9 @@ class LndNode:
             lock_expiration_seconds=lease_seconds,
         )
         answer = self._change(self._wallet.FundPsbt, request)
-        return FundedPsbt(answer.funded_psbt, answer.change_output_index, tuple(map(mapping.lease, answer.locked_utxos)))
+        return FundedPsbt(
+            answer.funded_psbt, answer.change_output_index, tuple(map(mapping.lease, answer.locked_utxos))
+        )
 
     def finalize_psbt(self, psbt: bytes) -> SignedPsbt:
         """Our inputs are signed. Nothing is published, nothing else changes.
@@ -367,20 +371,20 @@ class LndNode:
     def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
         """The coin is free again; not leased is fine. Raises: Rejected("leased_by_another")."""
         request = wal.ReleaseOutputRequest(id=lock_id, outpoint=mapping.outpoint_message(outpoint))
-        try:
+        with suppress(NotFound):  # spent meanwhile: no lease is left
             self._change(self._wallet.ReleaseOutput, request)
-        except NotFound:
-            pass  # spent meanwhile: no lease is left
 
     def bump_fee(self, outpoint: Outpoint, *, conf_target: int, budget_sat: int) -> None:
-        """The node spends our unconfirmed `outpoint` by a child, raising its fee up to `budget_sat`.
+        """The node spends our unconfirmed `outpoint` by a child whose fee helps both into a block.
 
-        Repeat: safe, it changes the target of the same child.
+        Money: the fee begins at the node's estimate and rises with each block, to `budget_sat` after
+        `conf_target` blocks; with 1 it is all of the budget at once.
+        Repeat: safe, it gives the same child another target.
         Raises: Rejected("confirmed"), NotFound (not ours, or gone).
         """
         request = wal.BumpFeeRequest(
             outpoint=mapping.outpoint_message(outpoint),
-            target_conf=conf_target,
+            # No starting rate of ours: where the budget does not reach it, LND silently does nothing.
             deadline_delta=conf_target,
             immediate=True,
             budget=budget_sat,

@@ -22,7 +22,9 @@ class Refusal(NamedTuple):
 
 
 #: The peer's own words follow. They may say anything, so the node's table must not be asked about them.
-_PEER_SPEAKS = re.compile(r"received funding error from [0-9a-f]+: (?:chan_id=[0-9a-f]+, )?(?:err=)?(?P<words>.*)", re.DOTALL)
+_PEER_SPEAKS = re.compile(
+    r"received funding error from [0-9a-f]+: (?:chan_id=[0-9a-f]+, )?(?:err=)?(?P<words>.*)", re.DOTALL
+)
 
 _NODE_NOT_READY = Refusal(NodeUnavailable, "NODE_NOT_READY")
 _PERMISSION = Refusal(NodeUnavailable, "PERMISSION_DENIED")
@@ -114,8 +116,14 @@ _PEER_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"number of pending channels exceed", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
     (r"too many pending", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
     (r"is below min chan size|funding_satoshis too small", _TOO_SMALL),
-    (r"exceeds maximum chan size|channel too large|funding must be (?:at most|smaller)|funding_satoshis too large", _TOO_BIG),
-    (r"multiple channels|already ha(?:s|ve) a(?:n active)? channel|only one channel", Refusal(Rejected, "PEER_REJECT_MULTI_CHAN")),
+    (
+        r"exceeds maximum chan size|channel too large|funding must be (?:at most|smaller)|funding_satoshis too large",
+        _TOO_BIG,
+    ),
+    (
+        r"multiple channels|already ha(?:s|ve) a(?:n active)? channel|only one channel",
+        Refusal(Rejected, "PEER_REJECT_MULTI_CHAN"),
+    ),
     (r"channel type|channel_type|feature", _FEATURE),
     (r"synchronizing blockchain", _PEER_OFFLINE),
 )

@@ -69,7 +69,7 @@ class LndStreams:
         return self._listen(call, ln.PeerEventSubscription(), mapping.peer_event)
 
     def blocks(self) -> AsyncIterator[int]:
-        """The height of the best block now, and of each that is connected. After a reorganisation it repeats heights."""
+        """The height of the best block now, and of each that is connected: after a reorganisation heights repeat."""
         call = ChainNotifierStub(self._channel()).RegisterBlockEpochNtfn
         return self._listen(call, chain.BlockEpoch(), lambda block: block.height)
 

@@ -17,9 +17,8 @@ from django.conf import settings
 from embit import base58, bech32
 from embit.psbt import PSBT, InputScope
 from embit.script import Script, Witness
-from embit.transaction import SIGHASH
+from embit.transaction import SIGHASH, TransactionInput, TransactionOutput
 from embit.transaction import Transaction as EmbitTransaction
-from embit.transaction import TransactionInput, TransactionOutput
 
 from lightning.types import Outpoint, Transaction
 
@@ -75,9 +74,7 @@ def _parsed_psbt(psbt: bytes) -> PSBT:
         raise ValueError("Not a PSBT.") from error
 
 
-def _transaction(
-    parsed: EmbitTransaction, vbytes: int, *, every_input_has_witness: bool = False
-) -> Transaction:
+def _transaction(parsed: EmbitTransaction, vbytes: int, *, every_input_has_witness: bool = False) -> Transaction:
     return Transaction(
         txid=parsed.txid().hex(),
         inputs=tuple(Outpoint(vin.txid.hex(), vin.vout) for vin in parsed.vin),
@@ -116,10 +113,11 @@ def _is_p2tr(script: bytes) -> bool:
 
 
 def _require_agreement(raw: bytes, found: Transaction) -> None:
-    """bitcoinlib reads the same. Raises: ValueError."""
+    """Bitcoinlib reads the same. Raises: ValueError."""
+    library = _bitcoinlib()
     try:
-        other = _bitcoinlib().Transaction.parse(raw, strict=False)
-    except Exception:  # it chokes on some valid witnesses, in many ways; then embit's reading stands
+        other = library.Transaction.parse(raw, strict=False)
+    except Exception:  # noqa: BLE001  # it chokes on some valid witnesses, in many ways; then embit's reading stands
         logging.getLogger(__name__).warning("bitcoinlib cannot read transaction %s", found.txid)
         return
     inputs = tuple(Outpoint(each.prev_txid.hex(), each.output_n_int) for each in other.inputs)
@@ -130,12 +128,13 @@ def _require_agreement(raw: bytes, found: Transaction) -> None:
 
 @cache
 def _bitcoinlib() -> Any:
-    """bitcoinlib's transactions, imported when first needed.
+    """Bitcoinlib's transactions, imported when first needed.
 
     Not at the top: importing takes more than a second and 50 MB, which most processes can do without, and
     it writes files at once, by default into the home folder, which may be read-only.
     """
-    folder = Path(getattr(settings, "LSP_HOME", None) or tempfile.gettempdir()) / "bitcoinlib"
+    home = getattr(settings, "LSP_HOME", None) if settings.configured else None
+    folder = Path(home or tempfile.gettempdir()) / "bitcoinlib"
     # Its only way to be told; an environment that already says so is respected.
     os.environ.setdefault("BCL_DATA_DIR", str(folder))
     from bitcoinlib import transactions
@@ -206,9 +205,7 @@ def _base58_script(address: str, network: str) -> bytes:
 # The conflict
 
 
-def conflict_psbt(
-    outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_address: str, fee_sat: int
-) -> bytes:
+def conflict_psbt(outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_address: str, fee_sat: int) -> bytes:
     """A PSBT that spends the one coin back to `to_address`, replaceable.
 
     Money: once it confirms, no other transaction that spends `outpoint` ever can.

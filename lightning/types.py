@@ -191,7 +191,7 @@ class ClosedChannel:
 
 @dataclass(frozen=True, slots=True)
 class ChannelEvent:
-    """Something happened to a channel: open_channel, closed_channel, active_channel, pending_open_channel, …"""
+    """Something happened to a channel: open_channel, closed_channel, active_channel, pending_open_channel and so on."""
 
     kind: str
     outpoint: Outpoint | None

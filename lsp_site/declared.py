@@ -87,6 +87,7 @@ SERVER = Group(
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "2", "Processes of the queue."),
         V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),
+        V("STREAM_THREADS", p.integer(1, 64), "4", "Orders that the streams process looks at at a time."),
     ),
 )
 

@@ -79,6 +79,7 @@ LISTEN_PORT: int
 LISTEN_HOST, LISTEN_PORT = _c["LISTEN"]
 WORKERS: int = _c["WORKERS"]
 WEB_PROCESSES: int = _c["WEB_PROCESSES"]
+STREAM_THREADS: int = _c["STREAM_THREADS"]
 V1_LEGACY_ERRORS: bool = _c["V1_LEGACY_ERRORS"]
 PUBLIC_URL: str = _c["PUBLIC_URL"]
 TRUSTED_PROXIES: int | tuple[str, ...] = _c["TRUSTED_PROXIES"]
@@ -128,9 +129,6 @@ INSTALLED_APPS = [
     "streams.apps.StreamsConfig",
     "lsp_site.apps.SiteConfig",
 ]
-
-if not (BASE_DIR / "streams" / "apps.py").exists():  # INTERIM: until streams is there
-    INSTALLED_APPS.remove("streams.apps.StreamsConfig")
 
 MIDDLEWARE = [
     "lsp_site.middleware.ClientAddress",
@@ -207,7 +205,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "orders.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "orders.api.errors.handle",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {

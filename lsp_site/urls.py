@@ -11,6 +11,7 @@ from lsp_site import views
 
 admin.site.site_header = admin.site.site_title = "LSP"
 admin.site.site_url = "/docs"
+admin.site.enable_nav_sidebar = False  # the list of orders needs the width
 
 handler400 = "orders.api.errors.bad_request"
 handler404 = "orders.api.errors.not_found"

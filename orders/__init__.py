@@ -1,0 +1,1 @@
+"""Selling one channel: what was promised, what was paid, what was opened."""

@@ -207,7 +207,7 @@ def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
 
 
 def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
-    """OPENING, OPEN and CLOSING: the funding is seen through to its depth, the channel is followed."""
+    """From OPENING on: the funding is seen through to its depth, the channel is followed."""
     live = order.live_opening
     if order.invoice is not None and order.invoice.state == InvoiceState.HELD:
         paying.settle(order.pk, node)  # does nothing before the funding is published
@@ -216,7 +216,7 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime |
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
             return now + _LOOK_AGAIN
     following.follow(order.pk, node)
-    at_rest = live is None and order.state == OrderState.OPEN
+    at_rest = live is None and order.state in {OrderState.OPEN, OrderState.CLOSED}
     return None if at_rest else now + _LOOK_AGAIN
 
 
@@ -248,5 +248,6 @@ _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.OPENING: _delivering,
     OrderState.OPEN: _delivering,
     OrderState.CLOSING: _delivering,
+    OrderState.CLOSED: _delivering,
     OrderState.GIVE_UP: _given_up,
 }

@@ -46,8 +46,8 @@ def check(wanted: Wanted, limits: Limits) -> None:
 
     Raises: InvalidField naming the field and the limit.
     """
-    _require(0 <= wanted.client_balance_sat, REMOTE, "remote_balance must not be negative.")
-    _require(0 < wanted.lsp_balance_sat, LOCAL, "local_balance must be more than 0.")
+    _require(wanted.client_balance_sat >= 0, REMOTE, "remote_balance must not be negative.")
+    _require(wanted.lsp_balance_sat > 0, LOCAL, "local_balance must be more than 0.")
     _require(
         wanted.client_balance_sat <= limits.max_client_balance_sat,
         REMOTE,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
+from lightning.types import Outpoint
 from orders.errors import OrderNotFound
-from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, OnchainPayment, Service
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, NodeSnapshot, OnchainPayment, Service
 from orders.states import (
     COMMITTED_OPENINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
     PROMISING,
     DepositState,
+    InvoiceState,
     OrderState,
 )
 
@@ -92,15 +95,27 @@ def due_ids(now: datetime) -> list[UUID]:
     return list(ChannelOrder.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True))
 
 
-def next_due_at() -> datetime | None:
-    """When the earliest order becomes due."""
-    return ChannelOrder.objects.filter(due_at__isnull=False).order_by("due_at").values_list("due_at", flat=True).first()
+def is_due(order_id: UUID, now: datetime) -> bool:
+    """The order is to be looked at now."""
+    return ChannelOrder.objects.filter(pk=order_id, due_at__lte=now).exists()
 
 
-def open_invoices() -> list[tuple[UUID, str]]:
-    """(order id, payment hash) of every invoice whose state at the node may still change."""
-    rows = ChannelOrder.objects.filter(hold_invoice__state__in=["open", "held", "returning"])
-    return list(rows.values_list("pk", "hold_invoice__payment_hash"))
+def next_due_at(*, after: datetime) -> datetime | None:
+    """When the next order becomes due."""
+    return ChannelOrder.objects.filter(due_at__gt=after).order_by("due_at").values_list("due_at", flat=True).first()
+
+
+def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:
+    """(order id, payment hash) of every invoice (of these orders) whose state at the node may still change."""
+    rows = HoldInvoice.objects.filter(state__in=[InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING])
+    if among is not None:
+        rows = rows.filter(order__in=among)
+    return list(rows.values_list("order_id", "payment_hash"))
+
+
+def invoice_is(order_id: UUID, states: Collection[InvoiceState]) -> bool:
+    """By our records the order's invoice is in one of these states."""
+    return HoldInvoice.objects.filter(order=order_id, state__in=states).exists()
 
 
 def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
@@ -113,7 +128,17 @@ def peer_is_taken(pubkey: str) -> bool:
     return ChannelOpening.objects.filter(node_pubkey=pubkey, state__in=PEER_OCCUPYING).exists()
 
 
-def waiting_for_peer(pubkey: str) -> list[UUID]:
-    """Claimed orders of this node whose channel is not opened yet."""
+def waiting_for_peer(pubkey: str, *, reason: str | None = None) -> list[UUID]:
+    """Claimed orders of this node whose channel is not opened yet; with `reason`, those that wait because of it."""
     orders = ChannelOrder.objects.filter(node_pubkey=pubkey, state=OrderState.URI_SET)
+    if reason is not None:
+        orders = orders.filter(last_failure_reason=reason)
     return list(orders.values_list("pk", flat=True))
+
+
+def orders_of_channel(outpoint: Outpoint, states: Collection[OrderState]) -> list[UUID]:
+    """The order whose funding made this channel, where it is in one of these states."""
+    openings = ChannelOpening.objects.filter(
+        transaction__txid=outpoint.txid, output_index=outpoint.index, order__state__in=states
+    )
+    return list(openings.values_list("order_id", flat=True))

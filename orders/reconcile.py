@@ -14,13 +14,13 @@ from django_q.tasks import async_task
 
 from lightning import connection as lightning
 from lightning import types
-from lightning.errors import LightningError
+from lightning.errors import LightningError, NotFound
 from lightning.node import LndNode
 from orders import queries
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, HoldInvoice, NodeSnapshot
 from orders.nudges import nudge_all
-from orders.operations import deposits, failing
+from orders.operations import creating, deposits, failing
 from orders.operations.seeing import fresh_snapshot, refresh_snapshot
 from orders.operations.tracing import LOOK_BACK_BLOCKS
 from orders.states import InvoiceState, OpeningState, OrderState
@@ -59,6 +59,7 @@ def reconcile() -> Pass:
     due = queries.due_ids(timezone.now())
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
+    creating.forget_old_keys()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     return Pass(reached, nudged, len(due))
 
@@ -81,10 +82,19 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     """
     at, height = timezone.now(), node.info().block_height
     from_height = max(0, (seen.deposits_height or _first_height(height)) - LOOK_BACK_BLOCKS)
+    known = deposits.known_since(from_height)  # before the look: what is recorded meanwhile has not vanished
     transactions = node.transactions(from_height=from_height)
     deposits.record(transactions)
-    deposits.forget(transactions, from_height=from_height)
+    deposits.forget(known, transactions)
     NodeSnapshot.objects.filter(id=1).update(deposits_at=at, deposits_height=height)
+
+
+def _is_known(node: LndNode, txid: str) -> bool:
+    try:
+        node.transaction(txid)
+    except NotFound:
+        return False
+    return True
 
 
 def _first_height(height: int) -> int:
@@ -121,9 +131,7 @@ def _channels_that_differ(node: LndNode) -> set[UUID]:
     }
     if not expected:
         return set()
-    there = {
-        str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in node.channels()
-    }
+    there = {str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in node.channels()}
     there |= {str(pending.outpoint): _state_of(pending) for pending in node.pending_channels()}
     return {
         order_id

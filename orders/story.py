@@ -46,7 +46,7 @@ def short(order_id: Any) -> str:
 
 def facts(given: dict[str, Any]) -> list[tuple[str, str]]:
     """A journal row's facts, as words."""
-    return [(name.replace("_", " "), _fact(name, value)) for name, value in given.items()]
+    return [(name.removesuffix("_sat").replace("_", " "), _fact(name, value)) for name, value in given.items()]
 
 
 def _fact(name: str, value: Any) -> str:

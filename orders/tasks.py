@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from orders import advance, reconcile
+from django.utils import timezone
+
+from orders import advance, queries, reconcile
 
 
 def advance_order(order_id: str) -> None:
-    """The order was looked at."""
-    advance.advance(UUID(order_id))
+    """The order was looked at, unless somebody has done so since this was queued."""
+    if queries.is_due(UUID(order_id), timezone.now()):
+        advance.advance(UUID(order_id))
 
 
 def reconcile_all() -> str:

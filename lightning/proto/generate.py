@@ -23,9 +23,16 @@ def generate(into: Path) -> None:
 
     protos = sorted(str(path.relative_to(ROOT)) for path in HERE.glob("*.proto"))
     well_known = resources.files("grpc_tools") / "_proto"
-    outputs = [f"--python_out={into}", f"--grpc_python_out={into}", f"--mypy_out=quiet:{into}", f"--mypy_grpc_out=quiet:{into}"]
+    outputs = [
+        f"--python_out={into}",
+        f"--grpc_python_out={into}",
+        f"--mypy_out=quiet:{into}",
+        f"--mypy_grpc_out=quiet:{into}",
+    ]
     # protoc looks its plugins up beside the running interpreter only if told.
-    plugins = [f"--plugin={name}={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    plugins = [
+        f"--plugin={name}={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
     if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *plugins, *outputs, *protos]):
         raise SystemExit("The .proto files do not compile.")
 

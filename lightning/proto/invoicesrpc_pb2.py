@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lightning.proto import lnrpc_pb2 as lightning_dot_proto_dot_lnrpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lightning/proto/invoicesrpc.proto\x12\x0binvoicesrpc\x1a\x1blightning/proto/lnrpc.proto\"x\n\x15\x41\x64\x64HoldInvoiceRequest\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x03\x12\x0e\n\x06\x65xpiry\x18\x05 \x01(\x03\x12\x13\n\x0b\x63ltv_expiry\x18\x07 \x01(\x04\x12\x0f\n\x07private\x18\t \x01(\x08\"@\n\x12\x41\x64\x64HoldInvoiceResp\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\x11\n\tadd_index\x18\x02 \x01(\x04\"$\n\x10SettleInvoiceMsg\x12\x10\n\x08preimage\x18\x01 \x01(\x0c\"\x13\n\x11SettleInvoiceResp\"(\n\x10\x43\x61ncelInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\"\x13\n\x11\x43\x61ncelInvoiceResp\"9\n\x10LookupInvoiceMsg\x12\x16\n\x0cpayment_hash\x18\x01 \x01(\x0cH\x00\x42\r\n\x0binvoice_ref\"/\n\x1dSubscribeSingleInvoiceRequest\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\x32\x9b\x03\n\x08Invoices\x12U\n\x0e\x41\x64\x64HoldInvoice\x12\".invoicesrpc.AddHoldInvoiceRequest\x1a\x1f.invoicesrpc.AddHoldInvoiceResp\x12N\n\rSettleInvoice\x12\x1d.invoicesrpc.SettleInvoiceMsg\x1a\x1e.invoicesrpc.SettleInvoiceResp\x12N\n\rCancelInvoice\x12\x1d.invoicesrpc.CancelInvoiceMsg\x1a\x1e.invoicesrpc.CancelInvoiceResp\x12@\n\x0fLookupInvoiceV2\x12\x1d.invoicesrpc.LookupInvoiceMsg\x1a\x0e.lnrpc.Invoice\x12V\n\x16SubscribeSingleInvoice\x12*.invoicesrpc.SubscribeSingleInvoiceRequest\x1a\x0e.lnrpc.Invoice0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lightning/proto/invoicesrpc.proto\x12\x0binvoicesrpc\x1a\x1blightning/proto/lnrpc.proto\"g\n\x15\x41\x64\x64HoldInvoiceRequest\x12\x0c\n\x04memo\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x03\x12\x0e\n\x06\x65xpiry\x18\x05 \x01(\x03\x12\x13\n\x0b\x63ltv_expiry\x18\x07 \x01(\x04\"@\n\x12\x41\x64\x64HoldInvoiceResp\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\x11\n\tadd_index\x18\x02 \x01(\x04\"$\n\x10SettleInvoiceMsg\x12\x10\n\x08preimage\x18\x01 \x01(\x0c\"\x13\n\x11SettleInvoiceResp\"(\n\x10\x43\x61ncelInvoiceMsg\x12\x14\n\x0cpayment_hash\x18\x01 \x01(\x0c\"\x13\n\x11\x43\x61ncelInvoiceResp\"9\n\x10LookupInvoiceMsg\x12\x16\n\x0cpayment_hash\x18\x01 \x01(\x0cH\x00\x42\r\n\x0binvoice_ref\"/\n\x1dSubscribeSingleInvoiceRequest\x12\x0e\n\x06r_hash\x18\x02 \x01(\x0c\x32\x9b\x03\n\x08Invoices\x12U\n\x0e\x41\x64\x64HoldInvoice\x12\".invoicesrpc.AddHoldInvoiceRequest\x1a\x1f.invoicesrpc.AddHoldInvoiceResp\x12N\n\rSettleInvoice\x12\x1d.invoicesrpc.SettleInvoiceMsg\x1a\x1e.invoicesrpc.SettleInvoiceResp\x12N\n\rCancelInvoice\x12\x1d.invoicesrpc.CancelInvoiceMsg\x1a\x1e.invoicesrpc.CancelInvoiceResp\x12@\n\x0fLookupInvoiceV2\x12\x1d.invoicesrpc.LookupInvoiceMsg\x1a\x0e.lnrpc.Invoice\x12V\n\x16SubscribeSingleInvoice\x12*.invoicesrpc.SubscribeSingleInvoiceRequest\x1a\x0e.lnrpc.Invoice0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightning.proto.invoicesrpc
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ADDHOLDINVOICEREQUEST']._serialized_start=79
-  _globals['_ADDHOLDINVOICEREQUEST']._serialized_end=199
-  _globals['_ADDHOLDINVOICERESP']._serialized_start=201
-  _globals['_ADDHOLDINVOICERESP']._serialized_end=265
-  _globals['_SETTLEINVOICEMSG']._serialized_start=267
-  _globals['_SETTLEINVOICEMSG']._serialized_end=303
-  _globals['_SETTLEINVOICERESP']._serialized_start=305
-  _globals['_SETTLEINVOICERESP']._serialized_end=324
-  _globals['_CANCELINVOICEMSG']._serialized_start=326
-  _globals['_CANCELINVOICEMSG']._serialized_end=366
-  _globals['_CANCELINVOICERESP']._serialized_start=368
-  _globals['_CANCELINVOICERESP']._serialized_end=387
-  _globals['_LOOKUPINVOICEMSG']._serialized_start=389
-  _globals['_LOOKUPINVOICEMSG']._serialized_end=446
-  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_start=448
-  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_end=495
-  _globals['_INVOICES']._serialized_start=498
-  _globals['_INVOICES']._serialized_end=909
+  _globals['_ADDHOLDINVOICEREQUEST']._serialized_end=182
+  _globals['_ADDHOLDINVOICERESP']._serialized_start=184
+  _globals['_ADDHOLDINVOICERESP']._serialized_end=248
+  _globals['_SETTLEINVOICEMSG']._serialized_start=250
+  _globals['_SETTLEINVOICEMSG']._serialized_end=286
+  _globals['_SETTLEINVOICERESP']._serialized_start=288
+  _globals['_SETTLEINVOICERESP']._serialized_end=307
+  _globals['_CANCELINVOICEMSG']._serialized_start=309
+  _globals['_CANCELINVOICEMSG']._serialized_end=349
+  _globals['_CANCELINVOICERESP']._serialized_start=351
+  _globals['_CANCELINVOICERESP']._serialized_end=370
+  _globals['_LOOKUPINVOICEMSG']._serialized_start=372
+  _globals['_LOOKUPINVOICEMSG']._serialized_end=429
+  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_start=431
+  _globals['_SUBSCRIBESINGLEINVOICEREQUEST']._serialized_end=478
+  _globals['_INVOICES']._serialized_start=481
+  _globals['_INVOICES']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

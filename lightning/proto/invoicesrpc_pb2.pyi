@@ -25,13 +25,11 @@ class AddHoldInvoiceRequest(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     EXPIRY_FIELD_NUMBER: _builtins.int
     CLTV_EXPIRY_FIELD_NUMBER: _builtins.int
-    PRIVATE_FIELD_NUMBER: _builtins.int
     memo: _builtins.str
     hash: _builtins.bytes
     value: _builtins.int
     expiry: _builtins.int
     cltv_expiry: _builtins.int
-    private: _builtins.bool
     def __init__(
         self,
         *,
@@ -40,11 +38,10 @@ class AddHoldInvoiceRequest(_message.Message):
         value: _builtins.int = ...,
         expiry: _builtins.int = ...,
         cltv_expiry: _builtins.int = ...,
-        private: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cltv_expiry", b"cltv_expiry", "expiry", b"expiry", "hash", b"hash", "memo", b"memo", "private", b"private", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cltv_expiry", b"cltv_expiry", "expiry", b"expiry", "hash", b"hash", "memo", b"memo", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,22 +42,6 @@ INITIATOR_REMOTE: Initiator.ValueType  # 2
 INITIATOR_BOTH: Initiator.ValueType  # 3
 Global___Initiator: _TypeAlias = Initiator  # noqa: Y015
 
-class _CommitmentType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _CommitmentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CommitmentType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    UNKNOWN_COMMITMENT_TYPE: _CommitmentType.ValueType  # 0
-    ANCHORS: _CommitmentType.ValueType  # 3
-
-class CommitmentType(_CommitmentType, metaclass=_CommitmentTypeEnumTypeWrapper):
-    """Opening"""
-
-UNKNOWN_COMMITMENT_TYPE: CommitmentType.ValueType  # 0
-ANCHORS: CommitmentType.ValueType  # 3
-Global___CommitmentType: _TypeAlias = CommitmentType  # noqa: Y015
-
 class _InvoiceHTLCState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -965,6 +949,8 @@ Global___ChannelEventUpdate: _TypeAlias = ChannelEventUpdate  # noqa: Y015
 
 @_typing.final
 class OpenChannelRequest(_message.Message):
+    """Opening"""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_PUBKEY_FIELD_NUMBER: _builtins.int
@@ -972,17 +958,11 @@ class OpenChannelRequest(_message.Message):
     PUSH_SAT_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     FUNDING_SHIM_FIELD_NUMBER: _builtins.int
-    COMMITMENT_TYPE_FIELD_NUMBER: _builtins.int
-    ZERO_CONF_FIELD_NUMBER: _builtins.int
-    SCID_ALIAS_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
     node_pubkey: _builtins.bytes
     local_funding_amount: _builtins.int
     push_sat: _builtins.int
     private: _builtins.bool
-    commitment_type: Global___CommitmentType.ValueType
-    zero_conf: _builtins.bool
-    scid_alias: _builtins.bool
     memo: _builtins.str
     @_builtins.property
     def funding_shim(self) -> Global___FundingShim: ...
@@ -994,14 +974,11 @@ class OpenChannelRequest(_message.Message):
         push_sat: _builtins.int = ...,
         private: _builtins.bool = ...,
         funding_shim: Global___FundingShim | None = ...,
-        commitment_type: Global___CommitmentType.ValueType = ...,
-        zero_conf: _builtins.bool = ...,
-        scid_alias: _builtins.bool = ...,
         memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment_type", b"commitment_type", "funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat", "scid_alias", b"scid_alias", "zero_conf", b"zero_conf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1034,21 +1011,18 @@ class PsbtShim(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PENDING_CHAN_ID_FIELD_NUMBER: _builtins.int
-    BASE_PSBT_FIELD_NUMBER: _builtins.int
     NO_PUBLISH_FIELD_NUMBER: _builtins.int
     pending_chan_id: _builtins.bytes
-    base_psbt: _builtins.bytes
     no_publish: _builtins.bool
     def __init__(
         self,
         *,
         pending_chan_id: _builtins.bytes = ...,
-        base_psbt: _builtins.bytes = ...,
         no_publish: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_psbt", b"base_psbt", "no_publish", b"no_publish", "pending_chan_id", b"pending_chan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["no_publish", b"no_publish", "pending_chan_id", b"pending_chan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1427,32 +1401,26 @@ Global___NewAddressResponse: _TypeAlias = NewAddressResponse  # noqa: Y015
 class Utxo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    ADDRESS_TYPE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     AMOUNT_SAT_FIELD_NUMBER: _builtins.int
-    PK_SCRIPT_FIELD_NUMBER: _builtins.int
     OUTPOINT_FIELD_NUMBER: _builtins.int
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
-    address_type: Global___AddressType.ValueType
     address: _builtins.str
     amount_sat: _builtins.int
-    pk_script: _builtins.str
     confirmations: _builtins.int
     @_builtins.property
     def outpoint(self) -> Global___OutPoint: ...
     def __init__(
         self,
         *,
-        address_type: Global___AddressType.ValueType = ...,
         address: _builtins.str = ...,
         amount_sat: _builtins.int = ...,
-        pk_script: _builtins.str = ...,
         outpoint: Global___OutPoint | None = ...,
         confirmations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outpoint", b"outpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_type", b"address_type", "amount_sat", b"amount_sat", "confirmations", b"confirmations", "outpoint", b"outpoint", "pk_script", b"pk_script"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount_sat", b"amount_sat", "confirmations", b"confirmations", "outpoint", b"outpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1547,12 +1515,10 @@ class OutputDetail(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADDRESS_FIELD_NUMBER: _builtins.int
-    PK_SCRIPT_FIELD_NUMBER: _builtins.int
     OUTPUT_INDEX_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     IS_OUR_ADDRESS_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    pk_script: _builtins.str
     output_index: _builtins.int
     amount: _builtins.int
     is_our_address: _builtins.bool
@@ -1560,14 +1526,13 @@ class OutputDetail(_message.Message):
         self,
         *,
         address: _builtins.str = ...,
-        pk_script: _builtins.str = ...,
         output_index: _builtins.int = ...,
         amount: _builtins.int = ...,
         is_our_address: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount", "is_our_address", b"is_our_address", "output_index", b"output_index", "pk_script", b"pk_script"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount", "is_our_address", b"is_our_address", "output_index", b"output_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1578,18 +1543,15 @@ class PreviousOutPoint(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OUTPOINT_FIELD_NUMBER: _builtins.int
-    IS_OUR_OUTPUT_FIELD_NUMBER: _builtins.int
     outpoint: _builtins.str
-    is_our_output: _builtins.bool
     def __init__(
         self,
         *,
         outpoint: _builtins.str = ...,
-        is_our_output: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_our_output", b"is_our_output", "outpoint", b"outpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outpoint", b"outpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1660,47 +1622,3 @@ class BakeMacaroonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BakeMacaroonResponse: _TypeAlias = BakeMacaroonResponse  # noqa: Y015
-
-@_typing.final
-class CheckMacPermRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MACAROON_FIELD_NUMBER: _builtins.int
-    FULLMETHOD_FIELD_NUMBER: _builtins.int
-    CHECK_DEFAULT_PERMS_FROM_FULL_METHOD_FIELD_NUMBER: _builtins.int
-    macaroon: _builtins.bytes
-    fullMethod: _builtins.str
-    check_default_perms_from_full_method: _builtins.bool
-    def __init__(
-        self,
-        *,
-        macaroon: _builtins.bytes = ...,
-        fullMethod: _builtins.str = ...,
-        check_default_perms_from_full_method: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_default_perms_from_full_method", b"check_default_perms_from_full_method", "fullMethod", b"fullMethod", "macaroon", b"macaroon"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CheckMacPermRequest: _TypeAlias = CheckMacPermRequest  # noqa: Y015
-
-@_typing.final
-class CheckMacPermResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VALID_FIELD_NUMBER: _builtins.int
-    valid: _builtins.bool
-    def __init__(
-        self,
-        *,
-        valid: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["valid", b"valid"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CheckMacPermResponse: _TypeAlias = CheckMacPermResponse  # noqa: Y015

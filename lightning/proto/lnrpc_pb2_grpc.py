@@ -119,11 +119,6 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonResponse.FromString,
                 _registered_method=True)
-        self.CheckMacaroonPermissions = channel.unary_unary(
-                '/lnrpc.Lightning/CheckMacaroonPermissions',
-                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.SerializeToString,
-                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.FromString,
-                _registered_method=True)
 
 
 class LightningServicer:
@@ -231,12 +226,6 @@ class LightningServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CheckMacaroonPermissions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_LightningServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -324,11 +313,6 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.BakeMacaroon,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonResponse.SerializeToString,
-            ),
-            'CheckMacaroonPermissions': grpc.unary_unary_rpc_method_handler(
-                    servicer.CheckMacaroonPermissions,
-                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.FromString,
-                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -790,33 +774,6 @@ class Lightning:
             '/lnrpc.Lightning/BakeMacaroon',
             lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CheckMacaroonPermissions(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/lnrpc.Lightning/CheckMacaroonPermissions',
-            lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.SerializeToString,
-            lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.FromString,
             options,
             channel_credentials,
             insecure,

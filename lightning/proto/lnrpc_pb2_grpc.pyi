@@ -52,7 +52,6 @@ class LightningStub:
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]
     SubscribeTransactions: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]
     BakeMacaroon: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.BakeMacaroonRequest, _lnrpc_pb2.BakeMacaroonResponse]
-    CheckMacaroonPermissions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.CheckMacPermRequest, _lnrpc_pb2.CheckMacPermResponse]
 
 @_typing.type_check_only
 class LightningAsyncStub(LightningStub):
@@ -74,7 +73,6 @@ class LightningAsyncStub(LightningStub):
     GetTransactions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]  # type: ignore[assignment]
     SubscribeTransactions: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]  # type: ignore[assignment]
     BakeMacaroon: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.BakeMacaroonRequest, _lnrpc_pb2.BakeMacaroonResponse]  # type: ignore[assignment]
-    CheckMacaroonPermissions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.CheckMacPermRequest, _lnrpc_pb2.CheckMacPermResponse]  # type: ignore[assignment]
 
 class LightningServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -195,12 +193,5 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.BakeMacaroonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.BakeMacaroonResponse, _abc.Awaitable[_lnrpc_pb2.BakeMacaroonResponse]]: ...
-
-    @_abc_1.abstractmethod
-    def CheckMacaroonPermissions(
-        self,
-        request: _lnrpc_pb2.CheckMacPermRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_lnrpc_pb2.CheckMacPermResponse, _abc.Awaitable[_lnrpc_pb2.CheckMacPermResponse]]: ...
 
 def add_LightningServicer_to_server(servicer: LightningServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,7 +7,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lightning.proto import lnrpc_pb2 as _lnrpc_pb2
 import builtins as _builtins
 import sys
@@ -20,38 +19,20 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _ChangeAddressType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ChangeAddressTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeAddressType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CHANGE_ADDRESS_TYPE_UNSPECIFIED: _ChangeAddressType.ValueType  # 0
-    CHANGE_ADDRESS_TYPE_P2TR: _ChangeAddressType.ValueType  # 1
-
-class ChangeAddressType(_ChangeAddressType, metaclass=_ChangeAddressTypeEnumTypeWrapper): ...
-
-CHANGE_ADDRESS_TYPE_UNSPECIFIED: ChangeAddressType.ValueType  # 0
-CHANGE_ADDRESS_TYPE_P2TR: ChangeAddressType.ValueType  # 1
-Global___ChangeAddressType: _TypeAlias = ChangeAddressType  # noqa: Y015
-
 @_typing.final
 class ListUnspentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MIN_CONFS_FIELD_NUMBER: _builtins.int
-    MAX_CONFS_FIELD_NUMBER: _builtins.int
     min_confs: _builtins.int
-    max_confs: _builtins.int
     def __init__(
         self,
         *,
         min_confs: _builtins.int = ...,
-        max_confs: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_confs", b"max_confs", "min_confs", b"min_confs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_confs", b"min_confs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -330,21 +311,17 @@ class TxTemplate(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    INPUTS_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_lnrpc_pb2.OutPoint]: ...
     @_builtins.property
     def outputs(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     def __init__(
         self,
         *,
-        inputs: _abc.Iterable[_lnrpc_pb2.OutPoint] | None = ...,
         outputs: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "outputs", b"outputs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outputs", b"outputs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -358,14 +335,12 @@ class FundPsbtRequest(_message.Message):
     SAT_PER_KW_FIELD_NUMBER: _builtins.int
     MIN_CONFS_FIELD_NUMBER: _builtins.int
     SPEND_UNCONFIRMED_FIELD_NUMBER: _builtins.int
-    CHANGE_TYPE_FIELD_NUMBER: _builtins.int
     MAX_FEE_RATIO_FIELD_NUMBER: _builtins.int
     CUSTOM_LOCK_ID_FIELD_NUMBER: _builtins.int
     LOCK_EXPIRATION_SECONDS_FIELD_NUMBER: _builtins.int
     sat_per_kw: _builtins.int
     min_confs: _builtins.int
     spend_unconfirmed: _builtins.bool
-    change_type: Global___ChangeAddressType.ValueType
     max_fee_ratio: _builtins.float
     custom_lock_id: _builtins.bytes
     lock_expiration_seconds: _builtins.int
@@ -378,14 +353,13 @@ class FundPsbtRequest(_message.Message):
         sat_per_kw: _builtins.int = ...,
         min_confs: _builtins.int = ...,
         spend_unconfirmed: _builtins.bool = ...,
-        change_type: Global___ChangeAddressType.ValueType = ...,
         max_fee_ratio: _builtins.float = ...,
         custom_lock_id: _builtins.bytes = ...,
         lock_expiration_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fees", b"fees", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_type", b"change_type", "custom_lock_id", b"custom_lock_id", "fees", b"fees", "lock_expiration_seconds", b"lock_expiration_seconds", "max_fee_ratio", b"max_fee_ratio", "min_confs", b"min_confs", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "spend_unconfirmed", b"spend_unconfirmed", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_lock_id", b"custom_lock_id", "fees", b"fees", "lock_expiration_seconds", b"lock_expiration_seconds", "max_fee_ratio", b"max_fee_ratio", "min_confs", b"min_confs", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "spend_unconfirmed", b"spend_unconfirmed", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fees: _TypeAlias = _typing.Literal["sat_per_kw"]  # noqa: Y015
     _WhichOneofArgType_fees: _TypeAlias = _typing.Literal["fees", b"fees"]  # noqa: Y015
@@ -530,11 +504,9 @@ class BumpFeeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OUTPOINT_FIELD_NUMBER: _builtins.int
-    TARGET_CONF_FIELD_NUMBER: _builtins.int
     IMMEDIATE_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     DEADLINE_DELTA_FIELD_NUMBER: _builtins.int
-    target_conf: _builtins.int
     immediate: _builtins.bool
     budget: _builtins.int
     deadline_delta: _builtins.int
@@ -544,14 +516,13 @@ class BumpFeeRequest(_message.Message):
         self,
         *,
         outpoint: _lnrpc_pb2.OutPoint | None = ...,
-        target_conf: _builtins.int = ...,
         immediate: _builtins.bool = ...,
         budget: _builtins.int = ...,
         deadline_delta: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outpoint", b"outpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "deadline_delta", b"deadline_delta", "immediate", b"immediate", "outpoint", b"outpoint", "target_conf", b"target_conf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "deadline_delta", b"deadline_delta", "immediate", b"immediate", "outpoint", b"outpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ the first server, whose clients read nothing else; `status: ERROR` with a reason
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -104,7 +105,7 @@ def _problem(error: Exception) -> Problem | None:
 
 def _of_framework(error: exceptions.APIException) -> Problem:
     if isinstance(error, exceptions.Throttled):
-        wait = max(1, int(error.wait or 1))
+        wait = max(1, math.ceil(getattr(error, "wait", None) or 1))
         return Problem(429, "throttled", f"Too many requests: wait {wait} seconds.", None, wait)
     if isinstance(error, exceptions.MethodNotAllowed):
         return Problem(405, "method_not_allowed", "This method is not allowed here.")  # not repeated: it is theirs

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any, Final, NoReturn
 
+from django.http import UnreadablePostError
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
@@ -32,10 +33,23 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Raises: ParseError with a sentence, BodyTooLarge."""
-        raw = stream.read(MAX_BODY_BYTES + 1)
+        if _announced_bytes(parser_context or {}) > MAX_BODY_BYTES:
+            raise BodyTooLarge  # unread
+        try:
+            raw = stream.read(MAX_BODY_BYTES + 1)
+        except UnreadablePostError:
+            raise ParseError("The body ended early.") from None
         if len(raw) > MAX_BODY_BYTES:
             raise BodyTooLarge
         return parsed(raw)
+
+
+def _announced_bytes(parser_context: Mapping[str, Any]) -> int:
+    request = parser_context.get("request")
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0) if request is not None else 0
+    except ValueError:
+        return 0  # as Django reads it
 
 
 def parsed(raw: bytes) -> Any:

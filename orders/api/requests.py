@@ -134,7 +134,8 @@ def remote_node(asked: Mapping[str, Any]) -> NodeAddress:
 
     Raises: InvalidField when it names none, or two.
     """
-    first, second = asked.get("remoteid"), asked.get("remote_id")
+    first: NodeAddress | None = asked.get("remoteid")
+    second: NodeAddress | None = asked.get("remote_id")
     if first and second and first.pubkey != second.pubkey:
         raise InvalidField("remoteid and remote_id must not differ.", field="remoteid")
     named = [node for node in (first, second) if node]

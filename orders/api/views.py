@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,22 +35,24 @@ from orders.models import ChannelOrder, NodeSnapshot
 from orders.operations import claiming, creating, seeing
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
-from orders.transitions import BUYER
+
+#: Who acts, in the journal.
+BUYER: Final = "buyer"
 
 
 class AlwaysJson(BaseContentNegotiation):
     """Whatever a client says that it accepts: it gets JSON."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> Any:
         """JSON, where the client says that it sends that; else None, which becomes 415."""
         media_type = (request.content_type or "").partition(";")[0].strip().lower()
-        return parsers[0] if media_type in {"application/json", ""} else None
+        return next(iter(parsers)) if media_type in {"application/json", ""} else None
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """JSON."""
-        return renderers[0], "application/json"
+        return next(iter(renderers)), "application/json"
 
 
 class ApiViewSet(GenericViewSet):

@@ -7,7 +7,8 @@ def make(apps, schema_editor):
     apps.get_model("orders", "Service").objects.create()
     Schedule = apps.get_model("django_q", "Schedule")
     Schedule.objects.get_or_create(
-        name="reconcile", defaults={"func": "orders.tasks.reconcile_all", "schedule_type": "I", "minutes": 1, "repeats": -1}
+        name="reconcile",
+        defaults={"func": "orders.tasks.reconcile_all", "schedule_type": "I", "minutes": 1, "repeats": -1},
     )
 
 

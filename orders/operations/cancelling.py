@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from lightning.errors import LightningError, PeerOffline
 from lightning.node import LndNode
-from lightning.types import NodeAddress, Outpoint
+from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import keys, queries
 from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
@@ -77,10 +77,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
 
 def _left_behind(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
     ours, memo = opening.funding_outpoint, str(order.pk)
-    found = {channel.outpoint for channel in node.channels() if channel.memo == memo}
-    found |= {channel.outpoint for channel in node.pending_channels() if channel.memo == memo}
-    everything = [*node.channels(), *node.pending_channels()]
-    return found | {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
+    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    return {channel.outpoint for channel in everything if channel.memo == memo or str(channel.outpoint) == ours}
 
 
 def _reconnect(opening: ChannelOpening, node: LndNode) -> None:

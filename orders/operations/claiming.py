@@ -16,9 +16,7 @@ from orders.states import OrderState
 from orders.transitions import locked, move, note
 
 
-def claim(
-    order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: str, replace: bool
-) -> ChannelOrder:
+def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: str, replace: bool) -> ChannelOrder:
     """The order's channel will be opened to `address`.
 
     Spec: POST /channel/manual_finalise (`replace`: another node may take the place until an attempt is live);
@@ -79,6 +77,7 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
             raise NotClaimable("The claim cannot be taken back any more.", field="order_id")
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
         order.claimed_at, order.announced_by_claim = None, None
+        order.open_deadline_at = None  # the claim window bounds how often this can be done
         order.failed_openings, order.last_failure_reason = 0, ""
         move(order, OrderState.PAID, cause="claim_taken_back", actor=actor, node=node)
     return order

@@ -223,6 +223,12 @@ def _withdraw(payable: _Payable, node: LndNode) -> None:
         log.info("order=%s the unseen invoice stays until it expires: %s", payable.order_id, error)
 
 
+def forget_old_keys() -> None:
+    """Idempotency keys are kept for a day, and no longer."""
+    oldest = timezone.now() - timedelta(seconds=settings.IDEMPOTENCY_SECONDS)
+    IdempotencyKey.objects.filter(created_at__lt=oldest).delete()
+
+
 def _claim_key(idempotency: Idempotency) -> ChannelOrder | None:
     """The key is ours to use, or the order that it already made is returned.
 

@@ -37,17 +37,23 @@ def record(transactions: Sequence[ChainTransaction]) -> None:
             _record(order_id, paying[address])
 
 
-def forget(transactions: Iterable[ChainTransaction], *, from_height: int) -> None:
-    """Deposits that a full look from `from_height` no longer shows have vanished: replaced or taken back."""
-    there = {transaction.txid for transaction in transactions}
+def known_since(from_height: int) -> list[OnchainPayment]:
+    """The deposits that a look at the node from this height on will show, if they are still there."""
     window = Q(block_height__isnull=True) | Q(block_height__gte=from_height)
-    rows = OnchainPayment.objects.filter(window).exclude(state=DepositState.VANISHED).exclude(txid__in=there)
-    for row in rows:
-        _vanish(row)
+    return list(OnchainPayment.objects.filter(window).exclude(state=DepositState.VANISHED))
 
 
-def _vanish(row: OnchainPayment) -> None:
-    with locked(row.order_id) as order:
+def forget(known: Iterable[OnchainPayment], transactions: Iterable[ChainTransaction]) -> None:
+    """Those of `known`, read before the look, that it no longer shows have vanished: replaced or taken back."""
+    there = {transaction.txid for transaction in transactions}
+    for row in known:
+        if row.txid not in there:
+            _vanish(row.pk, row.order_id)
+
+
+def _vanish(deposit_id: int, order_id: UUID) -> None:
+    with locked(order_id) as order:
+        row = OnchainPayment.objects.get(pk=deposit_id)
         row.state, row.block_height, row.confirmations = DepositState.VANISHED, None, 0
         row.save()
         note(order, "deposit_vanished", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
@@ -57,7 +63,11 @@ def _vanish(row: OnchainPayment) -> None:
 
 
 def _differs(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -> bool:
-    rows = OnchainPayment.objects.filter(order=order_id).values_list("txid", "vout", "confirmations", "block_height")
+    rows = (
+        OnchainPayment.objects.filter(order=order_id)
+        .exclude(state=DepositState.VANISHED)
+        .values_list("txid", "vout", "confirmations", "block_height")
+    )
     known = {(txid, vout): (confirmations, height) for txid, vout, confirmations, height in rows}
     return any(
         known.get((transaction.txid, output.index)) != (transaction.confirmations, transaction.block_height or None)

@@ -64,7 +64,7 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     payment = security.look(order, node)
     if not payment.secured or not _has_spare(payment):
         return  # `advance` returns what is lost and waits for what may come back
-    if not _connected(order, node):
+    if not _ready(order, node):
         return
     opening = _intend(order)
     if opening is None:
@@ -76,7 +76,11 @@ def _has_spare(payment: security.Security) -> bool:
     return payment.spare_blocks is None or payment.spare_blocks >= settings.SPARE_BLOCKS
 
 
-def _connected(order: ChannelOrder, node: LndNode) -> bool:
+def _ready(order: ChannelOrder, node: LndNode) -> bool:
+    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
+    if sum(coin.amount_sat for coin in coins) <= order.capacity_sat:  # don't trouble the peer for nothing
+        postpone(order.pk, "INSUFFICIENT_FUNDS", "The node has not enough deep coins.")
+        return False
     if queries.peer_is_taken(order.node_pubkey):
         postpone(order.pk, "PEER_BUSY", "Another order of this node is being opened.")
         return False
@@ -215,9 +219,7 @@ def _check_reserve(opening: ChannelOpening, change_sat: int, node: LndNode) -> N
         raise _Broken("INSUFFICIENT_FUNDS", f"{left} sat would be left of the {required} sat kept for closes.")
 
 
-def _record_funded(
-    order: ChannelOrder, opening: ChannelOpening, funded: FundedPsbt, index: int, fee_sat: int
-) -> None:
+def _record_funded(order: ChannelOrder, opening: ChannelOpening, funded: FundedPsbt, index: int, fee_sat: int) -> None:
     unsigned = transactions.read_psbt(funded.psbt)
     with locked(order.pk) as held:
         current = held.openings.get(pk=opening.pk)
@@ -292,7 +294,13 @@ def _record_committed(order_id: UUID, opening_id: int, raw: bytes, psbt: bytes) 
         transaction.raw = raw
         transaction.save()
         move_opening(opening, OpeningState.PUBLISHING, failure_reason="", failure_detail="")
-        move(order, OrderState.OPENING, cause="funding_signed", attempt=opening.attempt, outpoint=opening.funding_outpoint)
+        move(
+            order,
+            OrderState.OPENING,
+            cause="funding_signed",
+            attempt=opening.attempt,
+            outpoint=opening.funding_outpoint,
+        )
 
 
 def _remember(order_id: UUID, reason: str, detail: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -97,10 +98,8 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
     Raises: NodeUnavailable, OutcomeUnknown.
     """
     payment_hash = keys.payment_hash(order_id)
-    try:
+    with suppress(Rejected, NotFound):  # settled already, or gone: the look below tells
         node.cancel_invoice(payment_hash)
-    except (Rejected, NotFound):
-        pass  # settled already, or gone: the look below tells
     try:
         state = node.invoice(payment_hash).state
     except NotFound:
@@ -191,10 +190,8 @@ def settle(order_id: UUID, node: LndNode) -> None:
         if order.counted_payment != Rail.LIGHTNING or invoice.state != InvoiceState.HELD or opening is None:
             return
     payment_hash = keys.payment_hash(order_id)
-    try:
+    with suppress(Rejected, NotFound):  # cancelled already, or never held: the look below tells
         node.settle_invoice(keys.preimage(order_id))
-    except (Rejected, NotFound):
-        pass  # cancelled already, or never held: the look below tells
     seen = node.invoice(payment_hash)
     with locked(order_id) as order:
         invoice = _invoice(order)
@@ -207,7 +204,9 @@ def settle(order_id: UUID, node: LndNode) -> None:
         elif seen.state is types.InvoiceState.CANCELED:
             move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
             note(order, "payment_lost", opening=opening.attempt)
-            needs_staff(order, "The funding is published but the node had returned the payment: this channel is unpaid.")
+            needs_staff(
+                order, "The funding is published but the node had returned the payment: this channel is unpaid."
+            )
         nudge(order)
 
 

@@ -36,8 +36,12 @@ def publish(order_id: UUID, node: LndNode) -> None:
     if ended_by_conflict(order, transaction, node):
         return
     payment = security.look(order, node)
-    if transaction.raw is None or not payment.secured:
+    if transaction.raw is None or payment.lost:
         conflicting.begin(order_id, node, reason="FUNDING_LOST" if transaction.raw is None else "PAYMENT_NOT_SECURED")
+        return
+    if not payment.secured:  # a deposit was taken back, and may return
+        if _patience_is_over(opening):
+            conflicting.begin(order_id, node, reason="PAYMENT_NOT_SECURED")
         return
     try:
         node.publish(bytes(transaction.raw), label=transaction.label)
@@ -65,9 +69,12 @@ def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected, node
             current.save()
             note(held, "publishing_refused", attempt=current.attempt, reason=error.reason)
             needs_staff(held, f"The node refuses the funding transaction: {error.reason}.")
-    patience = timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS)
-    if opening.changed_at + patience <= timezone.now():
+    if _patience_is_over(opening):
         conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
+
+
+def _patience_is_over(opening: ChannelOpening) -> bool:
+    return opening.changed_at + timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS) <= timezone.now()
 
 
 def ended_by_conflict(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> bool:
@@ -130,9 +137,7 @@ def _renew_leases(order_id: UUID, transaction: WalletTransaction, node: LndNode)
     """A restarted wallet can forget an evicted transaction and spend its coins again: they stay leased."""
     for outpoint, _, _ in transaction.inputs:
         try:
-            node.lease(
-                Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS
-            )
+            node.lease(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS)
         except (NotFound, Rejected):
             continue  # spent in a block, so nothing to keep
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lightning.errors import NotFound
 from lightning.node import LndNode
-from lightning.types import Channel, ChainTransaction, ClosedChannel, Outpoint, PendingChannel, PendingPhase
+from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
 from orders.models import ChannelOrder
 from orders.states import OpeningState
 

@@ -128,9 +128,7 @@ def test_control_without_the_look_a_second_channel_is_opened(shop: Shop, monkeyp
     assert len([c for c in shop.network.lsp.channels() if c.memo == quote["order_id"]]) == 2
 
 
-def test_a_pending_channel_whose_signed_funding_was_lost_is_put_out_and_opened_anew(
-    shop: Shop, engine: Engine
-) -> None:
+def test_a_pending_channel_whose_signed_funding_was_lost_is_put_out_and_opened_anew(shop: Shop, engine: Engine) -> None:
     quote = shop.buy(node_uri=shop.wallet.p2p_address)
     payment = shop.pay(quote)
     paying.hold(shop.order(quote).pk, shop.node.invoice(shop.order(quote).hold_invoice.payment_hash))
@@ -223,5 +221,3 @@ def test_control_a_payment_settled_before_publishing_is_taken_for_nothing(
     assert not mempool_has(shop, shop.order(quote).openings.get().funding_outpoint.partition(":")[0])
     finish(shop, quote)  # and the order still delivers, since settled is secured
     shop.assert_delivered(quote)
-
-

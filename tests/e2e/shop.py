@@ -49,7 +49,9 @@ class Shop:
         return dict(answer.json())
 
     def buy(self, **body: Any) -> dict[str, Any]:
-        return self.post("/channel/buy", **({"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4} | body))
+        return self.post(
+            "/channel/buy", **({"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4} | body)
+        )
 
     def pay(self, quote: dict[str, Any], payer: Lnd | None = None) -> Payment:
         """The wallet pays by Lightning; the node holds the payment."""
@@ -101,13 +103,17 @@ class Shop:
         return queries.order_or_raise(UUID(quote["order_id"]))
 
     def journal(self, quote: dict[str, Any]) -> list[str]:
-        return list(OrderEvent.objects.filter(order=quote["order_id"]).order_by("version").values_list("cause", flat=True))
+        return list(
+            OrderEvent.objects.filter(order=quote["order_id"]).order_by("version").values_list("cause", flat=True)
+        )
 
     def story(self, quote: dict[str, Any]) -> str:
         order = self.order(quote)
         events = OrderEvent.objects.filter(order=order)
         lines = [f"{e.version} {e.from_state}->{e.to_state} {e.cause} {e.facts}" for e in events]
-        attempts = [f"attempt {o.attempt} {o.state} {o.failure_reason} {o.failure_detail}" for o in order.openings.all()]
+        attempts = [
+            f"attempt {o.attempt} {o.state} {o.failure_reason} {o.failure_detail}" for o in order.openings.all()
+        ]
         return "\n".join([f"state {order.state} due {order.due_at} now {timezone.now()}", *lines, *attempts])
 
     def opening(self, quote: dict[str, Any]) -> ChannelOpening:
@@ -151,4 +157,3 @@ class Shop:
         order = self.order(quote)
         versions = list(OrderEvent.objects.filter(order=order).order_by("version").values_list("version", flat=True))
         assert versions == list(range(1, order.version + 1))
-

@@ -36,7 +36,9 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
 def only_coins(shop: Shop, count: int) -> Iterator[None]:
     """All but `count` of the LSP's coins are leased to nobody."""
     stranger = b"\x01" * 32
-    others = [coin.outpoint for coin in shop.node.coins(min_confirmations=1)[count:]]
+    shop.network.mine(6)
+    coins = sorted(shop.node.coins(min_confirmations=1), key=lambda coin: coin.amount_sat, reverse=True)
+    others = [coin.outpoint for coin in coins[count:]]
     for outpoint in others:
         shop.node.lease(outpoint, lock_id=stranger, seconds=600)
     yield

@@ -73,7 +73,7 @@ def binaries(say: Callable[[str], None] = lambda line: None) -> Path:
         raise GoMissing
     BIN.mkdir(exist_ok=True)
     for name in to_build:
-        say(f"building {name} (once; lnd takes minutes)")
+        say(f"building {name}{' (once; it takes minutes)' if name == 'lnd' else ''}")
         target = BIN / name
         unfinished = target.with_suffix(".unfinished")
         if name == DESCRIPTORS:

@@ -43,6 +43,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         build.binaries(say=reporter.write_line if reporter else print)
     except build.GoMissing:
         session.config.stash[_were_skipped] = True
+    except build.BuildFailed as problem:
+        raise pytest.UsageError(str(problem)) from None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

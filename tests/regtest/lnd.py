@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import grpc
 
 from tests.regtest.acceptor import Answer, answering_channels
-from tests.regtest.bitcoin import Coin, Output, script_of, signed, unsigned
-from tests.regtest.btcd import COIN_SAT, FEE_SAT, Btcd
+from tests.regtest.bitcoin import COIN_SAT, Coin, Output, script_of, signed, unsigned
+from tests.regtest.btcd import FEE_SAT, Btcd
 from tests.regtest.build import DESCRIPTORS
 from tests.regtest.payment import Payment
 from tests.regtest.processes import Program, ProgramDied, free_port
@@ -278,11 +278,25 @@ class Lnd(Program):
         self.chain.mine(ANNOUNCED_BLOCKS)
         payer, payee = (self, other) if push_sat * 2 < amount_sat else (other, self)
         until(lambda: self.is_active(point) and other.is_active(point), f"channel {point} is active")
-        until(lambda: payer.has_route(payee), f"{payer.name} can pay {payee.name}")
+        until(lambda: payer.is_settled_in(point) and payer.has_route(payee), f"{payer.name} can pay {payee.name}")
         return point
 
     def is_active(self, point: str) -> bool:
         return any(channel.active and channel.channel_point == point for channel in self.channels())
+
+    def is_settled_in(self, point: str) -> bool:
+        """The channel is announced as this node sees it, or never will be (private).
+
+        Just before that lnd takes it out of its map and puts it back: payments fail for lack of balance meanwhile.
+        """
+        (channel,) = (each for each in self.channels() if each.channel_point == point)
+        if channel.private:
+            return True
+        try:
+            listed = self.call("lnrpc.Lightning/GetChanInfo", chan_point=point, include_auth_proof=True)
+        except grpc.RpcError:
+            return False
+        return bool(listed.HasField("auth_proof"))
 
     def has_route(self, other: Lnd, amount_sat: int = 1) -> bool:
         """The node would find a way to pay `other` now. A channel is active some time before that."""

@@ -1,5 +1,7 @@
 """The test network: a chain, and as many Lightning nodes as a test wants.
 
+Usage:
+
     with Network() as network:
         network["buyer"].pay(network["lsp"].invoice(1000)).wait()
 """
@@ -35,8 +37,8 @@ PUSHED_SAT = CHANNEL_SAT // 10
 class Network:
     """A chain and its nodes, in a folder of their own; all of it is gone after `stop`.
 
-    With the names "lsp" and "buyer" (the usual ones) both get coins, six blocks deep, and the buyer has a channel to the
-    LSP through which it pays invoices. Other nodes begin empty: see `fund` and `Lnd.open_channel`.
+    With the names "lsp" and "buyer" (the usual ones) both get coins, six blocks deep, and the buyer has a channel to
+    the LSP through which it pays invoices. Other nodes begin empty: see `fund` and `Lnd.open_channel`.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Network:
         self.stop()
 
     def start(self) -> None:
-        """The chain is past its activations, every node runs and is synced, and LSP and buyer have coins and a channel."""
+        """The chain is past its activations, every node is ready, and LSP and buyer have their coins and channel."""
         self.chain.start()
         self.chain.mine(ACTIVATION_BLOCKS)
         for node in self.nodes.values():

@@ -17,6 +17,10 @@ UNKNOWN = "UNKNOWN"
 FINAL = frozenset({SUCCEEDED, FAILED, UNKNOWN})
 
 
+class NeverLeft(RuntimeError):
+    """The payment failed before anything was sent; the message says why."""
+
+
 class Payment:
     """One payment by one lnd."""
 
@@ -41,8 +45,10 @@ class Payment:
         return self._status
 
     def wait_locked(self, timeout: float = PATIENCE) -> None:
-        """The payer has sent its HTLC. The receiver has it a moment later."""
-        until(self._seen_htlc.is_set, "the payment is on its way", timeout=timeout)
+        """The payer has sent its HTLC. The receiver has it a moment later. Raises: NeverLeft."""
+        until(lambda: self._seen_htlc.is_set() or self._status in FINAL, "the payment is on its way", timeout=timeout)
+        if not self._seen_htlc.is_set():
+            raise NeverLeft(f"{self._status}: {self.failure}")
 
     def forget(self) -> None:
         """Nobody watches any more; the payment goes on in the payer's node."""

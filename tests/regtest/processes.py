@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 #: Below the range from which systems take ports for outgoing connections, so that a program which restarts finds its
@@ -108,10 +109,8 @@ class Program:
             return
         if self.is_running and not self.is_paused:
             self._process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                pass  # it had its chance
         self.kill()
 
     def kill(self) -> None:

@@ -55,14 +55,14 @@ class Rpc:
     def method(self, name: str) -> Method:
         """The method called `package.Service/Method`. Raises: KeyError when lnd has none of that name."""
         service, _, called = name.partition("/")
-        found = self._pool.FindServiceByName(service).methods_by_name[called]  # type: ignore[no-untyped-call]
+        found = self._pool.FindServiceByName(service).methods_by_name[called]
         answer = GetMessageClass(found.output_type)
         request = GetMessageClass(found.input_type)
         return Method(f"/{name}", request, answer, found.client_streaming, found.server_streaming)
 
     def message(self, name: str, **fields: Any) -> Message:
         """A new message of the type called `package.Message`."""
-        found = self._pool.FindMessageTypeByName(name)  # type: ignore[no-untyped-call]
+        found = self._pool.FindMessageTypeByName(name)
         return GetMessageClass(found)(**fields)
 
     def call(self, name: str, *, timeout: float, **fields: Any) -> Message:

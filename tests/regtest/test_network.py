@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.regtest.bitcoin import OUR_ADDRESS
 from tests.regtest.btcd import Refused
 from tests.regtest.fixtures import AddPeer
 from tests.regtest.lnd import Lnd
@@ -75,7 +76,8 @@ def test_a_payment_that_lnd_refuses_outright_has_failed(network: Network) -> Non
 
 
 def test_a_reorganisation_confirms_the_same_transactions_again(network: Network) -> None:
-    deposit = network.fund(network.lsp, 50_000, depth=3)
+    deposit = network.chain.send(OUR_ADDRESS, 50_000)
+    network.mine(3)
     height, lost = network.chain.height, network.chain.transaction(deposit)["blockhash"]
     network.reorganise(3)
     assert network.chain.height == height + 1
@@ -147,7 +149,7 @@ def test_a_restarted_chain_has_its_blocks_an_empty_mempool_and_another_fee_floor
     network = cheap_relay
     sender = add_peer(funded_sat=1_000_000)
     height = network.chain.height
-    waiting = network.chain.send(network.lsp.new_address(), 80_000)
+    waiting = network.chain.send(OUR_ADDRESS, 80_000)  # no node's wallet knows it and publishes it again
     network.restart_chain("--minrelaytxfee=0.001")
     assert network.chain.height > height
     with pytest.raises(Refused):
@@ -167,17 +169,22 @@ def test_a_paused_node_answers_nothing_until_it_goes_on(network: Network, add_pe
     peer.wait_synced()
 
 
-def test_a_killed_node_comes_back_as_the_same_with_its_channel(network: Network, add_peer: AddPeer) -> None:
+def test_a_killed_node_comes_back_as_the_same_with_its_channel_and_its_payment(
+    network: Network, add_peer: AddPeer, held_invoice: tuple[bytes, str]
+) -> None:
+    preimage, invoice = held_invoice
     peer = add_peer(funded_sat=2_000_000)
     point = peer.open_channel(network.lsp, 1_000_000)
-    pubkey, payment = peer.pubkey, peer.pay(_slow_invoice(network.lsp))
-    payment.wait_locked()
+    pubkey, payment = peer.pubkey, peer.pay(invoice)
+    until(lambda: _accepted(network.lsp, invoice), "the LSP has the payment")
     peer.kill()
     assert payment.wait() == UNKNOWN
     assert not peer.is_running
     peer.start()
     assert peer.pubkey == pubkey
     until(lambda: peer.is_active(point) and network.lsp.is_active(point), "the channel is active again")
+    network.lsp.call("invoicesrpc.Invoices/SettleInvoice", preimage=preimage)
+    until(lambda: not peer.channels()[0].pending_htlcs, "the payment is settled in the channel")
 
 
 def test_a_stopped_node_takes_new_flags(network: Network, add_peer: AddPeer) -> None:
@@ -272,11 +279,6 @@ def _is_alive(pid: int) -> bool:
 
 def _accepted(lnd: Lnd, invoice: str) -> bool:
     return any(found.payment_request == invoice and found.state == 3 for found in lnd.invoices())
-
-
-def _slow_invoice(lnd: Lnd) -> str:
-    """An invoice that is held and never settled."""
-    return str(lnd.call("invoicesrpc.Invoices/AddHoldInvoice", hash=os.urandom(32), value=2_000).payment_request)
 
 
 def _confirmations(lnd: Lnd, txid: str) -> int | None:

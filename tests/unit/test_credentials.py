@@ -60,7 +60,9 @@ def test_we_ask_for_what_we_call_and_never_for_more_macaroons():
     assert not [method for method in methods if method.endswith(("BakeMacaroon", "SendCoins", "OpenChannelSync"))]
 
 
-@pytest.mark.parametrize("version", ["0.21.0-beta", "0.21.2-beta commit=v0.21.2-beta", "0.22.1", "1.0.0-beta.rc1", "v0.21.0"])
+@pytest.mark.parametrize(
+    "version", ["0.21.0-beta", "0.21.2-beta commit=v0.21.2-beta", "0.22.1", "1.0.0-beta.rc1", "v0.21.0"]
+)
 def test_a_new_enough_node_is_supported(version):
     assert is_supported(version)
 

@@ -17,20 +17,11 @@ TXID = "0102" + "00" * 29 + "ff"
 TXID_BYTES = bytes.fromhex(TXID)[::-1]
 
 
-class Failed(grpc.RpcError, grpc.Call):
+class Failed(grpc.aio.AioRpcError):
     """A failed call with this status and text."""
 
     def __init__(self, code, details=""):
-        self._code, self._details = code, details
-
-    def code(self):
-        return self._code
-
-    def details(self):
-        return self._details
-
-
-Failed.__abstractmethods__ = frozenset()
+        super().__init__(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
 
 
 def error(text, code=grpc.StatusCode.UNKNOWN, *, changing=True):
@@ -113,10 +104,22 @@ def test_a_file_that_the_node_may_not_write_is_no_refused_macaroon():
         ("requested channel type not supported", Rejected, "FEATURE_MISSING"),
         (f"pendingChannelID({'ab' * 32}) already present", Rejected, "FAILED_OPENING"),
         (f"no funding intent found for pendingChannelID({'ab' * 32})", NotFound, "unknown_flow"),
-        ("wallet couldn't fund PSBT: insufficient funds available to construct transaction", InsufficientFunds, "INSUFFICIENT_FUNDS"),
-        ("not enough witness outputs to create funding transaction, need 1 only have 0 available", InsufficientFunds, "INSUFFICIENT_FUNDS"),
+        (
+            "wallet couldn't fund PSBT: insufficient funds available to construct transaction",
+            InsufficientFunds,
+            "INSUFFICIENT_FUNDS",
+        ),
+        (
+            "not enough witness outputs to create funding transaction, need 1 only have 0 available",
+            InsufficientFunds,
+            "INSUFFICIENT_FUNDS",
+        ),
         ("reserved wallet balance invalidated: transaction would leave …", InsufficientFunds, "INSUFFICIENT_FUNDS"),
-        ("fee 0.1 BTC exceeds max fee (0.01 BTC) on total output value 1 BTC with max fee ratio of 0.01", Rejected, "FEE_TOO_HIGH"),
+        (
+            "fee 0.1 BTC exceeds max fee (0.01 BTC) on total output value 1 BTC with max fee ratio of 0.01",
+            Rejected,
+            "FEE_TOO_HIGH",
+        ),
         ("output already locked", Rejected, "leased_by_another"),
         ("unknown output", NotFound, "unknown_output"),
         (f"can not find transaction: txid {TXID}", NotFound, "unknown_transaction"),
@@ -154,7 +157,13 @@ def test_a_peers_refusal_has_its_meaning(words, kind, reason):
 
 @pytest.mark.parametrize(
     "words",
-    ["wallet locked, unlock it", "unable to locate invoice", "invoice already canceled", "permission denied", "unknown output"],
+    [
+        "wallet locked, unlock it",
+        "unable to locate invoice",
+        "invoice already canceled",
+        "permission denied",
+        "unknown output",
+    ],
 )
 def test_a_peer_cannot_speak_for_our_node(words):
     found = error(f"received funding error from {KEY}: chan_id={'cd' * 32}, err={words}")
@@ -237,7 +246,9 @@ def test_each_way_of_pending_is_told_apart():
     [(ln.INITIATOR_LOCAL, True), (ln.INITIATOR_REMOTE, False), (ln.INITIATOR_BOTH, None), (ln.INITIATOR_UNKNOWN, None)],
 )
 def test_who_asked_for_a_close_is_kept(initiator, by_us):
-    message = ln.ChannelCloseSummary(channel_point=f"{TXID}:1", close_type="ABANDONED", close_initiator=initiator)
+    message = ln.ChannelCloseSummary(
+        channel_point=f"{TXID}:1", close_type=ln.ChannelCloseSummary.ABANDONED, close_initiator=initiator
+    )
     found = mapping.closed_channel(message)
     assert (found.initiated_by_us, found.close_type) == (by_us, "abandoned")
 
@@ -245,20 +256,27 @@ def test_who_asked_for_a_close_is_kept(initiator, by_us):
 def test_channel_events_name_their_channel():
     point = ln.ChannelPoint(funding_txid_bytes=TXID_BYTES, output_index=2)
     events = [
-        ln.ChannelEventUpdate(type="OPEN_CHANNEL", open_channel=ln.Channel(channel_point=f"{TXID}:2")),
-        ln.ChannelEventUpdate(type="CLOSED_CHANNEL", closed_channel=ln.ChannelCloseSummary(channel_point=f"{TXID}:2")),
-        ln.ChannelEventUpdate(type="ACTIVE_CHANNEL", active_channel=point),
         ln.ChannelEventUpdate(
-            type="PENDING_OPEN_CHANNEL", pending_open_channel=ln.PendingUpdate(txid=TXID_BYTES, output_index=2)
+            type=ln.ChannelEventUpdate.OPEN_CHANNEL, open_channel=ln.Channel(channel_point=f"{TXID}:2")
         ),
-        ln.ChannelEventUpdate(type="CHANNEL_FUNDING_TIMEOUT", channel_funding_timeout=point),
+        ln.ChannelEventUpdate(
+            type=ln.ChannelEventUpdate.CLOSED_CHANNEL, closed_channel=ln.ChannelCloseSummary(channel_point=f"{TXID}:2")
+        ),
+        ln.ChannelEventUpdate(type=ln.ChannelEventUpdate.ACTIVE_CHANNEL, active_channel=point),
+        ln.ChannelEventUpdate(
+            type=ln.ChannelEventUpdate.PENDING_OPEN_CHANNEL,
+            pending_open_channel=ln.PendingUpdate(txid=TXID_BYTES, output_index=2),
+        ),
+        ln.ChannelEventUpdate(type=ln.ChannelEventUpdate.CHANNEL_FUNDING_TIMEOUT, channel_funding_timeout=point),
     ]
     kinds = ["open_channel", "closed_channel", "active_channel", "pending_open_channel", "channel_funding_timeout"]
-    assert [mapping.channel_event(event) for event in events] == [ChannelEvent(kind, Outpoint(TXID, 2)) for kind in kinds]
+    assert [mapping.channel_event(event) for event in events] == [
+        ChannelEvent(kind, Outpoint(TXID, 2)) for kind in kinds
+    ]
 
 
 def test_a_changed_balance_is_no_event():
-    assert mapping.channel_event(ln.ChannelEventUpdate(type="CHANNEL_UPDATE")) is None
+    assert mapping.channel_event(ln.ChannelEventUpdate(type=ln.ChannelEventUpdate.CHANNEL_UPDATE)) is None
 
 
 # The wallet

@@ -66,7 +66,9 @@ def test_an_outpoint_reads_back_as_written():
     assert str(outpoint) == f"{TXID}:7"
 
 
-@pytest.mark.parametrize("text", ["", TXID, f"{TXID}:", f"{TXID}:x", f"{TXID[:-1]}:0", f"{TXID.upper()}:0", f"{TXID}:-1"])
+@pytest.mark.parametrize(
+    "text", ["", TXID, f"{TXID}:", f"{TXID}:x", f"{TXID[:-1]}:0", f"{TXID.upper()}:0", f"{TXID}:-1"]
+)
 def test_what_is_no_outpoint_is_refused(text):
     with pytest.raises(ValueError, match="not an outpoint"):
         Outpoint.parse(text)

@@ -1,0 +1,157 @@
+"""`make regtest`: a Bitcoin network of its own, and the server on it; ready-to-paste commands to buy a channel.
+
+The network (btcd, our lnd, a buyer's lnd) is that of the tests. Both begin anew each time: the coins are worth nothing.
+"""
+
+from __future__ import annotations
+
+import selectors
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from lsp_site.processes import Child, Program
+from lsp_site.supervisor import Stop, Stopped
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".lsp" / "regtest"
+NETWORK_SETTINGS = ROOT / ".lsp" / "playground" / "server.env"
+READY = "LSP ready at "
+#: The server says two more lines after that one.
+LINES_AFTER_READY = 2
+#: How the server differs from one that sells for real: fundings confirm when somebody mines.
+PLAYGROUND_SETTINGS = {"LSP_ENV_FILE": "", "LSP_HOME": str(HOME), "DATABASE_URL": "", "PUBLIC_URL": ""}
+
+PLAY = ".venv/bin/python -m tests.regtest.playground"
+COMMANDS = """
+Buy a channel (in another terminal, in this folder; needs curl and python3):
+
+  order=$(curl -s {base}/channel/buy -H 'Content-Type: application/json' \\
+    -d '{{"local_balance": 500000, "remote_balance": 0, "channel_expiry": 4}}'); echo "$order"
+  get() {{ echo "$order" | python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }}
+
+Pay it, Lightning or on-chain (the payment is held until the channel's funding is published):
+
+  {play} pay $(get ln_invoice)
+  {play} send $(get btc_address) $(get total_amount)
+
+As soon as its state is 100 (look below), name the buyer's node; and mine until it is 500:
+
+  curl -s {base}/channel/manual_finalise -H 'Content-Type: application/json' \\
+    -d '{{"order_id": "'$(get order_id)'", "node_uri": "'$({play} address)'"}}'
+  {play} mine 6
+
+Look:
+
+  curl -s "{base}/channel/order?order_id=$(get order_id)"
+  {play} channels
+  {play} balances
+
+A staff account for {base}/admin/:  LSP_ENV_FILE= LSP_HOME={home} make admin
+Ctrl-C ends all of it.
+"""
+
+
+class Ended(Exception):
+    """One of the two ended by itself."""
+
+
+class Playground:
+    """The network and the server on it. Whichever ends takes the other with it."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._children: list[Child] = []
+        self._selector = selectors.DefaultSelector()
+        self._base = ""
+        self._lines_to_commands = -1
+
+    def run(self) -> None:
+        """Both run; this returns only by an exception, and then neither is left. Raises: Stopped, Ended."""
+        NETWORK_SETTINGS.unlink(missing_ok=True)
+        network = ("-m", "tests.regtest.playground", "--env-file", str(NETWORK_SETTINGS))
+        try:
+            self._start(Program("network", (sys.executable, *network), stop_seconds=30))
+            while not NETWORK_SETTINGS.exists():
+                self._turn()
+            shutil.rmtree(HOME, ignore_errors=True)  # what an earlier server knew of a network that is gone
+            settings = dict(PLAYGROUND_SETTINGS) | _read(NETWORK_SETTINGS)
+            environment = ("env", *(f"{name}={value}" for name, value in settings.items()))
+            server = (sys.executable, str(ROOT / "manage.py"), "run")
+            self._start(Program("server", (*environment, *server), stop_seconds=75))
+            while True:
+                self._turn()
+        finally:
+            self._end()
+
+    def _start(self, program: Program) -> None:
+        child = Child(program)
+        self._children.append(child)
+        child.start()
+        self._selector.register(child.output, selectors.EVENT_READ, child)
+
+    def _turn(self) -> None:
+        self._pass_on_output(0.3)
+        for child in self._children:
+            if not child.is_running:
+                raise Ended(f"The {child.program.name} ended.")
+
+    def _pass_on_output(self, timeout: float) -> None:
+        for key, _ in self._selector.select(timeout):
+            child: Child = key.data
+            lines = child.lines()
+            if lines is None:
+                self._selector.unregister(key.fd)
+            for line in lines or ():
+                self._pass_on(child.program.name, line)
+
+    def _pass_on(self, name: str, line: str) -> None:
+        """The line, and the commands after the server has said all of where it is."""
+        say(line if name == "server" else f"{name} | {line}")
+        if name == "server" and line.startswith(READY):
+            self._base = line.removeprefix(READY).strip()
+            self._lines_to_commands = LINES_AFTER_READY + 1
+        self._lines_to_commands -= name == "server"
+        if self._lines_to_commands == 0:
+            self._lines_to_commands = -1
+            say(COMMANDS.format(base=self._base, home=HOME.relative_to(ROOT), play=PLAY))
+
+    def _end(self) -> None:
+        """The server first, then its network."""
+        for child in reversed(self._children):
+            child.ask_to_end()
+            deadline = time.monotonic() + child.program.stop_seconds
+            while child.is_running and time.monotonic() < deadline and not self._stop.hurry:
+                self._pass_on_output(0.1)
+            self._pass_on_output(0)
+            child.kill_group()
+
+
+def _read(path: Path) -> dict[str, str]:
+    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def say(line: str) -> None:
+    """The line is printed now."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """The playground has run. Returns the exit code."""
+    stop = Stop()
+    try:
+        with stop.listening():
+            Playground(stop).run()
+    except Stopped:
+        say("The playground is over.")
+        return 0
+    except Ended as error:
+        say(str(error))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

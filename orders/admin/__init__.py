@@ -1,0 +1,27 @@
+"""What staff see and do. Nothing here writes a row of an order: deeds call operations, the rest is for reading."""
+
+from orders.admin.offers import ServiceAdmin
+from orders.admin.orders import OrderAdmin
+from orders.admin.records import (
+    DepositAdmin,
+    EventAdmin,
+    HeartbeatAdmin,
+    IdempotencyKeyAdmin,
+    InvoiceAdmin,
+    OpeningAdmin,
+    SnapshotAdmin,
+    TransactionAdmin,
+)
+
+__all__ = [
+    "DepositAdmin",
+    "EventAdmin",
+    "HeartbeatAdmin",
+    "IdempotencyKeyAdmin",
+    "InvoiceAdmin",
+    "OpeningAdmin",
+    "OrderAdmin",
+    "ServiceAdmin",
+    "SnapshotAdmin",
+    "TransactionAdmin",
+]

@@ -1,0 +1,152 @@
+"""What staff may do to an order. Each deed is one operation; what it says of the money is what the operation does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from orders.errors import OrderError
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.operations import giving_up, paying
+from orders.states import CLAIMABLE, InvoiceState, OrderState
+from orders.story import live_opening, sat, when
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that staff do. With `money` they are asked first, and told what it says."""
+
+    name: str
+    label: str
+    done: str
+    fits: Callable[[ChannelOrder], bool]
+    run: Callable[[UUID, str], object]
+    money: Callable[[ChannelOrder], str] | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Staff are asked before it is done."""
+        return self.money is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a deed for one order; `refusal` is "" where it was done."""
+
+    order_id: UUID
+    refusal: str
+
+
+def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: str) -> list[Outcome]:
+    """The deed was tried on each order by itself: one that is refused stops no other."""
+    return [Outcome(order_id, _refusal(deed, order_id, actor)) for order_id in order_ids]
+
+
+def _refusal(deed: Deed, order_id: UUID, actor: str) -> str:
+    try:
+        deed.run(order_id, actor)
+    except OrderError as error:
+        return error.message
+    except Exception:  # a defect at one order must not hide what was done to those before it
+        log.exception("order=%s deed=%s failed", order_id, deed.name)
+        return "This failed by a fault of the server; the log says which."
+    return ""
+
+
+def _can_be_given_up(order: ChannelOrder) -> bool:
+    return order.state == OrderState.URI_SET and live_opening(order) is None
+
+
+def _can_be_cancelled(order: ChannelOrder) -> bool:
+    in_time = order.state == OrderState.CREATED or order.state == OrderState.GIVE_UP or order.state in CLAIMABLE
+    invoice = order.invoice
+    returning = invoice is not None and invoice.state == InvoiceState.RETURNING
+    return in_time and not returning and live_opening(order) is None
+
+
+def _can_be_revived(order: ChannelOrder) -> bool:
+    return order.state == OrderState.EXPIRED and bool(order.onchain_payments.all())
+
+
+def _give_up(order_id: UUID, actor: str) -> object:
+    """The buyer reads why: the last failure, in a word that buyers know."""
+    last = ChannelOrder.objects.filter(pk=order_id).values_list("last_failure_reason", flat=True).first()
+    return giving_up.give_up(order_id, reason=last or "FAILED_OPENING", actor=actor)
+
+
+def _held_sat(order: ChannelOrder) -> int:
+    """What the node holds and may still return."""
+    invoice = order.invoice
+    is_held = invoice is not None and invoice.state == InvoiceState.HELD
+    return invoice.held_sat if invoice is not None and is_held else 0
+
+
+def _money_given_up(order: ChannelOrder) -> str:
+    if order.counted_payment == Rail.LIGHTNING and _held_sat(order):
+        until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
+        return f"{sat(_held_sat(order))} stay held until {when(until)} for a retry, and then go back to the buyer."
+    return f"{sat(order.order_total_sat)} stay with us and wait for a person: retry, or return them."
+
+
+def _money_cancelled(order: ChannelOrder) -> str:
+    deposits_sat = sum(deposit.amount_sat for deposit in order.onchain_payments.all() if deposit.state != "vanished")
+    if order.state == OrderState.CREATED:
+        stay = f" {sat(deposits_sat)} seen on chain stay with us and wait for a person." if deposits_sat else ""
+        return f"Nothing is paid that counts; it cannot be paid any more.{stay}"
+    if order.counted_payment == Rail.LIGHTNING and _held_sat(order):
+        return f"{sat(_held_sat(order))} that the node holds go back to the buyer at once."
+    return f"{sat(max(deposits_sat, order.order_total_sat))} stay with us and wait for a person to return them."
+
+
+DEEDS: Final[dict[str, Deed]] = {
+    deed.name: deed
+    for deed in (
+        Deed(
+            name="retry",
+            label="Retry",
+            done="will be tried again",
+            fits=lambda order: order.state == OrderState.GIVE_UP,
+            run=lambda order_id, actor: giving_up.retry(order_id, actor=actor),
+        ),
+        Deed(
+            name="give_up",
+            label="Give up",
+            done="given up",
+            fits=_can_be_given_up,
+            run=_give_up,
+            money=_money_given_up,
+        ),
+        Deed(
+            name="cancel",
+            label="Cancel",
+            done="cancelled",
+            fits=_can_be_cancelled,
+            run=lambda order_id, actor: paying.cancel(order_id, actor=actor),
+            money=_money_cancelled,
+        ),
+        Deed(
+            name="revive",
+            label="Accept late payment",
+            done="paid after all",
+            fits=_can_be_revived,
+            run=lambda order_id, actor: paying.revive(order_id, actor=actor),
+        ),
+        Deed(
+            name="settle_flag",
+            label="Mark as seen",
+            done="marked as seen",
+            fits=lambda order: order.needs_staff,
+            run=lambda order_id, actor: paying.settle_flag(order_id, actor=actor),
+        ),
+    )
+}

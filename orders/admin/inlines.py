@@ -1,0 +1,165 @@
+"""What belongs to an order, on its page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from orders import story
+from orders.admin.shown import NOTHING, Forbidden, at, code, cut, mark, pairs, sats, state_mark
+from orders.models import ChannelOpening, HoldInvoice, OnchainPayment, OrderEvent
+from orders.states import OrderState
+
+
+class Belonging(Forbidden, admin.TabularInline):
+    """Rows to be read."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = False
+    template = "admin/orders/channelorder/belonging.html"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """All of them."""
+        return list(self.fields or ())
+
+    @admin.display(description="state")
+    def state_shown(self, row: Any) -> SafeString:
+        """In its colour."""
+        return state_mark(row)
+
+
+class EventInline(Belonging):
+    """The journal."""
+
+    model = OrderEvent
+    verbose_name_plural = "journal"
+    fields = ["version", "at_shown", "actor", "cause_shown", "move_shown", "facts_shown"]
+    ordering = ["version"]
+
+    @admin.display(description="at")
+    def at_shown(self, row: OrderEvent) -> str:
+        """To the second."""
+        return story.when(row.at)
+
+    @admin.display(description="what")
+    def cause_shown(self, row: OrderEvent) -> str:
+        """The cause, as words."""
+        return row.cause.replace("_", " ")
+
+    @admin.display(description="state")
+    def move_shown(self, row: OrderEvent) -> SafeString | str:
+        """From where to where, if it moved."""
+        if row.from_state == row.to_state:
+            return NOTHING
+        before = OrderState(row.from_state).label if row.from_state else "new"
+        return format_html("{} → <b>{}</b>", before, OrderState(row.to_state).label)
+
+    @admin.display(description="facts")
+    def facts_shown(self, row: OrderEvent) -> SafeString | str:
+        """One a line."""
+        return pairs(story.facts(row.facts))
+
+
+class InvoiceInline(Belonging):
+    """The Lightning payment."""
+
+    model = HoldInvoice
+    verbose_name_plural = "Lightning invoice"
+    fields = ["state_shown", "amount", "held", "hash_shown", "held_when", "hold_expires_height", "ended"]
+
+    amount = sats("amount_sat", "Amount")
+    held = sats("held_sat", "Held")
+    held_when = at("held_at", "held since")
+
+    @admin.display(description="payment hash")
+    def hash_shown(self, row: HoldInvoice) -> SafeString | str:
+        """Whole: the buyer names it too."""
+        return code(row.payment_hash)
+
+    @admin.display(description="ended")
+    def ended(self, row: HoldInvoice) -> str:
+        """Settled or cancelled, when and why."""
+        if row.settled_at:
+            return f"settled {story.when(row.settled_at)}"
+        why = f" ({row.return_cause.replace('_', ' ')})" if row.return_cause else ""
+        if row.cancelled_at:
+            return f"cancelled {story.when(row.cancelled_at)}{why}"
+        return f"to be returned{why}" if row.return_cause else NOTHING
+
+
+class DepositInline(Belonging):
+    """The on-chain payments."""
+
+    model = OnchainPayment
+    verbose_name_plural = "on-chain deposits"
+    fields = ["state_shown", "amount", "outpoint", "seen", "confirmations", "block_height"]
+
+    amount = sats("amount_sat", "Amount")
+    seen = at("seen_at", "seen")
+
+    @admin.display(description="outpoint")
+    def outpoint(self, row: OnchainPayment) -> SafeString | str:
+        """Whole."""
+        return code(str(row))
+
+
+class OpeningInline(Belonging):
+    """The attempts to open the channel, each with its transaction."""
+
+    model = ChannelOpening
+    verbose_name_plural = "attempts to open the channel"
+    fields = ["attempt", "state_shown", "node", "size", "push", "funding", "transaction_shown", "channel", "failure"]
+
+    size = sats("capacity_sat", "Size")
+    push = sats("push_sat", "Pushed")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelOpening]:
+        """With the transactions, in one statement."""
+        return super().get_queryset(request).select_related("transaction", "conflict")
+
+    @admin.display(description="node")
+    def node(self, row: ChannelOpening) -> SafeString | str:
+        """Its key's beginning."""
+        return cut(row.node_pubkey)
+
+    @admin.display(description="funding outpoint")
+    def funding(self, row: ChannelOpening) -> SafeString | str:
+        """Whole."""
+        return code(row.funding_outpoint)
+
+    @admin.display(description="transaction")
+    def transaction_shown(self, row: ChannelOpening) -> SafeString | str:
+        """Its fee, when it was published, where it was mined, and what puts it out."""
+        sent = row.transaction
+        if sent is None:
+            return NOTHING
+        lines = [
+            ("fee", story.sat(sent.fee_sat)),
+            ("published", story.when(sent.published_at)),
+            ("block", f"{sent.block_height:,}" if sent.block_height else NOTHING),
+        ]
+        if row.conflict is not None:
+            lines.append(("put out by", row.conflict.txid))
+        return pairs(lines)
+
+    @admin.display(description="channel")
+    def channel(self, row: ChannelOpening) -> SafeString | str:
+        """Its short id, whether it is public, and how it closed."""
+        lines = [("id", row.short_channel_id)] if row.short_channel_id else []
+        lines.append(("is", "public" if row.announced else "private"))
+        if row.closing_txid:
+            lines.append((f"closed ({row.close_type or 'unknown'})", row.closing_txid))
+        return pairs(lines)
+
+    @admin.display(description="failure")
+    def failure(self, row: ChannelOpening) -> SafeString | str:
+        """The reason, and what was said."""
+        if not row.failure_reason:
+            return NOTHING
+        return format_html("{}<div>{}</div>", mark(row.failure_reason, "bad"), row.failure_detail)

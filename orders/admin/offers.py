@@ -1,0 +1,108 @@
+"""Services: the one thing that staff edit. A change is for new orders; old ones keep their price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from orders.admin.shown import sats
+from orders.models import Service
+
+
+class ServiceForm(forms.ModelForm):
+    """What the database would refuse is said beside the field."""
+
+    class Meta:
+        model = Service
+        exclude: tuple[str, ...] = ()
+        labels = {
+            "min_channel_sat": "Smallest channel (sat)",
+            "max_channel_sat": "Largest channel (sat)",
+            "max_client_balance_sat": "Largest pushed amount (sat)",
+            "accepts_lightning": "Lightning",
+            "accepts_onchain": "On-chain",
+            "announced_by_default": "Public unless the buyer says otherwise",
+            "base_fee_sat": "Base fee (sat)",
+            "rate_ppm_per_week": "Share of our side per week (ppm)",
+            "minimum_fee_sat": "Least fee (sat)",
+        }
+
+    def clean(self) -> dict[str, Any]:
+        """Limits are in order, and there is a way to pay."""
+        given = super().clean() or self.cleaned_data
+        self._require_order(given, "min_channel_sat", "max_channel_sat", "smallest channel")
+        self._require_order(given, "min_weeks", "max_weeks", "fewest weeks")
+        if not (given.get("accepts_lightning") or given.get("accepts_onchain")):
+            self.add_error("accepts_lightning", "Accept Lightning or on-chain payments, or both.")
+        return given
+
+    def _require_order(self, given: dict[str, Any], least: str, most: str, words: str) -> None:
+        low, high = given.get(least), given.get(most)
+        if low is not None and high is not None and low > high:
+            self.add_error(most, f"This must not be less than the {words} ({low:,}).")
+
+
+@admin.register(Service)
+class ServiceAdmin(admin.ModelAdmin):
+    """What is on offer."""
+
+    form = ServiceForm
+    list_display = ["description", "on_sale", "position", "smallest", "largest", "terms", "rails", "rate", "used"]
+    list_filter = ["on_sale"]
+    fieldsets = [
+        (None, {"fields": ["description", ("on_sale", "position"), "used"]}),
+        (
+            "Sizes and terms",
+            {"fields": [("min_channel_sat", "max_channel_sat"), "max_client_balance_sat", ("min_weeks", "max_weeks")]},
+        ),
+        ("Payment and channel", {"fields": [("accepts_lightning", "accepts_onchain"), "announced_by_default"]}),
+        ("Price", {"fields": ["base_fee_sat", "rate_ppm_per_week", "minimum_fee_sat"]}),
+    ]
+    readonly_fields = ["used"]
+    smallest = sats("min_channel_sat", "smallest")
+    largest = sats("max_channel_sat", "largest")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
+        """With the number of orders."""
+        services: QuerySet[Service] = super().get_queryset(request).annotate(order_count=Count("orders"))
+        return services
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Nothing is deleted in bulk."""
+        return {}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Service | None = None) -> bool:
+        """A service that was ever sold stays; it can be taken off sale."""
+        return super().has_delete_permission(request, obj) and not (obj is not None and obj.orders.exists())
+
+    @admin.display(description="weeks")
+    def terms(self, service: Service) -> str:
+        """From, to."""
+        return f"{service.min_weeks}–{service.max_weeks}"
+
+    @admin.display(description="paid by")
+    def rails(self, service: Service) -> str:
+        """The ways to pay."""
+        ways = {"Lightning": service.accepts_lightning, "on-chain": service.accepts_onchain}
+        return ", ".join(way for way, accepted in ways.items() if accepted)
+
+    @admin.display(description="rate", ordering="rate_ppm_per_week")
+    def rate(self, service: Service) -> str:
+        """Base, and share of the size in each week."""
+        return f"{service.base_fee_sat:,} sat + {service.rate_ppm_per_week:,} ppm a week"
+
+    @admin.display(description="orders")
+    def used(self, service: Service) -> SafeString | str:
+        """How many there are; a service with orders cannot be deleted."""
+        count = getattr(service, "order_count", 0)
+        if not count:
+            return "none"
+        url = reverse("admin:orders_channelorder_changelist")
+        return format_html('<a href="{}?service__id__exact={}">{}</a>', url, service.pk, f"{count:,}")

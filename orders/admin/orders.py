@@ -1,0 +1,275 @@
+"""The list of orders and the page of one, in the order in which a person asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from orders import story
+from orders.admin.deeds import DEEDS
+from orders.admin.inlines import DepositInline, EventInline, InvoiceInline, OpeningInline
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark
+from orders.admin.steering import SteeringAdmin, actions
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.options import announced
+from orders.queries import orders_with_details
+from orders.searching import matching
+
+
+class SurpriseFilter(admin.SimpleListFilter):
+    """Orders with something unusual."""
+
+    title = "surprise"
+    parameter_name = "surprise"
+
+    _CONDITIONS = {
+        "needs_staff": ("needs a person", Q(needs_staff=True)),
+        "paid_late": ("paid late", Q(paid_late=True)),
+        "underpaid": ("underpaid", Q(underpaid=True)),
+        "overpaid": ("overpaid", Q(overpaid=True)),
+        "any": ("any of these", Q(needs_staff=True) | Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Every kind, and any."""
+        return [(name, words) for name, (words, _) in self._CONDITIONS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
+        """Those that have it."""
+        chosen = self._CONDITIONS.get(self.value() or "")
+        return queryset.filter(chosen[1]) if chosen else queryset
+
+
+class RailFilter(admin.SimpleListFilter):
+    """Orders by the payment that counts."""
+
+    title = "payment"
+    parameter_name = "rail"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Each rail, and none."""
+        return [*((rail.value, str(rail.label)) for rail in Rail), ("none", "not paid")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
+        """Those that were paid so."""
+        chosen = self.value()
+        return queryset.filter(counted_payment="" if chosen == "none" else chosen) if chosen else queryset
+
+
+@admin.register(ChannelOrder)
+class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
+    """Orders: found, read, and steered by deeds. No field of one is ever edited here."""
+
+    change_form_template = "admin/orders/channelorder/change_form.html"
+    actions = actions()
+    list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
+    list_filter = ["state", SurpriseFilter, RailFilter, "created_at", "service"]
+    list_select_related = ["hold_invoice"]
+    date_hierarchy = "created_at"
+    ordering = ["-created_at"]
+    search_fields = ["id"]  # shows the box; get_search_results does the looking
+    search_help_text = (
+        "Part of an id; a node's key; a payment hash or invoice; an address; a transaction; a channel's id."
+    )
+    inlines = [InvoiceInline, DepositInline, OpeningInline, EventInline]
+    fieldsets = [
+        ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
+        ("At which price", {"fields": ["total", "fees", "created_exactly", "quoted_sat_per_kw"]}),
+        ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
+        ("For which node", {"fields": ["node_whole", "node_host", "claimed", "claim_expires"]}),
+        ("Where is it", {"fields": ["state_column", "channel", "opened", "closed", "lease_starts", "lease_ends"]}),
+        (
+            "Why does it wait",
+            {
+                "fields": [
+                    "waits",
+                    "due_exactly",
+                    "open_deadline",
+                    "failed_openings",
+                    "last_failure_reason",
+                    "give_up_reason",
+                    "retry_until",
+                    "flags",
+                    "needs_staff_reason",
+                ]
+            },
+        ),
+    ]
+
+    total = sats("order_total_sat", "total")
+    created = at("created_at", "created")
+    due = at("due_at", "due")
+    paid = exactly("paid_at", "paid")
+    expires = exactly("expires_at", "to be paid until")
+    claimed = exactly("claimed_at", "claimed")
+    claim_expires = exactly("claim_expires_at", "to be claimed until")
+    opened = exactly("opened_at", "opened")
+    closed = exactly("closed_at", "closed")
+    open_deadline = exactly("open_deadline_at", "gives up at")
+    retry_until = exactly("give_up_until", "retry possible until")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelOrder]:
+        """On an order's own page with all that is told of it."""
+        match = request.resolver_match
+        if match is not None and match.url_name == "orders_channelorder_change":
+            return orders_with_details()
+        return super().get_queryset(request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ChannelOrder], search_term: str
+    ) -> tuple[QuerySet[ChannelOrder], bool]:
+        """Whatever a person has in hand; no row comes twice."""
+        return queryset.filter(matching(search_term)), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The page, with the way back for deeds."""
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "back": request.path})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """With a button for each deed that fits the order."""
+        order: ChannelOrder | None = context.get("original")
+        if order is not None:
+            may = self.has_steer_permission(request)
+            context["deeds"] = [deed for deed in DEEDS.values() if may and deed.fits(order)]
+            context["waits"] = story.waits_for(order, timezone.now())
+            context["state"] = state_mark(order)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="order", ordering="id")
+    def short_id(self, order: ChannelOrder) -> SafeString:
+        """Its beginning; the whole is the title."""
+        return format_html('<code title="{}">{}</code>', order.pk, story.short(order.pk))
+
+    @admin.display(description="order")
+    def full_id(self, order: ChannelOrder) -> SafeString | str:
+        """Whole."""
+        return code(str(order.pk))
+
+    @admin.display(description="size (sat)", ordering="lsp_balance_sat")
+    def sizes(self, order: ChannelOrder) -> SafeString:
+        """Our side, and what is pushed."""
+        title = f"our side + pushed to the buyer, for {order.weeks} weeks"
+        pushed = f" + {order.client_balance_sat:,}" if order.client_balance_sat else ""
+        return format_html('<span title="{}">{}{}</span>', title, f"{order.lsp_balance_sat:,}", pushed)
+
+    @admin.display(description="channel")
+    def capacity(self, order: ChannelOrder) -> str:
+        """Both sides, and what each is."""
+        sides = f"{order.lsp_balance_sat:,} ours + {order.client_balance_sat:,} pushed to the buyer"
+        return f"{story.sat(order.capacity_sat)} = {sides}"
+
+    @admin.display(description="fees")
+    def fees(self, order: ChannelOrder) -> str:
+        """Together, and each part."""
+        parts = {
+            "base": order.base_fee_sat,
+            "lease": order.lease_fee_sat,
+            "opening": order.open_fee_sat,
+            "closing": order.close_fee_sat,
+            "up to the least": order.floor_fee_sat,
+        }
+        sum_of = " + ".join(f"{amount:,} {name}" for name, amount in parts.items() if amount)
+        return f"{story.sat(order.fee_total_sat)} = {sum_of}"
+
+    @admin.display(description="term")
+    def term(self, order: ChannelOrder) -> str:
+        """In weeks."""
+        return f"{order.weeks} weeks"
+
+    @admin.display(description="public", boolean=True)
+    def public(self, order: ChannelOrder) -> bool:
+        """Whether the channel is public, as things stand."""
+        return announced(
+            by_claim=order.announced_by_claim,
+            by_purchase=order.announced_by_purchase,
+            by_service=order.service.announced_by_default,
+        )
+
+    @admin.display(description="paid by", ordering="counted_payment")
+    def paid_by(self, order: ChannelOrder) -> SafeString | str:
+        """The rail, and where the Lightning payment is."""
+        rail = order.get_counted_payment_display()
+        invoice = order.invoice
+        if order.counted_payment == Rail.LIGHTNING and invoice is not None:
+            return format_html("{} {}", rail, state_mark(invoice))
+        return rail or NOTHING
+
+    @admin.display(description="money")
+    def money(self, order: ChannelOrder) -> str:
+        """Where it is."""
+        return story.paid_with(order)
+
+    @admin.display(description="created")
+    def created_exactly(self, order: ChannelOrder) -> str:
+        """When, and at which block."""
+        return f"{story.when(order.created_at)}, block {order.created_height:,}"
+
+    @admin.display(description="next look")
+    def due_exactly(self, order: ChannelOrder) -> str:
+        """When we look by ourselves."""
+        return story.when(order.due_at) if order.due_at else "when something happens"
+
+    @admin.display(description="deposit address")
+    def deposit_to(self, order: ChannelOrder) -> SafeString | str:
+        """Whole."""
+        return code(order.deposit_address or "")
+
+    @admin.display(description="refund address")
+    def refund_to(self, order: ChannelOrder) -> SafeString | str:
+        """Whole."""
+        return code(order.refund_address)
+
+    @admin.display(description="node", ordering="node_pubkey")
+    def node(self, order: ChannelOrder) -> SafeString | str:
+        """Its key's beginning."""
+        return cut(order.node_pubkey, 10)
+
+    @admin.display(description="node")
+    def node_whole(self, order: ChannelOrder) -> SafeString | str:
+        """Its key."""
+        return code(order.node_pubkey)
+
+    @admin.display(description="channel")
+    def channel(self, order: ChannelOrder) -> SafeString | str:
+        """The funding outpoint that stands, and the closing transaction."""
+        standing = [o.funding_outpoint for o in order.openings.all() if o.state != "failed" and o.funding_outpoint]
+        lines = [("funding", code(outpoint)) for outpoint in standing]
+        if order.closing_txid:
+            lines.append(("closing", code(order.closing_txid)))
+        return format_html_join("", "<div>{} {}</div>", lines) if lines else NOTHING
+
+    @admin.display(description="lease starts")
+    def lease_starts(self, order: ChannelOrder) -> str:
+        """Time and block."""
+        return _lease(order.lease_starts_at, order.lease_starts_height)
+
+    @admin.display(description="lease ends")
+    def lease_ends(self, order: ChannelOrder) -> str:
+        """Time and block."""
+        return _lease(order.lease_ends_at, order.lease_ends_height)
+
+    @admin.display(description="it waits")
+    def waits(self, order: ChannelOrder) -> str:
+        """In words."""
+        return story.waits_for(order, timezone.now())
+
+    @admin.display(description="surprises")
+    def flags(self, order: ChannelOrder) -> SafeString | str:
+        """Each as a mark that cannot be overlooked."""
+        marks = [(mark(name, "alarm"),) for name in story.surprises(order)]
+        return format_html_join(" ", "{}", marks) if marks else NOTHING
+
+
+def _lease(moment: Any, height: int | None) -> str:
+    return f"{story.when(moment)}, block {height:,}" if moment and height else NOTHING

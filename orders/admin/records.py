@@ -1,0 +1,268 @@
+"""Payments, attempts, transactions, journal, and what we last saw of the node: read, never written."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from orders import story
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, pairs, sats
+from orders.models import (
+    ChannelOpening,
+    Heartbeat,
+    HoldInvoice,
+    IdempotencyKey,
+    NodeSnapshot,
+    OnchainPayment,
+    OrderEvent,
+    WalletTransaction,
+)
+
+
+@admin.register(HoldInvoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    """Lightning payments."""
+
+    list_display = ["hash_short", "order_column", "state_column", "amount", "held", "held_when", "hold_expires_height"]
+    list_filter = ["state"]
+    search_fields = ["payment_hash__startswith", "order__id__startswith", "=payment_request"]
+    ordering = ["-add_index", "id"]
+    fields = [
+        "order_column",
+        "state_column",
+        "hash_whole",
+        "request_whole",
+        ("amount", "held"),
+        ("held_when", "hold_expires_height"),
+        ("settled", "cancelled", "return_cause"),
+        "add_index",
+    ]
+    amount = sats("amount_sat", "amount")
+    held = sats("held_sat", "held")
+    held_when = at("held_at", "held since")
+    settled = at("settled_at", "settled")
+    cancelled = at("cancelled_at", "cancelled")
+
+    @admin.display(description="payment hash", ordering="payment_hash")
+    def hash_short(self, row: HoldInvoice) -> SafeString | str:
+        """Its beginning."""
+        return cut(row.payment_hash)
+
+    @admin.display(description="payment hash")
+    def hash_whole(self, row: HoldInvoice) -> SafeString | str:
+        """Whole."""
+        return code(row.payment_hash)
+
+    @admin.display(description="invoice")
+    def request_whole(self, row: HoldInvoice) -> SafeString | str:
+        """Whole, as the buyer has it."""
+        return code(row.payment_request)
+
+
+@admin.register(OnchainPayment)
+class DepositAdmin(ReadOnlyAdmin):
+    """On-chain payments."""
+
+    list_display = ["outpoint_short", "order_column", "state_column", "amount", "seen", "confirmations", "block_height"]
+    list_filter = ["state"]
+    search_fields = ["txid__startswith", "order__id__startswith", "=order__deposit_address"]
+    ordering = ["-id"]
+    fields = ["order_column", "state_column", "outpoint", "amount", "seen", ("confirmations", "block_height"), "spends"]
+    amount = sats("amount_sat", "amount")
+    seen = at("seen_at", "seen")
+
+    @admin.display(description="transaction", ordering="txid")
+    def outpoint_short(self, row: OnchainPayment) -> SafeString | str:
+        """Its beginning."""
+        return cut(row.txid)
+
+    @admin.display(description="outpoint")
+    def outpoint(self, row: OnchainPayment) -> SafeString | str:
+        """Whole."""
+        return code(str(row))
+
+    @admin.display(description="spends")
+    def spends(self, row: OnchainPayment) -> SafeString | str:
+        """The outpoints that paid it."""
+        return pairs([("", str(outpoint)) for outpoint in row.inputs])
+
+
+@admin.register(ChannelOpening)
+class OpeningAdmin(ReadOnlyAdmin):
+    """Attempts to open a channel."""
+
+    list_display = ["attempt_of", "order_column", "state_column", "node", "size", "funding_short", "changed", "failure"]
+    list_filter = ["state", "failure_reason", "created_at"]
+    list_select_related = ["transaction"]
+    search_fields = [
+        "order__id__startswith",
+        "node_pubkey__startswith",
+        "transaction__txid__startswith",
+        "=short_channel_id",
+    ]
+    ordering = ["-id"]
+    fields = [
+        "order_column",
+        ("attempt", "state_column"),
+        ("created", "changed"),
+        "node_whole",
+        "announced",
+        ("size", "push"),
+        "funding",
+        "conflict",
+        ("failure", "failure_detail"),
+        "short_channel_id",
+        ("closing_txid", "close_height", "close_type"),
+    ]
+    size = sats("capacity_sat", "size")
+    push = sats("push_sat", "pushed")
+    created = at("created_at", "begun")
+    changed = at("changed_at", "since")
+
+    @admin.display(description="attempt", ordering="attempt")
+    def attempt_of(self, row: ChannelOpening) -> str:
+        """Its number."""
+        return f"#{row.attempt}"
+
+    @admin.display(description="node", ordering="node_pubkey")
+    def node(self, row: ChannelOpening) -> SafeString | str:
+        """Its key's beginning."""
+        return cut(row.node_pubkey)
+
+    @admin.display(description="node")
+    def node_whole(self, row: ChannelOpening) -> SafeString | str:
+        """Key and host."""
+        return code(f"{row.node_pubkey}@{row.node_host}" if row.node_host else row.node_pubkey)
+
+    @admin.display(description="funding")
+    def funding_short(self, row: ChannelOpening) -> SafeString | str:
+        """The transaction's beginning."""
+        return cut(row.funding_outpoint)
+
+    @admin.display(description="funding outpoint")
+    def funding(self, row: ChannelOpening) -> SafeString | str:
+        """Whole."""
+        return code(row.funding_outpoint)
+
+    @admin.display(description="failure", ordering="failure_reason")
+    def failure(self, row: ChannelOpening) -> SafeString | str:
+        """The reason."""
+        return mark(row.failure_reason, "bad") if row.failure_reason else NOTHING
+
+
+@admin.register(WalletTransaction)
+class TransactionAdmin(ReadOnlyAdmin):
+    """Our transactions. Not their bytes: what is signed is published by the server and by nobody else."""
+
+    list_display = ["txid_short", "kind", "label", "fee", "created", "published", "block_height"]
+    list_filter = ["kind", "created_at"]
+    search_fields = ["txid__startswith", "label__contains"]
+    ordering = ["-id"]
+    fields = [
+        "kind",
+        "label",
+        "txid_whole",
+        "coins",
+        "fee",
+        ("created", "published", "bumped"),
+        ("block_height", "change_index"),
+    ]
+    fee = sats("fee_sat", "fee")
+    created = at("created_at", "made")
+    published = at("published_at", "published")
+    bumped = at("bumped_at", "bumped")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WalletTransaction]:
+        """Without the bytes."""
+        return super().get_queryset(request).defer("psbt", "raw")
+
+    @admin.display(description="transaction", ordering="txid")
+    def txid_short(self, row: WalletTransaction) -> SafeString | str:
+        """Its beginning."""
+        return cut(row.txid)
+
+    @admin.display(description="transaction")
+    def txid_whole(self, row: WalletTransaction) -> SafeString | str:
+        """Whole."""
+        return code(row.txid)
+
+    @admin.display(description="spends")
+    def coins(self, row: WalletTransaction) -> SafeString | str:
+        """Each coin with its amount."""
+        return pairs([(str(coin[0]), story.sat(int(coin[1]))) for coin in row.inputs])
+
+
+@admin.register(OrderEvent)
+class EventAdmin(ReadOnlyAdmin):
+    """The journal of all orders, the newest first."""
+
+    list_display = ["happened", "order_column", "cause", "from_state", "to_state", "actor"]
+    list_filter = ["at", "to_state"]
+    search_fields = ["order__id__startswith", "=cause", "actor__contains"]
+    ordering = ["-at", "-id"]
+    fields = ["order_column", "version", "happened", "actor", "cause", ("from_state", "to_state"), "facts_shown"]
+    happened = at("at", "at")
+
+    @admin.display(description="facts")
+    def facts_shown(self, row: OrderEvent) -> SafeString | str:
+        """One a line."""
+        return pairs(story.facts(row.facts))
+
+
+@admin.register(NodeSnapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    """What we last saw of the node."""
+
+    list_display = ["alias", "network", "seen", "block_height", "synced_to_chain", "spendable", "active_channels"]
+    fields = [
+        ("alias", "network", "version"),
+        "key",
+        "addresses",
+        ("seen", "block_height", "synced_to_chain"),
+        ("spendable", "reserve"),
+        ("active_channels", "local_balance", "remote_balance"),
+        ("estimate_sat_per_kw", "minimum_sat_per_kw"),
+        ("deposits", "deposits_height"),
+    ]
+    seen = at("at", "seen")
+    deposits = at("deposits_at", "deposits read")
+    spendable = sats("spendable_sat", "spendable")
+    reserve = sats("required_reserve_sat", "reserve of the node")
+    local_balance = sats("local_balance_sat", "our side")
+    remote_balance = sats("remote_balance_sat", "other side")
+
+    @admin.display(description="key")
+    def key(self, row: NodeSnapshot) -> SafeString | str:
+        """Whole."""
+        return code(row.pubkey)
+
+    @admin.display(description="addresses")
+    def addresses(self, row: NodeSnapshot) -> SafeString | str:
+        """One a line."""
+        return pairs([("", str(uri)) for uri in row.uris])
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    """Signs of life."""
+
+    list_display = ["name", "last", "detail"]
+    fields = ["name", "last", "detail"]
+    last = at("at", "last")
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(ReadOnlyAdmin):
+    """Keys that buyers sent, hashed."""
+
+    list_display = ["__str__", "order_shown", "created"]
+    fields = ["key_hash", "body_hash", "created", "order_shown"]
+    ordering = ["-created_at"]
+    created = at("created_at", "sent")
+
+    @admin.display(description="order")
+    def order_shown(self, row: IdempotencyKey) -> SafeString | str:
+        """Empty while the request is in flight."""
+        return self.order_column(row) if row.order_id else "in flight"

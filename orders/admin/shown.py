@@ -1,0 +1,167 @@
+"""How values look in the admin: amounts, times, states, links. And the base of everything that is only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from orders import story
+from orders.states import DepositState, InvoiceState, OpeningState, OrderState
+
+NOTHING: Final = "–"
+
+Column = Callable[[Any, Any], Any]
+
+#: Which colour a state has; orders/static/orders/admin.css knows the tones.
+_TONES: Final[dict[str, str]] = {
+    OrderState.CREATED: "idle",
+    OrderState.PAID: "busy",
+    OrderState.URI_SET: "busy",
+    OrderState.OPENING: "busy",
+    OrderState.OPEN: "good",
+    OrderState.CLOSING: "ending",
+    OrderState.CLOSED: "over",
+    OrderState.REFUNDED: "over",
+    OrderState.EXPIRED: "over",
+    OrderState.REJECTED: "bad",
+    OrderState.GIVE_UP: "bad",
+}
+_INVOICE_TONES: Final[dict[str, str]] = {
+    InvoiceState.OPEN: "idle",
+    InvoiceState.HELD: "busy",
+    InvoiceState.RETURNING: "ending",
+    InvoiceState.CANCELLED: "over",
+    InvoiceState.SETTLED: "good",
+}
+_DEPOSIT_TONES: Final[dict[str, str]] = {
+    DepositState.SEEN: "busy",
+    DepositState.CONFIRMED: "good",
+    DepositState.VANISHED: "bad",
+}
+_ENDING_OPENINGS: Final = {OpeningState.CONFLICTING, OpeningState.CANCELLING}
+
+
+def mark(text: object, tone: str) -> SafeString:
+    """A coloured word."""
+    return format_html('<span class="lsp-mark lsp-{}">{}</span>', tone, text)
+
+
+def state_mark(row: Any) -> SafeString:
+    """The state of an order, a payment or an attempt, in its colour."""
+    return mark(row.get_state_display(), _tone(row))
+
+
+def _tone(row: Any) -> str:
+    tones = {"channelorder": _TONES, "holdinvoice": _INVOICE_TONES, "onchainpayment": _DEPOSIT_TONES}
+    if row._meta.model_name in tones:
+        return tones[row._meta.model_name].get(row.state, "idle")
+    if row.state == OpeningState.FAILED:
+        return "bad"
+    if row.state == OpeningState.CONFIRMED:
+        return "good"
+    return "ending" if row.state in _ENDING_OPENINGS else "busy"
+
+
+def sats(field: str, label: str) -> Column:
+    """A column with the amount in `field`, its thousands apart."""
+
+    @admin.display(description=f"{label} (sat)", ordering=field)
+    def column(self: Any, row: Any) -> str:
+        value = getattr(row, field)
+        return NOTHING if value is None else f"{value:,}"
+
+    return column
+
+
+def at(field: str, label: str) -> Column:
+    """A column with the time in `field`, short, and to the second where the pointer rests."""
+
+    @admin.display(description=label, ordering=field)
+    def column(self: Any, row: Any) -> SafeString | str:
+        return moment(getattr(row, field))
+
+    return column
+
+
+def exactly(field: str, label: str) -> Column:
+    """As `at`, the whole of it."""
+
+    @admin.display(description=label, ordering=field)
+    def column(self: Any, row: Any) -> str:
+        return story.when(getattr(row, field))
+
+    return column
+
+
+def moment(value: datetime | None) -> SafeString | str:
+    """Day and minute; the whole is the title."""
+    if value is None:
+        return NOTHING
+    return format_html('<span class="lsp-time" title="{}">{}</span>', story.when(value), f"{value:%b %d, %H:%M}")
+
+
+def code(text: str) -> SafeString | str:
+    """A key, hash or address, whole, that may break anywhere."""
+    return format_html('<code class="lsp-code">{}</code>', text) if text else NOTHING
+
+
+def cut(text: str, length: int = 12) -> SafeString | str:
+    """The beginning of a key or hash; the whole is the title."""
+    if not text:
+        return NOTHING
+    return format_html('<code title="{}">{}…</code>', text, text[:length])
+
+
+def pairs(rows: list[tuple[str, str]]) -> SafeString | str:
+    """Names and values, one a line."""
+    return format_html_join("", '<div><span class="lsp-quiet">{}</span> {}</div>', rows) if rows else NOTHING
+
+
+def order_link(order_id: UUID) -> SafeString:
+    """The order's short id, which leads to its page."""
+    url = reverse("admin:orders_channelorder_change", args=[order_id])
+    return format_html('<a href="{}"><code title="{}">{}</code></a>', url, order_id, story.short(order_id))
+
+
+class Forbidden:
+    """Nobody adds, changes or deletes by the admin, whatever their permissions say."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
+class ReadOnlyAdmin(Forbidden, admin.ModelAdmin):
+    """Rows to be read."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    class Media:
+        css = {"all": ["orders/admin.css"]}
+
+    @admin.display(description="order", ordering="order")
+    def order_column(self, row: Any) -> SafeString:
+        """The order's page is one click away."""
+        return order_link(row.order_id)
+
+    @admin.display(description="state", ordering="state")
+    def state_column(self, row: Any) -> SafeString:
+        """In its colour."""
+        return state_mark(row)

@@ -1,0 +1,123 @@
+"""Deeds in the admin: from the list, from an order's page, and the page that asks first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from orders import story
+from orders.admin.deeds import DEEDS, Deed, Outcome, perform
+from orders.models import ChannelOrder
+from orders.queries import orders_with_details
+
+#: Each order is a transaction of its own, and a request should end.
+MOST_AT_ONCE: Final = 200
+_MOST_NAMED: Final = 10
+
+Action = Callable[["SteeringAdmin", HttpRequest, "QuerySet[ChannelOrder]"], HttpResponse | None]
+
+
+def actions() -> list[Action]:
+    """The deeds, for the list of orders."""
+    return [_action(deed) for deed in DEEDS.values()]
+
+
+def _action(deed: Deed) -> Action:
+    @admin.action(description=f"{deed.label} the selected orders" if deed.money else deed.label, permissions=["steer"])
+    def act(model_admin: SteeringAdmin, request: HttpRequest, chosen: QuerySet[ChannelOrder]) -> HttpResponse | None:
+        ids = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        if len(ids) > MOST_AT_ONCE:
+            messages.error(request, f"At most {MOST_AT_ONCE} orders at once.")
+            return None
+        return model_admin.steer(request, deed, ids, back=request.get_full_path(), sure=False)
+
+    act.__name__ = deed.name
+    return act
+
+
+class SteeringAdmin(admin.ModelAdmin):
+    """A model admin of orders with deeds. No deed runs inside a transaction of ours: operations commit their own."""
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Deeds need the permission to change orders, which allows nothing else here."""
+        return bool(request.user.has_perm("orders.change_channelorder"))
+
+    def get_urls(self) -> list[URLPattern]:
+        """One address takes all deeds."""
+        steer = path("steer/", self.admin_site.admin_view(self.steer_view), name="orders_channelorder_steer")
+        return [steer, *super().get_urls()]
+
+    def steer_view(self, request: HttpRequest) -> HttpResponse:
+        """A deed that was posted is done, or asked about first."""
+        if not self.has_steer_permission(request):
+            raise PermissionDenied
+        back = request.POST.get("back", "")
+        if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+            back = reverse("admin:orders_channelorder_changelist")
+        deed = DEEDS.get(request.POST.get("deed", ""))
+        ids = _ids(request.POST.getlist("order")[:MOST_AT_ONCE])
+        if deed is None or not ids:
+            return HttpResponseRedirect(back)
+        answer = self.steer(request, deed, ids, back=back, sure="sure" in request.POST)
+        return answer or HttpResponseRedirect(back)
+
+    def steer(self, request: HttpRequest, deed: Deed, ids: list[UUID], *, back: str, sure: bool) -> HttpResponse | None:
+        """The deed is done and told; or, where it changes what becomes of money, a page that asks."""
+        if deed.money is not None and not sure:
+            return self._ask(request, deed, ids, back)
+        outcomes = perform(deed, ids, actor=f"staff:{request.user.get_username()}")
+        _tell(request, deed, outcomes)
+        return None
+
+    def _ask(self, request: HttpRequest, deed: Deed, ids: list[UUID], back: str) -> HttpResponse:
+        orders = list(orders_with_details().filter(pk__in=ids))
+        money = deed.money or (lambda order: "")
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"{deed.label}: are you sure?",
+            "opts": self.opts,
+            "media": self.media,
+            "deed": deed,
+            "back": back,
+            "fitting": [(order, money(order)) for order in orders if deed.fits(order)],
+            "others": [order for order in orders if not deed.fits(order)],
+        }
+        return TemplateResponse(request, "admin/orders/channelorder/steer.html", context)
+
+
+def _ids(given: Iterable[str]) -> list[UUID]:
+    ids = []
+    for text in given:
+        try:
+            ids.append(UUID(text))
+        except ValueError:
+            continue
+    return ids
+
+
+def _tell(request: HttpRequest, deed: Deed, outcomes: list[Outcome]) -> None:
+    """One message for what was done, and one for each reason why not."""
+    told: dict[str, list[UUID]] = defaultdict(list)
+    for outcome in outcomes:
+        told[outcome.refusal].append(outcome.order_id)
+    for refusal, ids in told.items():
+        if refusal:
+            messages.error(request, f"{deed.label}: not {_named(ids)}: {refusal}")
+        else:
+            messages.success(request, f"{_named(ids)}: {deed.done}.")
+
+
+def _named(ids: list[UUID]) -> str:
+    names = ", ".join(story.short(order_id) for order_id in ids[:_MOST_NAMED])
+    more = len(ids) - _MOST_NAMED
+    return f"{names} and {more} more" if more > 0 else names

@@ -1,0 +1,78 @@
+"""The admin's first page says how the server and its node are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+
+from orders import queries
+from orders.models import ChannelOrder, Heartbeat
+from orders.states import OrderState
+
+register = template.Library()
+
+#: Who reports, and what it is in words. The web process is the one that answers.
+_PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
+
+
+@register.inclusion_tag("admin/orders/server_panel.html")
+def server_panel() -> dict[str, Any]:
+    """The node as last seen, what can be sold, who still reports, and which orders wait for a person."""
+    now = timezone.now()
+    return {"node": _node(now), "processes": _processes(now), "orders": _orders()}
+
+
+def _node(now: datetime) -> dict[str, Any] | None:
+    seen = queries.snapshot()
+    if seen is None:
+        return None
+    age_seconds = max(0, int((now - seen.at).total_seconds()))
+    return {
+        "seen": seen,
+        "age": _ago(age_seconds),
+        "reached": age_seconds <= settings.SNAPSHOT_MAX_AGE_SECONDS,
+        "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT:,}",
+        "spendable": f"{seen.spendable_sat:,}",
+        "promised": f"{queries.promised_sat(seen.at):,}",
+        "available": f"{queries.available_sat(seen):,}",
+        "height": f"{seen.block_height:,}",
+    }
+
+
+def _processes(now: datetime) -> list[dict[str, Any]]:
+    beats = {beat.name: beat for beat in Heartbeat.objects.all()}
+    told: list[dict[str, Any]] = [{"name": "web", "stale": False, "age": "answers you"}]
+    for name in (*_PROCESSES, *sorted(beats.keys() - _PROCESSES.keys())):
+        beat = beats.get(name)
+        seconds = max(0, int((now - beat.at).total_seconds())) if beat else None
+        told.append(
+            {
+                "name": _PROCESSES.get(name, name),
+                "stale": seconds is None or seconds > settings.HEARTBEAT_STALE_SECONDS,
+                "age": "has never reported" if seconds is None else f"reported {_ago(seconds)}",
+                "detail": beat.detail if beat else "",
+            }
+        )
+    return told
+
+
+def _orders() -> list[dict[str, Any]]:
+    orders = ChannelOrder.objects
+    counts = [
+        ("need a person", "surprise=needs_staff", orders.filter(needs_staff=True).count(), True),
+        ("given up", "state__exact=give_up", orders.filter(state=OrderState.GIVE_UP).count(), True),
+        ("claimed, to be opened", "state__exact=uri_set", orders.filter(state=OrderState.URI_SET).count(), False),
+        ("opening", "state__exact=opening", orders.filter(state=OrderState.OPENING).count(), False),
+    ]
+    return [{"name": n, "query": q, "count": f"{c:,}", "alarm": alarm and c > 0} for n, q, c, alarm in counts]
+
+
+def _ago(seconds: int) -> str:
+    if seconds < 120:
+        return f"{seconds} s ago"
+    minutes = seconds // 60
+    return f"{minutes} min ago" if minutes < 120 else f"{minutes // 60} h ago"

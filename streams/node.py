@@ -1,0 +1,112 @@
+"""The node's subscriptions, for as long as the node is there; and again when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from lightning import connection as lightning
+from lightning.errors import LightningError, NodeUnavailable
+from lightning.streams import LndStreams
+from lightning.types import ChainTransaction, ChannelEvent, PeerEvent
+from orders import reconcile
+from orders.errors import NotAvailable
+from streams import hints
+from streams.hands import Hands
+from streams.invoices import Invoices
+from streams.outage import Outage
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+class NodeStreams:
+    """What the node says becomes nudges. After each connection all is looked at, so that nothing stays missed."""
+
+    def __init__(self, hands: Hands) -> None:
+        self.is_up = False
+        #: Set when the node has come or gone.
+        self.changed = asyncio.Event()
+        self.invoices: Invoices | None = None
+        self._hands = hands
+        self._peers = hints.PeersSeen()
+        self._outage = Outage(log, "the node")
+
+    def consider(self, order_id: UUID) -> None:
+        """The order may have a new invoice to follow."""
+        if self.invoices is not None:
+            self.invoices.consider(order_id)
+
+    async def run(self) -> None:
+        """The node is listened to, until this is cancelled. Raises: what is not the node's fault."""
+        while True:
+            try:
+                await self._session()
+            except* (LightningError, NotAvailable) as problems:
+                self._outage.begun(problems)
+            await asyncio.sleep(self._outage.pause_seconds())
+
+    async def _session(self) -> None:
+        node = LndStreams(lightning.credentials())
+        self.invoices = Invoices(self._hands, node)
+        block = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_each(node.transactions(), self._transaction))
+                group.create_task(_each(node.channel_events(), self._channel))
+                group.create_task(_each(node.peer_events(), self._peer))
+                group.create_task(self.invoices.run())
+                group.create_task(self._look_after_blocks(block))
+                # Last: its first answer, the present height, comes when the others have been asked for.
+                group.create_task(_each(node.blocks(), lambda _height: _set(block)))
+        finally:
+            self.is_up, self.invoices = False, None
+            self.changed.set()
+            await node.close()
+
+    async def _look_after_blocks(self, block: asyncio.Event) -> None:
+        """One look at a time, and one more after it for all blocks that came meanwhile."""
+        while True:
+            await block.wait()
+            block.clear()
+            await self._hands.do(_new_block)
+            if not self.is_up:
+                log.info("the node is listened to")
+                self.is_up = True
+                self.changed.set()
+            self._outage.over()
+
+    async def _transaction(self, transaction: ChainTransaction) -> None:
+        await self._hands.follow(hints.transaction_seen, transaction)
+
+    async def _channel(self, event: ChannelEvent) -> None:
+        await self._hands.follow(hints.channel_changed, event)
+
+    async def _peer(self, event: PeerEvent) -> None:
+        if event.online and self._peers.counts(event.pubkey):
+            await self._hands.follow(hints.peer_came, event.pubkey)
+
+
+async def _each(stream: AsyncIterator[Value], follow: Callable[[Value], Awaitable[None]]) -> None:
+    """Each value was followed. Raises: NodeUnavailable when the stream ends, which none of these does by itself."""
+    try:
+        async for value in stream:
+            await follow(value)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # a call that was cancelled beneath us looks like this too
+    raise NodeUnavailable("The node ended a subscription.")
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
+def _new_block() -> None:
+    reconcile.new_block(lightning.node())

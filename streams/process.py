@@ -1,0 +1,116 @@
+"""The streams process: it stands by until it is alone, and then listens, watches the clock, and has orders advanced.
+
+All of this is speed. Orders complete without it, through the minute's reconcile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import django.db
+import psycopg
+from django.utils import timezone
+from psycopg import AsyncConnection
+
+from orders import queries, reconcile
+from streams import standby
+from streams.due import Due
+from streams.hands import Hands
+from streams.jobs import Jobs, advance_if_due
+from streams.node import NodeStreams
+from streams.outage import Outage
+
+log = logging.getLogger(__name__)
+
+BEAT: Final = "streams"
+_BEAT_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 5.0
+#: Looks at the clock are at least so far apart, however many orders end at once.
+_TICK_SECONDS: Final = 0.2
+
+
+class Process:
+    """Build and run it inside one running event loop."""
+
+    def __init__(self, *, threads: int, database: dict[str, Any]) -> None:
+        self._database = database
+        self._hands = Hands()
+        self._wake = asyncio.Event()
+        self._jobs = Jobs(threads=threads, look=advance_if_due, ended=self._wake.set)
+        self._node = NodeStreams(self._hands)
+        self._due = Due()
+        self._outage = Outage(log, "the database")
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """It has worked, or stood by, until `stop`; False where a look still runs in its thread.
+
+        Ending such a thread with the process is safe: whatever it was at, a later look goes on.
+        """
+        working = asyncio.create_task(self._keep_working())
+        await stop.wait()
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        ended = await asyncio.gather(self._jobs.close(_STOP_SECONDS), self._hands.close(_STOP_SECONDS))
+        return all(ended)
+
+    async def _keep_working(self) -> None:
+        while True:
+            try:
+                async with standby.alone(self._database) as line:
+                    await self._work(line)
+            except* (psycopg.Error, django.db.Error) as lost:
+                self._outage.begun(lost)
+            except* Exception:
+                log.exception("a defect of ours; the work begins anew")
+            self._jobs.orders.forget()  # what is due is found again by whoever works then
+            await asyncio.sleep(self._outage.pause_seconds())
+
+    async def _work(self, line: AsyncConnection) -> None:
+        log.info("at work: listening for nudges")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear(line))
+            group.create_task(self._watch_the_clock())
+            group.create_task(self._beat())
+            group.create_task(self._node.run())
+
+    async def _hear(self, line: AsyncConnection) -> None:
+        async for order_id in standby.nudged(line):
+            self._jobs.add(order_id)
+            self._node.consider(order_id)
+
+    async def _watch_the_clock(self) -> None:
+        """What is due is handed out when its time comes; others set due times too, so we also ask now and then."""
+        while True:
+            self._wake.clear()
+            due, next_due_at = await self._hands.do(_look_at_the_clock)
+            for order_id in self._due.fresh(due, asyncio.get_running_loop().time()):
+                self._jobs.add(order_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._due.wait_seconds(next_due_at, timezone.now())):
+                    await self._wake.wait()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            self._node.changed.clear()
+            await self._hands.do(reconcile.beat, BEAT, self._detail())
+            self._outage.over()  # what was written proves it
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await self._node.changed.wait()
+
+    def _detail(self) -> str:
+        orders, invoices = self._jobs.orders, self._node.invoices
+        node = "up" if self._node.is_up else "down"
+        return f"node={node} invoices={len(invoices or ())} running={orders.running} waiting={len(orders)}"
+
+
+def _look_at_the_clock() -> tuple[list[UUID], datetime | None]:
+    now = timezone.now()
+    return queries.due_ids(now), queries.next_due_at(after=now)

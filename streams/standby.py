@@ -1,0 +1,70 @@
+"""The one connection that makes us the process that works, and that hears the nudges.
+
+Lock and LISTEN share it, so that they are lost together: whoever has lost the lock cannot go on listening.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+from psycopg import AsyncConnection, sql
+
+from orders.nudges import CHANNEL
+
+log = logging.getLogger(__name__)
+
+#: Two numbers, as no order's lock is: "LSP", streams.
+_LOCK: Final = (0x4C5350, 1)
+_STANDBY_SECONDS: Final = 1.0
+_PING_SECONDS: Final = 10.0
+#: A holder whose machine vanished keeps the lock until the server notices: within about 30 s.
+_KEEPALIVE: Final = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
+#: What Django adds for connections of its own.
+_DJANGOS: Final = frozenset({"cursor_factory", "context", "prepare_threshold"})
+
+
+def database() -> dict[str, Any]:
+    """How to reach Django's database with a connection that Django knows nothing of."""
+    parameters: dict[str, Any] = connection.get_connection_params()
+    return {name: value for name, value in parameters.items() if name not in _DJANGOS}
+
+
+@asynccontextmanager
+async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
+    """Only we work, as long as the yielded connection lives; it listens already.
+
+    Raises: psycopg.OperationalError.
+    """
+    async with await AsyncConnection.connect(**parameters, autocommit=True) as line:
+        for name, value in _KEEPALIVE.items():
+            await line.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
+        if not await _obtained(line):
+            log.info("standing by: another streams process works")
+            # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.
+            while not await _obtained(line):
+                await asyncio.sleep(_STANDBY_SECONDS)
+        await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        yield line
+
+
+async def _obtained(line: AsyncConnection) -> bool:
+    answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", _LOCK)
+    row = await answer.fetchone()
+    return bool(row and row[0])
+
+
+async def nudged(line: AsyncConnection) -> AsyncIterator[UUID]:
+    """Each order that is nudged, for ever. Raises: psycopg.OperationalError when the connection is lost."""
+    while True:
+        async for notice in line.notifies(timeout=_PING_SECONDS):
+            try:
+                yield UUID(notice.payload)
+            except ValueError:
+                log.warning("a nudge that names no order: %.50s", notice.payload)
+        await line.execute("SELECT 1")  # silence is no sign of life

@@ -1,0 +1,144 @@
+"""Hold invoices on a real node: each may be repeated, and whoever comes second hears what the first did."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from lightning.errors import NotFound, Rejected
+from lightning.node import LndNode
+from lightning.types import Invoice, InvoiceState, OpenedInvoice
+from tests.contract.conftest import Secret
+from tests.regtest.network import Network
+from tests.regtest.waiting import until
+
+AMOUNT_SAT = 2_000
+CLTV_BLOCKS = 144
+
+
+def add(node: LndNode, secret: Secret, **changed: Any) -> OpenedInvoice:
+    values: dict[str, Any] = {
+        "amount_sat": AMOUNT_SAT,
+        "memo": "order",
+        "expiry_seconds": 600,
+        "cltv_blocks": CLTV_BLOCKS,
+    }
+    return node.add_hold_invoice(payment_hash=secret.payment_hash, **(values | changed))
+
+
+def accepted(network: Network, node: LndNode, secret: Secret) -> Invoice:
+    """The buyer has paid, and we hold it."""
+    opened = add(node, secret)
+    network.buyer.pay(opened.payment_request)
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    return node.invoice(secret.payment_hash)
+
+
+def test_an_invoice_is_found_as_it_was_added(node, secret):
+    opened = add(node, secret)
+    found = node.invoice(secret.payment_hash)
+    assert (found.payment_hash, found.payment_request) == (secret.payment_hash, opened.payment_request)
+    assert (found.memo, found.value_sat, found.add_index) == ("order", AMOUNT_SAT, opened.add_index)
+    assert (found.state, found.held_msat, found.nearest_expiry_height) == (InvoiceState.OPEN, 0, None)
+
+
+def test_the_same_hash_twice_is_refused_and_the_first_stays(node, secret):
+    opened = add(node, secret)
+    with pytest.raises(Rejected) as caught:
+        add(node, secret, amount_sat=1)
+    assert caught.value.reason == "already_exists"
+    assert node.invoice(secret.payment_hash).payment_request == opened.payment_request
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"cltv_blocks": 10}, {"cltv_blocks": 100_000}, {"memo": "x" * 2000}, {"expiry_seconds": 10**9}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_what_no_invoice_can_have_is_refused(node, secret, wrong):
+    with pytest.raises(Rejected) as caught:
+        add(node, secret, **wrong)
+    assert caught.value.reason == "invalid"
+    with pytest.raises(NotFound):
+        node.invoice(secret.payment_hash)
+
+
+def test_a_held_payment_says_how_much_and_until_when(network, node, secret):
+    found = accepted(network, node, secret)
+    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.ACCEPTED, AMOUNT_SAT * 1000, 0)
+    assert found.nearest_expiry_height >= node.info().block_height + CLTV_BLOCKS
+    node.cancel_invoice(secret.payment_hash)
+
+
+def test_a_held_payment_is_settled_and_settled_again(network, node, secret):
+    accepted(network, node, secret)
+    for _ in range(2):
+        node.settle_invoice(secret.preimage)
+    found = node.invoice(secret.payment_hash)
+    assert found.state is InvoiceState.SETTLED
+    assert (found.held_msat, found.settled_msat) == (0, AMOUNT_SAT * 1000)
+
+
+def test_a_held_payment_is_cancelled_and_cancelled_again(network, node, secret):
+    accepted(network, node, secret)
+    for _ in range(2):
+        node.cancel_invoice(secret.payment_hash)
+    found = node.invoice(secret.payment_hash)
+    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.CANCELED, 0, 0)
+
+
+def test_settling_after_a_cancel_is_refused(node, secret):
+    add(node, secret)
+    node.cancel_invoice(secret.payment_hash)
+    with pytest.raises(Rejected) as caught:
+        node.settle_invoice(secret.preimage)
+    assert caught.value.reason == "cancelled"
+
+
+def test_cancelling_after_a_settle_is_refused(network, node, secret):
+    accepted(network, node, secret)
+    node.settle_invoice(secret.preimage)
+    with pytest.raises(Rejected) as caught:
+        node.cancel_invoice(secret.payment_hash)
+    assert caught.value.reason == "settled"
+
+
+def test_settling_what_nobody_paid_is_refused(node, secret):
+    add(node, secret)
+    with pytest.raises(Rejected) as caught:
+        node.settle_invoice(secret.preimage)
+    assert caught.value.reason == "still_open"
+
+
+def test_an_unknown_invoice_is_not_found(node):
+    for call in (
+        lambda: node.invoice(os.urandom(32).hex()),
+        lambda: node.cancel_invoice(os.urandom(32).hex()),
+        lambda: node.settle_invoice(os.urandom(32)),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_pending_invoices_are_those_open_or_held_after_an_index(network, node):
+    before, open_one, held_one, cancelled_one = Secret(), Secret(), Secret(), Secret()
+    index = add(node, before).add_index
+    add(node, open_one)
+    accepted(network, node, held_one)
+    add(node, cancelled_one)
+    node.cancel_invoice(cancelled_one.payment_hash)
+    found = {invoice.payment_hash: invoice.state for invoice in node.pending_invoices(after_add_index=index)}
+    assert found == {open_one.payment_hash: InvoiceState.OPEN, held_one.payment_hash: InvoiceState.ACCEPTED}
+    node.cancel_invoice(held_one.payment_hash)
+
+
+def test_pending_invoices_are_found_over_several_pages(node, monkeypatch):
+    monkeypatch.setattr("lightning.node._INVOICE_PAGE", 2)
+    index = add(node, Secret()).add_index
+    secrets = [Secret() for _ in range(5)]
+    for secret in secrets:
+        add(node, secret)
+    found = [invoice.payment_hash for invoice in node.pending_invoices(after_add_index=index)]
+    assert found == [secret.payment_hash for secret in secrets]

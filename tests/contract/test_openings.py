@@ -1,0 +1,189 @@
+"""Opening a channel on a real node, by our protocol and off its path."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from lightning.errors import OutcomeUnknown, PeerOffline, Rejected
+from lightning.transactions import psbt_input_values, read_psbt, read_transaction
+from lightning.types import NodeAddress, Outpoint, PendingPhase
+from tests.contract.conftest import CAPACITY_SAT, PUSH_SAT, Opening
+from tests.regtest.waiting import until
+
+NOBODY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+
+
+@pytest.mark.parametrize("private", [True, False], ids=["private", "public"])
+def test_a_channel_is_opened_by_the_protocol(network, node, peer, private):
+    opening = Opening(node, peer, memo=f"order-{private}", private=private)
+    with opening.connected().negotiate() as negotiation:
+        request = negotiation.funding_request(timeout_seconds=30)
+        assert request.amount_sat == CAPACITY_SAT
+        funded = opening.fund(request.address, request.amount_sat)
+        unsigned = read_psbt(funded.psbt)
+        assert [amount for _, amount in unsigned.outputs].count(CAPACITY_SAT) == 1
+        assert psbt_input_values(funded.psbt) == sum(lease.amount_sat for lease in funded.leases)
+
+        node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
+        outpoint = negotiation.pending_outpoint(timeout_seconds=30)
+    assert outpoint == Outpoint(unsigned.txid, 1 - funded.change_index)
+
+    signed = read_transaction(node.finalize_psbt(funded.psbt).raw)
+    assert (signed.txid, signed.every_input_has_witness) == (unsigned.txid, True)
+    [pending] = [channel for channel in node.pending_channels() if channel.outpoint == outpoint]
+    assert (pending.phase, pending.memo, pending.private) == (PendingPhase.OPENING, opening.memo, private)
+    assert pending.remote_balance_sat == PUSH_SAT
+
+    node.publish(node.finalize_psbt(funded.psbt).raw, label=f"funding:{opening.memo}")
+    network.mine(6)
+    until(lambda: any(channel.outpoint == outpoint and channel.active for channel in node.channels()), "it is active")
+    [opened] = [channel for channel in node.channels() if channel.outpoint == outpoint]
+    assert (opened.memo, opened.private, opened.peer_pubkey) == (opening.memo, private, peer.pubkey)
+    assert (opened.capacity_sat, opened.push_sat, opened.initiated_by_us) == (CAPACITY_SAT, PUSH_SAT, True)
+    assert opened.short_channel_id >> 40 == node.transaction(outpoint.txid).block_height
+
+
+def test_an_id_in_use_is_refused_and_free_again_after_a_cancel(node, opening):
+    with opening.connected().negotiate() as first:
+        first.funding_request(timeout_seconds=30)
+        with opening.negotiate() as second, pytest.raises(Rejected) as caught:
+            second.funding_request(timeout_seconds=30)
+        assert caught.value.reason == "FAILED_OPENING"
+        node.cancel_shim(opening.pending_chan_id)
+        with pytest.raises(Rejected) as caught:
+            first._wait_for("chan_pending", 30)
+        assert caught.value.reason == "FAILED_OPENING"
+    with opening.negotiate() as third:
+        assert third.funding_request(timeout_seconds=30).amount_sat == CAPACITY_SAT
+    node.cancel_shim(opening.pending_chan_id)
+
+
+def test_an_attempt_that_nobody_knows_is_cancelled_without_complaint(node):
+    node.cancel_shim(os.urandom(32))
+
+
+def test_verifying_for_a_dead_attempt_leaves_the_outcome_unknown(node, opening):
+    with opening.connected().negotiate() as negotiation:
+        request = negotiation.funding_request(timeout_seconds=30)
+        funded = opening.fund(request.address, request.amount_sat)
+    node.cancel_shim(opening.pending_chan_id)
+    with pytest.raises(OutcomeUnknown) as caught:
+        node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
+    assert caught.value.reason == "unknown_flow"
+    opening.release(funded)
+
+
+def test_a_cancel_after_verifying_answers_well_and_does_nothing(node, opening, cancel):
+    outpoint, funded = opening.pending()
+    node.cancel_shim(opening.pending_chan_id)
+    assert outpoint in {channel.outpoint for channel in node.pending_channels()}
+    cancel(opening, outpoint)
+    opening.release(funded)
+
+
+def test_a_channel_is_abandoned_and_abandoned_again(node, opening):
+    outpoint, funded = opening.pending()
+    node.disconnect(opening.peer.pubkey)
+    for _ in range(2):
+        node.abandon_channel(outpoint)
+    assert outpoint not in {channel.outpoint for channel in node.pending_channels()}
+    [closed] = [channel for channel in node.closed_channels() if channel.outpoint == outpoint]
+    assert closed.close_type == "abandoned"
+    node.abandon_channel(Outpoint("ab" * 32, 0))
+    opening.release(funded)
+
+
+def test_after_a_disconnect_the_peer_can_be_connected_at_once(node, opening):
+    for _ in range(3):
+        opening.connected()
+        node.disconnect(opening.peer.pubkey)
+        assert opening.peer.pubkey not in {peer.pubkey for peer in node.peers()}
+    opening.connected()
+    assert opening.peer.pubkey in {peer.pubkey for peer in node.peers()}
+
+
+def test_a_peer_that_is_not_connected_is_disconnected_without_complaint(node):
+    node.disconnect(NOBODY)
+
+
+# Who cannot be reached
+
+
+@pytest.mark.parametrize("address", [NOBODY, f"{NOBODY}@127.0.0.1:1", f"{NOBODY}@nobody.invalid:9735"])
+def test_who_cannot_be_reached_is_offline(node, address):
+    with pytest.raises(PeerOffline) as caught:
+        node.connect(NodeAddress.parse(address), timeout_seconds=2)
+    assert caught.value.reason == "PEER_NOT_REACHABLE"
+
+
+def test_another_key_at_a_known_address_is_offline(node, peer):
+    with pytest.raises(PeerOffline):
+        node.connect(NodeAddress(NOBODY, peer.p2p_host), timeout_seconds=5)
+
+
+def test_who_is_connected_already_needs_no_address(node, peer):
+    node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
+    node.connect(NodeAddress(peer.pubkey), timeout_seconds=10)
+    node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
+
+
+def test_our_own_key_is_refused(node, lsp):
+    with pytest.raises(Rejected):
+        node.connect(NodeAddress.parse(lsp.p2p_address), timeout_seconds=5)
+
+
+def test_a_peer_that_went_away_is_offline(node, opening):
+    opening.connected()
+    opening.peer.kill()
+    until(lambda: opening.peer.pubkey not in {peer.pubkey for peer in node.peers()}, "the peer is gone")
+    with opening.negotiate() as negotiation, pytest.raises(PeerOffline):
+        negotiation.funding_request(timeout_seconds=30)
+
+
+def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, opening):
+    opening.connected()
+    opening.peer.pause()
+    with opening.negotiate() as negotiation, pytest.raises(OutcomeUnknown):
+        negotiation.funding_request(timeout_seconds=1)
+    node.cancel_shim(opening.pending_chan_id)
+    opening.peer.resume()
+
+
+# What is refused
+
+
+def refusal(opening: Opening) -> str:
+    with opening.connected().negotiate() as negotiation, pytest.raises(Rejected) as caught:
+        negotiation.funding_request(timeout_seconds=30)
+    return caught.value.reason
+
+
+def test_a_peer_refuses_a_small_channel(node, add_peer):
+    assert refusal(Opening(node, add_peer("--minchansize=500000"))) == "CHAN_SIZE_TOO_SMALL"
+
+
+def test_a_peer_refuses_a_big_channel(node, add_peer):
+    assert refusal(Opening(node, add_peer("--maxchansize=300000"))) == "CHAN_SIZE_TOO_BIG"
+
+
+def test_a_peer_refuses_pushed_money(node, add_peer):
+    assert refusal(Opening(node, add_peer("--rejectpush"))) == "CHANNEL_REJECTED"
+
+
+def test_a_peer_refuses_in_its_own_words(node, opening):
+    with opening.peer.refusing_channels("unable to locate invoice"):
+        assert refusal(opening) == "CHANNEL_REJECTED"
+
+
+def test_a_peer_refuses_one_more_pending_channel(node, add_peer, cancel):
+    opening = Opening(node, add_peer("--maxpendingchannels=1"))
+    outpoint, funded = opening.pending()
+    assert refusal(Opening(node, opening.peer)) == "PEER_TOO_MANY_PENDING_CHANNELS"
+    cancel(opening, outpoint)
+    opening.release(funded)
+
+
+def test_our_node_refuses_a_tiny_channel(node, peer):
+    assert refusal(Opening(node, peer, capacity_sat=19_999)) == "CHAN_SIZE_TOO_SMALL"

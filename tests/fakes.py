@@ -1,0 +1,90 @@
+"""A node that is an object: what buying and reading need, nothing that moves money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bech32 import encode
+
+from lightning.errors import NotFound
+from lightning.types import Channel, FeeRates, Invoice, InvoiceState, NodeInfo, OpenedInvoice, Outpoint, Utxo
+
+OUR_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+
+
+def regtest_address(number: int) -> str:
+    """A P2WPKH address of regtest that nobody has the key of."""
+    address = encode("bcrt", 0, number.to_bytes(20, "big"))
+    assert address is not None
+    return address
+
+
+class FakeNode:
+    """Answers like a node with one BTC. `fails` is raised by every call; `calls` has their names."""
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.fails_at: dict[str, Exception] = {}
+        self.calls: list[str] = []
+        self.spendable_sat = 100_000_000
+        self.synced = True
+        self.uris: tuple[str, ...] = (f"{OUR_KEY}@203.0.113.5:9735",)
+        self.invoices: dict[str, Invoice] = {}
+        self.on_call: Callable[[str], None] = lambda name: None
+
+    def info(self) -> NodeInfo:
+        self._called("info")
+        return NodeInfo(
+            pubkey=OUR_KEY,
+            alias="fake",
+            uris=self.uris,
+            version="0.20.0",
+            network="regtest",
+            block_height=800,
+            best_header_at=1_700_000_000,
+            synced_to_chain=self.synced,
+            active_channels=0,
+        )
+
+    def fee_rates(self, *, conf_target: int) -> FeeRates:
+        self._called("fee_rates")
+        return FeeRates(estimate_sat_per_kw=2500, minimum_sat_per_kw=253)
+
+    def required_reserve_sat(self, *, additional_public_channels: int) -> int:
+        self._called("required_reserve_sat")
+        return 10_000 * additional_public_channels
+
+    def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
+        self._called("coins")
+        coin = Utxo(Outpoint("aa" * 32, 0), regtest_address(1), self.spendable_sat, 100)
+        return (coin,) if self.spendable_sat else ()
+
+    def channels(self) -> tuple[Channel, ...]:
+        self._called("channels")
+        return ()
+
+    def add_hold_invoice(
+        self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
+    ) -> OpenedInvoice:
+        self._called("add_hold_invoice")
+        index = len(self.invoices) + 1
+        request = f"lnbcrt{amount_sat}fake{payment_hash}"
+        self.invoices[payment_hash] = Invoice(payment_hash, request, memo, amount_sat, InvoiceState.OPEN, index)
+        return OpenedInvoice(request, index)
+
+    def cancel_invoice(self, payment_hash: str) -> None:
+        self._called("cancel_invoice")
+        if self.invoices.pop(payment_hash, None) is None:
+            raise NotFound
+
+    def new_address(self) -> str:
+        self._called("new_address")
+        return regtest_address(1000 + len(self.calls))
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        self.on_call(name)
+        error: Any = self.fails or self.fails_at.get(name)
+        if error is not None:
+            raise error

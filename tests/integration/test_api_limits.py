@@ -1,0 +1,146 @@
+"""How often one client may ask, and who a client is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.utils import timezone
+
+from orders.api import throttles
+from orders.api.clients import client_address
+from orders.models import ChannelOrder, RequestCount
+from tests.factories import SnapshotFactory, pubkey
+from tests.fakes import FakeNode
+from tests.integration.conftest import Api
+
+KINDS: dict[str, Callable[[Api], Any]] = {
+    "BUY_RATE": lambda api: api.buy(),
+    "READ_RATE": lambda api: api.get("/node/info"),
+    "CLAIM_RATE": lambda api: api.post("/channel/manual_finalise", {"order_id": str(uuid4()), "node_uri": pubkey(5)}),
+}
+
+
+@pytest.mark.parametrize("setting", KINDS)
+def test_one_request_too_many_is_told_when_to_come_back(api: Api, settings: Any, setting: str) -> None:
+    setattr(settings, setting, "2/hour")
+    assert [KINDS[setting](api).status_code == 429 for _ in range(3)] == [False, False, True]
+    answer = KINDS[setting](api)
+    assert answer.said["code"] == "throttled"
+    assert 3500 < int(answer["Retry-After"]) <= 3600
+
+
+@pytest.mark.parametrize("setting", KINDS)
+def test_each_kind_is_counted_by_itself(api: Api, settings: Any, setting: str) -> None:
+    setattr(settings, setting, "1/hour")
+    KINDS[setting](api)
+    others = [KINDS[other](api).status_code for other in KINDS if other != setting]
+    assert 429 not in others
+
+
+def test_a_refused_purchase_leaves_nothing(api: Api, settings: Any) -> None:
+    settings.BUY_RATE = "1/hour"
+    api.buy()
+    assert api.buy({"Idempotency-Key": "k"}).status_code == 429
+    assert ChannelOrder.objects.count() == 1
+
+
+def test_another_client_is_not_held_back(api: Api, settings: Any) -> None:
+    settings.READ_RATE = "1/hour"
+    api.get("/node/info")
+    assert api.get("/node/info").status_code == 429
+    api.client.defaults["REMOTE_ADDR"] = "198.51.100.9"
+    assert api.get("/node/info").status_code == 200
+
+
+def test_when_the_window_is_over_the_count_begins_anew(api: Api, settings: Any) -> None:
+    settings.READ_RATE = "1/hour"
+    api.get("/node/info")
+    assert api.get("/node/info").status_code == 429
+    RequestCount.objects.update(ends_at=timezone.now() - timedelta(seconds=1))
+    assert api.get("/node/info").status_code == 200
+    assert api.get("/node/info").status_code == 429
+
+
+def test_a_forged_address_gains_nothing(api: Api, settings: Any) -> None:
+    settings.READ_RATE, settings.TRUSTED_PROXIES = "1/hour", 0
+    assert api.get("/node/info", None, **{"X-Forwarded-For": "1.1.1.1"}).status_code == 200
+    assert api.get("/node/info", None, **{"X-Forwarded-For": "2.2.2.2"}).status_code == 429
+
+
+def test_counts_that_are_over_are_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = timezone.now() - timedelta(seconds=1)
+    RequestCount.objects.create(key_hash="old", count=1, ends_at=over)
+    monkeypatch.setattr(throttles, "CLEANING_IN", 1)
+    api.get("/node/info")
+    assert not RequestCount.objects.filter(key_hash="old").exists()
+
+
+def test_no_address_is_stored(api: Api) -> None:
+    api.get("/node/info")
+    assert "127.0.0.1" not in str(list(RequestCount.objects.values()))
+
+
+@pytest.mark.parametrize(
+    ("rate", "meaning"), [("60/min", (60, 60)), ("5/s", (5, 1)), ("7/hour", (7, 3600)), ("1/day", (1, 86400))]
+)
+def test_a_rate_is_read(rate: str, meaning: tuple[int, int]) -> None:
+    assert throttles.parsed_rate(rate) == meaning
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "client"),
+    [
+        # nobody is trusted: what the header says is nothing
+        (0, "203.0.113.1", "", "203.0.113.1"),
+        (0, "203.0.113.1", "10.9.9.9", "203.0.113.1"),
+        ((), "203.0.113.1", "10.9.9.9", "203.0.113.1"),
+        # so many proxies: the client stands so many from the end, whatever it wrote before
+        (1, "127.0.0.1", "203.0.113.1", "203.0.113.1"),
+        (1, "127.0.0.1", "6.6.6.6, 203.0.113.1", "203.0.113.1"),
+        (2, "127.0.0.1", "6.6.6.6, 203.0.113.1, 10.0.0.2", "203.0.113.1"),
+        (2, "127.0.0.1", "203.0.113.1", "203.0.113.1"),
+        (1, "127.0.0.1", "", "127.0.0.1"),
+        # proxies by address: the last that is none of them
+        (("127.0.0.0/8", "10.0.0.0/8"), "127.0.0.1", "6.6.6.6, 203.0.113.1, 10.0.0.2", "203.0.113.1"),
+        (("127.0.0.1/32",), "198.51.100.1", "203.0.113.1", "198.51.100.1"),
+        (("127.0.0.1/32",), "127.0.0.1", "203.0.113.1, nonsense", "127.0.0.1"),
+        (("127.0.0.1/32",), "127.0.0.1", "203.0.113.1:4711", "203.0.113.1"),
+        (("::1/128",), "::1", "[2001:db8:1:2::99]:4711", "2001:db8:1:2::/64"),
+        # an IPv6 customer has a /64; an IPv4 address in an IPv6 dress is one
+        (0, "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        (0, "2001:db8:1:2:ffff::1", "", "2001:db8:1:2::/64"),
+        (0, "::ffff:203.0.113.1", "", "203.0.113.1"),
+        (0, "fe80::1%eth0", "", "fe80::/64"),
+        (0, "", "", "unknown"),
+        (0, "unix:", "", "unknown"),
+    ],
+)
+def test_a_client_is_who_our_own_proxies_say(
+    settings: Any, trusted: Any, peer: str, forwarded: str, client: str
+) -> None:
+    settings.TRUSTED_PROXIES = trusted
+    request = RequestFactory().get("/", REMOTE_ADDR=peer, headers={"X-Forwarded-For": forwarded})
+    assert client_address(request) == client
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_are_counted_one_by_one(node: FakeNode, settings: Any) -> None:
+    settings.READ_RATE = "10/hour"
+    SnapshotFactory()
+
+    def ask() -> int:
+        try:
+            return Client().get("/node/info").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [future.result() for future in [pool.submit(ask) for _ in range(25)]]
+    assert sorted(statuses) == [200] * 10 + [429] * 15

@@ -1,0 +1,152 @@
+"""Which order is looked at when: pure, and with threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from streams.jobs import Jobs, Waiting
+
+A, B, C = uuid4(), uuid4(), uuid4()
+
+
+def taken(orders: Waiting) -> list[UUID]:
+    found = []
+    while (order_id := orders.take()) is not None:
+        found.append(order_id)
+    return found
+
+
+def test_an_order_waits_once_however_often_it_is_added() -> None:
+    orders = Waiting(at_once=9)
+    for order_id in (A, B, A, A):
+        orders.add(order_id)
+    assert len(orders) == 2
+    assert taken(orders) == [A, B]
+
+
+def test_no_more_orders_run_than_there_are_threads() -> None:
+    orders = Waiting(at_once=2)
+    for order_id in (A, B, C):
+        orders.add(order_id)
+    assert taken(orders) == [A, B]
+    orders.done(A)
+    assert taken(orders) == [C]
+
+
+def test_an_order_added_during_its_look_is_looked_at_once_more_and_never_twice_at_a_time() -> None:
+    orders = Waiting(at_once=9)
+    orders.add(A)
+    assert taken(orders) == [A]
+    orders.add(A)
+    orders.add(A)
+    assert taken(orders) == []
+    orders.done(A)
+    assert taken(orders) == [A]
+    orders.done(A)
+    assert taken(orders) == []
+
+
+def test_what_is_forgotten_is_not_looked_at_but_what_runs_goes_on() -> None:
+    orders = Waiting(at_once=1)
+    for order_id in (A, B, A):
+        orders.add(order_id)
+    orders.take()
+    orders.add(A)
+    orders.forget()
+    assert (orders.running, len(orders)) == (1, 0)
+    orders.done(A)
+    assert taken(orders) == []
+
+
+def run_jobs(look: Callable[[UUID], None], *order_ids: UUID, threads: int = 2) -> bool:
+    """Each of these orders was looked at, and all looks have ended."""
+
+    async def main() -> bool:
+        idle = asyncio.Event()
+        jobs = Jobs(threads=threads, look=look, ended=idle.set)
+        for order_id in order_ids:
+            jobs.add(order_id)
+        while jobs.orders.running or len(jobs.orders):
+            idle.clear()
+            await idle.wait()
+        return await jobs.close(10)
+
+    return asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_slow_look_does_not_stop_another_order() -> None:
+    other_ended = threading.Event()
+    waited: list[bool] = []
+
+    def look(order_id: UUID) -> None:
+        if order_id == A:
+            waited.append(other_ended.wait(20))
+        else:
+            other_ended.set()
+
+    assert run_jobs(look, A, B)
+    assert waited == [True]
+
+
+def test_a_look_that_fails_ends_nothing() -> None:
+    seen: list[UUID] = []
+
+    def look(order_id: UUID) -> None:
+        seen.append(order_id)
+        if order_id == A:
+            raise RuntimeError("a defect")
+
+    assert run_jobs(look, A, B, C, threads=1)
+    assert seen == [A, B, C]
+
+
+def test_one_order_is_never_looked_at_by_two_threads() -> None:
+    alone = threading.Lock()
+    collisions: list[UUID] = []
+    rounds = iter(range(50))
+
+    def look(order_id: UUID) -> None:
+        if not alone.acquire(blocking=False):
+            collisions.append(order_id)
+            return
+        alone.release()
+
+    def again(jobs: Jobs) -> None:
+        def ended() -> None:
+            if next(rounds, None) is not None:
+                jobs.add(A)
+                jobs.add(A)
+
+        jobs._ended = ended
+        jobs.add(A)
+
+    async def main() -> None:
+        jobs = Jobs(threads=4, look=look, ended=lambda: None)
+        again(jobs)
+        while jobs.orders.running or len(jobs.orders):
+            await asyncio.sleep(0.001)
+        await jobs.close(10)
+
+    asyncio.run(main())
+    assert collisions == []
+
+
+def test_closing_says_when_a_look_still_runs() -> None:
+    go_on = threading.Event()
+
+    def look(order_id: UUID) -> None:
+        go_on.wait(20)
+
+    async def main() -> bool:
+        jobs = Jobs(threads=1, look=look, ended=lambda: None)
+        jobs.add(A)
+        jobs.add(B)
+        try:
+            return await jobs.close(0.1)
+        finally:
+            go_on.set()
+
+    assert asyncio.run(main()) is False

@@ -1,0 +1,112 @@
+"""What the node's subscriptions lead to, and what happens when the node goes and comes back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from lightning.types import ChainTransaction, Invoice, InvoiceState
+from orders.models import HoldInvoice
+from orders.nudges import notify, nudge_all
+from tests.factories import OrderFactory
+from tests.regtest.waiting import until
+from tests.streams.conftest import FakeLnd, Looks, Running
+
+
+def invoice(payment_hash: str, state: InvoiceState) -> Invoice:
+    return Invoice(payment_hash, "lnbcrt", "", 1000, state, 1)
+
+
+def test_the_node_is_looked_at_only_after_everything_was_subscribed(streams: Running, lnd: FakeLnd) -> None:
+    before = lnd.story[: lnd.story.index("look")]
+    assert set(before) >= {"transactions", "channel_events", "peer_events", "blocks"}
+
+
+def test_a_payment_brings_a_look_although_nobody_nudged(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
+    order = OrderFactory.create()
+    notify(order.pk)  # as buying does
+    payment_hash = HoldInvoice.objects.get(order=order).payment_hash
+    until(lambda: lnd.is_asked_for(payment_hash), "the new order's invoice is followed")
+    lnd.put(payment_hash, invoice(payment_hash, InvoiceState.ACCEPTED))
+    looks.wait(order)
+
+
+def test_an_invoice_that_ended_is_not_followed_anew_at_each_nudge(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
+    order = OrderFactory.create(uri_set=True)
+    payment_hash = HoldInvoice.objects.get(order=order).payment_hash
+    notify(order.pk)
+    until(lambda: lnd.is_asked_for(payment_hash), "the invoice is followed")
+    lnd.put(payment_hash, invoice(payment_hash, InvoiceState.CANCELED))
+    lnd.put(payment_hash, None)
+    looks.wait(order)
+    until(lambda: not lnd.is_asked_for(payment_hash), "the subscription has ended")
+    nudge_all([order.pk])
+    looks.wait(order, times=2)
+    another = OrderFactory.create()
+    notify(another.pk)
+    until(lambda: lnd.is_asked_for(another.hold_invoice.payment_hash), "a later order's invoice is followed")
+    assert lnd.story.count(payment_hash) == 1
+
+
+def test_blocks_that_come_during_a_look_bring_one_more_look(
+    streams: Running, lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+    looked: list[str] = []
+
+    def slow_look(node: object) -> None:
+        looked.append("begun")
+        at_work.set()
+        go_on.wait(20)
+        looked.append("ended")
+
+    monkeypatch.setattr("orders.reconcile.new_block", slow_look)
+    lnd.put("blocks", 801)
+    assert at_work.wait(20)
+    for height in range(802, 810):
+        lnd.put("blocks", height)
+    until(lambda: _blocks_are_read(lnd), "the blocks were read")
+    go_on.set()
+    until(lambda: len(looked) >= 4, "one more look")
+    streams.stop()
+    assert looked == ["begun", "ended"] * 2
+
+
+def _blocks_are_read(lnd: FakeLnd) -> bool:
+    return all(queue.empty() for _, queue in lnd._queues["blocks"])
+
+
+def test_a_transaction_is_recorded_and_one_that_cannot_be_breaks_nothing(
+    streams: Running, lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[str] = []
+
+    def record(transactions: list[ChainTransaction]) -> None:
+        recorded.append(transactions[0].txid)
+        if len(recorded) == 1:
+            raise RuntimeError("a defect")
+
+    monkeypatch.setattr("orders.operations.deposits.record", record)
+    for txid in ("aa", "bb"):
+        lnd.put("transactions", ChainTransaction(txid * 32, 0, 0, 0, "", b"", (), ()))
+    until(lambda: len(recorded) == 2, "both were tried")
+    assert lnd.story.count("transactions") == 1
+
+
+def test_a_node_that_goes_is_said_once_and_looked_at_when_it_is_back(
+    streams: Running, lnd: FakeLnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    until(lambda: streams.process._node.is_up, "the node is listened to")
+    lnd.break_down()
+    until(lambda: lnd.story.count("closed") >= 2, "it was tried again", timeout=30)
+    assert not streams.process._node.is_up
+    looked = lnd.story.count("look")
+    lnd.is_up = True
+    until(lambda: lnd.story.count("look") > looked, "it was looked at again", timeout=30)
+    assert sum("cannot be used" in message for message in caplog.messages) == 1
+
+
+def test_a_subscription_that_simply_ends_is_made_anew(streams: Running, lnd: FakeLnd) -> None:
+    lnd.put("peer_events", None)
+    until(lambda: lnd.story.count("peer_events") == 2, "subscribed anew", timeout=30)

@@ -1,0 +1,184 @@
+"""The process with a real database: nudges, the clock, and who works when there are two."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from orders.models import ChannelOrder, Heartbeat
+from orders.nudges import notify, nudge_all
+from tests.factories import OrderFactory
+from tests.regtest.waiting import until
+from tests.streams.conftest import FakeLnd, Looks, Running
+
+
+def heard(looks: Looks) -> None:
+    """Everything that was sent before has arrived."""
+    marker = OrderFactory.create()
+    nudge_all([marker.pk])
+    looks.wait(marker)
+
+
+def test_a_nudge_brings_a_look_when_it_commits(streams: Running, looks: Looks) -> None:
+    order = OrderFactory.create()
+    with transaction.atomic():
+        nudge_all([order.pk])
+        heard_meanwhile = order.pk in looks.seen
+    looks.wait(order)
+    assert not heard_meanwhile
+
+
+def test_a_nudge_that_was_rolled_back_brings_none(streams: Running, looks: Looks) -> None:
+    order = OrderFactory.create()
+    with transaction.atomic():
+        nudge_all([order.pk])
+        transaction.set_rollback(True)
+    heard(looks)
+    assert order.pk not in looks.seen
+
+
+def test_word_of_an_order_that_is_not_due_brings_no_look(streams: Running, looks: Looks) -> None:
+    order = OrderFactory.create(due_at=timezone.now() + timedelta(hours=1))
+    notify(order.pk)
+    heard(looks)
+    assert order.pk not in looks.seen
+
+
+def test_an_order_is_looked_at_when_its_time_comes(
+    start: Callable[..., Running], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.due.POLL_SECONDS", 1000)
+    order = OrderFactory.create(due_at=timezone.now() + timedelta(seconds=1))
+    start()
+    looks.wait(order)
+
+
+def test_a_due_time_that_nobody_told_us_of_is_found(
+    streams: Running, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.due.POLL_SECONDS", 0.3)
+    heard(looks)  # the clock was looked at since
+    looks.wait(OrderFactory.create(due_at=timezone.now()))
+
+
+def test_what_became_due_while_nobody_listened_is_looked_at_at_the_start(
+    start: Callable[..., Running], looks: Looks
+) -> None:
+    order = OrderFactory.create(due_at=timezone.now() - timedelta(hours=1))
+    start()
+    looks.wait(order)
+
+
+def test_a_nudge_during_a_look_brings_another_look(streams: Running, looks: Looks) -> None:
+    order, nudges = OrderFactory.create(), iter([1])
+
+    def nudged_once(order_id: UUID) -> None:
+        if next(nudges, None):
+            nudge_all([order_id])
+
+    looks.during = nudged_once
+    nudge_all([order.pk])
+    looks.wait(order, times=2)
+
+
+def test_a_look_that_fails_is_logged_with_its_order_and_stops_no_other(
+    streams: Running, looks: Looks, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = OrderFactory.create()
+
+    def fail(order_id: UUID) -> None:
+        if order_id == order.pk:
+            raise RuntimeError("a defect")
+
+    looks.during = fail
+    nudge_all([order.pk])
+    looks.wait(order)
+    heard(looks)
+    assert any(str(order.pk) in message for message in caplog.messages)
+
+
+def test_an_order_that_stays_due_is_looked_at_again_later_and_stops_no_other(streams: Running, looks: Looks) -> None:
+    order = OrderFactory.create()
+
+    def make_due(order_id: UUID) -> None:
+        if order_id == order.pk:
+            ChannelOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
+
+    looks.during = make_due
+    nudge_all([order.pk])
+    looks.wait(order, times=3)
+    heard(looks)
+
+
+def test_a_slow_look_does_not_stop_another_order(streams: Running, looks: Looks) -> None:
+    slow, quick = OrderFactory.create(), OrderFactory.create()
+    waited: list[bool] = []
+    quick_seen = threading.Event()
+
+    def wait_for_the_other(order_id: UUID) -> None:
+        if order_id == slow.pk:
+            waited.append(quick_seen.wait(20))
+
+    looks.during = wait_for_the_other
+    nudge_all([slow.pk])
+    looks.wait(slow)
+    nudge_all([quick.pk])
+    looks.wait(quick)
+    quick_seen.set()
+    until(lambda: waited == [True], "the slow look went on")
+
+
+def test_the_process_reports_and_says_how_the_node_is(streams: Running, lnd: FakeLnd) -> None:
+    def detail() -> str:
+        return Heartbeat.objects.filter(name="streams").values_list("detail", flat=True).first() or ""
+
+    until(lambda: detail().startswith("node=up"), "the node is up")
+    lnd.break_down()
+    until(lambda: detail().startswith("node=down"), "the node is down")
+
+
+def test_the_end_is_in_order_and_leaves_no_lock(streams: Running) -> None:
+    assert len(holders()) == 1
+    streams.stop()
+    assert streams.ended_in_order is True
+    until(lambda: holders() == [], "the lock is free")
+
+
+def holders() -> list[int]:
+    """The database processes that hold the lock of the one that works."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = 1",
+            [0x4C5350],
+        )
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+def test_a_second_process_stands_by_and_takes_over(
+    start: Callable[..., Running], streams: Running, lnd: FakeLnd, looks: Looks
+) -> None:
+    second = start()
+    heard(looks)
+    assert (lnd.story.count("blocks"), second.process._node.is_up) == (1, False)
+    streams.stop()
+    until(lambda: second.process._node.is_up, "the second works", timeout=30)
+    heard(looks)
+
+
+def test_a_lost_connection_to_the_database_is_made_anew_and_what_was_missed_is_looked_at(
+    streams: Running, looks: Looks
+) -> None:
+    (holder,) = holders()
+    order = OrderFactory.create()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [holder])
+    nudge_all([order.pk])
+    looks.wait(order)
+    until(lambda: holders() not in ([], [holder]), "the lock is held anew", timeout=30)
+    heard(looks)

@@ -17,6 +17,7 @@ from lightning import mapping
 from lightning.credentials import Credentials
 from lightning.errors import NodeUnavailable
 from lightning.proto import lnrpc_pb2
+from lightning.proto.chainrpc_pb2_grpc import ChainKitStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
@@ -53,6 +54,7 @@ class Link:
     lightning: LightningStub
     invoices: InvoicesStub
     wallet: WalletKitStub
+    chain: ChainKitStub
 
 
 class Calls:
@@ -81,7 +83,14 @@ class Calls:
     def _open(self, opened_for: tuple[int, int]) -> Link:
         secure = self._credentials.channel_credentials()
         channel = grpc.secure_channel(self._credentials.target, secure, options=CHANNEL_OPTIONS)
-        link = Link(opened_for, channel, LightningStub(channel), InvoicesStub(channel), WalletKitStub(channel))
+        link = Link(
+            opened_for,
+            channel,
+            LightningStub(channel),
+            InvoicesStub(channel),
+            WalletKitStub(channel),
+            ChainKitStub(channel),
+        )
         try:
             self._require_network(link)
         except NodeUnavailable:

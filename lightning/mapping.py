@@ -241,6 +241,7 @@ def chain_transaction(message: ln.Transaction) -> ChainTransaction:
         raw=bytes.fromhex(message.raw_tx_hex),
         outputs=tuple(map(_tx_output, message.output_details)),
         inputs=tuple(Outpoint.parse(previous.outpoint) for previous in message.previous_outpoints),
+        block_hash=message.block_hash,
     )
 
 

@@ -14,6 +14,7 @@ from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
 from lightning.credentials import Credentials
 from lightning.errors import LightningError, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.negotiation import Negotiation
+from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wal
@@ -152,6 +153,11 @@ class LndNode:
         until = monotonic() + _GONE_SECONDS
         while before and self._address(pubkey) == before and monotonic() < until:
             sleep(_PAUSE_SECONDS)
+
+    def block_hash(self, height: int) -> str:
+        """The block of the best chain at this height."""
+        request = chain.GetBlockHashRequest(block_height=height)
+        return self._read(self._calls.link().chain.GetBlockHash, request).block_hash[::-1].hex()
 
     # Hold invoices
 

@@ -217,7 +217,11 @@ class TxOutput:
 
 @dataclass(frozen=True, slots=True)
 class ChainTransaction:
-    """A transaction of the node's wallet. `confirmations` 0 and `block_height` 0: not mined."""
+    """A transaction of the node's wallet. `confirmations` 0 and `block_height` 0: not mined.
+
+    LND's wallet forgets to take back all but the last block of a reorganisation: what it says of depth is true only
+    where `block_hash` is still in the chain (LndNode.block_hash).
+    """
 
     txid: str
     confirmations: int
@@ -227,6 +231,7 @@ class ChainTransaction:
     raw: bytes
     outputs: tuple[TxOutput, ...]
     inputs: tuple[Outpoint, ...]
+    block_hash: str = ""  # of the block that the wallet thinks it is in
 
 
 @dataclass(frozen=True, slots=True)

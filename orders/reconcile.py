@@ -14,7 +14,7 @@ from django_q.tasks import async_task
 
 from lightning import connection as lightning
 from lightning import types
-from lightning.errors import LightningError, NotFound
+from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import queries
 from orders.errors import NotAvailable
@@ -22,7 +22,7 @@ from orders.models import ChannelOpening, ChannelOrder, Heartbeat, HoldInvoice, 
 from orders.nudges import nudge_all
 from orders.operations import creating, deposits, failing
 from orders.operations.seeing import fresh_snapshot, refresh_snapshot
-from orders.operations.tracing import LOOK_BACK_BLOCKS
+from orders.operations.tracing import LOOK_BACK_BLOCKS, as_the_chain_has_it
 from orders.states import InvoiceState, OpeningState, OrderState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
@@ -83,18 +83,11 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     at, height = timezone.now(), node.info().block_height
     from_height = max(0, (seen.deposits_height or _first_height(height)) - LOOK_BACK_BLOCKS)
     known = deposits.known_since(from_height)  # before the look: what is recorded meanwhile has not vanished
-    transactions = node.transactions(from_height=from_height)
+    paying = deposits.relevant(node.transactions(from_height=from_height))
+    transactions = [as_the_chain_has_it(node, transaction) for transaction in paying]
     deposits.record(transactions)
     deposits.forget(known, transactions)
     NodeSnapshot.objects.filter(id=1).update(deposits_at=at, deposits_height=height)
-
-
-def _is_known(node: LndNode, txid: str) -> bool:
-    try:
-        node.transaction(txid)
-    except NotFound:
-        return False
-    return True
 
 
 def _first_height(height: int) -> int:

@@ -17,7 +17,7 @@ from orders.errors import NotAvailable
 from streams import hints
 from streams.hands import Hands
 from streams.invoices import Invoices
-from streams.outage import Outage
+from streams.outage import Outage, heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class NodeStreams:
                 await self._session()
             except* (LightningError, NotAvailable) as problems:
                 self._outage.begun(problems)
+            heed_cancellation()
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _session(self) -> None:
@@ -97,10 +98,7 @@ async def _each(stream: AsyncIterator[Value], follow: Callable[[Value], Awaitabl
         async for value in stream:
             await follow(value)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # a call that was cancelled beneath us looks like this too
+        heed_cancellation()  # else it was the call that was cancelled beneath us
     raise NodeUnavailable("The node ended a subscription.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 
@@ -40,3 +41,14 @@ def first_of(problem: BaseException) -> BaseException:
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     return problem
+
+
+def heed_cancellation() -> None:
+    """Raises: CancelledError where somebody has cancelled this task.
+
+    To be asked after a group of tasks has failed: when both come at once, Python before 3.13 tells of the failure
+    only, and whoever cancelled would wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -23,7 +23,7 @@ from streams.due import Due
 from streams.hands import Hands
 from streams.jobs import Jobs, advance_if_due
 from streams.node import NodeStreams
-from streams.outage import Outage
+from streams.outage import Outage, heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ class Process:
         Ending such a thread with the process is safe: whatever it was at, a later look goes on.
         """
         working = asyncio.create_task(self._keep_working())
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
@@ -68,6 +70,7 @@ class Process:
                 self._outage.begun(lost)
             except* Exception:
                 log.exception("a defect of ours; the work begins anew")
+            heed_cancellation()
             self._jobs.orders.forget()  # what is due is found again by whoever works then
             await asyncio.sleep(self._outage.pause_seconds())
 

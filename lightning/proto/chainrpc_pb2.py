@@ -24,15 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elightning/proto/chainrpc.proto\x12\x08\x63hainrpc\"*\n\nBlockEpoch\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\r2W\n\rChainNotifier\x12\x46\n\x16RegisterBlockEpochNtfn\x12\x14.chainrpc.BlockEpoch\x1a\x14.chainrpc.BlockEpoch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elightning/proto/chainrpc.proto\x12\x08\x63hainrpc\"+\n\x13GetBlockHashRequest\x12\x14\n\x0c\x62lock_height\x18\x01 \x01(\x03\"*\n\x14GetBlockHashResponse\x12\x12\n\nblock_hash\x18\x01 \x01(\x0c\"*\n\nBlockEpoch\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\r2W\n\rChainNotifier\x12\x46\n\x16RegisterBlockEpochNtfn\x12\x14.chainrpc.BlockEpoch\x1a\x14.chainrpc.BlockEpoch0\x01\x32Y\n\x08\x43hainKit\x12M\n\x0cGetBlockHash\x12\x1d.chainrpc.GetBlockHashRequest\x1a\x1e.chainrpc.GetBlockHashResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightning.proto.chainrpc_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BLOCKEPOCH']._serialized_start=44
-  _globals['_BLOCKEPOCH']._serialized_end=86
-  _globals['_CHAINNOTIFIER']._serialized_start=88
-  _globals['_CHAINNOTIFIER']._serialized_end=175
+  _globals['_GETBLOCKHASHREQUEST']._serialized_start=44
+  _globals['_GETBLOCKHASHREQUEST']._serialized_end=87
+  _globals['_GETBLOCKHASHRESPONSE']._serialized_start=89
+  _globals['_GETBLOCKHASHRESPONSE']._serialized_end=131
+  _globals['_BLOCKEPOCH']._serialized_start=133
+  _globals['_BLOCKEPOCH']._serialized_end=175
+  _globals['_CHAINNOTIFIER']._serialized_start=177
+  _globals['_CHAINNOTIFIER']._serialized_end=264
+  _globals['_CHAINKIT']._serialized_start=266
+  _globals['_CHAINKIT']._serialized_end=355
 # @@protoc_insertion_point(module_scope)

@@ -95,3 +95,75 @@ class ChainNotifier:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ChainKitStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetBlockHash = channel.unary_unary(
+                '/chainrpc.ChainKit/GetBlockHash',
+                request_serializer=lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashResponse.FromString,
+                _registered_method=True)
+
+
+class ChainKitServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def GetBlockHash(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ChainKitServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetBlockHash': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlockHash,
+                    request_deserializer=lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'chainrpc.ChainKit', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('chainrpc.ChainKit', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ChainKit:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def GetBlockHash(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chainrpc.ChainKit/GetBlockHash',
+            lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashRequest.SerializeToString,
+            lightning_dot_proto_dot_chainrpc__pb2.GetBlockHashResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

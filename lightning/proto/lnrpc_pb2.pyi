@@ -1474,6 +1474,7 @@ class Transaction(_message.Message):
 
     TX_HASH_FIELD_NUMBER: _builtins.int
     NUM_CONFIRMATIONS_FIELD_NUMBER: _builtins.int
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
     BLOCK_HEIGHT_FIELD_NUMBER: _builtins.int
     TIME_STAMP_FIELD_NUMBER: _builtins.int
     OUTPUT_DETAILS_FIELD_NUMBER: _builtins.int
@@ -1482,6 +1483,7 @@ class Transaction(_message.Message):
     PREVIOUS_OUTPOINTS_FIELD_NUMBER: _builtins.int
     tx_hash: _builtins.str
     num_confirmations: _builtins.int
+    block_hash: _builtins.str
     block_height: _builtins.int
     time_stamp: _builtins.int
     raw_tx_hex: _builtins.str
@@ -1495,6 +1497,7 @@ class Transaction(_message.Message):
         *,
         tx_hash: _builtins.str = ...,
         num_confirmations: _builtins.int = ...,
+        block_hash: _builtins.str = ...,
         block_height: _builtins.int = ...,
         time_stamp: _builtins.int = ...,
         output_details: _abc.Iterable[Global___OutputDetail] | None = ...,
@@ -1504,7 +1507,7 @@ class Transaction(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_height", b"block_height", "label", b"label", "num_confirmations", b"num_confirmations", "output_details", b"output_details", "previous_outpoints", b"previous_outpoints", "raw_tx_hex", b"raw_tx_hex", "time_stamp", b"time_stamp", "tx_hash", b"tx_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "block_height", b"block_height", "label", b"label", "num_confirmations", b"num_confirmations", "output_details", b"output_details", "previous_outpoints", b"previous_outpoints", "raw_tx_hex", b"raw_tx_hex", "time_stamp", b"time_stamp", "tx_hash", b"tx_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,9 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, Forbidden, at, code, cut, mark, pairs, sats, state_mark
+from orders.admin.shown import NOTHING, Forbidden, at, code, cut, mark, moved, pairs, sats, state_mark
 from orders.models import ChannelOpening, HoldInvoice, OnchainPayment, OrderEvent
-from orders.states import OrderState
 
 
 class Belonging(Forbidden, admin.TabularInline):
@@ -55,10 +54,7 @@ class EventInline(Belonging):
     @admin.display(description="state")
     def move_shown(self, row: OrderEvent) -> SafeString | str:
         """From where to where, if it moved."""
-        if row.from_state == row.to_state:
-            return NOTHING
-        before = OrderState(row.from_state).label if row.from_state else "new"
-        return format_html("{} → <b>{}</b>", before, OrderState(row.to_state).label)
+        return moved(row)
 
     @admin.display(description="facts")
     def facts_shown(self, row: OrderEvent) -> SafeString | str:

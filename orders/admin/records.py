@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, pairs, sats
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, moved, pairs, sats
 from orders.models import (
     ChannelOpening,
     Heartbeat,
@@ -198,12 +198,17 @@ class TransactionAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """The journal of all orders, the newest first."""
 
-    list_display = ["happened", "order_column", "cause", "from_state", "to_state", "actor"]
+    list_display = ["happened", "order_column", "cause", "move_shown", "actor"]
     list_filter = ["at", "to_state"]
     search_fields = ["order__id__startswith", "=cause", "actor__contains"]
     ordering = ["-at", "-id"]
-    fields = ["order_column", "version", "happened", "actor", "cause", ("from_state", "to_state"), "facts_shown"]
+    fields = ["order_column", "version", "happened", "actor", "cause", "move_shown", "facts_shown"]
     happened = at("at", "at")
+
+    @admin.display(description="state")
+    def move_shown(self, row: OrderEvent) -> SafeString | str:
+        """From where to where, if it moved."""
+        return moved(row)
 
     @admin.display(description="facts")
     def facts_shown(self, row: OrderEvent) -> SafeString | str:

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.models import OrderEvent
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
 
 NOTHING: Final = "–"
@@ -120,6 +121,14 @@ def cut(text: str, length: int = 12) -> SafeString | str:
     return format_html('<code title="{}">{}…</code>', text, text[:length])
 
 
+def moved(event: OrderEvent) -> SafeString | str:
+    """From which state to which, where a journal row tells of a move."""
+    if event.from_state == event.to_state:
+        return NOTHING
+    before = OrderState(event.from_state).label if event.from_state else "new"
+    return format_html("{} → <b>{}</b>", before, OrderState(event.to_state).label)
+
+
 def pairs(rows: list[tuple[str, str]]) -> SafeString | str:
     """Names and values, one a line."""
     return format_html_join("", '<div><span class="lsp-quiet">{}</span> {}</div>', rows) if rows else NOTHING
@@ -150,6 +159,7 @@ class Forbidden:
 class ReadOnlyAdmin(Forbidden, admin.ModelAdmin):
     """Rows to be read."""
 
+    change_form_template = "admin/orders/record.html"
     list_per_page = 50
     show_full_result_count = False
 

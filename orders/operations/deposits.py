@@ -21,6 +21,15 @@ from orders.states import DepositState, OrderState
 from orders.transitions import LSP, locked, needs_staff, note
 
 
+def relevant(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
+    """Those that pay an order's address."""
+    found = list(transactions)
+    addresses = {output.address for transaction in found for output in transaction.outputs if output.ours}
+    orders = ChannelOrder.objects.filter(deposit_address__in=addresses)
+    known = set(orders.values_list("deposit_address", flat=True))
+    return [tx for tx in found if any(output.address in known for output in tx.outputs if output.ours)]
+
+
 def record(transactions: Sequence[ChainTransaction]) -> None:
     """Every output among these that pays an order's address has its row, as the node sees it now.
 
@@ -102,6 +111,8 @@ def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOu
     if is_new:
         note(order, "deposit_seen", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
     elif before != row.state:
+        if before == DepositState.CONFIRMED and order.counted_payment == Rail.ONCHAIN:
+            needs_staff(order, "A deposit that counted was taken back by a reorganisation.")
         note(order, f"deposit_{row.state}", txid=row.txid, vout=row.vout, confirmations=row.confirmations)
     nudge(order)
 

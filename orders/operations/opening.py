@@ -191,12 +191,19 @@ def _check_funding(
     opening: ChannelOpening, request: FundingRequest, funded: FundedPsbt, minimum_sat_per_kw: int, node: LndNode
 ) -> tuple[int, int]:
     """(index of the funding output, fee in satoshis) of a transaction that is as it must be."""
-    unsigned = transactions.read_psbt(funded.psbt)
+    try:
+        unsigned = transactions.read_psbt(funded.psbt)
+    except ValueError as error:  # a nested input: its txid is not final before it is signed
+        raise _Broken("FAILED_OPENING", str(error)) from error
     script = transactions.address_script(request.address)
     paying = [i for i, output in enumerate(unsigned.outputs) if output == (script, request.amount_sat)]
     others = {i for i in range(len(unsigned.outputs)) if i not in paying}
     if len(paying) != 1 or others - {funded.change_index}:
         raise _Broken("FAILED_OPENING", "The funding transaction pays something else.")
+    for coin in unsigned.inputs:
+        parent = tracing.wallet_transaction(node, coin.txid)
+        if parent is None or not parent.confirmations:
+            raise _Broken("FAILED_OPENING", f"The coin {coin} was taken back by a reorganisation.")
     leased = {lease.outpoint: lease.amount_sat for lease in funded.leases}
     if set(unsigned.inputs) != set(leased):
         raise _Broken("FAILED_OPENING", "The funding transaction spends coins that are not leased.")

@@ -12,6 +12,7 @@ from lightning.node import LndNode
 from orders import queries
 from orders.models import ChannelOrder
 from orders.models.order import Rail
+from orders.operations.tracing import wallet_transaction
 from orders.states import DepositState, InvoiceState
 
 
@@ -67,11 +68,8 @@ def _onchain(order: ChannelOrder, node: LndNode) -> Security:
     depth = required_confirmations(order)
     total = 0
     for deposit in queries.deposits_of(order):
-        try:
-            transaction = node.transaction(deposit.txid)
-        except NotFound:
-            continue
-        if transaction.confirmations >= depth:
+        transaction = wallet_transaction(node, deposit.txid)
+        if transaction is not None and transaction.confirmations >= depth:
             total += deposit.amount_sat
     if total >= order.order_total_sat:
         return Security(secured=True, lost=False, reason="confirmed on chain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning.errors import NotFound
 from lightning.node import LndNode
@@ -88,11 +88,22 @@ def _funding_output(order: ChannelOrder, transaction: ChainTransaction | None) -
 
 
 def wallet_transaction(node: LndNode, txid: str) -> ChainTransaction | None:
-    """The transaction as the node's wallet has it, or None."""
+    """The transaction as the node's wallet has it, its depth checked against the chain; None: not in the wallet."""
     try:
-        return node.transaction(txid)
+        return as_the_chain_has_it(node, node.transaction(txid))
     except NotFound:
         return None
+
+
+def as_the_chain_has_it(node: LndNode, transaction: ChainTransaction) -> ChainTransaction:
+    """The transaction, unmined where its block is not in the chain any more.
+
+    LND's wallet takes back only the last block of a reorganisation: what was mined in an earlier one stays listed,
+    ever deeper, even after a rival has confirmed.
+    """
+    if not transaction.confirmations or node.block_hash(transaction.block_height) == transaction.block_hash:
+        return transaction
+    return replace(transaction, confirmations=0, block_height=0, block_hash="")
 
 
 def open_or_opening(node: LndNode, outpoint: Outpoint) -> Channel | PendingChannel | None:
@@ -116,4 +127,5 @@ def conflicting_spend(
         for transaction in node.transactions(from_height=max(0, from_height - LOOK_BACK_BLOCKS))
         if transaction.txid != ours and coins.intersection(transaction.inputs)
     ]
-    return max(spends, key=lambda transaction: transaction.confirmations, default=None)
+    checked = [as_the_chain_has_it(node, transaction) for transaction in spends]
+    return max(checked, key=lambda transaction: transaction.confirmations, default=None)

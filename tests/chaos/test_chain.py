@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orders import models
+from orders.operations import tracing
 from tests.chaos.conftest import Engine
 from tests.chaos.test_kills import assert_whole, finish
 from tests.chaos.test_losses import advance_until, committed
@@ -50,3 +51,36 @@ def test_a_coin_double_spent_six_deep_is_followed_by_another_funding(shop: Shop,
     assert shop.order(quote).openings.get(attempt=1).failure_reason == "FUNDING_CONFLICT"
     finish(shop, quote)
     assert_whole(shop, quote, payment)
+
+
+def paid_then_double_spent(shop: Shop, settings: Any) -> dict[str, Any]:
+    """An order paid on chain, claimed; then both of its payment's blocks are taken back and a rival is mined."""
+    settings.ONCHAIN_CONFIRMATIONS = 2
+    quote = shop.buy()
+    txid = shop.network.chain.send(quote["btc_address"], quote["total_amount"])
+    rival = shop.network.chain.rival_of(txid)
+    shop.network.mine(2)
+    shop.run(quote, "paid")
+    shop.network.reorganise(2, [rival])
+    shop.claim(quote)
+    for _ in range(3):
+        shop.hurry(quote)
+        shop.turn()
+    return quote
+
+
+def test_a_deposit_taken_back_by_two_blocks_stops_attempts(shop: Shop, settings: Any) -> None:
+    """The node's wallet goes on listing such a deposit, ever deeper: it is the chain that is asked."""
+    quote = paid_then_double_spent(shop, settings)
+    assert shop.order(quote).state == "uri_set"
+    assert "opening_begun" not in shop.journal(quote)
+    assert shop.seen(quote)["onchain_payments"][0]["confirmed"] is False
+    assert shop.order(quote).needs_staff
+
+
+def test_control_without_asking_the_chain_a_channel_is_given_away(
+    shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "as_the_chain_has_it", lambda node, transaction: transaction)
+    quote = paid_then_double_spent(shop, settings)
+    assert "opening_begun" in shop.journal(quote)

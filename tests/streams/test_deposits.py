@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from lightning.errors import NotFound
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, TxOutput
 from orders.models import ChannelOrder, OnchainPayment
@@ -32,12 +31,6 @@ class Wallet(FakeNode):
         found = tuple(self.has)
         self.while_looking()
         return found
-
-    def transaction(self, wanted: str) -> ChainTransaction:
-        for transaction in self.has:
-            if transaction.txid == wanted:
-                return transaction
-        raise NotFound
 
 
 def look(wallet: Wallet) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
+from lightning.errors import NodeUnavailable
 from lightning.types import ChainTransaction, Invoice, InvoiceState
 from orders.models import HoldInvoice
 from orders.nudges import notify, nudge_all
+from streams.hands import Hands
+from streams.node import NodeStreams
 from tests.factories import OrderFactory
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -110,3 +114,24 @@ def test_a_node_that_goes_is_said_once_and_looked_at_when_it_is_back(
 def test_a_subscription_that_simply_ends_is_made_anew(streams: Running, lnd: FakeLnd) -> None:
     lnd.put("peer_events", None)
     until(lambda: lnd.story.count("peer_events") == 2, "subscribed anew", timeout=30)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
+    transactional_db: None, lnd: FakeLnd, steps: int
+) -> None:
+    async def main() -> bool:
+        listening = asyncio.create_task(NodeStreams(Hands()).run())
+        while "look" not in lnd.story:
+            await asyncio.sleep(0.01)
+        for _, queue in lnd._queues["peer_events"]:
+            queue.put_nowait(NodeUnavailable("gone"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        listening.cancel()
+        await asyncio.wait({listening}, timeout=10)
+        ended = listening.done()
+        listening.cancel()
+        return ended
+
+    assert asyncio.run(main())

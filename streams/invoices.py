@@ -13,6 +13,7 @@ from lightning.streams import LndStreams
 from orders import queries
 from streams import hints
 from streams.hands import Hands
+from streams.together import end
 
 log = logging.getLogger(__name__)
 
@@ -43,33 +44,35 @@ class Invoices:
 
     async def run(self) -> None:
         """Every such invoice is followed, until this is cancelled. Raises: django.db.Error."""
-        async with asyncio.TaskGroup() as group:
+        try:
             while True:
-                await self._compare(group)
+                await self._compare()
                 try:
                     async with asyncio.timeout(_COMPARE_SECONDS):
                         while True:
-                            await self._take_new(group)
+                            await self._take_new()
                 except TimeoutError:
                     pass  # time to compare all
+        finally:
+            await end(list(self._followed.values()))
 
-    async def _compare(self, group: asyncio.TaskGroup) -> None:
+    async def _compare(self) -> None:
         self._ended.clear()
         rows = dict(await self._hands.do(queries.open_invoices))
         for order_id in self._followed.keys() - rows.keys():
             self._followed[order_id].cancel()  # the node has forgotten this invoice, or was slower than we
-        self._follow(rows.items(), group)
+        self._follow(rows.items())
 
-    async def _take_new(self, group: asyncio.TaskGroup) -> None:
+    async def _take_new(self) -> None:
         await self._asked.wait()
         self._asked.clear()
         new, self._new = self._new, set()
-        self._follow(await self._hands.do(queries.open_invoices, new), group)
+        self._follow(await self._hands.do(queries.open_invoices, new))
 
-    def _follow(self, rows: Collection[tuple[UUID, str]], group: asyncio.TaskGroup) -> None:
+    def _follow(self, rows: Collection[tuple[UUID, str]]) -> None:
         for order_id, payment_hash in rows:
             if order_id not in self._followed and order_id not in self._ended:
-                self._followed[order_id] = group.create_task(self._listen(order_id, payment_hash))
+                self._followed[order_id] = asyncio.create_task(self._listen(order_id, payment_hash))
 
     async def _listen(self, order_id: UUID, payment_hash: str) -> None:
         try:
@@ -78,5 +81,7 @@ class Invoices:
             self._ended.add(order_id)
         except LightningError as error:  # the node's other streams tell when it is gone
             log.debug("order=%s its invoice is not followed: %s", order_id, error)
+        except Exception:
+            log.exception("order=%s its invoice is not followed", order_id)
         finally:
             self._followed.pop(order_id, None)

@@ -17,7 +17,8 @@ from orders.errors import NotAvailable
 from streams import hints
 from streams.hands import Hands
 from streams.invoices import Invoices
-from streams.outage import Outage, heed_cancellation
+from streams.outage import Outage
+from streams.together import together
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,8 @@ class NodeStreams:
         while True:
             try:
                 await self._session()
-            except* (LightningError, NotAvailable) as problems:
-                self._outage.begun(problems)
-            heed_cancellation()
+            except (LightningError, NotAvailable) as problem:
+                self._outage.begun(problem)
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _session(self) -> None:
@@ -56,14 +56,15 @@ class NodeStreams:
         self.invoices = Invoices(self._hands, node)
         block = asyncio.Event()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_each(node.transactions(), self._transaction))
-                group.create_task(_each(node.channel_events(), self._channel))
-                group.create_task(_each(node.peer_events(), self._peer))
-                group.create_task(self.invoices.run())
-                group.create_task(self._look_after_blocks(block))
+            await together(
+                _each(node.transactions(), self._transaction),
+                _each(node.channel_events(), self._channel),
+                _each(node.peer_events(), self._peer),
+                self.invoices.run(),
+                self._look_after_blocks(block),
                 # Last: its first answer, the present height, comes when the others have been asked for.
-                group.create_task(_each(node.blocks(), lambda _height: _set(block)))
+                _each(node.blocks(), lambda _height: _set(block)),
+            )
         finally:
             self.is_up, self.invoices = False, None
             self.changed.set()
@@ -98,7 +99,10 @@ async def _each(stream: AsyncIterator[Value], follow: Callable[[Value], Awaitabl
         async for value in stream:
             await follow(value)
     except asyncio.CancelledError:
-        heed_cancellation()  # else it was the call that was cancelled beneath us
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # else nobody cancelled us: the call was, beneath us
     raise NodeUnavailable("The node ended a subscription.")
 
 

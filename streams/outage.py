@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 
@@ -22,7 +21,7 @@ class Outage:
         """It is away. Repeat: safe, only the first time is worth a line."""
         if not self.is_on:
             self.is_on = True
-            self._log.warning("%s cannot be used, trying again until it can: %s", self._what, first_of(problem))
+            self._log.warning("%s cannot be used, trying again until it can: %s", self._what, problem)
 
     def pause_seconds(self) -> float:
         """How long to wait before the next attempt."""
@@ -34,21 +33,3 @@ class Outage:
         """It is there, and was used. What is said then is its user's to say."""
         self.is_on = False
         self._next_seconds = self._first_seconds
-
-
-def first_of(problem: BaseException) -> BaseException:
-    """The first error inside of groups of errors."""
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return problem
-
-
-def heed_cancellation() -> None:
-    """Raises: CancelledError where somebody has cancelled this task.
-
-    To be asked after a group of tasks has failed: when both come at once, Python before 3.13 tells of the failure
-    only, and whoever cancelled would wait for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -23,7 +23,8 @@ from streams.due import Due
 from streams.hands import Hands
 from streams.jobs import Jobs, advance_if_due
 from streams.node import NodeStreams
-from streams.outage import Outage, heed_cancellation
+from streams.outage import Outage
+from streams.together import together
 
 log = logging.getLogger(__name__)
 
@@ -66,21 +67,16 @@ class Process:
             try:
                 async with standby.alone(self._database) as line:
                     await self._work(line)
-            except* (psycopg.Error, django.db.Error) as lost:
+            except (psycopg.Error, django.db.Error) as lost:
                 self._outage.begun(lost)
-            except* Exception:
+            except Exception:
                 log.exception("a defect of ours; the work begins anew")
-            heed_cancellation()
             self._jobs.orders.forget()  # what is due is found again by whoever works then
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _work(self, line: AsyncConnection) -> None:
         log.info("at work: listening for nudges")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._hear(line))
-            group.create_task(self._watch_the_clock())
-            group.create_task(self._beat())
-            group.create_task(self._node.run())
+        await together(self._hear(line), self._watch_the_clock(), self._beat(), self._node.run())
 
     async def _hear(self, line: AsyncConnection) -> None:
         async for order_id in standby.nudged(line):

@@ -114,14 +114,14 @@ DEEDS: Final[dict[str, Deed]] = {
         Deed(
             name="retry",
             label="Retry",
-            done="will be tried again",
+            done="Will be tried again",
             fits=lambda order: order.state == OrderState.GIVE_UP,
             run=lambda order_id, actor: giving_up.retry(order_id, actor=actor),
         ),
         Deed(
             name="give_up",
             label="Give up",
-            done="given up",
+            done="Given up",
             fits=_can_be_given_up,
             run=_give_up,
             money=_money_given_up,
@@ -129,7 +129,7 @@ DEEDS: Final[dict[str, Deed]] = {
         Deed(
             name="cancel",
             label="Cancel",
-            done="cancelled",
+            done="Cancelled",
             fits=_can_be_cancelled,
             run=lambda order_id, actor: paying.cancel(order_id, actor=actor),
             money=_money_cancelled,
@@ -137,14 +137,14 @@ DEEDS: Final[dict[str, Deed]] = {
         Deed(
             name="revive",
             label="Accept late payment",
-            done="paid after all",
+            done="Paid after all",
             fits=_can_be_revived,
             run=lambda order_id, actor: paying.revive(order_id, actor=actor),
         ),
         Deed(
             name="settle_flag",
             label="Mark as seen",
-            done="marked as seen",
+            done="Marked as seen",
             fits=lambda order: order.needs_staff,
             run=lambda order_id, actor: paying.settle_flag(order_id, actor=actor),
         ),

@@ -114,7 +114,7 @@ def _tell(request: HttpRequest, deed: Deed, outcomes: list[Outcome]) -> None:
         if refusal:
             messages.error(request, f"{deed.label}: not {_named(ids)}: {refusal}")
         else:
-            messages.success(request, f"{_named(ids)}: {deed.done}.")
+            messages.success(request, f"{deed.done}: {_named(ids)}.")
 
 
 def _named(ids: list[UUID]) -> str:

@@ -165,8 +165,7 @@ def _insert(
 ) -> ChannelOrder:
     now = timezone.now()
     with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SALES_LOCK])
+        _one_sale_at_a_time()
         _require_stock(purchase, quote, seen)
         wanted, address = purchase.wanted, purchase.address
         order = ChannelOrder.objects.create(
@@ -211,6 +210,12 @@ def _insert(
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk)  # the streams process has one more invoice to watch
     return order
+
+
+def _one_sale_at_a_time() -> None:
+    """Nobody else counts the stock until this transaction has promised its part of it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SALES_LOCK])
 
 
 def _withdraw(payable: _Payable, node: LndNode) -> None:

@@ -323,7 +323,7 @@ def test_no_task_of_the_queue_can_be_run_again_by_hand(boss: Client, model: Any)
 def test_a_given_up_order_is_retried_from_the_list_in_the_persons_name(boss: Client) -> None:
     orders = [OrderFactory(give_up=True), OrderFactory(give_up=True)]
     answer = boss.post(LIST, {"action": "retry", "_selected_action": [o.pk for o in orders]}, follow=True)
-    assert "will be tried again." in seen(answer)
+    assert "Will be tried again: " in seen(answer)
     for order in orders:
         order.refresh_from_db()
         assert order.state == OrderState.URI_SET
@@ -335,7 +335,7 @@ def test_a_refusal_is_told_and_stops_no_other(boss: Client) -> None:
     HoldInvoice.objects.filter(order=lost).update(state=InvoiceState.CANCELLED)
     chosen = {"action": "retry", "_selected_action": [lost.pk, fine.pk, wrong.pk]}
     page = seen(boss.post(LIST, chosen, follow=True))
-    assert f"{str(fine.pk)[:8]}: will be tried again." in page
+    assert f"Will be tried again: {str(fine.pk)[:8]}." in page
     assert f"Retry: not {str(lost.pk)[:8]}: The Lightning payment is not held any more." in page
     assert f"Retry: not {str(wrong.pk)[:8]}: The order is in state Open, not given up." in page
 
@@ -370,7 +370,7 @@ def test_giving_up_is_asked_first_and_says_what_becomes_of_the_money(boss: Clien
     order.refresh_from_db()
     assert order.state == OrderState.URI_SET
     assert f"{order.order_total_sat:,} sat stay held until" in page
-    assert "given up." in do(boss, "give_up", order, sure="yes")
+    assert "Given up: " in do(boss, "give_up", order, sure="yes")
     order.refresh_from_db()
     assert (order.state, order.give_up_reason) == (OrderState.GIVE_UP, "PEER_NOT_REACHABLE")
     assert journal(order) == [("gave_up", "staff:alice")]
@@ -401,7 +401,7 @@ def test_a_late_payment_is_accepted_and_an_uncovered_one_is_not(boss: Client, se
     DepositFactory(order=late, confirmations=6)
     DepositFactory(order=short, confirmations=6, amount_sat=5)
     page = do(boss, "revive", late, short)
-    assert f"{str(late.pk)[:8]}: paid after all." in page
+    assert f"Paid after all: {str(late.pk)[:8]}." in page
     assert f"not {str(short.pk)[:8]}: No on-chain payment covers this order." in page
     late.refresh_from_db()
     assert (late.state, late.counted_payment) == (OrderState.PAID, "onchain")
@@ -410,7 +410,7 @@ def test_a_late_payment_is_accepted_and_an_uncovered_one_is_not(boss: Client, se
 
 def test_a_flag_is_taken_down_and_the_journal_keeps_it(boss: Client) -> None:
     order = OrderFactory(needs_staff=True, needs_staff_reason="Look at this.")
-    assert "marked as seen." in do(boss, "settle_flag", order)
+    assert "Marked as seen: " in do(boss, "settle_flag", order)
     assert listed(boss, surprise="needs_staff") == set()
     event = OrderEvent.objects.get(order=order)
     assert (event.cause, event.actor, event.facts) == ("staff_have_looked", "staff:alice", {"reason": "Look at this."})

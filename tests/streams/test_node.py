@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -121,7 +122,8 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     transactional_db: None, lnd: FakeLnd, steps: int
 ) -> None:
     async def main() -> bool:
-        listening = asyncio.create_task(NodeStreams(Hands()).run())
+        hands = Hands()
+        listening = asyncio.create_task(NodeStreams(hands).run())
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:
@@ -132,6 +134,8 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
         await asyncio.wait({listening}, timeout=10)
         ended = listening.done()
         listening.cancel()
-        return ended
+        return await hands.close(10) and ended
 
-    assert asyncio.run(main())
+    ended = asyncio.run(main())
+    gc.collect()  # the threads' connections to the database
+    assert ended

@@ -17,7 +17,13 @@ from lightning.proto import chainrpc_pb2, generate, invoicesrpc_pb2, lnrpc_pb2, 
 
 OURS = [module.DESCRIPTOR for module in (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2)]
 REGTEST = Path(__file__).parents[1] / "regtest"
-THEIRS = ["lightning.proto", "invoicesrpc/invoices.proto", "walletrpc/walletkit.proto", "chainrpc/chainnotifier.proto", "chainrpc/chainkit.proto"]
+THEIRS = [
+    "lightning.proto",
+    "invoicesrpc/invoices.proto",
+    "walletrpc/walletkit.proto",
+    "chainrpc/chainnotifier.proto",
+    "chainrpc/chainkit.proto",
+]
 
 
 @pytest.fixture(scope="module")

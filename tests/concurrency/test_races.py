@@ -1,0 +1,196 @@
+"""Several at once, on a real PostgreSQL; each race with a control that shows it happens without its guard."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from lightning.types import NodeAddress
+from orders import advance as advancing
+from orders import nudges, queries, transitions
+from orders.errors import NotAvailable, NotClaimable
+from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
+from orders.operations import claiming, creating, opening
+from orders.operations.creating import Idempotency, Purchase
+from orders.options import Wanted
+from tests.factories import OrderFactory, ServiceFactory, pubkey
+from tests.fakes import FakeNode
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Every call in a thread of its own, all started together; what each returned or raised."""
+    results: list[Any] = [None] * len(calls)
+    barrier = threading.Barrier(len(calls))
+
+    def run(index: int) -> None:
+        barrier.wait()
+        try:
+            results[index] = calls[index]()
+        except Exception as error:  # noqa: BLE001  what is raised is the result
+            results[index] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return results
+
+
+def purchase(**changes: Any) -> Purchase:
+    fields: dict[str, Any] = {
+        "wanted": Wanted(1_000_000, 0, 4), "service_id": None, "address": None, "announced": None,
+        "refund_address": "", "client_hash": "",
+    }  # fmt: skip
+    return Purchase(**(fields | changes))
+
+
+@pytest.fixture
+def scarce() -> FakeNode:
+    """A node with coins for one channel of a million, and not for two."""
+    ServiceFactory()
+    node = FakeNode()
+    node.spendable_sat = 1_600_000
+    return node
+
+
+def test_the_last_coins_are_sold_once(scarce: FakeNode, settings: Any) -> None:
+    settings.UNPAID_SHARE_PERCENT = 100
+    results = at_once(*[lambda: creating.create(purchase(), node=scarce)] * 6)
+    assert ChannelOrder.objects.count() == 1
+    assert sum(isinstance(result, NotAvailable) for result in results) == 5
+    assert len(scarce.invoices) == 1  # the others' invoices are withdrawn
+
+
+def test_control_without_the_sales_lock_the_last_coins_are_sold_twice(
+    scarce: FakeNode, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.UNPAID_SHARE_PERCENT = 100
+    together = threading.Barrier(2)
+    count = creating._require_stock
+
+    def slow(*arguments: Any) -> None:
+        count(*arguments)
+        if connection.in_atomic_block:  # counted, not yet promised: the other counts now too
+            together.wait(5)
+
+    monkeypatch.setattr(creating, "_require_stock", slow)
+    monkeypatch.setattr(creating, "_one_sale_at_a_time", lambda: None)
+    at_once(*[lambda: creating.create(purchase(), node=scarce)] * 2)
+    assert ChannelOrder.objects.count() == 2
+
+
+def test_the_same_key_at_once_makes_one_order(scarce: FakeNode) -> None:
+    scarce.spendable_sat = 100_000_000
+    key = Idempotency("a-key-of-a-wallet", "one body")
+    results = at_once(*[lambda: creating.create(purchase(idempotency=key), node=scarce)] * 6)
+    assert ChannelOrder.objects.count() == 1 and IdempotencyKey.objects.count() == 1
+    orders = {result.pk for result in results if isinstance(result, ChannelOrder)}
+    assert len(orders) == 1
+    refused = [result for result in results if not isinstance(result, ChannelOrder)]
+    assert {error.error_code for error in refused} <= {"idempotency_key_in_flight"}
+    assert creating.create(purchase(idempotency=key), node=scarce).pk in orders
+
+
+def test_two_claims_at_once_one_wins_and_the_other_is_told() -> None:
+    """The first server consulted its table of claims and never wrote to it (D3)."""
+    order = OrderFactory(paid_lightning=True)
+    nodes = [NodeAddress(pubkey(1)), NodeAddress(pubkey(2))]
+    results = at_once(*[_claim(order.pk, node) for node in nodes])
+    assert sum(isinstance(result, NotClaimable) for result in results) == 1
+    winner = next(result for result in results if isinstance(result, ChannelOrder))
+    assert ChannelOrder.objects.get(pk=order.pk).node_pubkey == winner.node_pubkey
+    assert OrderEvent.objects.filter(order=order, cause="claimed").count() == 1
+
+
+def test_control_without_the_row_lock_both_claims_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(paid_lightning=True)
+    together = threading.Barrier(2)
+
+    @contextmanager
+    def unlocked(order_id: UUID) -> Iterator[ChannelOrder]:
+        read = ChannelOrder.objects.get(pk=order_id)
+        together.wait(5)
+        yield read
+        ChannelOrder.objects.filter(pk=order_id).update(state=read.state, node_pubkey=read.node_pubkey)
+
+    monkeypatch.setattr(claiming, "locked", unlocked)
+    monkeypatch.setattr(transitions.OrderEvent.objects, "create", lambda **_: None)
+    results = at_once(*[_claim(order.pk, NodeAddress(pubkey(n))) for n in (1, 2)])
+    assert all(isinstance(result, ChannelOrder) for result in results)
+
+
+def _claim(order_id: UUID, node: NodeAddress) -> Callable[[], ChannelOrder]:
+    return lambda: claiming.claim(order_id, node, announced=None, actor="buyer", replace=False)
+
+
+def test_two_processes_that_both_mean_to_open_begin_one_attempt() -> None:
+    """The advisory lock is thrift only: with it lost, row and constraint still allow one attempt."""
+    order = OrderFactory(uri_set=True)
+    seen = queries.order_or_raise(order.pk)
+    results = at_once(*[lambda: opening._intend(seen)] * 6)
+    assert ChannelOpening.objects.filter(order=order).count() == 1
+    assert sum(isinstance(result, ChannelOpening) for result in results) == 1
+
+
+def test_two_orders_of_one_peer_begin_one_attempt() -> None:
+    orders = [queries.order_or_raise(OrderFactory(uri_set=True, node_pubkey=pubkey(7)).pk) for _ in range(2)]
+    results = at_once(*[_intend(order) for order in orders])
+    assert sum(isinstance(result, ChannelOpening) for result in results) == 1
+    assert not [result for result in results if isinstance(result, Exception)]
+    waiting = ChannelOrder.objects.exclude(pk=ChannelOpening.objects.get().order_id).get()
+    assert waiting.last_failure_reason == "PEER_BUSY" and waiting.due_at is not None
+
+
+def _intend(order: ChannelOrder) -> Callable[[], ChannelOpening | None]:
+    return lambda: opening._intend(order)
+
+
+def test_control_without_looking_for_a_live_attempt_the_constraint_still_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(uri_set=True)
+    seen = queries.order_or_raise(order.pk)
+    monkeypatch.setattr(opening, "_may_begin", lambda order, seen: True)
+    at_once(*[lambda: opening._intend(seen)] * 4)
+    assert ChannelOpening.objects.filter(order=order).count() == 1
+
+
+def test_an_order_that_somebody_is_at_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(paid_lightning=True)
+    working, done = threading.Event(), threading.Event()
+
+    def slow(order_id: UUID, node: object) -> None:
+        working.set()
+        done.wait(10)
+
+    monkeypatch.setattr(advancing, "_advance", slow)
+    first = threading.Thread(target=lambda: (advancing.advance(order.pk, node=FakeNode()), connection.close()))  # type: ignore[arg-type, func-returns-value]
+    first.start()
+    assert working.wait(10)
+    assert advancing.advance(order.pk, node=FakeNode()) is False  # type: ignore[arg-type]
+    done.set()
+    first.join(10)
+    assert advancing.advance(order.pk, node=FakeNode()) is True  # type: ignore[arg-type]
+
+
+def test_a_nudge_during_an_advance_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(paid_lightning=True)
+    looks: list[str] = []
+
+    def look(seen: ChannelOrder, node: object, now: object) -> None:
+        looks.append(seen.state)
+        if len(looks) == 1:
+            at_once(lambda: nudges.nudge_all([order.pk]))
+
+    monkeypatch.setattr(advancing, "_step", look)
+    advancing.advance(order.pk, node=FakeNode())  # type: ignore[arg-type]
+    assert len(looks) == 2

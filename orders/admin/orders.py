@@ -233,7 +233,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     @admin.display(description="node", ordering="node_pubkey")
     def node(self, order: ChannelOrder) -> SafeString | str:
         """Its key's beginning."""
-        return cut(order.node_pubkey, 10)
+        return cut(order.node_pubkey, 8)
 
     @admin.display(description="node")
     def node_whole(self, order: ChannelOrder) -> SafeString | str:

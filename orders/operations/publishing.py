@@ -101,7 +101,7 @@ def _record_published(order_id: UUID, opening_id: int) -> None:
         move_opening(opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
         note(order, "funding_published", attempt=opening.attempt, outpoint=opening.funding_outpoint)
         nudge(order)
-        nudge_all(queries.waiting_for_peer(opening.node_pubkey))
+        nudge_all(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY"))
 
 
 def watch(order_id: UUID, node: LndNode) -> None:

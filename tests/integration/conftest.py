@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
@@ -70,3 +71,11 @@ def api(db: None, node: FakeNode, snapshot: NodeSnapshot) -> Api:
 def api_at(db: None, node: FakeNode, snapshot: NodeSnapshot) -> Callable[[str], Api]:
     """The paths of a mount."""
     return Api
+
+
+@pytest.fixture
+def boss(db: None) -> Client:
+    """A browser in which the superuser alice is logged in."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("alice"))
+    return client

@@ -1,0 +1,92 @@
+"""From the payment that the node holds to the channel that is asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import grpc
+
+from orders.models import ChannelOrder, HoldInvoice, OrderEvent
+from orders.states import OrderState
+from tests.bench.figures import Reaction
+from tests.bench.shop import Shop
+from tests.bench.timed_node import sent_at
+from tests.regtest.lnd import Lnd
+from tests.regtest.waiting import until
+
+_ACCEPTED = 3
+#: Purchases between blocks: their change is not spent before it is deep, so each needs a coin of its own.
+BATCH = 10
+_COIN_SAT = 10_000_000
+_DEEP_BLOCKS = 6
+
+
+class Accepted(threading.Thread):
+    """Notes when the node says that the invoice's payment is held."""
+
+    def __init__(self, node: Lnd, payment_hash: str) -> None:
+        super().__init__(daemon=True)
+        self._stream = node.stream(
+            "invoicesrpc.Invoices/SubscribeSingleInvoice", r_hash=bytes.fromhex(payment_hash)
+        )
+        self.at = 0.0
+        self._subscribed = threading.Event()
+        self.start()
+        self._subscribed.wait(30)
+
+    def run(self) -> None:
+        try:
+            for invoice in self._stream:
+                self._subscribed.set()  # the first tells how it is now
+                if invoice.state == _ACCEPTED and not self.at:
+                    self.at = time.time()
+                    return
+        except grpc.RpcError:
+            return  # the network is over
+        finally:
+            self._stream.cancel()
+
+
+def measure(shop: Shop, runs: int, say: Callable[[str], None]) -> list[Reaction]:
+    """So many orders were paid and their channels are open; each names its node at the purchase."""
+    network = shop.network
+    network.fund(network.lsp, _COIN_SAT, BATCH + 2, depth=_DEEP_BLOCKS)
+    reactions: list[Reaction] = []
+    with shop.streams():
+        while len(reactions) < runs:
+            reactions += list(_batch(shop, min(BATCH, runs - len(reactions))))
+            network.mine(_DEEP_BLOCKS)
+            until(lambda: not _opening().exists(), "the channels are open", pause=0.2)
+            say(f"{len(reactions)} of {runs} channels opened")
+    return reactions
+
+
+def _opening() -> Any:
+    return ChannelOrder.objects.filter(state=OrderState.OPENING)
+
+
+def _batch(shop: Shop, size: int) -> Iterator[Reaction]:
+    for _ in range(size):
+        with closing(shop.client()) as client:
+            quote = shop.buy(client, node_uri=shop.network.buyer.p2p_address)
+        accepted = Accepted(shop.network.lsp, HoldInvoice.objects.get(order=quote["order_id"]).payment_hash)
+        shop.network.buyer.pay(quote["ln_invoice"])
+        published = _at(quote, "funding_published")
+        yield Reaction(
+            recorded=_at(quote, "lightning_payment_held") - accepted.at,
+            begun=_at(quote, "opening_begun") - accepted.at,
+            sent=sent_at(shop.streams_log(), quote["order_id"]) - accepted.at,
+            published=published - accepted.at,
+        )
+
+
+def _at(quote: dict[str, Any], cause: str) -> float:
+    """When it happened, by the journal."""
+    rows = OrderEvent.objects.filter(order=quote["order_id"], cause=cause)
+    found = until(rows.first, f"the order has {cause}", timeout=60)
+    assert found is not None
+    return found.at.timestamp()

@@ -1,0 +1,126 @@
+"""One pass of reconcile, with a hundred orders in work among few and among many at rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from lightning.node import LndNode
+from orders import queries, reconcile
+from orders.models import ChannelOrder
+from orders.states import AT_REST
+from tests.bench import rows
+from tests.bench.figures import Passes
+from tests.bench.shop import Shop
+
+OPEN_ORDERS = 100
+#: Tables that grow with every order ever made: a pass must not read one of them whole.
+GROWING = {
+    "orders_channelorder",
+    "orders_holdinvoice",
+    "orders_channelopening",
+    "orders_wallettransaction",
+    "orders_onchainpayment",
+    "orders_orderevent",
+}
+
+
+class TimedCalls:
+    """A node that adds up how long it was waited for."""
+
+    def __init__(self, node: LndNode) -> None:
+        self._node = node
+        self.seconds = 0.0
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._node, name)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - begun
+                self.calls += 1
+
+        return timed
+
+
+def measure(shop: Shop, sizes: Sequence[int], *, repeats: int, say: Callable[[str], None]) -> list[Passes]:
+    """Some passes for each number of orders at rest, smallest first, over one database that grows."""
+    with closing(shop.client()) as client:
+        for _ in range(OPEN_ORDERS - _in_work()):
+            shop.buy(client)
+    measured, filled = [], 0
+    for at_rest in sizes:
+        rows.fill(at_rest - filled)
+        filled = at_rest
+        passes = _passes(shop.node, at_rest, repeats)
+        measured.append(passes)
+        say(f"among {at_rest} at rest: {passes.typical * 1000:.0f} ms, {passes.node_share:.0%} of it the node")
+    return measured
+
+
+def _in_work() -> int:
+    return ChannelOrder.objects.exclude(state__in=AT_REST).count()
+
+
+def _passes(node: LndNode, at_rest: int, repeats: int) -> Passes:
+    seen: list[tuple[str, Any]] = []
+    with _statements(seen):
+        _pass(node)
+    statements = list(seen)
+    seconds, waited, calls = [], [], 0
+    for _ in range(repeats):
+        timed: Any = TimedCalls(node)
+        begun = time.perf_counter()
+        _pass(timed)
+        seconds.append(time.perf_counter() - begun)
+        waited.append(timed.seconds)
+        calls = timed.calls
+    whole = sorted({table for sql, given in statements for table in _read_whole(sql, given)} & GROWING)
+    return Passes(at_rest, _in_work(), seconds, waited, len(statements), calls, whole)
+
+
+def _pass(node: LndNode) -> None:
+    """What the worker does each minute, but for handing out what is due: nothing is."""
+    reconcile.look(node)
+    queries.due_ids(timezone.now())
+
+
+@contextmanager
+def _statements(seen: list[tuple[str, Any]]) -> Iterator[None]:
+    """Every statement is noted with what was given to it."""
+
+    def note(execute: Any, sql: str, given: Any, many: bool, context: Any) -> Any:
+        seen.append((sql, given))
+        return execute(sql, given, many, context)
+
+    with connection.execute_wrapper(note):
+        yield
+
+
+def _read_whole(sql: str, given: Any) -> Iterator[str]:
+    """The tables that PostgreSQL reads from end to end for this statement."""
+    if not sql.lstrip().upper().startswith("SELECT"):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", given)
+        found = cursor.fetchone()[0]
+    plan = json.loads(found) if isinstance(found, str) else found
+    yield from scanned(plan[0]["Plan"])
+
+
+def scanned(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables of the sequential scans in a plan of PostgreSQL's."""
+    if "Seq Scan" in plan["Node Type"]:
+        yield plan["Relation Name"]
+    for below in plan.get("Plans", ()):
+        yield from scanned(below)

@@ -1,0 +1,154 @@
+"""The server on the network's node: its database, and its web and streams processes as a supervisor starts them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from lightning import connection as lightning
+from lightning.node import LndNode
+from lsp_site.embedded import EmbeddedPostgres
+from tests.regtest.network import Network
+from tests.regtest.processes import Program, free_port, release_port
+from tests.regtest.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The smallest channel that the first service sells.
+REQUEST = {"local_balance": 100_000, "remote_balance": 0, "channel_expiry": 1}
+#: Nothing but the work itself limits a purchase.
+UNLIMITED = {
+    "BUY_RATE": "1000000/min",
+    "READ_RATE": "1000000/min",
+    "CLAIM_RATE": "1000000/min",
+    "UNPAID_ORDERS_PER_CLIENT": "1000000",
+    "UNPAID_SHARE_PERCENT": "100",
+}
+
+
+class Shop:
+    """The server in processes of its own, and its domain in this one, on the same database and node."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.port = free_port()
+        self._postgres = EmbeddedPostgres(settings.LSP_HOME)  # durable, as in production
+        self._web = Program("web", settings.LSP_HOME / "web.log")
+        self._streams = Program("streams", settings.LSP_HOME / "streams.log")
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:  # also Ctrl-C: half a server must not stay behind
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        lsp = self.network.lsp
+        settings.LND_GRPC, settings.LND_NETWORK = lsp.grpc_address, "regtest"
+        settings.LND_TLS_CERT, settings.LND_MACAROON = str(lsp.tls_certificate), str(lsp.admin_macaroon)
+        settings.UNPAID_ORDERS_PER_CLIENT, settings.UNPAID_SHARE_PERCENT = 1_000_000, 100
+        with (settings.LSP_HOME / "postgres.log").open("wb") as log:
+            self._postgres.start(output=log)
+        call_command("migrate", interactive=False, verbosity=0)
+        self._web.launch(self._command("-m", "gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi"))
+        until(self._answers, "the API answers")
+
+    def stop(self) -> None:
+        """Every process has ended. Repeat: safe."""
+        self._web.terminate()
+        self._streams.terminate()
+        connection.close()
+        self._postgres.stop()
+        release_port(self.port)
+
+    @property
+    def node(self) -> LndNode:
+        return lightning.node()
+
+    @contextmanager
+    def streams(self) -> Iterator[Program]:
+        """The streams process listens to the node."""
+        self._streams.log.unlink(missing_ok=True)
+        self._streams.launch(self._command(str(ROOT / "manage.py"), "run_streams"))
+        try:
+            until(self._listens, "the streams process listens to the node")
+            yield self._streams
+        finally:
+            self._streams.terminate()
+
+    def _listens(self) -> bool:
+        assert self._streams.pid
+        return "the node is listened to" in self.streams_log()
+
+    def streams_log(self) -> str:
+        return self._streams.log.read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        assert self._web.pid
+        try:
+            with closing(self.client()) as client:
+                client.request("GET", "/node/info")
+                return client.getresponse().status == 200
+        except OSError:
+            return False
+
+    def _command(self, *arguments: str) -> list[str]:
+        env = shutil.which("env")
+        assert env is not None
+        return [env, "-i", *(f"{name}={value}" for name, value in self._environment().items()), sys.executable, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        lsp = self.network.lsp
+        passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {
+            **passed_on,
+            **UNLIMITED,
+            "DJANGO_SETTINGS_MODULE": "lsp_site.settings",
+            "PYTHONPATH": str(ROOT),
+            "LSP_ENV_FILE": "",
+            "LSP_HOME": str(settings.LSP_HOME),
+            "DATABASE_URL": self._postgres.url(),
+            "LISTEN": f"127.0.0.1:{self.port}",
+            "LND_GRPC": lsp.grpc_address,
+            "LND_TLS_CERT": str(lsp.tls_certificate),
+            "LND_MACAROON": str(lsp.admin_macaroon),
+            "LND_NETWORK": "regtest",
+            "LIGHTNING_NODE": "tests.bench.timed_node.TimedNode",
+        }
+
+    def client(self) -> http.client.HTTPConnection:
+        """A connection of its own, kept alive between requests."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+
+    def buy(self, client: http.client.HTTPConnection, **more: Any) -> dict[str, Any]:
+        """The quote of a new order. Raises: RuntimeError for any other answer."""
+        body = json.dumps(REQUEST | more)
+        client.request("POST", "/channel/buy", body, {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"POST /channel/buy answered {answer.status}: {content[:300]!r}")
+        return dict(json.loads(content))
+
+    def forget_orders(self) -> None:
+        """The database has no order; the node still has what was made for them."""
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE orders_channelorder, orders_wallettransaction CASCADE")

@@ -1,0 +1,126 @@
+"""What staff see of the server, and what they sell."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from orders.models import Heartbeat, Service
+from orders.reconcile import beat
+from tests.factories import OrderFactory, ServiceFactory, SnapshotFactory
+from tests.integration.staff import browser, seen, staff
+
+pytestmark = pytest.mark.django_db
+
+
+# Services
+
+
+def service_form(**changes: Any) -> dict[str, Any]:
+    numbers = {
+        "description": "Channels",
+        "on_sale": "on",
+        "position": 0,
+        "min_channel_sat": 100_000,
+        "max_channel_sat": 1_000_000,
+        "max_client_balance_sat": 500_000,
+        "min_weeks": 1,
+        "max_weeks": 12,
+        "accepts_lightning": "on",
+        "base_fee_sat": 1_000,
+        "rate_ppm_per_week": 500,
+        "minimum_fee_sat": 2_000,
+    }
+    return {name: value for name, value in {**numbers, **changes}.items() if value is not None}
+
+
+def test_a_service_is_added_and_changed(boss: Client) -> None:
+    boss.post("/admin/orders/service/add/", service_form(description="Large"))
+    service = Service.objects.get(description="Large")
+    boss.post(f"/admin/orders/service/{service.pk}/change/", service_form(description="Larger", base_fee_sat=5))
+    service.refresh_from_db()
+    assert (service.description, service.base_fee_sat) == ("Larger", 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"min_channel_sat": 2_000_000}, "not be less than the smallest channel (2,000,000)"),
+        ({"min_weeks": 13}, "not be less than the fewest weeks (13)"),
+        ({"accepts_lightning": None}, "Accept Lightning or on-chain payments, or both."),
+        ({"minimum_fee_sat": 0}, "greater than or equal to 1"),
+        ({"max_channel_sat": 10**30}, "less than or equal to"),
+        ({"base_fee_sat": -1}, "greater than or equal to 0"),
+        ({"min_weeks": "many"}, "Enter a whole number."),
+    ],
+)
+def test_a_service_that_makes_no_sense_is_told_beside_its_field(
+    boss: Client, changes: dict[str, Any], said: str
+) -> None:
+    before = Service.objects.count()
+    page = seen(boss.post("/admin/orders/service/add/", service_form(**changes)))
+    assert said in page and "is violated" not in page
+    assert Service.objects.count() == before
+
+
+def test_a_service_goes_only_while_no_order_has_it(boss: Client) -> None:
+    used, unused = ServiceFactory(description="Used"), ServiceFactory(description="Unused")
+    OrderFactory(service=used)
+    assert "Delete" not in seen(boss.get(f"/admin/orders/service/{used.pk}/change/"))
+    for service in (used, unused):
+        boss.post(f"/admin/orders/service/{service.pk}/delete/", {"post": "yes"})
+    boss.post("/admin/orders/service/", {"action": "delete_selected", "_selected_action": used.pk, "post": "yes"})
+    assert set(Service.objects.filter(pk__in=[used.pk, unused.pk])) == {used}
+
+
+# The first page
+
+
+def test_the_first_page_says_what_can_be_sold(boss: Client) -> None:
+    SnapshotFactory(alias="our node", spendable_sat=50_000_000, required_reserve_sat=10_000)
+    OrderFactory(uri_set=True, lsp_balance_sat=1_000_000, client_balance_sat=0, open_fee_sat=2_000)
+    page = seen(boss.get("/admin/"))
+    assert "our node" in page and "not reached" not in page
+    assert "48,988,000 to sell now" in page
+    assert "1,002,000 promised" in page
+
+
+def test_a_node_that_was_not_seen_for_long_is_an_alarm(boss: Client, settings: Any) -> None:
+    long_ago = timezone.now() - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS + 60)
+    SnapshotFactory(at=long_ago, synced_to_chain=False)
+    page = seen(boss.get("/admin/"))
+    assert "not reached" in page and "not synced" in page
+
+
+def test_a_server_without_a_node_has_a_first_page_too(boss: Client) -> None:
+    page = seen(boss.get("/admin/"))
+    assert "never seen" in page and "has never reported" in page
+
+
+def test_a_process_that_fell_silent_is_an_alarm(boss: Client, settings: Any) -> None:
+    beat("reconcile"), beat("streams")
+    silent = timezone.now() - timedelta(seconds=settings.HEARTBEAT_STALE_SECONDS + 1)
+    Heartbeat.objects.filter(name="streams").update(at=silent)
+    page = boss.get("/admin/").content.decode()
+    assert re.findall(r"lsp-mark (lsp-\w+)\">(web|worker|streams)<", page) == [
+        ("lsp-good", "web"),
+        ("lsp-good", "worker"),
+        ("lsp-alarm", "streams"),
+    ]
+
+
+def test_the_first_page_counts_what_waits_for_a_person(boss: Client) -> None:
+    OrderFactory(needs_staff=True), OrderFactory(give_up=True)
+    page = seen(boss.get("/admin/"))
+    assert "1 need a person" in page and "1 given up" in page
+
+
+def test_staff_who_may_not_see_orders_see_no_figures() -> None:
+    client = browser(staff("eve"))
+    SnapshotFactory()
+    assert "to sell now" not in seen(client.get("/admin/"))

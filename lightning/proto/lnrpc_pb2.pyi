@@ -1625,3 +1625,47 @@ class BakeMacaroonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BakeMacaroonResponse: _TypeAlias = BakeMacaroonResponse  # noqa: Y015
+
+@_typing.final
+class CheckMacPermRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MACAROON_FIELD_NUMBER: _builtins.int
+    FULLMETHOD_FIELD_NUMBER: _builtins.int
+    CHECK_DEFAULT_PERMS_FROM_FULL_METHOD_FIELD_NUMBER: _builtins.int
+    macaroon: _builtins.bytes
+    fullMethod: _builtins.str
+    check_default_perms_from_full_method: _builtins.bool
+    def __init__(
+        self,
+        *,
+        macaroon: _builtins.bytes = ...,
+        fullMethod: _builtins.str = ...,
+        check_default_perms_from_full_method: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_default_perms_from_full_method", b"check_default_perms_from_full_method", "fullMethod", b"fullMethod", "macaroon", b"macaroon"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckMacPermRequest: _TypeAlias = CheckMacPermRequest  # noqa: Y015
+
+@_typing.final
+class CheckMacPermResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_FIELD_NUMBER: _builtins.int
+    valid: _builtins.bool
+    def __init__(
+        self,
+        *,
+        valid: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckMacPermResponse: _TypeAlias = CheckMacPermResponse  # noqa: Y015

@@ -114,6 +114,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.GetTransactionsRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.Transaction.FromString,
                 _registered_method=True)
+        self.CheckMacaroonPermissions = channel.unary_unary(
+                '/lnrpc.Lightning/CheckMacaroonPermissions',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.FromString,
+                _registered_method=True)
         self.BakeMacaroon = channel.unary_unary(
                 '/lnrpc.Lightning/BakeMacaroon',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.BakeMacaroonRequest.SerializeToString,
@@ -220,6 +225,12 @@ class LightningServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckMacaroonPermissions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BakeMacaroon(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -308,6 +319,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.SubscribeTransactions,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.GetTransactionsRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.Transaction.SerializeToString,
+            ),
+            'CheckMacaroonPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckMacaroonPermissions,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.SerializeToString,
             ),
             'BakeMacaroon': grpc.unary_unary_rpc_method_handler(
                     servicer.BakeMacaroon,
@@ -747,6 +763,33 @@ class Lightning:
             '/lnrpc.Lightning/SubscribeTransactions',
             lightning_dot_proto_dot_lnrpc__pb2.GetTransactionsRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.Transaction.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckMacaroonPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/CheckMacaroonPermissions',
+            lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.CheckMacPermResponse.FromString,
             options,
             channel_credentials,
             insecure,

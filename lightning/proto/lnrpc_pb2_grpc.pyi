@@ -51,6 +51,7 @@ class LightningStub:
     NewAddress: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]
     SubscribeTransactions: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]
+    CheckMacaroonPermissions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.CheckMacPermRequest, _lnrpc_pb2.CheckMacPermResponse]
     BakeMacaroon: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.BakeMacaroonRequest, _lnrpc_pb2.BakeMacaroonResponse]
 
 @_typing.type_check_only
@@ -72,6 +73,7 @@ class LightningAsyncStub(LightningStub):
     NewAddress: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]  # type: ignore[assignment]
     GetTransactions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]  # type: ignore[assignment]
     SubscribeTransactions: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]  # type: ignore[assignment]
+    CheckMacaroonPermissions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.CheckMacPermRequest, _lnrpc_pb2.CheckMacPermResponse]  # type: ignore[assignment]
     BakeMacaroon: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.BakeMacaroonRequest, _lnrpc_pb2.BakeMacaroonResponse]  # type: ignore[assignment]
 
 class LightningServicer(metaclass=_abc_1.ABCMeta):
@@ -186,6 +188,13 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.GetTransactionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_lnrpc_pb2.Transaction], _abc.AsyncIterator[_lnrpc_pb2.Transaction]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckMacaroonPermissions(
+        self,
+        request: _lnrpc_pb2.CheckMacPermRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.CheckMacPermResponse, _abc.Awaitable[_lnrpc_pb2.CheckMacPermResponse]]: ...
 
     @_abc_1.abstractmethod
     def BakeMacaroon(

@@ -10,10 +10,10 @@ from django.db import IntegrityError
 from lightning.errors import LightningError, PeerOffline
 from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
-from orders import keys, queries
+from orders import queries
 from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
-from orders.operations import security
+from orders.operations import leasing, security
 from orders.operations.failing import after_failure, known
 from orders.operations.giving_up import mark_given_up
 from orders.states import OpeningState, OrderState
@@ -70,7 +70,7 @@ def finish(order_id: UUID, node: LndNode) -> None:
     for outpoint in _left_behind(order, opening, node):
         node.abandon_channel(outpoint)
     _reconnect(opening, node)
-    _release_leases(order_id, node)
+    leasing.release(order_id, node)
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
 
@@ -88,13 +88,6 @@ def _reconnect(opening: ChannelOpening, node: LndNode) -> None:
         pass  # it comes back by itself, or the next attempt finds it
     except LightningError as error:
         log.info("order=%s the peer is not connected again: %s", opening.order_id, error)
-
-
-def _release_leases(order_id: UUID, node: LndNode) -> None:
-    lock_id = keys.lock_id(order_id)
-    for lease in node.leases():
-        if lease.lock_id == lock_id:
-            node.release(lease.outpoint, lock_id=lock_id)
 
 
 def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> None:

@@ -13,7 +13,7 @@ from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import pricing, queries
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
-from orders.operations import cancelling
+from orders.operations import cancelling, leasing
 from orders.operations.tracing import conflict_label, conflicting_spend, wallet_transaction
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, needs_staff, note
@@ -93,6 +93,7 @@ def push(order_id: UUID, node: LndNode) -> None:
     opening = order.openings.filter(state=OpeningState.CONFLICTING).select_related("transaction", "conflict").first()
     if opening is None or opening.transaction is None or opening.conflict is None:
         return
+    leasing.renew(order_id, opening.transaction, node)
     ours = wallet_transaction(node, opening.transaction.txid)
     if ours is not None and ours.confirmations:
         if ours.confirmations >= settings.FINAL_DEPTH_BLOCKS:

@@ -11,10 +11,10 @@ from django.utils import timezone
 from lightning.errors import InsufficientFunds, NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
-from orders import keys, pricing, queries
+from orders import pricing, queries
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
-from orders.operations import cancelling, conflicting, security
+from orders.operations import cancelling, conflicting, leasing, security
 from orders.operations.tracing import conflicting_spend, wallet_transaction
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, needs_staff, note
@@ -33,6 +33,7 @@ def publish(order_id: UUID, node: LndNode) -> None:
     if wallet_transaction(node, transaction.txid) is not None:
         _record_published(order_id, opening.pk)
         return
+    leasing.renew(order_id, transaction, node)
     if ended_by_conflict(order, transaction, node):
         return
     payment = security.look(order, node)
@@ -117,29 +118,20 @@ def watch(order_id: UUID, node: LndNode) -> None:
         _forgotten(order, transaction, node)
         return
     if seen.confirmations < settings.FINAL_DEPTH_BLOCKS:
-        _renew_leases(order_id, transaction, node)
+        leasing.renew(order_id, transaction, node)
     if seen.confirmations == 0:
         _rebroadcast(transaction, node)
         _bump(order, transaction, node)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
-        _confirm(order_id, opening.pk, transaction, node)
+        _confirm(order_id, opening.pk, node)
 
 
 def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
     """The wallet has lost the transaction (evicted, then restarted): it is published again."""
     if not ended_by_conflict(order, transaction, node):
-        _renew_leases(order.pk, transaction, node)
+        leasing.renew(order.pk, transaction, node)
         _rebroadcast(transaction, node)
-
-
-def _renew_leases(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None:
-    """A restarted wallet can forget an evicted transaction and spend its coins again: they stay leased."""
-    for outpoint, _, _ in transaction.inputs:
-        try:
-            node.lease(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS)
-        except (NotFound, Rejected):
-            continue  # spent in a block, so nothing to keep
 
 
 def _rebroadcast(transaction: WalletTransaction, node: LndNode) -> None:
@@ -189,12 +181,8 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         note(order, "funding_mined" if height else "funding_unmined", attempt=opening.attempt, height=height)
 
 
-def _confirm(order_id: UUID, opening_id: int, transaction: WalletTransaction, node: LndNode) -> None:
-    for outpoint, _, _ in transaction.inputs:
-        try:
-            node.release(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id))
-        except Rejected:
-            continue  # not leased by us: nothing of ours is left
+def _confirm(order_id: UUID, opening_id: int, node: LndNode) -> None:
+    leasing.release(order_id, node)
     with locked(order_id) as order:
         opening = order.openings.get(pk=opening_id)
         if opening.state == OpeningState.PUBLISHED:

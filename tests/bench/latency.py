@@ -30,9 +30,7 @@ class Accepted(threading.Thread):
 
     def __init__(self, node: Lnd, payment_hash: str) -> None:
         super().__init__(daemon=True)
-        self._stream = node.stream(
-            "invoicesrpc.Invoices/SubscribeSingleInvoice", r_hash=bytes.fromhex(payment_hash)
-        )
+        self._stream = node.stream("invoicesrpc.Invoices/SubscribeSingleInvoice", r_hash=bytes.fromhex(payment_hash))
         self.at = 0.0
         self._subscribed = threading.Event()
         self.start()

@@ -14,12 +14,13 @@ from django.utils import timezone
 from lightning.node import LndNode
 from orders import queries, reconcile
 from orders.models import ChannelOrder
-from orders.states import AT_REST
+from orders.states import OrderState
 from tests.bench import rows
 from tests.bench.figures import Passes
 from tests.bench.shop import Shop
 
 OPEN_ORDERS = 100
+AT_REST = (OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED, OrderState.REJECTED)
 #: Tables that grow with every order ever made: a pass must not read one of them whole.
 GROWING = {
     "orders_channelorder",

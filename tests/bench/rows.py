@@ -10,7 +10,7 @@ from tests import factories
 #: Of a hundred orders at rest so many were delivered; half of the others expired, half were paid back.
 CLOSED_IN_100 = 60
 
-#: What makes a copy another row; `n` numbers the copies, `%s` is their kind. All else is as in the template.
+#: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
 _ORDER = "md5(concat(%(kind)s::text, n))"
 _ORDERS = {
     "id": f"{_ORDER}::uuid",
@@ -23,8 +23,7 @@ _OPENINGS = {
     "order_id": f"{_ORDER}::uuid",
     "pending_chan_id": f"decode(concat({_ORDER}, md5({_ORDER})), 'hex')",
     "transaction_id": (
-        "(SELECT id FROM orders_wallettransaction AS funding"
-        f" WHERE funding.txid = concat({_ORDER}, md5({_ORDER})))"
+        f"(SELECT id FROM orders_wallettransaction AS funding WHERE funding.txid = concat({_ORDER}, md5({_ORDER})))"
     ),
 }
 

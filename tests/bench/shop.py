@@ -113,7 +113,13 @@ class Shop:
     def _command(self, *arguments: str) -> list[str]:
         env = shutil.which("env")
         assert env is not None
-        return [env, "-i", *(f"{name}={value}" for name, value in self._environment().items()), sys.executable, *arguments]
+        return [
+            env,
+            "-i",
+            *(f"{name}={value}" for name, value in self._environment().items()),
+            sys.executable,
+            *arguments,
+        ]
 
     def _environment(self) -> dict[str, str]:
         lsp = self.network.lsp

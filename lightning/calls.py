@@ -80,6 +80,10 @@ class Calls:
                     link = self._link = self._open(wanted)
         return link
 
+    def macaroon(self) -> bytes:
+        """What we show at each call; empty where we have none. Raises: NodeUnavailable."""
+        return bytes.fromhex(dict(self._credentials.metadata()).get("macaroon", ""))
+
     def _open(self, opened_for: tuple[int, int]) -> Link:
         secure = self._credentials.channel_credentials()
         channel = grpc.secure_channel(self._credentials.target, secure, options=CHANNEL_OPTIONS)

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from lightning import mapping
 from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
 from lightning.credentials import Credentials
-from lightning.errors import LightningError, NotFound, OutcomeUnknown, PeerOffline, Rejected
+from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
@@ -82,6 +82,25 @@ class LndNode:
         """The estimate for `conf_target` blocks, and the least that is relayed."""
         answer = self._read(self._wallet.EstimateFee, wal.EstimateFeeRequest(conf_target=conf_target))
         return FeeRates(answer.sat_per_kw, answer.min_relay_fee_sat_per_kw)
+
+    def allows(self, method: str) -> bool:
+        """Our macaroon may call `method` ("/package.Service/Name"). Nothing is called.
+
+        The question is a call of its own: a macaroon that may not ask is told False of everything.
+        Raises: NotFound (the node has no such method).
+        """
+        macaroon = self._calls.macaroon()
+        if not macaroon:
+            return True  # nobody asks us for one
+        request = ln.CheckMacPermRequest(
+            macaroon=macaroon, fullMethod=method, check_default_perms_from_full_method=True
+        )
+        try:
+            return self._read(self._lightning.CheckMacaroonPermissions, request).valid
+        except NodeUnavailable as error:
+            if error.reason != "PERMISSION_DENIED":
+                raise
+            return False
 
     # Peers
 

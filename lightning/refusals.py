@@ -56,6 +56,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"cannot (?:get|retrieve) macaroon: ", _PERMISSION),
     (r"^cannot determine data format of binary-encoded macaroon", _PERMISSION),
     (r"unknown permissions required for method", _PERMISSION),
+    (r"^no permissions found for full method", Refusal(NotFound, "unknown_method")),
     # hold invoices
     (r"invoice with payment hash already exists", Refusal(Rejected, "already_exists")),
     (r"invoice already canceled", Refusal(Rejected, "cancelled")),

@@ -84,6 +84,14 @@ SERVER = Group(
             "`X-Forwarded-For` believed.",
         ),
         V("V1_LEGACY_ERRORS", p.boolean, "on", "Errors carry the fields that clients of the first server read."),
+        V(
+            "ALERT_URL",
+            p.alert_urls,
+            None,
+            "Who is told when something fails: one or more URLs as [Apprise](https://github.com/caronc/apprise) reads "
+            "them (`mailto://…`, `json://…`, `ntfy://…`), between commas. They hold passwords: a secret.",
+            "nobody is told",
+        ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "2", "Processes of the queue."),
         V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),

@@ -154,6 +154,14 @@ def proxies(value: str) -> int | tuple[str, ...]:
         raise ValueError("must be a count, or a comma list of addresses or networks") from None
 
 
+def alert_urls(value: str) -> tuple[str, ...]:
+    """The URLs; a comma that no new URL follows belongs to the one before. Raises: ValueError that repeats none."""
+    urls = tuple(re.split(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)", value))
+    if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url) for url in urls):
+        raise ValueError("must be a comma list of URLs such as mailto://user:password@example.com")
+    return urls
+
+
 def dotted_path(value: str) -> str:
     """Raises: ValueError when it does not look like package.module.Class."""
     if not _DOTTED.fullmatch(value):

@@ -69,6 +69,7 @@ FINAL_DEPTH_BLOCKS: int = _c["FINAL_DEPTH_BLOCKS"]
 BUMP_AFTER_SECONDS: int = _c["BUMP_AFTER_SECONDS"]
 RETRY_FIRST_SECONDS: int = _c["RETRY_FIRST_SECONDS"]
 RETRY_MAX_SECONDS: int = _c["RETRY_MAX_SECONDS"]
+ALERT_URL: tuple[str, ...] = _c["ALERT_URL"] or ()
 SNAPSHOT_MAX_AGE_SECONDS: int = _c["SNAPSHOT_MAX_AGE_SECONDS"]
 HEARTBEAT_STALE_SECONDS: int = _c["HEARTBEAT_STALE_SECONDS"]
 
@@ -256,5 +257,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Its lines may repeat a URL, which is a secret: orders.alerting says what failed.
+        "apprise": {"handlers": [], "level": "CRITICAL", "propagate": True},
     },
 }

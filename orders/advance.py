@@ -153,15 +153,22 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     payment = security.look(order, node)
     expires_at = order.claim_expires_at or now
     if payment.lost:
-        paying.intend_return(order.pk, cause="payment_not_secured")
-        return now + _LOOK_AGAIN
+        return _return_payment(order, node, now, cause="payment_not_secured")
     if expires_at <= now and order.counted_payment == Rail.LIGHTNING:
-        paying.intend_return(order.pk, cause="never_claimed")
-        return now + _LOOK_AGAIN
+        return _return_payment(order, node, now, cause="never_claimed")
     if expires_at <= now:
         paying.flag(order.pk, "Paid on chain and never claimed.")
         return None
     return min(expires_at, now + _SELDOM)
+
+
+def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: str) -> datetime | None:
+    """Recorded to go back, unless the node has a channel of this order that a database put back knows nothing of."""
+    if tracing.find_trace(order, node) is not None:
+        paying.flag(order.pk, "The node has a channel or funding of this order that our records do not know.")
+        return None
+    paying.intend_return(order.pk, cause=cause)
+    return now + _LOOK_AGAIN
 
 
 def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -236,8 +243,7 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
         return None
     until = order.give_up_until or now
     if until <= now or security.look(order, node).lost:
-        paying.intend_return(order.pk, cause="gave_up")
-        return now + _LOOK_AGAIN
+        return _return_payment(order, node, now, cause="gave_up")
     return min(until, now + _SELDOM)
 
 

@@ -81,3 +81,9 @@ class NotAvailable(OrderError):
     code = "not_available"
     http_status = 503
     retry_after_seconds = 60
+
+
+class SalesPaused(NotAvailable):
+    """Staff have stopped the sales; the reason they gave is for buyers to read."""
+
+    retry_after_seconds = 300

@@ -11,7 +11,16 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
 from lightning.types import Outpoint
 from orders.errors import OrderNotFound
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, NodeSnapshot, OnchainPayment, Service
+from orders.models import (
+    ChannelOpening,
+    ChannelOrder,
+    HoldInvoice,
+    NodeSnapshot,
+    OnchainPayment,
+    Service,
+    Switch,
+    SwitchName,
+)
 from orders.states import (
     COMMITTED_OPENINGS,
     LIVE_OPENINGS,
@@ -26,6 +35,11 @@ from orders.states import (
 def snapshot() -> NodeSnapshot | None:
     """What we last saw of the node, if we ever saw it."""
     return NodeSnapshot.objects.first()
+
+
+def paused(name: SwitchName) -> Switch | None:
+    """The switch, where staff have put it off; None: this goes on."""
+    return Switch.objects.filter(pk=name, on=False).first()
 
 
 def services_on_sale() -> QuerySet[Service]:

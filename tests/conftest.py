@@ -31,3 +31,9 @@ def django_db_modify_db_settings(postgres: EmbeddedPostgres) -> None:
 def database_url(postgres: EmbeddedPostgres, django_db_setup: None) -> str:
     """The test database, as DATABASE_URL for a process that a test starts (with `transactional_db`)."""
     return postgres.url(settings.DATABASES["default"]["NAME"])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the network itself come first: they want it as it begins, and leave it as others can use it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/regtest/", "tests/contract/")))

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lightning.simulator import scripts
 from lightning.simulator.refused import Refused
@@ -93,7 +94,7 @@ class Chain:
         spent = [self._spendable(point) for point in tx.inputs]
         rivals = {rival for point in tx.inputs if (rival := self.pool_spender(point))}
         fee_sat = sum(amount_sat for _, amount_sat in spent) - tx.paid_out_sat
-        if fee_sat * 1000 < self.floor_sat_per_kw * tx.vbytes * 4 - 4000:
+        if fee_sat + 1 < self.least_fee_sat(tx.vbytes):
             raise Refused(f"transaction rejected by the mempool because of low fees: {fee_sat} under the required fee")
         if any(amount_sat < DUST_SAT.get(len(pk_script), 546) for pk_script, amount_sat in tx.outputs):
             raise Refused("dust: transaction output is dust")
@@ -123,6 +124,10 @@ class Chain:
             raise Refused("transaction rejected: output already spent")
         if fee_sat <= sum(self.fee_sat(rival) for rival in rivals):
             raise Refused("insufficient fee: the replacement does not pay more")
+
+    def least_fee_sat(self, vbytes: int) -> int:
+        """What the mempool asks of a transaction of this size."""
+        return vbytes * 4 * self.floor_sat_per_kw // 1000
 
     def fee_sat(self, txid: str) -> int:
         """What the transaction pays the miner."""
@@ -186,7 +191,8 @@ class Chain:
 
     def pay(self, outputs: Sequence[Output], *, sequence: int = scripts.FINAL_SEQUENCE) -> str:
         """A stranger's transaction with these outputs is in the mempool; its id. Raises: Refused."""
-        total_sat = sum(amount_sat for _, amount_sat in outputs) + _FAUCET_FEE_SAT
+        fee_sat = max(_FAUCET_FEE_SAT, self.least_fee_sat(150 + 43 * len(outputs)))
+        total_sat = sum(amount_sat for _, amount_sat in outputs) + fee_sat
         coin = next((each for each in self.faucet if each[1] > total_sat + 1000 and self._is_free(each[0])), None)
         if coin is None:
             raise Refused("the faucet has no coin that is big enough")
@@ -208,7 +214,7 @@ class Chain:
         if any(output is None or output[0] != own for output in found):
             raise Refused("not a transaction of the faucet")
         coins = [(point, output[1]) for point, output in zip(spent, found, strict=True) if output]
-        left_sat = sum(amount_sat for _, amount_sat in coins) - _FAUCET_FEE_SAT - more_sat
+        left_sat = sum(amount_sat for _, amount_sat in coins) - self.fee_sat(txid) - more_sat
         left_sat -= sum(amount_sat for _, amount_sat in outputs)
         return self._spend(coins, [*outputs, (own, left_sat)], scripts.REPLACEABLE_SEQUENCE)
 
@@ -221,5 +227,5 @@ class Chain:
     def _is_free(self, point: Point) -> bool:
         return self.output(point) is not None and point not in self.spenders and self.pool_spender(point) is None
 
-    def _faucet_key(self) -> scripts.Any:
+    def _faucet_key(self) -> Any:
         return scripts.key(self.seed, "faucet")

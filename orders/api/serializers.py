@@ -276,7 +276,9 @@ class OrderStatesSerializer(serializers.Serializer):
 class ServiceSerializer(serializers.Serializer):
     """What is on sale."""
 
-    available = serializers.SerializerMethodField(help_text="Our coins suffice for the smallest channel now.")
+    available = serializers.SerializerMethodField(
+        help_text="Sales go on, and our coins suffice for the smallest channel."
+    )
     description = serializers.CharField()
     product_id = serializers.CharField(source="id")
     min_channel_size = serializers.IntegerField(source="min_channel_sat", help_text="Satoshis, both sides together.")
@@ -321,3 +323,4 @@ class NodeInfoSerializer(serializers.Serializer):
     node_info = NodeSerializer()
     capacity = CapacitySerializer()
     services = ServiceSerializer(many=True)
+    paused = serializers.CharField(help_text="Why nothing is sold now; empty while sales go on.")

@@ -31,7 +31,7 @@ from orders.api.serializers import (
 from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
 from orders.errors import InvalidField, NotAvailable, NotClaimable, OrderNotFound
 from orders.keys import client_hash
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder, NodeSnapshot, SwitchName
 from orders.operations import claiming, creating, seeing
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
@@ -91,6 +91,7 @@ class NodeViewSet(ApiViewSet):
     def info(self, request: Request) -> Response:
         """From what was last seen: it answers while the node is down."""
         seen = queries.snapshot() or seeing.refresh_snapshot(connection.node())
+        paused = queries.paused(SwitchName.SALES)
         info = {
             "node_info": {
                 "alias": seen.alias,
@@ -100,8 +101,9 @@ class NodeViewSet(ApiViewSet):
             },
             "capacity": seen,
             "services": queries.services_on_sale(),
+            "paused": paused.reason if paused else "",
         }
-        context = {"available_sat": queries.available_sat(seen)}
+        context = {"available_sat": 0 if paused else queries.available_sat(seen)}
         return Response(NodeInfoSerializer(info, context=context).data)
 
 

@@ -1,8 +1,9 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
+from orders.models.alert import Alert
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
-from orders.models.node import Heartbeat, NodeSnapshot
+from orders.models.node import Heartbeat, NodeSnapshot, Switch, SwitchEvent, SwitchName
 from orders.models.opening import ChannelOpening
 from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
@@ -10,6 +11,7 @@ from orders.models.service import Service
 from orders.models.transaction import TransactionKind, WalletTransaction
 
 __all__ = [
+    "Alert",
     "ChannelOpening",
     "ChannelOrder",
     "Heartbeat",
@@ -20,6 +22,9 @@ __all__ = [
     "OrderEvent",
     "RequestCount",
     "Service",
+    "Switch",
+    "SwitchEvent",
+    "SwitchName",
     "TransactionKind",
     "WalletTransaction",
 ]

@@ -1,8 +1,9 @@
-"""What we last saw of the node, and signs of life of our own processes."""
+"""What we last saw of the node, signs of life of our own processes, and what staff have switched off."""
 
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 
 class NodeSnapshot(models.Model):
@@ -43,3 +44,43 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SwitchName(models.TextChoices):
+    """What staff can stop."""
+
+    SALES = "sales", "Sales"
+    OPENINGS = "openings", "Openings"
+
+
+class Switch(models.Model):
+    """How a switch stands now, and who has put it there. Without a row it was never touched, and is on."""
+
+    name = models.CharField(max_length=16, primary_key=True, choices=SwitchName.choices)
+    on = models.BooleanField()
+    reason = models.CharField(max_length=200, blank=True, help_text="Buyers are told why sales are paused.")
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200)
+
+    class Meta:
+        verbose_name_plural = "switches"
+        constraints = [models.CheckConstraint(name="switch_off_has_reason", condition=Q(on=True) | ~Q(reason=""))]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SwitchEvent(models.Model):
+    """Who switched what, when and why. Rows are never changed."""
+
+    name = models.CharField(max_length=16, choices=SwitchName.choices)
+    on = models.BooleanField()
+    reason = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {'on' if self.on else 'off'}"

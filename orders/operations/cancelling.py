@@ -13,7 +13,7 @@ from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import queries
 from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
-from orders.operations import leasing, security
+from orders.operations import leasing, security, tracing
 from orders.operations.failing import after_failure, known
 from orders.operations.giving_up import mark_given_up
 from orders.states import OpeningState, OrderState
@@ -65,6 +65,10 @@ def finish(order_id: UUID, node: LndNode) -> None:
         opening = order.live_opening
         if opening is None or opening.state != OpeningState.CANCELLING:
             return
+    if order.state == OrderState.URI_SET and tracing.published_funding(order, node) is not None:
+        # Our records are older than the truth: nothing is abandoned; the next attempt's look adopts it.
+        _record_failed(order_id, opening.pk, still_secured=True)
+        return
     node.cancel_shim(bytes(opening.pending_chan_id))
     node.disconnect(opening.node_pubkey)
     for outpoint in _left_behind(order, opening, node):

@@ -17,8 +17,8 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress, OpenedInvoice
 from orders import keys, options, pricing, queries
-from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, TooManyOrders
-from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service
+from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, SalesPaused, TooManyOrders
+from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import notify
 from orders.operations import seeing
 from orders.states import OrderState
@@ -83,6 +83,7 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
 
 
 def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
+    _require_sales()
     service = _service(purchase.service_id)
     options.check(purchase.wanted, service.limits)
     seen = seeing.fresh_snapshot(node)
@@ -100,6 +101,12 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     except BaseException:
         _withdraw(payable, node)
         raise
+
+
+def _require_sales() -> None:
+    paused = queries.paused(SwitchName.SALES)
+    if paused is not None:
+        raise SalesPaused(f"Sales are paused: {paused.reason}")
 
 
 def _service(service_id: UUID | None) -> Service:

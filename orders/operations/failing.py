@@ -14,6 +14,8 @@ from orders.operations.giving_up import mark_given_up
 from orders.states import OrderState
 from orders.transitions import locked, needs_staff, note
 
+#: Staff have stopped the openings.
+OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
 #: The peer or the node has said that it will not be, however often we ask.
 FINAL: Final = frozenset(
     {"CHAN_SIZE_TOO_BIG", "CHAN_SIZE_TOO_SMALL", "FEATURE_MISSING", "CHANNEL_REJECTED", "PEER_REJECT_MULTI_CHAN"}
@@ -23,6 +25,7 @@ PASSING: Final = frozenset(
     {
         "PEER_NOT_REACHABLE",
         "PEER_BUSY",
+        OPENINGS_PAUSED,
         "PEER_TOO_MANY_PENDING_CHANNELS",
         "NODE_NOT_READY",
         "INSUFFICIENT_FUNDS",
@@ -37,7 +40,8 @@ CALLS_STAFF: Final = {
     "INSUFFICIENT_FUNDS": "The node has not enough deep coins for this channel.",
     "FEE_TOO_HIGH": "The funding transaction would cost more than MAX_FUNDING_FEE_SAT.",
 }
-BUSY_PAUSE: Final = timedelta(seconds=30)
+#: No failures of this order: whoever ends them nudges us, and this is the net below that.
+_NOT_ITS_FAULT: Final = {"PEER_BUSY": timedelta(seconds=30), OPENINGS_PAUSED: timedelta(minutes=5)}
 #: A block may change them: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset({"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "PEER_TOO_MANY_PENDING_CHANNELS"})
 
@@ -75,9 +79,8 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
         needs_staff(order, CALLS_STAFF[reason])
-    if reason == "PEER_BUSY":
-        wait = BUSY_PAUSE  # who is busy nudges us at the end
-    else:
+    wait = _NOT_ITS_FAULT.get(reason)
+    if wait is None:
         order.failed_openings += 1
         wait = pause(order.failed_openings)
     order.due_at = min(now + wait, order.open_deadline_at or now + wait)

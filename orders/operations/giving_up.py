@@ -15,6 +15,8 @@ from orders.operations.security import insecurity
 from orders.states import InvoiceState, OrderState
 from orders.transitions import LSP, locked, move, needs_staff
 
+_GAVE_UP = "Gave up"
+
 
 def give_up(order_id: UUID, *, reason: str, actor: str = LSP) -> ChannelOrder:
     """The order is GIVE_UP; within the grace it may be retried, then a held payment goes back.
@@ -39,7 +41,7 @@ def mark_given_up(order: ChannelOrder, *, reason: str, actor: str = LSP) -> None
     invoice = order.invoice
     settled = invoice is not None and invoice.state == InvoiceState.SETTLED
     if order.counted_payment == Rail.ONCHAIN or settled:
-        needs_staff(order, f"Gave up ({reason}) with the buyer's money: retry, or return it.")
+        needs_staff(order, f"{_GAVE_UP} ({reason}) with the buyer's money: retry, or return it.")
 
 
 def retry(order_id: UUID, *, actor: str) -> ChannelOrder:
@@ -58,6 +60,7 @@ def retry(order_id: UUID, *, actor: str) -> ChannelOrder:
         order.give_up_reason, order.give_up_until = "", None
         order.failed_openings, order.last_failure_reason = 0, ""
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
-        order.needs_staff, order.needs_staff_reason = False, ""
+        if order.needs_staff_reason.startswith(_GAVE_UP):
+            order.needs_staff, order.needs_staff_reason = False, ""
         move(order, OrderState.URI_SET, cause="retried", actor=actor)
     return order

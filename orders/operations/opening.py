@@ -26,10 +26,10 @@ from lightning.errors import (
 from lightning.node import LndNode, Negotiation
 from lightning.types import FundedPsbt, FundingRequest, NodeAddress, Outpoint
 from orders import keys, options, queries
-from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, SwitchName, TransactionKind, WalletTransaction
 from orders.models.order import Rail
 from orders.operations import adopting, cancelling, security, tracing
-from orders.operations.failing import postpone
+from orders.operations.failing import OPENINGS_PAUSED, postpone
 from orders.states import InvoiceState, OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
 
@@ -77,6 +77,10 @@ def _has_spare(payment: security.Security) -> bool:
 
 
 def _ready(order: ChannelOrder, node: LndNode) -> bool:
+    paused = queries.paused(SwitchName.OPENINGS)
+    if paused is not None:
+        postpone(order.pk, OPENINGS_PAUSED, paused.reason)
+        return False
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     if sum(coin.amount_sat for coin in coins) <= order.capacity_sat:  # don't trouble the peer for nothing
         postpone(order.pk, "INSUFFICIENT_FUNDS", "The node has not enough deep coins.")
@@ -125,6 +129,8 @@ def _intend(seen: ChannelOrder) -> ChannelOpening | None:
 def _may_begin(order: ChannelOrder, seen: ChannelOrder) -> bool:
     """Order, attempt and payment together, tested under the lock."""
     if order.state != OrderState.URI_SET or order.node_pubkey != seen.node_pubkey or order.live_opening is not None:
+        return False
+    if queries.paused(SwitchName.OPENINGS) is not None:  # since we were ready: reaching a peer takes a while
         return False
     if order.counted_payment == Rail.LIGHTNING:
         invoice = order.invoice

@@ -141,6 +141,9 @@ def expire(order_id: UUID) -> None:
         dead = invoice is None or invoice.state == InvoiceState.CANCELLED
         if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
             move(order, OrderState.EXPIRED, cause="expired")
+            received = sum(deposit.amount_sat for deposit in deposits_of(order))
+            if received:
+                needs_staff(order, f"Expired with {received} sat on chain, too little for the order.")
 
 
 def covered(order: ChannelOrder) -> bool:

@@ -70,6 +70,14 @@ def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> A
     return None
 
 
+def published_funding(order: ChannelOrder, node: LndNode) -> ChainTransaction | None:
+    """A funding of this order that is with the wallet although no attempt of ours has got so far.
+
+    Only a database that was put back can see one: whoever is about to cancel an attempt asks first.
+    """
+    return _funding_of(order, node, {outpoint.txid for outpoint in _earlier_outpoints(order)})
+
+
 def _funding_of(order: ChannelOrder, node: LndNode, failed_txids: set[str]) -> ChainTransaction | None:
     label = funding_label(order)
     for transaction in node.transactions(from_height=max(0, order.created_height - LOOK_BACK_BLOCKS)):

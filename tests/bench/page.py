@@ -112,7 +112,7 @@ def whole_tables(seen: Sequence[Passes]) -> str:
     """What PostgreSQL's plans say of the largest database."""
     largest = max(seen, key=lambda each: each.at_rest)
     read = ", ".join(f"`{name}`" for name in largest.whole_tables) or "none"
-    return f"Tables of orders and what belongs to them that a pass among {largest.at_rest:,} reads from end to end: {read}."
+    return f"Tables that grow with every order and that a pass among {largest.at_rest:,} reads from end to end: {read}."
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

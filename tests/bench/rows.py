@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from django.db import connection, models
 
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, WalletTransaction
+from orders.models import ChannelOpening
 from tests import factories
-
-#: Of a hundred orders at rest so many were delivered; half of the others expired, half were paid back.
-CLOSED_IN_100 = 60
 
 #: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
 _ORDER = "md5(concat(%(kind)s::text, n))"
@@ -18,6 +18,7 @@ _ORDERS = {
     "created_at": "first.created_at - n * interval '1 minute'",
 }
 _INVOICES = {"order_id": f"{_ORDER}::uuid", "payment_hash": f"concat({_ORDER}, md5({_ORDER}))"}
+_DEPOSITS = {"order_id": f"{_ORDER}::uuid", "txid": f"concat(md5({_ORDER}), {_ORDER})"}
 _TRANSACTIONS = {"label": f"concat('funding:', {_ORDER}::uuid)", "txid": f"concat({_ORDER}, md5({_ORDER}))"}
 _OPENINGS = {
     "order_id": f"{_ORDER}::uuid",
@@ -29,21 +30,29 @@ _OPENINGS = {
 
 
 def fill(at_rest: int) -> None:
-    """The database has `at_rest` more orders that are over, with their invoices and openings, and knows their number."""
-    closed = at_rest * CLOSED_IN_100 // 100
-    expired = (at_rest - closed) // 2
-    _copies(factories.OrderFactory(closed=True), closed - 1)
-    _copies(factories.OrderFactory(expired=True), expired - 1)
-    _copies(factories.OrderFactory(refunded=True), at_rest - closed - expired - 1)
+    """The database has so many more orders that are over, with all that belongs to them, and knows their number."""
+    for percent, order in _templates():
+        _copies(order, at_rest * percent // 100 - 1)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
 
-def _copies(order: ChannelOrder, count: int) -> None:
+def _templates() -> Iterator[tuple[int, Any]]:
+    """(so many of a hundred orders at rest, one such order)."""
+    yield 40, factories.OrderFactory(closed=True)
+    # Deposits long ago: what a reorganisation could take back is compared with the node's wallet.
+    yield 20, factories.OrderFactory(closed=True, counted_payment="onchain", deposits__block_height=10)
+    yield 20, factories.OrderFactory(expired=True)
+    yield 20, factories.OrderFactory(refunded=True)
+
+
+def _copies(order: Any, count: int) -> None:
     kind = str(order.pk)
     _copy(order, _ORDERS, kind, count)
     if order.invoice is not None:
         _copy(order.invoice, _INVOICES, kind, count)
+    for deposit in order.onchain_payments.all():
+        _copy(deposit, _DEPOSITS, kind, count)
     for opening in ChannelOpening.objects.filter(order=order):
         if opening.transaction is not None:
             _copy(opening.transaction, _TRANSACTIONS, kind, count)
@@ -51,7 +60,7 @@ def _copies(order: ChannelOrder, count: int) -> None:
 
 
 def _copy(
-    template: ChannelOrder | HoldInvoice | ChannelOpening | WalletTransaction,
+    template: models.Model,
     different: dict[str, str],
     kind: str,
     count: int,
@@ -60,11 +69,11 @@ def _copy(
     fields = [field for field in template._meta.concrete_fields if not isinstance(field, models.AutoField)]
     columns = [str(field.column) for field in fields]
     values = [different.get(column, f'first."{column}"') for column in columns]
-    table = template._meta.db_table
+    table, key = template._meta.db_table, template._meta.pk.column
     names = ", ".join(f'"{column}"' for column in columns)
     with connection.cursor() as cursor:
         cursor.execute(
-            f'INSERT INTO "{table}" ({names}) SELECT {", ".join(values)}'  # noqa: S608  names of our own columns
-            f' FROM "{table}" AS first, generate_series(1, %(count)s) AS n WHERE first.{template._meta.pk.column} = %(pk)s',
+            f'INSERT INTO "{table}" ({names}) SELECT {", ".join(values)}'
+            f' FROM "{table}" AS first, generate_series(1, %(count)s) AS n WHERE first."{key}" = %(pk)s',
             {"kind": kind, "count": count, "pk": template.pk},
         )

@@ -68,8 +68,8 @@ def measure(asked: argparse.Namespace, load_before: float) -> Result:
         reactions = latency.measure(shop, asked.runs, say)
         say("passes of reconcile")
         seen = passes.measure(shop, sorted(asked.at_rest), repeats=asked.passes, say=say)
-        shop.forget_orders()
         say("orders per second")
+        shop.forget_orders()
         with shop.streams():
             levels = throughput.measure(shop, CLIENTS, rounds=asked.rounds, orders=asked.orders, say=say)
         return Result(machine(shop, load_before), asked.orders, SERVER, levels, reactions, seen)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import serializers
 from django.db import connection, transaction
+from django.utils import timezone
 
 from lightning.types import Outpoint
 from orders import keys, models
@@ -140,6 +142,19 @@ def test_a_pending_channel_whose_signed_funding_was_lost_is_put_out_and_opened_a
     finish(shop, quote)
     assert_whole(shop, quote, payment)
     assert {"opening_adopted", "funding_put_out"} <= set(shop.journal(quote))
+
+
+def test_a_database_put_back_into_the_midst_of_the_attempt_abandons_nothing(shop: Shop, engine: Engine) -> None:
+    """Our records say FUNDED, or cancelled half-way; the truth is a published funding."""
+    quote, payment = begin(shop, engine, "before finalize_psbt")
+    engine.kill()
+    before = snapshot()
+    finish(shop, quote)
+    put_back(before)
+    models.ChannelOpening.objects.update(changed_at=timezone.now() - timedelta(hours=1))
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)
+    assert "opening_adopted" in shop.journal(quote)
 
 
 def test_control_a_payment_returned_while_an_attempt_is_live_is_lost(

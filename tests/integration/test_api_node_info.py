@@ -56,6 +56,7 @@ def test_every_key_that_clients_of_the_first_server_read_is_there(api: Api) -> N
                 "max_chan_spending_usd": 9_999_999,
             }
         ],
+        "paused": "",
     }
 
 

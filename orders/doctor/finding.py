@@ -1,0 +1,44 @@
+"""What one check has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    """How bad it is. A failure loses money or sales, now or at the next mishap."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's result. No secret is ever in it."""
+
+    name: str
+    health: Health
+    seen: str
+    mend: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Money or sales are lost by it."""
+        return self.health is Health.FAILURE
+
+
+def ok(name: str, seen: str, note: str = "") -> Finding:
+    """Nothing is wrong; `note` is worth knowing all the same."""
+    return Finding(name, Health.OK, seen, note)
+
+
+def warning(name: str, seen: str, mend: str) -> Finding:
+    """It works, and somebody should look at it."""
+    return Finding(name, Health.WARNING, seen, mend)
+
+
+def failure(name: str, seen: str, mend: str) -> Finding:
+    """Money or sales are lost by it."""
+    return Finding(name, Health.FAILURE, seen, mend)

@@ -83,6 +83,13 @@ SERVER = Group(
             "How many proxies stand before the server, or a comma list of their addresses: only from those is "
             "`X-Forwarded-For` believed.",
         ),
+        V(
+            "PAUSE_IF_BEHIND",
+            p.boolean,
+            "on",
+            "At its start the server pauses sales and openings when the node has channels or held payments of orders "
+            "that this database does not know: it was put back. `manage.py recover` lists them.",
+        ),
         V("V1_LEGACY_ERRORS", p.boolean, "on", "Errors carry the fields that clients of the first server read."),
         V(
             "ALERT_URL",
@@ -93,7 +100,8 @@ SERVER = Group(
             "nobody is told",
         ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
-        V("WORKERS", p.integer(1, 64), "2", "Processes of the queue."),
+        V("WORKERS", p.integer(1, 64), "4", "Processes of the queue; more than PARALLEL_OPENINGS."),
+        V("PARALLEL_OPENINGS", p.integer(1, 63), "3", "Channels that are negotiated at a time: peers may stall."),
         V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),
         V("STREAM_THREADS", p.integer(1, 64), "4", "Orders that the streams process looks at at a time."),
     ),

@@ -45,6 +45,7 @@ OPEN_WINDOW_SECONDS: int = _c["OPEN_WINDOW_SECONDS"]
 GIVE_UP_GRACE_SECONDS: int = _c["GIVE_UP_GRACE_SECONDS"]
 HOLD_CLTV_BLOCKS: int = _c["HOLD_CLTV_BLOCKS"]
 PUBLISH_MARGIN_BLOCKS: int = _c["PUBLISH_MARGIN_BLOCKS"]
+PARALLEL_OPENINGS: int = _c["PARALLEL_OPENINGS"]
 SPARE_BLOCKS: int = _c["SPARE_BLOCKS"]
 #: On-chain payments have no way back yet: they are not offered where the coins have a price.
 ONCHAIN_ENABLED: bool = LND_NETWORK in ("testnet", "signet", "regtest")
@@ -81,6 +82,7 @@ LISTEN_HOST, LISTEN_PORT = _c["LISTEN"]
 WORKERS: int = _c["WORKERS"]
 WEB_PROCESSES: int = _c["WEB_PROCESSES"]
 STREAM_THREADS: int = _c["STREAM_THREADS"]
+PAUSE_IF_BEHIND: bool = _c["PAUSE_IF_BEHIND"]
 V1_LEGACY_ERRORS: bool = _c["V1_LEGACY_ERRORS"]
 PUBLIC_URL: str = _c["PUBLIC_URL"]
 TRUSTED_PROXIES: int | tuple[str, ...] = _c["TRUSTED_PROXIES"]
@@ -105,7 +107,12 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "django.db.backends.postgresql",
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,  # the beats of an operation are its own transactions
-        "OPTIONS": {"connect_timeout": 10, **_described.get("OPTIONS", {})},
+        # A process that froze with a row in its hands must not hold up the others for ever.
+        "OPTIONS": {
+            "connect_timeout": 10,
+            "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+            **_described.get("OPTIONS", {}),
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -22,6 +22,7 @@ urlpatterns = [
     path("docs", SpectacularSwaggerView.as_view(url="/openapi.yaml"), name="docs"),
     path("openapi.yaml", views.schema, name="schema"),
     path("healthz", views.health, name="health"),
+    path("readyz", views.ready, name="ready"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("", include("orders.api.urls")),

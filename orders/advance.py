@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from lightning import connection as lightning
 from lightning import types
-from lightning.errors import LightningError, NotFound
+from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import queries
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 #: Operations in one go; an order needs about eight from payment to published.
 _MOST_STEPS: Final = 20
+_STUCK: Final = timedelta(minutes=15)
 _TROUBLE_PAUSE: Final = timedelta(seconds=10)
 _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
@@ -88,13 +89,25 @@ def _advance(order_id: UUID, node: LndNode) -> None:
             due = _step(order, node, now)
         except LightningError as error:
             log.warning("order=%s state=%s the node: %s: %s", order_id, order.state, type(error).__name__, error)
+            _flag_if_stuck(order, error, now)
             _set_due(order, now + _TROUBLE_PAUSE)
             return
+        except OperationalError:
+            raise  # the database's trouble, not the order's
         except Exception:
             _set_due(order, now + _LOOK_AGAIN)  # a defect must not become a busy loop
+            paying.flag(order_id, "A defect of the server keeps this order: its log says which.")
             raise
         if _set_due(order, due):
             return
+
+
+def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) -> None:
+    """An attempt that has not moved for long, though the node answers, is for a person to see."""
+    live = order.live_opening
+    if live is None or isinstance(error, NodeUnavailable) or live.changed_at + _STUCK > now:
+        return
+    paying.flag(order.pk, f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}.")
 
 
 def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
@@ -199,9 +212,9 @@ def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: date
     if live.state == OpeningState.CANCELLING:
         cancelling.finish(order.pk, node)
     elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
-        opening.resume(order.pk, node)
+        opening.resume(order.pk, live.pk, node)
     else:
-        cancelling.cancel(order.pk, node, reason="FAILED_OPENING", detail="The attempt fell silent.")
+        cancelling.cancel(order.pk, node, reason="FAILED_OPENING", detail="The attempt fell silent.", only=live.pk)
     return now + _LOOK_AGAIN
 
 

@@ -29,7 +29,9 @@ def nudge_all(order_ids: Iterable[UUID]) -> int:
     if not ids:
         return 0
     with transaction.atomic():
-        count = ChannelOrder.objects.filter(pk__in=ids).update(due_at=timezone.now())
+        orders = ChannelOrder.objects.filter(pk__in=ids)
+        list(orders.order_by("pk").select_for_update().values_list("pk"))  # in one order: no two of us wait crosswise
+        count = orders.update(due_at=timezone.now())
         for order_id in ids:
             notify(order_id)
     return count

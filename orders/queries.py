@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import Q, QuerySet
 
 from lightning.types import Outpoint
 from orders.errors import OrderNotFound
@@ -28,6 +31,7 @@ from orders.states import (
     PROMISING,
     DepositState,
     InvoiceState,
+    OpeningState,
     OrderState,
 )
 
@@ -66,52 +70,85 @@ def orders_with_details() -> QuerySet[ChannelOrder]:
     return orders.prefetch_related("onchain_payments", "openings__transaction")
 
 
-def promised_sat(seen_at: datetime) -> int:
-    """What open orders were promised and our coins, as counted at `seen_at`, do not show as gone yet.
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What there is to sell, in satoshis, and who holds it."""
 
-    An order's coins are gone from the wallet's spendable ones as soon as they are leased for its funding.
-    """
-    leased_by_then = ChannelOpening.objects.filter(
-        order=OuterRef("pk"), state__in=LIVE_OPENINGS, transaction__created_at__lt=seen_at
-    )
-    leased_later = ChannelOpening.objects.filter(
-        order=OuterRef("pk"), state__in=COMMITTED_OPENINGS, transaction__created_at__gte=seen_at
-    )
-    waiting = Q(state__in=PROMISING) & ~Exists(leased_by_then)
-    return _promised(ChannelOrder.objects.filter(waiting | Q(Exists(leased_later), state=OrderState.OPENING)))
+    promised_sat: int
+    #: Can be promised to a new order now, its fee included; never below 0.
+    available_sat: int
+    #: What a new unpaid order may take: unpaid ones together hold at most their share.
+    unpaid_share_sat: int
+    unpaid_of_client: int
 
 
-def unpaid_promised_sat() -> int:
-    """What orders hold that nobody has paid for."""
-    return _promised(ChannelOrder.objects.filter(state=OrderState.CREATED))
+#: An order's coins are gone from the spendable ones as soon as they are leased for its funding: an order counts as
+#: promised unless its live attempt had leased them when the coins were counted. One statement, since each sale asks
+#: twice; written out, since building it took longer than running it.
+_STOCK: Final = """
+SELECT coalesce(sum(size) FILTER (WHERE promised), 0),
+       coalesce(sum(size) FILTER (WHERE state = 'created'), 0),
+       count(*) FILTER (WHERE state = 'created' AND client_hash = %(client)s)
+FROM (
+    SELECT o.state, o.client_hash, o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat AS size,
+           CASE WHEN o.state = 'opening'
+                THEN EXISTS (SELECT FROM orders_channelopening a
+                             JOIN orders_wallettransaction t ON t.id = a.transaction_id
+                             WHERE a.order_id = o.id AND a.state = ANY(%(committed)s) AND t.created_at >= %(at)s)
+                ELSE NOT EXISTS (SELECT FROM orders_channelopening a
+                                 JOIN orders_wallettransaction t ON t.id = a.transaction_id
+                                 WHERE a.order_id = o.id AND a.state = ANY(%(live)s) AND t.created_at < %(at)s)
+           END AS promised
+    FROM orders_channelorder o
+    WHERE o.state = ANY(%(states)s)
+) AS holding
+"""
 
 
-def _promised(orders: QuerySet[ChannelOrder]) -> int:
-    size = F("lsp_balance_sat") + F("client_balance_sat") + F("open_fee_sat")
-    return orders.aggregate(total=Sum(size))["total"] or 0
+def stock(seen: NodeSnapshot, client_hash: str = "") -> Stock:
+    """The stock as our records and what we saw of the node have it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _STOCK,
+            {
+                "client": client_hash,
+                "at": seen.at,
+                "committed": [str(state) for state in COMMITTED_OPENINGS],
+                "live": [str(state) for state in LIVE_OPENINGS],
+                "states": [str(state) for state in PROMISING | {OrderState.OPENING}],
+            },
+        )
+        promised, unpaid, of_client = (int(number) for number in cursor.fetchone())
+    kept = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT
+    available = max(0, seen.spendable_sat - kept - promised)
+    share = max(0, (available + unpaid) * settings.UNPAID_SHARE_PERCENT // 100 - unpaid)
+    return Stock(promised, available, share, of_client)
+
+
+def promised_sat(seen: NodeSnapshot) -> int:
+    """What open orders were promised and our coins do not show as gone yet."""
+    return stock(seen).promised_sat
 
 
 def available_sat(seen: NodeSnapshot) -> int:
     """What can be promised to a new order now, its fee included; never below 0."""
-    kept = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT
-    return max(0, seen.spendable_sat - kept - promised_sat(seen.at))
-
-
-def unpaid_share_sat(available: int) -> int:
-    """What a new unpaid order may take: unpaid ones together hold at most their share of the stock."""
-    unpaid = unpaid_promised_sat()
-    allowed = (available + unpaid) * settings.UNPAID_SHARE_PERCENT // 100
-    return max(0, allowed - unpaid)
+    return stock(seen).available_sat
 
 
 def due_ids(now: datetime) -> list[UUID]:
     """The orders to look at now, the longest waiting first."""
-    return list(ChannelOrder.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True))
+    return list(ChannelOrder.objects.filter(_due(now)).order_by("due_at").values_list("pk", flat=True))
+
+
+def _due(now: datetime) -> Q:
+    """Now or earlier; or so far ahead that only a clock that was wrong can have written it."""
+    longest = max(settings.ORDER_LIFETIME_SECONDS, settings.RETRY_MAX_SECONDS, 600)
+    return Q(due_at__lte=now) | Q(due_at__gt=now + timedelta(seconds=longest + 60))
 
 
 def is_due(order_id: UUID, now: datetime) -> bool:
     """The order is to be looked at now."""
-    return ChannelOrder.objects.filter(pk=order_id, due_at__lte=now).exists()
+    return ChannelOrder.objects.filter(_due(now), pk=order_id).exists()
 
 
 def next_due_at(*, after: datetime) -> datetime | None:
@@ -135,6 +172,20 @@ def invoice_is(order_id: UUID, states: Collection[InvoiceState]) -> bool:
 def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
     """The order's deposits that are there, mined or not."""
     return list(OnchainPayment.objects.filter(order=order).exclude(state=DepositState.VANISHED))
+
+
+def depth_of(deposit: OnchainPayment) -> int:
+    """How deep the deposit is by our records: its block, and the last height that deposits were read at."""
+    if deposit.block_height is None:
+        return 0
+    seen = snapshot()
+    return max(deposit.confirmations, (seen.deposits_height if seen else 0) - deposit.block_height + 1)
+
+
+def openings_under_way() -> int:
+    """Attempts that hold a thread and a peer right now."""
+    states = [OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING]
+    return ChannelOpening.objects.filter(state__in=states).count()
 
 
 def peer_is_taken(pubkey: str) -> bool:

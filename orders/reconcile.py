@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,7 +17,7 @@ from lightning import connection as lightning
 from lightning import types
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import queries
+from orders import queries, recovering
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, HoldInvoice, NodeSnapshot
 from orders.nudges import nudge_all
@@ -56,6 +57,9 @@ def reconcile() -> Pass:
     except (LightningError, NotAvailable) as error:
         reached = False
         log.warning("reconcile: the node cannot be read: %s", error)
+    except Exception:  # a defect in the bulk look must not keep due orders from their turn
+        reached = False
+        log.exception("reconcile: the bulk look failed")
     due = queries.due_ids(timezone.now())
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
@@ -70,9 +74,20 @@ def look(node: LndNode) -> int:
     Repeat: safe. Raises: NotAvailable, NodeUnavailable.
     """
     seen = refresh_snapshot(node)
+    _ask_once_whether_we_are_behind(node)
     read_deposits(node, seen)
     different = {*_invoices_that_differ(node), *_channels_that_differ(node), *_holds_running_out(seen)}
     return nudge_all(different)
+
+
+_asked: set[int] = set()
+
+
+def _ask_once_whether_we_are_behind(node: LndNode) -> None:
+    """A process that starts asks whether the database was put back; by process, since a fork inherits the answer."""
+    if settings.PAUSE_IF_BEHIND and os.getpid() not in _asked:
+        recovering.pause_if_behind(node)
+        _asked.add(os.getpid())
 
 
 def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:

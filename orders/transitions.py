@@ -79,9 +79,10 @@ def move_opening(opening: ChannelOpening, to: OpeningState, **fields: Any) -> No
 
 def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
     """The order is flagged for a person, once for each reason."""
+    reason = reason[:200]
     if order.needs_staff and order.needs_staff_reason == reason:
         return
-    order.needs_staff, order.needs_staff_reason = True, reason[:200]
+    order.needs_staff, order.needs_staff_reason = True, reason
     note(order, "needs_staff", actor=actor, reason=reason)
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from lsp_site.embedded import EmbeddedPostgres
 
-pytest_plugins = ["tests.regtest.fixtures"]
+pytest_plugins = ["tests.regtest.fixtures", "tests.simulator.fixtures"]
 
 
 @pytest.fixture(scope="session")

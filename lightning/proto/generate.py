@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+#: Where .proto files are; what is generated stands beside each.
+FOLDERS = (HERE, HERE.parent / "simulator")
 
 
 def generate(into: Path) -> None:
@@ -21,7 +23,7 @@ def generate(into: Path) -> None:
     # A tool of development: the running server has no compiler installed.
     from grpc_tools import protoc
 
-    protos = sorted(str(path.relative_to(ROOT)) for path in HERE.glob("*.proto"))
+    protos = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in folder.glob("*.proto"))
     well_known = resources.files("grpc_tools") / "_proto"
     outputs = [
         f"--python_out={into}",
@@ -39,12 +41,15 @@ def generate(into: Path) -> None:
 
 def differences() -> list[str]:
     """The names of generated files that are not what the .proto files give."""
-    with TemporaryDirectory() as folder:
-        generate(Path(folder))
-        fresh = Path(folder) / HERE.relative_to(ROOT)
-        names = {path.name for where in (fresh, HERE) for path in where.glob("*_pb2*.py*")}
-        _, mismatched, missing = cmpfiles(fresh, HERE, sorted(names), shallow=False)
-    return mismatched + missing
+    stale: list[str] = []
+    with TemporaryDirectory() as temporary:
+        generate(Path(temporary))
+        for folder in FOLDERS:
+            fresh = Path(temporary) / folder.relative_to(ROOT)
+            names = {path.name for where in (fresh, folder) for path in where.glob("*_pb2*.py*")}
+            _, mismatched, missing = cmpfiles(fresh, folder, sorted(names), shallow=False)
+            stale += mismatched + missing
+    return stale
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import DSS
 from Crypto.Util.asn1 import DerInteger, DerObjectId
 
+from lightning.simulator import files
+
 _ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2"
 _COMMON_NAME = "2.5.4.3"
 _BASIC_CONSTRAINTS = "2.5.29.19"
@@ -30,9 +32,8 @@ def certificate(home: Path) -> tuple[bytes, bytes]:
     key_path, cert_path = home / "tls.key", home / "tls.cert"
     if not (key_path.exists() and cert_path.exists()):
         key_pem, cert_pem = _made()
-        key_path.touch(mode=0o600)
-        key_path.write_bytes(key_pem)
-        cert_path.write_bytes(cert_pem)
+        files.write(key_path, key_pem)
+        files.write(cert_path, cert_pem, secret=False)
     return key_path.read_bytes(), cert_path.read_bytes()
 
 

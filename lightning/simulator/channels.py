@@ -156,15 +156,14 @@ class Channels:
         if close_type not in CLOSE_TYPES:
             raise Refused(f"a close is one of {', '.join(CLOSE_TYPES)}")
         keys = self._keys(channel.key_name)
-        pk_script, inner = scripts.two_of_two(*keys)
+        _, inner = scripts.two_of_two(*keys)
         theirs = scripts.p2wpkh(scripts.key(self.seed, f"customer-wallet/{channel.pubkey}"))
         shares = [(our_script, channel.local_sat), (theirs, channel.remote_sat)]
         # Each output bears the whole fee, which is twice too much and always enough.
         outputs = [(script, amount_sat - fee_sat) for script, amount_sat in shares if amount_sat > 1_000 + fee_sat]
         unsigned = scripts.build([channel.point], outputs)
         items = scripts.witness_two_of_two(unsigned, 0, inner, channel.capacity_sat, keys)
-        unsigned.vin[0].witness = scripts.Witness(items)
-        tx = scripts.read(bytes(unsigned.serialize()))
+        tx = scripts.with_witnesses(unsigned, [items])
         channel.stage, channel.close_type, channel.closing_txid = CLOSING, close_type, tx.txid
         channel.closed_by_us = close_type == LOCAL_FORCE
         self.changed.append(("inactive", channel.point))

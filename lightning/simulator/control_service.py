@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable, Iterable
 
 from google.protobuf.message import Message
 
@@ -78,7 +80,7 @@ def list_mempool(world: World, _: control.Nothing) -> control.Mempool:
     return control.Mempool(txids=world.chain.mempool)
 
 
-def _outputs(wanted: control.RepeatedOutputs) -> list[Output]:
+def _outputs(wanted: Iterable[control.Output]) -> list[Output]:
     try:
         return [(scripts.script_of(each.address), each.amount_sat) for each in wanted]
     except ValueError as error:
@@ -164,7 +166,7 @@ def add_invoice(world: World, request: control.PlainInvoice) -> control.PaymentR
     """An invoice that is settled as soon as it is paid."""
     preimage = os.urandom(32)
     added = world.invoices.add(
-        scripts.hashlib.sha256(preimage).digest(),
+        hashlib.sha256(preimage).digest(),
         value_sat=request.amount_sat,
         memo="",
         expiry_seconds=_EXPIRY_SECONDS,
@@ -186,7 +188,6 @@ def pay(world: World, request: control.PayRequest) -> control.Payment:
         height=world.chain.height,
         now=world.now(),
     )
-    world.balance_moved(payment)
     return _payment(payment)
 
 
@@ -223,7 +224,7 @@ def set_synced(world: World, request: control.Synced) -> control.Nothing:
     return control.Nothing()
 
 
-def fault_calls(faults: Faults) -> dict[str, object]:
+def fault_calls(faults: Faults) -> dict[str, Callable[..., Message]]:
     """The methods that concern calls, not the world."""
 
     def add_fault(_: World, request: control.Fault) -> Message:

@@ -25,6 +25,10 @@ class Events:
     def __init__(self) -> None:
         self._listeners: defaultdict[str, list[asyncio.Queue[Any]]] = defaultdict(list)
 
+    def is_heard(self, topic: str) -> bool:
+        """Somebody listens."""
+        return topic in self._listeners
+
     def say(self, topic: str, message: Any) -> None:
         """All who listen now will read it."""
         for queue in self._listeners.get(topic, ()):

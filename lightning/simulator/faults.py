@@ -16,14 +16,15 @@ EVERY = "*"
 _LOST = "the connection broke"
 
 
-@dataclass
+@dataclass(eq=False)
 class Fault:
     """What happens to the next `times` calls of a method; 0: to all, until it is ended."""
 
     method: str
-    kind: control.Fault.Kind
+    kind: control.Fault.Kind.ValueType
     text: str
     times: int
+    met: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -42,7 +43,7 @@ class Faults:
     def end(self, method: str) -> None:
         """The faults of the method (or all) are over, and what they held goes on."""
         for fault in [each for each in self._set if method in (EVERY, "", each.method)]:
-            self._remove(fault)
+            self._set.remove(fault)
             fault.ended.set()
 
     @asynccontextmanager
@@ -70,13 +71,8 @@ class Faults:
             self.waiting.remove(method)
 
     def _take(self, method: str) -> Fault | None:
-        fault = next((each for each in self._set if each.method in (EVERY, method)), None)
-        if fault and fault.times:
-            fault.times -= 1
-            if not fault.times and fault.kind not in (control.Fault.PAUSE_BEFORE, control.Fault.PAUSE_AFTER):
-                self._remove(fault)
+        concerned = (each for each in self._set if each.method in (EVERY, method))
+        fault = next((each for each in concerned if not each.times or each.met < each.times), None)
+        if fault:
+            fault.met += 1
         return fault
-
-    def _remove(self, fault: Fault) -> None:
-        if fault in self._set:
-            self._set.remove(fault)

@@ -72,14 +72,14 @@ class Payment:
 
 @dataclass
 class Invoices:
-    """All that were ever added, in order. What has changed since it was last asked for stands in `changed`."""
+    """All that were ever added, in order. What changed (hash, stage) since last asked for stands in `changed`."""
 
     seed: bytes
     by_hash: dict[str, Invoice] = field(default_factory=dict)
     by_request: dict[str, str] = field(default_factory=dict)  # the hashes
     waiting: dict[str, None] = field(default_factory=dict)  # the hashes of what is open or held
     payments: dict[int, Payment] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
+    changed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(
         self, payment_hash: bytes, *, value_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int, now: int
@@ -218,7 +218,7 @@ class Invoices:
             self.waiting[invoice.payment_hash] = None
         else:
             self.waiting.pop(invoice.payment_hash, None)
-        self.changed.append(invoice.payment_hash)
+        self.changed.append((invoice.payment_hash, stage))
         return invoice
 
 

@@ -1,4 +1,4 @@
-"""invoicesrpc.Invoices and chainrpc.ChainNotifier, method by method."""
+"""invoicesrpc.Invoices and the services of chainrpc, method by method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.simulator import events, messages
-from lightning.simulator.lightning_service import listen
 from lightning.simulator.refused import Refused
 from lightning.simulator.world import World
 
@@ -62,6 +61,14 @@ async def subscribe_single_invoice(world: World, request: inv.SubscribeSingleInv
             yield message
             if message.state in _FINAL:
                 return
+
+
+def get_block_hash(world: World, request: chain.GetBlockHashRequest) -> chain.GetBlockHashResponse:
+    """The block of the best chain at this height."""
+    first, last = world.chain.blocks[0].height, world.chain.height
+    if not first <= request.block_height <= last:
+        raise Refused(f"block height {request.block_height} is not between {first} and {last}")
+    return chain.GetBlockHashResponse(block_hash=bytes.fromhex(world.chain.block_at(request.block_height).hash)[::-1])
 
 
 async def register_block_epoch_ntfn(world: World, _: chain.BlockEpoch) -> AsyncIterator[Message]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from google.protobuf.message import Message
 
+from lightning.credentials import required_methods
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.simulator import channels as ch
 from lightning.simulator import events, messages, scripts
@@ -25,6 +26,14 @@ def bake_macaroon(world: World, request: ln.BakeMacaroonRequest) -> ln.BakeMacar
         raise Refused("the simulator bakes macaroons of the entity uri only")
     actions = frozenset(permission.action for permission in request.permissions)
     return ln.BakeMacaroonResponse(macaroon=world.macaroons.bake(actions))
+
+
+def check_macaroon_permissions(world: World, request: ln.CheckMacPermRequest) -> ln.CheckMacPermResponse:
+    """Whether this macaroon may call the method. Refused where it may not, as LND does."""
+    if request.fullMethod not in {*required_methods(), "/lnrpc.Lightning/BakeMacaroon"}:
+        raise Refused(f"no permissions found for full method {request.fullMethod}")
+    world.macaroons.require([request.macaroon.hex()], request.fullMethod)
+    return ln.CheckMacPermResponse(valid=True)
 
 
 # Peers
@@ -132,7 +141,7 @@ def _keeps_reserve(world: World, psbt: bytes) -> bool:
     left_sat -= sum(amount_sat for pk_script, amount_sat in spent if pk_script in world.wallet.names)
     left_sat += sum(vout.value for vout in unsigned.vout if vout.script_pubkey.data in world.wallet.names)
     public = sum(1 for each in world.channels.alive() if not each.private)
-    return left_sat >= world.wallet.required_reserve_sat(public)
+    return bool(left_sat >= world.wallet.required_reserve_sat(public))
 
 
 def abandon_channel(world: World, request: ln.AbandonChannelRequest) -> ln.AbandonChannelResponse:
@@ -177,9 +186,7 @@ def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.Tra
     """The wallet's, mined between the two heights; an open end includes the unmined."""
     end = request.end_height if request.end_height > 0 else world.chain.height
     mined = [
-        txid
-        for txid in world.wallet.known
-        if request.start_height <= world.chain.mined.get(txid, -1) <= end
+        txid for txid in world.wallet.known if request.start_height <= world.wallet.mined.get(txid, (-1, ""))[0] <= end
     ]
     waiting = list(world.wallet.unmined) if request.end_height <= 0 else []
     return ln.TransactionDetails(transactions=[messages.transaction(world, txid) for txid in [*mined, *waiting]])

@@ -6,14 +6,18 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightning.simulator import files
 from lightning.simulator.refused import Refused
 
 ADMIN, READONLY = "admin", "readonly"
 _BEGIN = b"\x02\x01\x03lnd\x02"
 _CHANGES = frozenset(
-    """ConnectPeer DisconnectPeer OpenChannel FundingStateStep AbandonChannel NewAddress BakeMacaroon AddHoldInvoice
-    SettleInvoice CancelInvoice LeaseOutput ReleaseOutput FundPsbt FinalizePsbt PublishTransaction BumpFee""".split()
-)
+    {
+        "ConnectPeer", "DisconnectPeer", "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress",
+        "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
+        "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee",
+    }
+)  # fmt: skip
 
 
 def only_reads(method: str) -> bool:
@@ -38,8 +42,7 @@ class Macaroons:
         for name in (ADMIN, READONLY):
             path = home / f"{name}.macaroon"
             if not path.exists() or path.read_bytes().hex() not in self.rights:
-                path.touch(mode=0o600)
-                path.write_bytes(bytes.fromhex(self.bake(frozenset({name}))))
+                files.write(path, bytes.fromhex(self.bake(frozenset({name}))))
 
     def require(self, tokens: list[str], method: str) -> None:
         """Raises: Refused in LND's words."""

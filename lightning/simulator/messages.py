@@ -45,7 +45,7 @@ def node_info(world: World) -> ln.GetInfoResponse:
     return ln.GetInfoResponse(
         version=VERSION,
         identity_pubkey=pubkey,
-        alias=world.alias,
+        alias=world.kept.alias,
         num_active_channels=sum(1 for each in world.channels.alive() if world.is_active(each)),
         block_height=world.chain.height,
         best_header_timestamp=world.chain.tip.at,
@@ -153,7 +153,7 @@ def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
     )
 
 
-def _initiator(by_us: bool) -> ln.Initiator:
+def _initiator(by_us: bool) -> ln.Initiator.ValueType:
     return ln.INITIATOR_LOCAL if by_us else ln.INITIATOR_REMOTE
 
 
@@ -192,10 +192,11 @@ def transaction(world: World, txid: str) -> ln.Transaction:
     """A transaction that the wallet knows."""
     chain_, wallet = world.chain, world.wallet
     tx = chain_.txs[txid]
-    height = chain_.mined.get(txid, 0)
+    height, block_hash = wallet.mined.get(txid, (0, ""))
     return ln.Transaction(
         tx_hash=txid,
-        num_confirmations=chain_.depth(txid),
+        num_confirmations=wallet.depth(txid, chain_),
+        block_hash=block_hash,
         block_height=height,
         time_stamp=chain_.block_at(height).at if height else wallet.known[txid],
         raw_tx_hex=tx.raw.hex(),
@@ -229,7 +230,7 @@ def utxo(world: World, coin: Coin) -> ln.Utxo:
         address=scripts.address(coin.pk_script),
         amount_sat=coin.amount_sat,
         outpoint=outpoint(coin.point),
-        confirmations=world.chain.depth(coin.point[0]),
+        confirmations=world.wallet.depth(coin.point[0], world.chain),
     )
 
 

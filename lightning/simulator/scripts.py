@@ -42,6 +42,7 @@ class Tx:
 
     @property
     def paid_out_sat(self) -> int:
+        """All outputs together."""
         return sum(amount_sat for _, amount_sat in self.outputs)
 
 
@@ -213,6 +214,13 @@ def _taproot_digest(parsed: Any, index: int, spent: Sequence[Output]) -> bytes:
 
 def _with_hash_type(signature: Any) -> bytes:
     return bytes(signature.serialize()) + bytes([SIGHASH.ALL])
+
+
+def with_witnesses(unsigned: Any, witnesses: Sequence[list[bytes]]) -> Tx:
+    """The transaction with what spends its inputs."""
+    for vin, items in zip(unsigned.vin, witnesses, strict=True):
+        vin.witness = Witness(items)
+    return read(bytes(unsigned.serialize()))
 
 
 # PSBTs

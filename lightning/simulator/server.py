@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -27,7 +29,7 @@ from lightning.simulator.certificate import certificate
 from lightning.simulator.faults import Faults
 from lightning.simulator.macaroons import only_reads
 from lightning.simulator.refused import Refused
-from lightning.simulator.world import World
+from lightning.simulator.world import Beginning, World
 
 _SERVICES: tuple[tuple[FileDescriptor, ModuleType], ...] = (
     (lnrpc_pb2.DESCRIPTOR, lightning_service),
@@ -45,9 +47,9 @@ Method = Callable[..., Any]
 class Server:
     """Serves one world until it is stopped. Build and use it inside one running event loop."""
 
-    def __init__(self, home: Path, listen: str, *, alias: str = "simulator", seed: bytes = b"") -> None:
+    def __init__(self, home: Path, listen: str, beginning: Beginning) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.world = World(home, alias=alias, seed=seed)
+        self.world = World(home, beginning)
         self.world.announce = self._say
         self.world.macaroons.write(home)
         self.world.save()
@@ -103,14 +105,12 @@ class Server:
             self._server.add_generic_rpc_handlers((generic,))
 
     def _handler(self, method: MethodDescriptor, function: Method) -> grpc.RpcMethodHandler:
-        codec = {
-            "request_deserializer": GetMessageClass(method.input_type).FromString,
-            "response_serializer": GetMessageClass(method.output_type).SerializeToString,
-        }
+        read = GetMessageClass(method.input_type).FromString
+        write = GetMessageClass(method.output_type).SerializeToString
         path = f"/{method.containing_service.full_name}/{method.name}"
         if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(path, function), **codec)
-        return grpc.unary_unary_rpc_method_handler(self._unary(path, function), **codec)
+            return grpc.unary_stream_rpc_method_handler(self._streaming(path, function), read, write)
+        return grpc.unary_unary_rpc_method_handler(self._unary(path, function), read, write)
 
     def _unary(self, path: str, function: Method) -> Method:
         async def answer(request: Message, context: grpc.aio.ServicerContext) -> Message:
@@ -125,30 +125,38 @@ class Server:
 
         return answer
 
-    async def _do(
-        self, path: str, function: Method, request: Message, context: grpc.aio.ServicerContext
-    ) -> Message:
+    async def _do(self, path: str, function: Method, request: Message, context: grpc.aio.ServicerContext) -> Message:
         self._admit(path, context)
         async with self._around(path):
             try:
                 answer: Message = function(self.world, request)
             finally:
-                self.world.tell()
-                if not only_reads(path):
-                    self.world.save()
+                self._done(path)
         return answer
+
+    def _done(self, path: str) -> None:
+        """Whoever listens has heard of it, and it is on disk."""
+        self.world.tell()
+        if not only_reads(path):
+            self.world.save()
 
     def _streaming(self, path: str, function: Method) -> Method:
         async def answer(request: Message, context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
+            stream = function(self.world, request)
             try:
                 self._admit(path, context)
                 async with self._around(path):
-                    pass
-                async for message in function(self.world, request):
-                    self.world.save_if_changing(path)
+                    first = await anext(stream, None)
+                    self._done(path)
+                if first is not None:
+                    yield first
+                async for message in stream:
                     yield message
             except Refused as refused:
+                self._done(path)
                 await context.abort(refused.code, refused.text)
+            finally:
+                await stream.aclose()
 
         return answer
 
@@ -159,8 +167,9 @@ class Server:
 
     def _around(self, path: str) -> Any:
         """Faults are never in the way of whoever ends them."""
-        method = "" if path.startswith("/simulator.") else path.rpartition("/")[2]
-        return self._faults.around(method)
+        if path.startswith("/simulator."):
+            return contextlib.nullcontext()
+        return self._faults.around(path.rpartition("/")[2])
 
 
 def _snake(name: str) -> str:
@@ -168,6 +177,7 @@ def _snake(name: str) -> str:
 
 
 def _look_at_the_end(task: asyncio.Task[Message]) -> None:
-    """An error that nobody waits for any more is no news; a defect of ours shows in the log of asyncio."""
-    if not task.cancelled() and isinstance(task.exception(), Refused):
-        return
+    """A refusal that nobody waits for any more is no news; a defect of ours is."""
+    problem = None if task.cancelled() else task.exception()
+    if problem is not None and not isinstance(problem, Refused):
+        logging.getLogger(__name__).error("a defect of the simulator", exc_info=problem)

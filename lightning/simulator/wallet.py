@@ -55,6 +55,7 @@ class Wallet:
     keys_used: int = 0
     names: dict[bytes, str] = field(default_factory=dict)  # of the key behind each script
     known: dict[str, int] = field(default_factory=dict)  # transactions, and when they were first seen
+    mined: dict[str, tuple[int, str]] = field(default_factory=dict)  # the block it thinks it is in: height and hash
     unmined: dict[str, None] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     owned: dict[Point, Output] = field(default_factory=dict)  # also what is spent by now
@@ -91,10 +92,14 @@ class Wallet:
 
     def forget(self, txid: str) -> None:
         """The wallet has never heard of it."""
-        for remembered in (self.known, self.unmined, self.labels):
+        for remembered in (self.known, self.mined, self.unmined, self.labels):
             remembered.pop(txid, None)  # type: ignore[attr-defined]
         for point in [each for each in self.owned if each[0] == txid]:
             del self.owned[point]
+
+    def depth(self, txid: str, chain: Chain) -> int:
+        """Confirmations, as the wallet believes."""
+        return chain.height - self.mined[txid][0] + 1 if txid in self.mined else 0
 
     def rivals_of(self, tx: Tx, chain: Chain) -> list[str]:
         """The unmined transactions that `tx` excludes, and what spends those."""
@@ -111,7 +116,7 @@ class Wallet:
         found = [
             Coin(point, *output)
             for point, output in self.unspent(chain)
-            if point not in leased and chain.depth(point[0]) >= min_confirmations
+            if point not in leased and self.depth(point[0], chain) >= min_confirmations
         ]
         return sorted(found, key=lambda coin: (-coin.amount_sat, coin.point))
 

@@ -80,9 +80,7 @@ def fund_psbt(world: World, request: wal.FundPsbtRequest) -> wal.FundPsbtRespons
     for point in funding.points:
         world.wallet.lease(point, lock_id, request.lock_expiration_seconds, chain=world.chain, now=now)
     leases = [messages.lease(world, point, world.wallet.leases[point]) for point in funding.points]
-    return wal.FundPsbtResponse(
-        funded_psbt=funding.psbt, change_output_index=funding.change_index, locked_utxos=leases
-    )
+    return wal.FundPsbtResponse(funded_psbt=funding.psbt, change_output_index=funding.change_index, locked_utxos=leases)
 
 
 def _output(address: str, amount_sat: int) -> Output:
@@ -123,7 +121,7 @@ def bump_fee(world: World, request: wal.BumpFeeRequest) -> wal.BumpFeeResponse:
     wallet, chain = world.wallet, world.chain
     if point not in wallet.owned:
         raise Refused("the passed output does not belong to the wallet")
-    if chain.depth(point[0]):
+    if wallet.depth(point[0], chain):
         raise Refused("unable to bump fee of a confirmed transaction")
     size = 110 + chain.txs[point[0]].vbytes
     wanted_sat = size * 4 * chain.estimate_sat_per_kw // 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import time
@@ -9,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning.simulator import events, scripts
+from lightning.simulator import events, files, scripts
 from lightning.simulator.chain import Block, Chain
 from lightning.simulator.channels import COMMIT_FEE_SAT, Channel, Channels, Negotiations
 from lightning.simulator.events import Events
-from lightning.simulator.invoices import Invoices
+from lightning.simulator.invoices import SETTLED, Invoices
 from lightning.simulator.macaroons import Macaroons
 from lightning.simulator.peers import Customers
 from lightning.simulator.refused import Refused
@@ -21,15 +22,24 @@ from lightning.simulator.scripts import Output, Point, Tx
 from lightning.simulator.wallet import Wallet
 
 _STATE = "state"
-_FIRST_COINS = 5
-_FIRST_COIN_SAT = 2 * 10**8
 _FIRST_CUSTOMERS = ("alice", "bob", "carol", "dave")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a world is like at its first start; later ones go on as it was left."""
+
+    alias: str = "simulator"
+    seed: bytes = b""  # of all keys; empty: a random one
+    coins: int = 5
+    coin_sat: int = 2 * 10**8
 
 
 @dataclass
 class Kept:
     """What survives the simulator's own end, however sudden."""
 
+    alias: str
     seed: bytes
     chain: Chain
     wallet: Wallet
@@ -43,20 +53,19 @@ class Kept:
 class World:
     """One node, its chain and its customers, in the folder `home`."""
 
-    def __init__(self, home: Path, *, alias: str = "simulator", seed: bytes = b"") -> None:
-        self.alias = alias
+    def __init__(self, home: Path, beginning: Beginning) -> None:
         self.is_synced = True
         self.events = Events()
         self._path = home / _STATE
         kept = self._read()
-        self.kept = kept or _new(seed or os.urandom(32))
+        self.kept = kept or _new(beginning)
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
         self.negotiations = Negotiations(self.channels, self.customers)
         #: Called with what every listener of a topic is to be told.
         self.announce: Callable[[str, object], None] = lambda topic, fact: None
         if kept is None:
-            self._equip()
+            self._equip(beginning)
         else:
             self._came_back()
         self.save()
@@ -68,11 +77,8 @@ class World:
         return int(time.time()) + self.kept.clock_ahead_seconds
 
     def save(self) -> None:
-        """All of it is on disk; nobody ever reads half of it."""
-        unfinished = self._path.with_name("state.unfinished")
-        unfinished.touch(mode=0o600)
-        unfinished.write_bytes(pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL))
-        unfinished.replace(self._path)
+        """All of it is on disk."""
+        files.write(self._path, pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL))
 
     def _read(self) -> Kept | None:
         if not self._path.exists():
@@ -82,11 +88,11 @@ class World:
             raise TypeError(f"{self._path} is not the state of a simulator")
         return kept
 
-    def _equip(self) -> None:
+    def _equip(self, beginning: Beginning) -> None:
         """Blocks, coins of the wallet six deep, and a few customers."""
         self.chain.begin()
-        for _ in range(_FIRST_COINS):
-            self.deposit([(self.wallet.new_script(), _FIRST_COIN_SAT)])
+        for _ in range(beginning.coins):
+            self.deposit([(self.wallet.new_script(), beginning.coin_sat)])
         self.mine(6)
         for name in _FIRST_CUSTOMERS:
             self.customers.named(name)
@@ -153,11 +159,13 @@ class World:
         again, where it still can.
         """
         lost: list[str] = []
-        for _ in range(depth):
-            lost = self.chain.unmine().txids + lost
-        for txid in lost:
-            if txid in self.wallet.known:
-                self.wallet.unmined[txid] = None
+        for number in range(depth):
+            txids = self.chain.unmine().txids
+            lost = txids + lost
+            # LND's wallet takes back the last block only, and goes on believing the others.
+            for txid in txids if number == 0 else ():
+                if self.wallet.mined.pop(txid, None):
+                    self.wallet.unmined[txid] = None
         chosen = lost if replacement is None else [self.chain.add_unchecked(raw) for raw in replacement]
         self._connected(self.chain.mine(chosen))
         for txid in lost:
@@ -175,10 +183,12 @@ class World:
     def _connected(self, block: Block) -> None:
         for txid in block.txids:
             tx = self.chain.txs[txid]
-            for rival in self.wallet.rivals_of(tx, self.chain):
-                self.wallet.forget(rival)
             if self.wallet.learn(tx, at=block.at):
+                # Only what is the wallet's own makes it look for what is excluded now.
+                for rival in self.wallet.rivals_of(tx, self.chain):
+                    self.wallet.forget(rival)
                 self.wallet.unmined.pop(txid, None)
+                self.wallet.mined[txid] = (block.height, block.hash)
                 self.announce(events.TRANSACTIONS, txid)
         for customer in self.customers.by_name.values():
             customer.pending = [point for point in customer.pending if not self.chain.depth(point[0])]
@@ -202,9 +212,7 @@ class World:
         remote_sat = push_sat if by_us else capacity_sat - push_sat - COMMIT_FEE_SAT
         point = (txid, 0)
         self.channels.add(
-            Channel(
-                point, customer.pubkey, capacity_sat, push_sat, private, by_us, "", local_sat, remote_sat, key_name
-            )
+            Channel(point, customer.pubkey, capacity_sat, push_sat, private, by_us, "", local_sat, remote_sat, key_name)
         )
         return point
 
@@ -213,7 +221,9 @@ class World:
         channel = self.channels.by_point.get(point)
         if channel is None:
             raise Refused("there is no such channel")
-        tx = self.channels.closing(channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200)))
+        tx = self.channels.closing(
+            channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200))
+        )
         self.publish(tx)
         return tx.txid
 
@@ -227,12 +237,28 @@ class World:
             if not (invoices or customers or channels):
                 return something
             something = True
-            for payment_hash in invoices:
+            for payment_hash, stage in invoices:
                 self.announce(events.invoice(payment_hash), payment_hash)
+                if stage == SETTLED:
+                    self._balances_moved(payment_hash)
             for pubkey, is_online in customers:
                 self._customer_changed(pubkey, is_online)
             for kind, point in channels:
                 self._channel_changed(kind, point)
+
+    def _balances_moved(self, payment_hash: str) -> None:
+        """What a customer with a channel has paid is on our side of it."""
+        for htlc in self.invoices.by_hash[payment_hash].htlcs:
+            payer = self.customers.by_name.get(self.invoices.payments[htlc.payment_id].payer)
+            amount_sat = htlc.amount_msat // 1000
+            for channel in self.channels.alive(payer.pubkey) if payer and htlc.stage == SETTLED else ():
+                if self.is_active(channel) and channel.remote_sat >= amount_sat:
+                    channel.local_sat, channel.remote_sat = (
+                        channel.local_sat + amount_sat,
+                        channel.remote_sat - amount_sat,
+                    )
+                    self.channels.changed.append(("update", channel.point))
+                    break
 
     def _customer_changed(self, pubkey: str, is_online: bool) -> None:
         self.announce(events.PEERS, (pubkey, is_online))
@@ -250,5 +276,8 @@ class World:
                 self.announce(events.CHANNELS, ("active", point))
 
 
-def _new(seed: bytes) -> Kept:
-    return Kept(seed, Chain(seed), Wallet(seed), Invoices(seed), Channels(seed), Customers(seed), Macaroons())
+def _new(beginning: Beginning) -> Kept:
+    seed = hashlib.sha256(beginning.seed or os.urandom(32)).digest()
+    return Kept(
+        beginning.alias, seed, Chain(seed), Wallet(seed), Invoices(seed), Channels(seed), Customers(seed), Macaroons()
+    )

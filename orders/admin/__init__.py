@@ -3,6 +3,7 @@
 from orders.admin.offers import ServiceAdmin
 from orders.admin.orders import OrderAdmin
 from orders.admin.records import (
+    AlertAdmin,
     DepositAdmin,
     EventAdmin,
     HeartbeatAdmin,
@@ -10,10 +11,12 @@ from orders.admin.records import (
     InvoiceAdmin,
     OpeningAdmin,
     SnapshotAdmin,
+    SwitchEventAdmin,
     TransactionAdmin,
 )
 
 __all__ = [
+    "AlertAdmin",
     "DepositAdmin",
     "EventAdmin",
     "HeartbeatAdmin",
@@ -23,5 +26,6 @@ __all__ = [
     "OrderAdmin",
     "ServiceAdmin",
     "SnapshotAdmin",
+    "SwitchEventAdmin",
     "TransactionAdmin",
 ]

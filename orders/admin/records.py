@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from orders import story
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, moved, pairs, sats
 from orders.models import (
+    Alert,
     ChannelOpening,
     Heartbeat,
     HoldInvoice,
@@ -17,6 +18,7 @@ from orders.models import (
     NodeSnapshot,
     OnchainPayment,
     OrderEvent,
+    SwitchEvent,
     WalletTransaction,
 )
 
@@ -256,6 +258,34 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ["name", "last", "detail"]
     fields = ["name", "last", "detail"]
     last = at("at", "last")
+
+
+@admin.register(SwitchEvent)
+class SwitchEventAdmin(ReadOnlyAdmin):
+    """Who paused what, when and why. Switching is for `manage.py pause` and `resume`."""
+
+    list_display = ["switched", "name", "how", "reason", "actor"]
+    list_filter = ["name", "on"]
+    ordering = ["-id"]
+    fields = ["switched", "name", "how", "reason", "actor"]
+    switched = at("at", "at")
+
+    @admin.display(description="switched", ordering="on")
+    def how(self, row: SwitchEvent) -> SafeString:
+        """Paused, or going on again."""
+        return mark("resumed", "good") if row.on else mark("paused", "bad")
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    """What failed, whether somebody was told, and when it was right again."""
+
+    list_display = ["begun", "message", "sent", "cleared"]
+    ordering = ["-id"]
+    fields = ["key", "message", "begun", "sent", "cleared"]
+    begun = at("since", "since")
+    sent = at("sent_at", "told")
+    cleared = at("cleared_at", "right again")
 
 
 @admin.register(IdempotencyKey)

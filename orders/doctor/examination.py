@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,6 @@ _ASKING: Final = "/lnrpc.Lightning/CheckMacaroonPermissions"
 #: What a macaroon of the server should not be able to do.
 _NEVER: Final = (
     "/lnrpc.Lightning/SendCoins",
-    "/lnrpc.Lightning/CloseChannel",
     "/lnrpc.Lightning/BakeMacaroon",
     "/routerrpc.Router/SendPaymentV2",
 )
@@ -40,7 +40,13 @@ _NEVER: Final = (
 
 def thorough(lnd: LndNode | None) -> list[Finding]:
     """All checks. None: no node is set."""
-    return [*quick(), *(_node(lnd) if lnd is not None else [node.not_configured()])]
+    found = quick()
+    if lnd is None:
+        return [*found, node.not_configured()]
+    try:
+        return [*found, *_node(lnd, _offered())]
+    except django.db.Error:  # told among the quick ones
+        return [*found, *_node(lnd, _Offered(0, 0))]
 
 
 def quick() -> list[Finding]:
@@ -56,8 +62,9 @@ def _records(now: datetime) -> list[Finding]:
     found: list[Finding] = []
     try:
         found.extend(_database())
-        if not any(finding.is_failure for finding in found):
+        if not (missing := _missing_migrations()):
             found.extend(_rows(now))
+        found.append(records.migrations(missing))
     except django.db.Error as error:
         connection.close()
         told = str(error).strip() or type(error).__name__
@@ -72,14 +79,17 @@ def _database() -> Iterator[Finding]:
     assert row is not None
     yield records.database(row[0])
     yield machine.clock(round((timezone.now() - row[1]).total_seconds()))
+
+
+def _missing_migrations() -> list[str]:
     applied = MigrationRecorder(connection).applied_migrations().keys()
-    yield records.migrations([f"{app}.{name}" for app, name in _on_disk() - applied])
+    return [f"{app}.{name}" for app, name in _on_disk() - applied]
 
 
 @functools.cache
 def _on_disk() -> frozenset[tuple[str, str]]:
     """Read once: a running process has the code it was started with."""
-    return frozenset(MigrationLoader(None, ignore_no_initial=True).disk_migrations)
+    return frozenset(MigrationLoader(None).disk_migrations)
 
 
 def _rows(now: datetime) -> Iterator[Finding]:
@@ -115,21 +125,34 @@ def _machine() -> Iterator[Finding]:
 # The node
 
 
-def _node(lnd: LndNode) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """The sizes on sale; 0 where nothing is."""
+
+    smallest_sat: int
+    largest_sat: int
+
+
+def _offered() -> _Offered:
+    sizes = queries.services_on_sale().aggregate(smallest=Min("min_channel_sat"), largest=Max("max_channel_sat"))
+    return _Offered(sizes["smallest"] or 0, sizes["largest"] or 0)
+
+
+def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
     try:
         info = lnd.info()
     except LightningError as error:
         return [node.unreadable(error)]
-    found = list(_said(info))
+    found = list(_said(info, offered))
     try:
         found.append(_macaroon(lnd, info))
-        found.extend(_money(lnd))
+        found.extend(_money(lnd, offered))
     except LightningError as error:
         found.append(node.broken_off(error))
     return found
 
 
-def _said(info: NodeInfo) -> Iterator[Finding]:
+def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
     yield node.node(info.alias, info.pubkey)
     yield node.wallet()
     yield node.version(info.version)
@@ -137,16 +160,14 @@ def _said(info: NodeInfo) -> Iterator[Finding]:
     yield node.chain(info.synced_to_chain, info.block_height)
     yield node.block_time(info.best_header_at - int(timezone.now().timestamp()), info.network)
     yield node.addresses(settings.NODE_URIS or info.uris)
-    largest = queries.services_on_sale().aggregate(largest=Max("max_channel_sat"))["largest"]
-    yield node.features(info.features, largest or 0)
+    yield node.features(info.features, offered.largest_sat)
     yield node.inbound_slots()
 
 
-def _money(lnd: LndNode) -> Iterator[Finding]:
+def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
     deep = [coin.amount_sat for coin in lnd.coins(min_confirmations=settings.FUNDING_MIN_CONFS)]
     required_sat = lnd.required_reserve_sat(additional_public_channels=0)
-    smallest = queries.services_on_sale().aggregate(smallest=Min("min_channel_sat"))["smallest"]
-    yield node.coins(deep, required_sat + settings.ONCHAIN_RESERVE_SAT, smallest or 0)
+    yield node.coins(deep, required_sat + settings.ONCHAIN_RESERVE_SAT, offered.smallest_sat)
     yield node.reserve(sum(coin.amount_sat for coin in lnd.coins(min_confirmations=0)), required_sat)
 
 
@@ -171,7 +192,7 @@ def _allows(lnd: LndNode, method: str) -> bool | None:
 
 def _refused_reads(lnd: LndNode, height: int) -> list[str]:
     """Where the rights cannot be asked for, what only reads is tried. What changes anything never is."""
-    tries = {
+    tries: dict[str, Callable[[], object]] = {
         "EstimateFee": lambda: lnd.fee_rates(conf_target=settings.FUNDING_CONF_TARGET),
         "ListPeers": lnd.peers,
         "ListChannels": lnd.channels,

@@ -14,6 +14,7 @@ from orders.states import CLAIMABLE, LIVE_OPENINGS, OrderState
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
+    from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice
 
@@ -89,6 +90,7 @@ class ChannelOrder(models.Model):
 
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
+        events: RelatedManager[OrderEvent]
         openings: RelatedManager[ChannelOpening]
 
     class Meta:

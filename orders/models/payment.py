@@ -28,6 +28,13 @@ class HoldInvoice(models.Model):
         constraints = [
             models.CheckConstraint(name="invoice_state_known", condition=models.Q(state__in=InvoiceState.values))
         ]
+        indexes = [
+            models.Index(
+                fields=["state", "hold_expires_height"],
+                name="invoice_unfinished",
+                condition=models.Q(state__in=["open", "held", "returning"]),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.payment_hash
@@ -52,6 +59,7 @@ class OnchainPayment(models.Model):
             models.UniqueConstraint(fields=["txid", "vout"], name="onchain_payment_once"),
             models.CheckConstraint(name="onchain_payment_has_amount", condition=models.Q(amount_sat__gt=0)),
         ]
+        indexes = [models.Index(fields=["block_height"], name="onchain_payment_height")]
 
     def __str__(self) -> str:
         return f"{self.txid}:{self.vout}"

@@ -53,6 +53,9 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, leases: list
             "created_at": now,
         },
     )
+    if transaction.raw is None and found is not None:
+        transaction.raw = found.raw
+        transaction.save()
     earlier = ChannelOpening.objects.filter(transaction=transaction).first()
     if earlier is not None:
         earlier.transaction = None  # the attempt we thought dead lives on under a new number

@@ -17,22 +17,25 @@ from orders.operations import leasing, security, tracing
 from orders.operations.failing import after_failure, known
 from orders.operations.giving_up import mark_given_up
 from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, move_opening, note
+from orders.transitions import locked, move, move_opening, needs_staff, note
 
 log = logging.getLogger(__name__)
 
 
-def cancel(order_id: UUID, node: LndNode, *, reason: str, detail: str = "") -> None:
+def cancel(order_id: UUID, node: LndNode, *, reason: str, detail: str = "", only: int | None = None) -> None:
     """The live attempt, nothing of which was published, is FAILED, and the order knows what follows.
 
+    `only`: the attempt that is meant; a process that slept must not cancel its successor.
     Money: a held payment stays held. Repeat: safe.
     Raises: NodeUnavailable, OutcomeUnknown (a later look goes on).
     """
-    if begin(order_id, reason=reason, detail=detail):
+    if begin(order_id, reason=reason, detail=detail, only=only):
         finish(order_id, node)
 
 
-def begin(order_id: UUID, *, reason: str, detail: str = "", conflict_is_deep: bool = False) -> bool:
+def begin(
+    order_id: UUID, *, reason: str, detail: str = "", conflict_is_deep: bool = False, only: int | None = None
+) -> bool:
     """CANCELLING is recorded; False where the attempt may still deliver, or there is none.
 
     After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt.
@@ -40,7 +43,7 @@ def begin(order_id: UUID, *, reason: str, detail: str = "", conflict_is_deep: bo
     try:
         with locked(order_id) as order:
             opening = order.live_opening
-            if opening is None:
+            if opening is None or only not in {None, opening.pk}:
                 return False
             if opening.state == OpeningState.CANCELLING:
                 return True
@@ -70,28 +73,40 @@ def finish(order_id: UUID, node: LndNode) -> None:
         _record_failed(order_id, opening.pk, still_secured=True)
         return
     node.cancel_shim(bytes(opening.pending_chan_id))
-    node.disconnect(opening.node_pubkey)
-    for outpoint in _left_behind(order, opening, node):
-        node.abandon_channel(outpoint)
-    _reconnect(opening, node)
+    if opening.transaction is not None:  # before FUNDED is recorded nothing was verified: no channel can come of it
+        _disconnected(opening, node)
     leasing.release(order_id, node)
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
 
 
-def _left_behind(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
-    ours, memo = opening.funding_outpoint, str(order.pk)
-    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
-    return {channel.outpoint for channel in everything if channel.memo == memo or str(channel.outpoint) == ours}
-
-
-def _reconnect(opening: ChannelOpening, node: LndNode) -> None:
+def _disconnected(opening: ChannelOpening, node: LndNode) -> None:
+    """The peer has dropped what it was about to complete, our side of it is abandoned, and the peer is back."""
+    address = _address_of(opening, node)
+    node.disconnect(opening.node_pubkey)
+    for outpoint in _left_behind(opening, node):
+        node.abandon_channel(outpoint)
     try:
-        node.connect(NodeAddress(opening.node_pubkey, opening.node_host), timeout_seconds=5)
+        node.connect(address, timeout_seconds=5)
     except PeerOffline:
         pass  # it comes back by itself, or the next attempt finds it
     except LightningError as error:
         log.info("order=%s the peer is not connected again: %s", opening.order_id, error)
+
+
+def _address_of(opening: ChannelOpening, node: LndNode) -> NodeAddress:
+    """Where the peer is reached now: a buyer's word must not send somebody else's peer to another address."""
+    for peer in node.peers():
+        if peer.pubkey == opening.node_pubkey and not peer.inbound:
+            return NodeAddress(peer.pubkey, peer.address)
+    return NodeAddress(opening.node_pubkey, opening.node_host)
+
+
+def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
+    """This attempt's own channel, if there is one. What only the memo names is another attempt's, maybe delivered."""
+    ours = opening.funding_outpoint
+    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    return {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
 
 
 def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> None:
@@ -105,6 +120,8 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
             _leave_opening(order, opening, still_secured)
         elif order.state == OrderState.URI_SET:
             after_failure(order, opening.failure_reason)
+        else:
+            needs_staff(order, "The funding of this order's channel was double-spent.")
         # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
         nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 

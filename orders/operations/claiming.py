@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -11,9 +12,13 @@ from django.utils import timezone
 from lightning.types import NodeAddress
 from orders.errors import NotClaimable
 from orders.models import ChannelOrder
+from orders.models.order import Rail
 from orders.nudges import nudge
-from orders.states import OrderState
+from orders.states import InvoiceState, OrderState
 from orders.transitions import locked, move, note
+
+#: Of one order's claim, by anybody.
+MOST_CHANGES: Final = 20
 
 
 def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: str, replace: bool) -> ChannelOrder:
@@ -31,6 +36,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             return order
         if not order.is_claimable:
             raise NotClaimable(_why_not(order), field="order_id")
+        _require_steady(order)
         if order.state == OrderState.URI_SET and not replace:
             raise NotClaimable("The order is claimed for another node.", field="order_id")
         if order.live_opening is not None:
@@ -58,6 +64,7 @@ def _note_details(order: ChannelOrder, address: NodeAddress, announced: bool | N
     says_more = announced is not None and announced != order.announced_by_claim
     if not (new_host or says_more):
         return
+    _require_steady(order)
     order.node_host = address.host or order.node_host
     order.announced_by_claim = order.announced_by_claim if announced is None else announced
     note(order, "claim_detailed", actor=actor, node=str(address))
@@ -75,12 +82,23 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
             return order
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             raise NotClaimable("The claim cannot be taken back any more.", field="order_id")
+        _require_steady(order)
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
         order.claimed_at, order.announced_by_claim = None, None
         order.open_deadline_at = None  # the claim window bounds how often this can be done
         order.failed_openings, order.last_failure_reason = 0, ""
         move(order, OrderState.PAID, cause="claim_taken_back", actor=actor, node=node)
     return order
+
+
+def _require_steady(order: ChannelOrder) -> None:
+    """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
+    invoice = order.invoice if order.counted_payment == Rail.LIGHTNING else None
+    if invoice is not None and invoice.state == InvoiceState.RETURNING:
+        raise NotClaimable("The payment is going back.", field="order_id")
+    changes = order.events.filter(cause__in=["claimed", "claim_detailed", "claim_taken_back"]).count()
+    if changes >= MOST_CHANGES:
+        raise NotClaimable("The claim was changed too often.", field="order_id")
 
 
 def _why_not(order: ChannelOrder) -> str:

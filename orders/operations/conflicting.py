@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -45,9 +46,9 @@ def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
 def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tuple[bytes, bytes, str, int]:
     """(raw, psbt, txid, fee) of a spend of the funding's first coin to ourselves.
 
-    Always the same coin: so every version excludes the funding, and every other version.
+    Always the same coin, the largest: so every version excludes the funding, and every other version.
     """
-    outpoint, amount_sat, script_hex = funding.inputs[0]
+    outpoint, amount_sat, script_hex = _coin(funding)
     if not script_hex:
         coin = wallet_transaction(node, Outpoint.parse(outpoint).txid)
         raw = transactions.read_transaction(coin.raw) if coin else None
@@ -55,7 +56,7 @@ def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tu
     fees = node.fee_rates(conf_target=2)
     rate = max(2 * fees.estimate_sat_per_kw, 4 * fees.minimum_sat_per_kw)
     fee_sat = max(pricing.chain_fee_sat(CONFLICT_VBYTES, rate), at_least_sat)
-    fee_sat = min(fee_sat, max(amount_sat // 2, 1))
+    fee_sat = min(fee_sat, max(amount_sat // 2, 1), settings.MAX_FUNDING_FEE_SAT)
     unsigned = transactions.conflict_psbt(
         Outpoint.parse(outpoint),
         pk_script=bytes.fromhex(script_hex),
@@ -65,6 +66,11 @@ def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tu
     )
     signed = node.finalize_psbt(unsigned)
     return signed.raw, signed.psbt, transactions.read_transaction(signed.raw).txid, fee_sat
+
+
+def _coin(funding: WalletTransaction) -> tuple[str, int, str]:
+    outpoint, amount_sat, script_hex = max(funding.inputs, key=lambda coin: (coin[1], coin[0]))
+    return outpoint, amount_sat, script_hex
 
 
 def _store(
@@ -77,7 +83,7 @@ def _store(
         txid=txid,
         psbt=psbt,
         raw=raw,
-        inputs=opening.transaction.inputs[:1],
+        inputs=[list(_coin(opening.transaction))],
         fee_sat=fee_sat,
         created_at=timezone.now(),
     )
@@ -125,8 +131,15 @@ def _publish(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
 
 
 def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTransaction, node: LndNode) -> None:
-    """A dearer version of the same spend: the floor has risen above the last one."""
+    """A dearer version of the same spend: the floor has risen above the last one. With pauses, and a limit."""
     assert opening.transaction is not None
+    pause = timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS // 4)
+    if conflict.created_at + pause > timezone.now():
+        return
+    if conflict.fee_sat >= settings.MAX_FUNDING_FEE_SAT:
+        with locked(order.pk) as held:
+            needs_staff(held, "A funding is to be put out, but the fees are above MAX_FUNDING_FEE_SAT.")
+        return
     raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=conflict.fee_sat * 3 // 2 + 1)
     with locked(order.pk) as held:
         current = held.openings.select_related("transaction").get(pk=opening.pk)

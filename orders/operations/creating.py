@@ -21,7 +21,6 @@ from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, Sa
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import notify
 from orders.operations import seeing
-from orders.states import OrderState
 from orders.transitions import BUYER
 
 log = logging.getLogger(__name__)
@@ -133,14 +132,13 @@ def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot) -> pric
 
 def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot) -> None:
     """We never sell what we don't have, and no client takes the stock without paying."""
-    unpaid = ChannelOrder.objects.filter(state=OrderState.CREATED, client_hash=purchase.client_hash)
-    if purchase.client_hash and unpaid.count() >= settings.UNPAID_ORDERS_PER_CLIENT:
+    stock = queries.stock(seen, purchase.client_hash)
+    if purchase.client_hash and stock.unpaid_of_client >= settings.UNPAID_ORDERS_PER_CLIENT:
         raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
     needed = purchase.wanted.capacity_sat + quote.open_fee_sat
-    available = queries.available_sat(seen)
-    if needed > available:
+    if needed > stock.available_sat:
         raise NotAvailable("We do not have enough coins for this channel now.", field=options.LOCAL)
-    if needed > queries.unpaid_share_sat(available):
+    if needed > stock.unpaid_share_sat:
         raise NotAvailable("Too much is promised to unpaid orders now; please try again later.", field=options.LOCAL)
 
 

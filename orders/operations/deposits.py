@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,9 +17,12 @@ from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.operations.paying import mark_returning, pay
 from orders.operations.security import required_confirmations
-from orders.queries import deposits_of
+from orders.operations.surprises import flag_surprises
+from orders.queries import deposits_of, depth_of
 from orders.states import DepositState, OrderState
 from orders.transitions import LSP, locked, needs_staff, note
+
+log = logging.getLogger(__name__)
 
 
 def relevant(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
@@ -38,12 +42,16 @@ def record(transactions: Sequence[ChainTransaction]) -> None:
     paying: dict[str, list[tuple[ChainTransaction, TxOutput]]] = defaultdict(list)
     for transaction in transactions:
         for output in transaction.outputs:
-            if output.ours and output.address:
+            if output.ours and output.address and output.amount_sat:  # nothing can be paid with nothing
                 paying[output.address].append((transaction, output))
     orders = ChannelOrder.objects.filter(deposit_address__in=list(paying)).values_list("pk", "deposit_address")
     for order_id, address in orders:
-        if address is not None and _differs(order_id, paying[address]):
+        if address is None or not _differs(order_id, paying[address]):
+            continue
+        try:
             _record(order_id, paying[address])
+        except Exception:  # one order's defect must not keep the others' deposits from their rows
+            log.exception("order=%s a deposit could not be recorded", order_id)
 
 
 def known_since(from_height: int) -> list[OnchainPayment]:
@@ -88,7 +96,7 @@ def _record(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -
     with locked(order_id) as order:
         for transaction, output in seen:
             _record_one(order, transaction, output)
-        _flag_surprises(order)
+        flag_surprises(order)
 
 
 def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> None:
@@ -117,24 +125,6 @@ def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOu
     nudge(order)
 
 
-def _flag_surprises(order: ChannelOrder) -> None:
-    """What arrives on the other rail, late, short or too much is flagged; never lost, never silently kept."""
-    received = sum(deposit.amount_sat for deposit in deposits_of(order))
-    if order.state == OrderState.CREATED:
-        order.underpaid = 0 < received < order.order_total_sat
-    elif order.counted_payment == Rail.ONCHAIN:
-        order.underpaid = False
-        if received > order.order_total_sat:
-            order.overpaid = True
-            needs_staff(order, f"Deposits are {received - order.order_total_sat} sat more than was owed.")
-    elif order.counted_payment == Rail.LIGHTNING and received:
-        order.overpaid = True
-        needs_staff(order, f"Paid by Lightning, and {received} sat arrived on chain besides.")
-    elif received:
-        order.paid_late = True
-        needs_staff(order, f"{received} sat arrived on chain after the order had ended.")
-
-
 def count(order_id: UUID) -> None:
     """The order is PAID once deposits deep enough cover it.
 
@@ -145,9 +135,8 @@ def count(order_id: UUID) -> None:
         if order.state != OrderState.CREATED:
             return
         depth = required_confirmations(order)
-        deep = [deposit for deposit in deposits_of(order) if deposit.confirmations >= depth]
+        deep = [deposit for deposit in deposits_of(order) if depth_of(deposit) >= depth]
         if sum(deposit.amount_sat for deposit in deep) < order.order_total_sat:
             return
         pay(order, Rail.ONCHAIN, cause="onchain_payment_confirmed")
         mark_returning(order, cause="other_rail_paid", actor=LSP)
-        _flag_surprises(order)

@@ -25,6 +25,7 @@ PASSING: Final = frozenset(
     {
         "PEER_NOT_REACHABLE",
         "PEER_BUSY",
+        "LSP_BUSY",
         OPENINGS_PAUSED,
         "PEER_TOO_MANY_PENDING_CHANNELS",
         "NODE_NOT_READY",
@@ -41,7 +42,11 @@ CALLS_STAFF: Final = {
     "FEE_TOO_HIGH": "The funding transaction would cost more than MAX_FUNDING_FEE_SAT.",
 }
 #: No failures of this order: whoever ends them nudges us, and this is the net below that.
-_NOT_ITS_FAULT: Final = {"PEER_BUSY": timedelta(seconds=30), OPENINGS_PAUSED: timedelta(minutes=5)}
+_NOT_ITS_FAULT: Final = {
+    "PEER_BUSY": timedelta(seconds=30),
+    "LSP_BUSY": timedelta(seconds=5),
+    OPENINGS_PAUSED: timedelta(minutes=5),
+}
 #: A block may change them: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset({"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "PEER_TOO_MANY_PENDING_CHANNELS"})
 

@@ -34,7 +34,9 @@ def follow(order_id: UUID, node: LndNode) -> None:
         return
     pending = next((c for c in node.pending_channels() if str(c.outpoint) == outpoint), None)
     if pending is not None:
-        if pending.phase is not PendingPhase.OPENING:
+        if pending.phase is PendingPhase.OPENING:
+            _flag_stuck(order, node)
+        else:
             _record_closing(order_id, opening.pk, pending)
         return
     closed = next((c for c in node.closed_channels() if str(c.outpoint) == outpoint), None)
@@ -54,6 +56,10 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
                 held.opened_at = timezone.now()
                 move(held, OrderState.OPEN, cause="channel_usable", channel=current.short_channel_id)
         return
+    _flag_stuck(order, node)
+
+
+def _flag_stuck(order: ChannelOrder, node: LndNode) -> None:
     started = order.lease_starts_height
     if order.state == OrderState.OPENING and started and node.info().block_height - started >= STUCK_BLOCKS:
         _flag(order.pk, "The channel has been mined for a day and is not active.")

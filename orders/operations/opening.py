@@ -28,7 +28,7 @@ from lightning.types import FundedPsbt, FundingRequest, NodeAddress, Outpoint
 from orders import keys, options, queries
 from orders.models import ChannelOpening, ChannelOrder, SwitchName, TransactionKind, WalletTransaction
 from orders.models.order import Rail
-from orders.operations import adopting, cancelling, security, tracing
+from orders.operations import adopting, cancelling, paying, security, tracing
 from orders.operations.failing import OPENINGS_PAUSED, postpone
 from orders.states import InvoiceState, OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
@@ -61,6 +61,9 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if trace is not None:
         adopting.adopt(order_id, trace, node)
         return
+    if order.invoice is not None and order.invoice.payment_hash != keys.payment_hash(order_id):
+        paying.flag(order_id, "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled.")
+        return
     payment = security.look(order, node)
     if not payment.secured or not _has_spare(payment):
         return  # `advance` returns what is lost and waits for what may come back
@@ -80,6 +83,9 @@ def _ready(order: ChannelOrder, node: LndNode) -> bool:
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order.pk, OPENINGS_PAUSED, paused.reason)
+        return False
+    if queries.openings_under_way() >= settings.PARALLEL_OPENINGS:  # peers that stall must not hold every thread
+        postpone(order.pk, "LSP_BUSY", "Other channels are being opened.")
         return False
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     if sum(coin.amount_sat for coin in coins) <= order.capacity_sat:  # don't trouble the peer for nothing
@@ -154,9 +160,9 @@ def _run(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> None:
         _verify(opening, negotiation, node)
         commit(order.pk, node)
     except (Rejected, PeerOffline, InsufficientFunds, NotFound, _Broken) as error:
-        cancelling.cancel(order.pk, node, reason=_reason(error), detail=str(error))
+        cancelling.cancel(order.pk, node, reason=_reason(error), detail=str(error), only=opening.pk)
     except OutcomeUnknown as error:
-        _remember(order.pk, _reason(error), str(error))
+        _remember(order.pk, opening.pk, _reason(error), str(error))
         raise
     finally:
         if negotiation is not None:
@@ -261,7 +267,7 @@ def _verify(opening: ChannelOpening, negotiation: Negotiation, node: LndNode) ->
         raise _Broken("FAILED_OPENING", f"The node opened {outpoint} instead of {opening.funding_outpoint}.")
 
 
-def resume(order_id: UUID, node: LndNode) -> None:
+def resume(order_id: UUID, opening_id: int, node: LndNode) -> None:
     """A FUNDED attempt whose channel is pending goes on where it was left.
 
     Raises: NodeUnavailable, OutcomeUnknown.
@@ -269,7 +275,7 @@ def resume(order_id: UUID, node: LndNode) -> None:
     try:
         commit(order_id, node)
     except (Rejected, PeerOffline, InsufficientFunds, NotFound, _Broken) as error:
-        cancelling.cancel(order_id, node, reason=_reason(error), detail=str(error))
+        cancelling.cancel(order_id, node, reason=_reason(error), detail=str(error), only=opening_id)
 
 
 def commit(order_id: UUID, node: LndNode) -> None:
@@ -316,12 +322,12 @@ def _record_committed(order_id: UUID, opening_id: int, raw: bytes, psbt: bytes) 
         )
 
 
-def _remember(order_id: UUID, reason: str, detail: str) -> None:
+def _remember(order_id: UUID, opening_id: int, reason: str, detail: str) -> None:
     """Why the attempt fell silent, for whoever finds it."""
     log.warning("order=%s an attempt ended with an unknown outcome: %s", order_id, detail)
     with locked(order_id) as order:
         opening = order.live_opening
-        if opening is not None:
+        if opening is not None and opening.pk == opening_id:
             opening.failure_reason, opening.failure_detail = reason, detail[:300]
             opening.save()
             note(order, "opening_silent", attempt=opening.attempt, reason=reason)

@@ -18,8 +18,9 @@ from orders.models import ChannelOrder, HoldInvoice
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.operations.security import insecurity, required_confirmations
-from orders.queries import deposits_of
-from orders.states import CLAIMABLE, DepositState, InvoiceState, OrderState
+from orders.operations.surprises import flag_surprises
+from orders.queries import deposits_of, depth_of, order_or_raise
+from orders.states import CLAIMABLE, InvoiceState, OrderState
 from orders.transitions import LSP, locked, move, move_invoice, needs_staff, note
 
 __all__ = ["insecurity"]
@@ -40,6 +41,7 @@ def pay(order: ChannelOrder, rail: Rail, *, cause: str, actor: str = LSP) -> Non
         order.claimed_at = now
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
         move(order, OrderState.URI_SET, cause="node_named_at_purchase", actor=actor, node=order.node_pubkey)
+    flag_surprises(order)
 
 
 def hold(order_id: UUID, seen: types.Invoice) -> None:
@@ -97,7 +99,7 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
     Repeat: safe; the node is asked what it did.
     Raises: NodeUnavailable, OutcomeUnknown.
     """
-    payment_hash = keys.payment_hash(order_id)
+    payment_hash = _invoice(order_or_raise(order_id)).payment_hash
     with suppress(Rejected, NotFound):  # settled already, or gone: the look below tells
         node.cancel_invoice(payment_hash)
     try:
@@ -192,25 +194,35 @@ def settle(order_id: UUID, node: LndNode) -> None:
         opening = order.openings.filter(state__in=["published", "confirmed"]).first()
         if order.counted_payment != Rail.LIGHTNING or invoice.state != InvoiceState.HELD or opening is None:
             return
-    payment_hash = keys.payment_hash(order_id)
     with suppress(Rejected, NotFound):  # cancelled already, or never held: the look below tells
         node.settle_invoice(keys.preimage(order_id))
-    seen = node.invoice(payment_hash)
+    try:
+        seen = node.invoice(invoice.payment_hash)
+        state, settled_sat = seen.state, seen.settled_msat // 1000
+    except NotFound:
+        state, settled_sat = types.InvoiceState.CANCELED, 0  # what does not exist holds nothing
+    _record_settling(order_id, state, settled_sat)
+
+
+def _record_settling(order_id: UUID, state: types.InvoiceState, settled_sat: int) -> None:
     with locked(order_id) as order:
         invoice = _invoice(order)
         if invoice.state != InvoiceState.HELD:
             return
-        if seen.state is types.InvoiceState.SETTLED:
-            held = max(seen.settled_msat // 1000, invoice.held_sat)
+        if state is types.InvoiceState.SETTLED:
+            held = max(settled_sat, invoice.held_sat)
             move_invoice(invoice, InvoiceState.SETTLED, settled_at=timezone.now(), held_sat=held)
             note(order, "payment_settled", amount_sat=held)
-        elif seen.state is types.InvoiceState.CANCELED:
+            nudge(order)
+        elif state is types.InvoiceState.CANCELED:
             move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
-            note(order, "payment_lost", opening=opening.attempt)
+            note(order, "payment_lost")
             needs_staff(
                 order, "The funding is published but the node had returned the payment: this channel is unpaid."
             )
-        nudge(order)
+            nudge(order)
+        else:
+            needs_staff(order, "The node does not settle the held payment: see whether PREIMAGE_KEY is the right one.")
 
 
 def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
@@ -221,6 +233,8 @@ def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
     with locked(order_id) as order:
         if order.live_opening is not None:
             raise NotPossible("An attempt to open the channel is live: give it time to end.", field="order_id")
+        if order.invoice is not None and order.invoice.state == InvoiceState.RETURNING:
+            raise NotPossible("The payment is going back already.", field="order_id")
         if order.state == OrderState.CREATED:
             if not mark_returning(order, cause="cancelled", actor=actor):
                 move(order, OrderState.EXPIRED, cause="cancelled", actor=actor)
@@ -240,9 +254,27 @@ def _cancel_paid(order: ChannelOrder, actor: str) -> None:
     if order.counted_payment == Rail.LIGHTNING and invoice is not None and invoice.state == InvoiceState.HELD:
         mark_returning(order, cause="cancelled", actor=actor)
         return
-    if order.state == OrderState.PAID:
-        move(order, OrderState.REJECTED, cause="cancelled", actor=actor)
+    move(order, OrderState.REJECTED, cause="cancelled", actor=actor)
     needs_staff(order, "Cancelled; the buyer's money is with us and is to be returned.", actor=actor)
+
+
+def record_returned(order_id: UUID, *, actor: str) -> ChannelOrder:
+    """Staff have sent the buyer's money back by hand: the order is REFUNDED, and is never delivered.
+
+    Money: the buyer's again, by the word of the person whose name is journalled. What the node still holds goes back
+    by itself and is not meant here.
+    Raises: OrderNotFound, NotPossible.
+    """
+    with locked(order_id) as order:
+        held = order.invoice is not None and order.invoice.state in {InvoiceState.HELD, InvoiceState.RETURNING}
+        if order.state not in {OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED} or held:
+            raise NotPossible(
+                "Only money of a given-up, rejected or expired order that is not held can be returned by hand.",
+                field="order_id",
+            )
+        order.needs_staff, order.needs_staff_reason = False, ""
+        move(order, OrderState.REFUNDED, cause="returned_by_hand", actor=actor)
+    return order
 
 
 def revive(order_id: UUID, *, actor: str) -> ChannelOrder:
@@ -254,8 +286,8 @@ def revive(order_id: UUID, *, actor: str) -> ChannelOrder:
         if order.state != OrderState.EXPIRED:
             raise NotPossible("Only an expired order can be revived.", field="order_id")
         depth = required_confirmations(order)
-        deep = order.onchain_payments.filter(state=DepositState.CONFIRMED, confirmations__gte=depth)
-        if sum(d.amount_sat for d in deep) < order.order_total_sat:
+        deep = [deposit.amount_sat for deposit in deposits_of(order) if depth_of(deposit) >= depth]
+        if sum(deep) < order.order_total_sat:
             raise NotPossible("No on-chain payment covers this order.", field="order_id")
         order.needs_staff, order.needs_staff_reason = False, ""
         pay(order, Rail.ONCHAIN, cause="late_payment_accepted", actor=actor)

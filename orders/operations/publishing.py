@@ -8,14 +8,14 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from lightning.errors import InsufficientFunds, NotFound, Rejected
+from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
 from orders import pricing, queries
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
 from orders.operations import cancelling, conflicting, leasing, security
-from orders.operations.tracing import conflicting_spend, wallet_transaction
+from orders.operations.tracing import conflicting_spend, open_or_opening, wallet_transaction
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, needs_staff, note
 
@@ -44,9 +44,12 @@ def publish(order_id: UUID, node: LndNode) -> None:
         if _patience_is_over(opening):
             conflicting.begin(order_id, node, reason="PAYMENT_NOT_SECURED")
         return
+    if open_or_opening(node, Outpoint.parse(opening.funding_outpoint)) is None:
+        conflicting.begin(order_id, node, reason="FAILED_OPENING")  # published without its channel it would be burnt
+        return
     try:
         node.publish(bytes(transaction.raw), label=transaction.label)
-    except Rejected as error:
+    except (Rejected, OutcomeUnknown) as error:
         _refused(order, opening, error, node)
         return
     _record_published(order_id, opening.pk)
@@ -61,15 +64,17 @@ def committed(
     return order, opening, opening.transaction if opening else None
 
 
-def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected, node: LndNode) -> None:
+def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | OutcomeUnknown, node: LndNode) -> None:
     """The node does not take the funding now. With patience it may; else we put it out and try with a better fee."""
     with locked(order.pk) as held:
         current = held.openings.get(pk=opening.pk)
-        if current.failure_reason != error.reason:
-            current.failure_reason, current.failure_detail = error.reason, str(error)[:300]
+        reason = error.reason or "unknown"
+        if current.state == OpeningState.PUBLISHING and current.failure_reason != reason:
+            current.failure_reason, current.failure_detail = reason, str(error)[:300]
             current.save()
-            note(held, "publishing_refused", attempt=current.attempt, reason=error.reason)
-            needs_staff(held, f"The node refuses the funding transaction: {error.reason}.")
+            note(held, "publishing_refused", attempt=current.attempt, reason=reason)
+            if isinstance(error, Rejected) or _patience_is_over(opening):
+                needs_staff(held, f"The node refuses the funding transaction: {reason}.")
     if _patience_is_over(opening):
         conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
 
@@ -120,8 +125,11 @@ def watch(order_id: UUID, node: LndNode) -> None:
     if seen.confirmations < settings.FINAL_DEPTH_BLOCKS:
         leasing.renew(order_id, transaction, node)
     if seen.confirmations == 0:
+        if ended_by_conflict(order, transaction, node):
+            return
         _rebroadcast(transaction, node)
         _bump(order, transaction, node)
+        _flag_unmined(order_id, transaction)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
         _confirm(order_id, opening.pk, node)
@@ -161,6 +169,13 @@ def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) ->
         transaction.bumped_at = timezone.now()
         transaction.save()
         note(held, "funding_bumped", txid=transaction.txid, trouble=trouble)
+
+
+def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
+    wait = timedelta(seconds=2 * settings.BUMP_AFTER_SECONDS)
+    if transaction.published_at is not None and transaction.published_at + wait <= timezone.now():
+        with locked(order_id) as order:
+            needs_staff(order, "The funding transaction stays unmined, although it was published and bumped.")
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:

@@ -22,7 +22,8 @@ def fresh_snapshot(node: LndNode) -> NodeSnapshot:
     """
     seen = queries.snapshot()
     oldest = timezone.now() - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS)
-    return seen if seen is not None and seen.at >= oldest else refresh_snapshot(node)
+    fresh = seen is not None and oldest <= seen.at <= timezone.now()
+    return seen if seen is not None and fresh else refresh_snapshot(node)
 
 
 def refresh_snapshot(node: LndNode) -> NodeSnapshot:
@@ -36,8 +37,8 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     except LightningError as error:
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
     seen = NodeSnapshot.objects.first()
-    if seen is not None and seen.at > at:
-        return seen  # somebody saw it later than we did
+    if seen is not None and at < seen.at <= timezone.now():
+        return seen  # somebody saw it later than we did (and not in a future that a wrong clock made)
     row, _ = NodeSnapshot.objects.update_or_create(id=1, defaults={"at": at, **facts})
     return row
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import queries
-from orders.models import ChannelOrder, Heartbeat
+from orders.models import ChannelOrder, Heartbeat, Switch
 from orders.states import OrderState
 
 register = template.Library()
@@ -23,7 +23,8 @@ _PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
 def server_panel() -> dict[str, Any]:
     """The node as last seen, what can be sold, who still reports, and which orders wait for a person."""
     now = timezone.now()
-    return {"node": _node(now), "processes": _processes(now), "orders": _orders()}
+    paused = Switch.objects.filter(on=False).order_by("name")
+    return {"node": _node(now), "processes": _processes(now), "orders": _orders(), "paused": paused}
 
 
 def _node(now: datetime) -> dict[str, Any] | None:
@@ -37,7 +38,7 @@ def _node(now: datetime) -> dict[str, Any] | None:
         "reached": age_seconds <= settings.SNAPSHOT_MAX_AGE_SECONDS,
         "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT:,}",
         "spendable": f"{seen.spendable_sat:,}",
-        "promised": f"{queries.promised_sat(seen.at):,}",
+        "promised": f"{queries.promised_sat(seen):,}",
         "available": f"{queries.available_sat(seen):,}",
         "height": f"{seen.block_height:,}",
     }

@@ -72,9 +72,9 @@ class Passes:
         return median(self.seconds)
 
     @property
-    def node_share(self) -> float:
-        """The part of the time in which the node was waited for."""
-        return sum(self.node_seconds) / sum(self.seconds)
+    def own(self) -> float:
+        """Without the time in which the node was waited for."""
+        return median(whole - node for whole, node in zip(self.seconds, self.node_seconds, strict=True))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tests.bench.figures import Reaction
 from tests.bench.shop import Shop
 from tests.bench.timed_node import sent_at
 from tests.regtest.lnd import Lnd
+from tests.regtest.payment import SUCCEEDED
 from tests.regtest.waiting import until
 
 _ACCEPTED = 3
@@ -31,10 +32,10 @@ class Accepted(threading.Thread):
     def __init__(self, node: Lnd, payment_hash: str) -> None:
         super().__init__(daemon=True)
         self._stream = node.stream("invoicesrpc.Invoices/SubscribeSingleInvoice", r_hash=bytes.fromhex(payment_hash))
-        self.at = 0.0
+        self.at = 0.0  # by the clock of the day, as the journal; complete once the thread has ended
         self._subscribed = threading.Event()
         self.start()
-        self._subscribed.wait(30)
+        until(self._subscribed.is_set, "the node tells of the invoice")
 
     def run(self) -> None:
         try:
@@ -72,8 +73,13 @@ def _batch(shop: Shop, size: int) -> Iterator[Reaction]:
         with closing(shop.client()) as client:
             quote = shop.buy(client, node_uri=shop.network.buyer.p2p_address)
         accepted = Accepted(shop.network.lsp, HoldInvoice.objects.get(order=quote["order_id"]).payment_hash)
-        shop.network.buyer.pay(quote["ln_invoice"])
+        payment = shop.network.buyer.pay(quote["ln_invoice"])
         published = _at(quote, "funding_published")
+        accepted.join(30)
+        if not accepted.at:
+            raise RuntimeError("the node never said that the payment is held")
+        if payment.wait() != SUCCEEDED:
+            raise RuntimeError(f"the payment ended otherwise: {payment.failure}")
         yield Reaction(
             recorded=_at(quote, "lightning_payment_held") - accepted.at,
             begun=_at(quote, "opening_begun") - accepted.at,

@@ -23,13 +23,14 @@ def page(result: Result) -> str:
         HOW_TO_READ,
         machine(result.machine),
         "## Orders per second",
-        ORDERS.format(orders=result.orders_in_round, rounds=len(result.levels[0].ratios), server=result.server),
+        ORDERS.format(orders=result.orders_in_round, rounds=len(result.levels[0].ratios)),
+        result.server,
         orders_per_second(result),
         "## From the payment to the opening",
         REACTIONS.format(count=len(result.reactions)),
         reactions(result.reactions),
         "## One pass of reconcile",
-        PASSES,
+        PASSES.format(count=len(result.passes[0].seconds)),
         passes(result.passes),
         whole_tables(result.passes),
     ]
@@ -38,15 +39,15 @@ def page(result: Result) -> str:
 
 HOW_TO_READ = """\
 Read the ratios. Times and rates are those of one machine on one day, with the test network's nodes, the database, the
-server and the clients that load it all on that machine; a ratio compares two things measured in the same run, round
-about, so that a slow disk or a busy neighbour weighs on both. No test asserts any of these figures. The node is a real
-lnd on a chain of its own. `make bench` measures again and writes this page; `python -m tests.bench --help` has more."""
+server and the clients that load it all on that machine; a ratio compares two things measured in the same run, in turn,
+so that a slow disk or a busy neighbour weighs on both. No test asserts any of these figures. The node is a real lnd on
+a chain of its own. `make bench` measures again and writes this page; `python -m tests.bench --help` has more."""
 
 ORDERS = """\
 `POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the rate of bare
 `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one such pair, so
 1.00 would be a server that costs nothing. Bare and bought rounds of {orders} alternate, {rounds} of each; medians, and
-the smallest and largest ratio of one round. {server}"""
+the smallest and largest ratio of one round."""
 
 REACTIONS = """\
 {count} orders that named their node when they were bought, paid over Lightning one after the other, with no worker
@@ -55,13 +56,14 @@ the payment is held."""
 
 PASSES = """\
 What the worker does every minute, the orders in work being waiting invoices and open channels on the node, and none of
-them due: `orders.reconcile.look` and the query of what is due. What matters is the last column: orders that are over
-must cost nothing."""
+them due: `orders.reconcile.look` and the query of what is due, in turn over one database of each size; medians of
+{count}. "Ours" is without the time in which lnd was waited for. What matters are the ratios: orders that are over
+should cost nothing."""
 
 
 def machine(seen: Machine) -> str:
     return (
-        f"Measured on {seen.cores} cores ({seen.processor}), {seen.load_before:.1f} of them busy before the run; "
+        f"Measured on {seen.cores} cores ({seen.processor}) with a load of {seen.load_before:.1f} before the run;\n"
         f"lnd {seen.lnd}, PostgreSQL {seen.postgresql} (durable), Python {seen.python}, Django {seen.django}, "
         f"gunicorn {seen.gunicorn}."
     )
@@ -90,22 +92,22 @@ def reactions(seen: Sequence[Reaction]) -> str:
 
 
 def passes(seen: Sequence[Passes]) -> str:
-    first = seen[0].typical
+    first = seen[0]
     rows = [
         (
             f"{each.at_rest:,}",
             str(each.open_orders),
-            f"{each.typical * 1000:.0f}",
-            f"{max(each.seconds) * 1000:.0f}",
-            f"{each.node_share:.0%}",
             str(each.calls),
             str(each.statements),
-            f"**{each.typical / first:.2f}**",
+            f"{each.typical * 1000:.0f}",
+            f"{each.own * 1000:.0f}",
+            f"**{each.typical / first.typical:.2f}**",
+            f"**{each.own / first.own:.2f}**",
         )
         for each in seen
     ]
-    titles = ("at rest", "in work", "median ms", "longest ms", "waiting for lnd", "calls", "statements")
-    return table((*titles, f"÷ {seen[0].at_rest:,}"), rows)
+    titles = ("at rest", "in work", "calls", "statements", "whole ms", "ours ms")
+    return table((*titles, f"whole ÷ {first.at_rest:,}", f"ours ÷ {first.at_rest:,}"), rows)
 
 
 def whole_tables(seen: Sequence[Passes]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from django.db import connection
@@ -55,17 +55,18 @@ class TimedCalls:
 
 
 def measure(shop: Shop, sizes: Sequence[int], *, repeats: int, say: Callable[[str], None]) -> list[Passes]:
-    """Some passes for each number of orders at rest, smallest first, over one database that grows."""
+    """Some passes for each number of orders at rest, each number in a database of its own, in turn."""
     with closing(shop.client()) as client:
         for _ in range(OPEN_ORDERS - _in_work()):
             shop.buy(client)
-    measured, filled = [], 0
-    for at_rest in sizes:
-        rows.fill(at_rest - filled)
-        filled = at_rest
-        passes = _passes(shop.node, at_rest, repeats)
-        measured.append(passes)
-        say(f"among {at_rest} at rest: {passes.typical * 1000:.0f} ms, {passes.node_share:.0%} of it the node")
+    with ExitStack() as opened:
+        series = [opened.enter_context(closing(_Series(shop, at_rest))) for at_rest in sizes]
+        for _ in range(repeats):
+            for each in series:
+                each.go_on()
+        measured = [each.result() for each in series]
+    for passes in measured:
+        say(f"among {passes.at_rest} at rest: {passes.typical * 1000:.0f} ms, {passes.own * 1000:.0f} ms of it ours")
     return measured
 
 
@@ -73,21 +74,39 @@ def _in_work() -> int:
     return ChannelOrder.objects.exclude(state__in=AT_REST).count()
 
 
-def _passes(node: LndNode, at_rest: int, repeats: int) -> Passes:
-    seen: list[tuple[str, Any]] = []
-    with _statements(seen):
-        _pass(node)
-    statements = list(seen)
-    seconds, waited, calls = [], [], 0
-    for _ in range(repeats):
-        timed: Any = TimedCalls(node)
-        begun = time.perf_counter()
-        _pass(timed)
-        seconds.append(time.perf_counter() - begun)
-        waited.append(timed.seconds)
-        calls = timed.calls
-    whole = sorted({table for sql, given in statements for table in _read_whole(sql, given)} & _grown(at_rest))
-    return Passes(at_rest, _in_work(), seconds, waited, len(statements), calls, whole)
+class _Series:
+    """Passes over one database."""
+
+    def __init__(self, shop: Shop, at_rest: int) -> None:
+        self._shop, self._at_rest = shop, at_rest
+        self._database = shop.copied_database(f"at_rest_{at_rest}")
+        self._seconds: list[float] = []
+        self._node_seconds: list[float] = []
+        self._calls = 0
+        self._seen: list[tuple[str, Any]] = []
+        with shop.using(self._database):
+            rows.fill(at_rest)
+            with _statements(self._seen):  # the first pass is not timed
+                _pass(shop.node)
+
+    def go_on(self) -> None:
+        """One more pass."""
+        timed: Any = TimedCalls(self._shop.node)
+        with self._shop.using(self._database):
+            begun = time.perf_counter()
+            _pass(timed)
+            self._seconds.append(time.perf_counter() - begun)
+        self._node_seconds.append(timed.seconds)
+        self._calls = timed.calls
+
+    def result(self) -> Passes:
+        with self._shop.using(self._database):
+            found = {table for statement, given in self._seen for table in _read_whole(statement, given)}
+            whole, in_work = sorted(found & _grown(self._at_rest)), _in_work()
+        return Passes(self._at_rest, in_work, self._seconds, self._node_seconds, len(self._seen), self._calls, whole)
+
+    def close(self) -> None:
+        self._database.close()
 
 
 def _pass(node: LndNode) -> None:

@@ -13,13 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
 
 from lightning import connection as lightning
 from lightning.node import LndNode
-from lsp_site.embedded import EmbeddedPostgres
+from lsp_site.embedded import DATABASE, EmbeddedPostgres
 from tests.regtest.network import Network
 from tests.regtest.processes import Program, free_port, release_port
 from tests.regtest.waiting import until
@@ -154,7 +157,35 @@ class Shop:
             raise RuntimeError(f"POST /channel/buy answered {answer.status}: {content[:300]!r}")
         return dict(json.loads(content))
 
-    def forget_orders(self) -> None:
-        """The database has no order; the node still has what was made for them."""
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE orders_channelorder, orders_wallettransaction CASCADE")
+    def copied_database(self, name: str) -> BaseDatabaseWrapper:
+        """A connection to a copy of the database. The server is cut off for a moment, and comes back by itself."""
+        connection.close()
+        with psycopg.connect(self._postgres.url("postgres"), autocommit=True) as aside:
+            aside.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [DATABASE])
+            aside.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(DATABASE))
+            )
+        copy = connections[DEFAULT_DB_ALIAS].copy()
+        copy.settings_dict["NAME"] = name
+        return copy
+
+    @contextmanager
+    def using(self, database: BaseDatabaseWrapper) -> Iterator[None]:
+        """Our domain in this thread works on this database."""
+        usual = connections[DEFAULT_DB_ALIAS]
+        connections[DEFAULT_DB_ALIAS] = database
+        try:
+            yield
+        finally:
+            connections[DEFAULT_DB_ALIAS] = usual
+
+    def forget_unpaid(self) -> None:
+        """The database has no unpaid order; the node still has what was made for them.
+
+        The paid ones stay: a server whose node has channels that its database does not know sells nothing.
+        """
+        unpaid = "SELECT id FROM orders_channelorder WHERE state = 'created'"
+        with transaction.atomic(), connection.cursor() as cursor:
+            for table in ("orders_orderevent", "orders_holdinvoice"):
+                cursor.execute(f"DELETE FROM {table} WHERE order_id IN ({unpaid})")
+            cursor.execute("DELETE FROM orders_channelorder WHERE state = 'created'")

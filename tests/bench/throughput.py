@@ -31,7 +31,7 @@ def measure(shop: Shop, levels: Sequence[int], *, rounds: int, orders: int, say:
         for _ in range(rounds):
             time.sleep(REST_SECONDS)
             on_node.append(_together([bare] * clients, orders))
-            shop.forget_orders()  # every round begins alike
+            shop.forget_unpaid()  # every round begins alike
             time.sleep(REST_SECONDS)
             over_http.append(_buying(shop, clients, orders))
         level = Level(clients, over_http, on_node)

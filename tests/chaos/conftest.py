@@ -50,6 +50,7 @@ class Engine:
             "LND_MACAROON": str(lsp.admin_macaroon),
             "LND_NETWORK": "regtest",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PAUSE_IF_BEHIND": "off",
             "RETRY_FIRST_SECONDS": "1",
         } | self.settings  # fmt: skip
         command = [sys.executable, "-m", "tests.chaos.engine", str(quote["order_id"])]

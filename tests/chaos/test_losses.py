@@ -183,11 +183,27 @@ def test_control_without_the_channel_being_seen_the_funding_is_burnt(
     shop.network.lsp.start()
     shop.network.wait_synced()
     outpoint = shop.order(quote).openings.get().funding_outpoint
-    seen = object()
-    monkeypatch.setattr(tracing, "open_or_opening", lambda node, outpoint: seen)
+    monkeypatch.setattr(tracing, "open_or_opening", lambda node, outpoint: object())
+    monkeypatch.setattr(publishing, "open_or_opening", lambda node, outpoint: object())
     advance_until(shop, quote, lambda: "funding_published" in shop.journal(quote), "it is published", mine=False)
     everywhere = {str(c.outpoint) for c in (*shop.node.channels(), *shop.node.pending_channels())}
     assert outpoint not in everywhere
+
+
+def test_a_funding_signed_without_its_channel_is_put_out_before_it_is_published(
+    shop: Shop, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with the first of the two looks taken out: the second one sees it."""
+    quote, payment = begin(shop, engine, "before verify_psbt")
+    engine.kill()
+    shop.network.lsp.kill()
+    shop.network.lsp.start()
+    shop.network.wait_synced()
+    with monkeypatch.context() as patch:
+        patch.setattr(tracing, "open_or_opening", lambda node, outpoint: object())
+        advance_until(shop, quote, lambda: "funding_put_out" in shop.journal(quote), "it is put out", mine=False)
+    finish(shop, quote)
+    assert_whole(shop, quote, payment)
 
 
 def test_control_without_leasing_again_two_fundings_share_a_coin(

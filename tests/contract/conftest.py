@@ -1,19 +1,22 @@
-"""The node that the contract is tested on, and the ways to bring it where a test wants it."""
+"""The two nodes that the contract is tested on, lnd and the simulator, and how to bring them where a test wants."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from lightning.credentials import Credentials
 from lightning.node import LndNode, Negotiation
 from lightning.types import FundedPsbt, NodeAddress, Outpoint
+from tests.regtest.fixtures import adding_peers
 from tests.regtest.lnd import Lnd
 from tests.regtest.network import Network
+from tests.simulator.network import SimulatedNetwork
 
 CAPACITY_SAT = 400_000
 PUSH_SAT = 1_000
@@ -28,6 +31,43 @@ def credentials(lnd: Lnd, **changed: str) -> Credentials:
         "network": "regtest",
     }
     return Credentials(**(values | changed))
+
+
+@pytest.fixture(scope="session", params=["simulator", "lnd"])
+def network(request: pytest.FixtureRequest) -> Network | SimulatedNetwork:
+    """Each test runs on both. Where they differ, the simulator is wrong."""
+    return request.getfixturevalue("simulated_network" if request.param == "simulator" else "real_network")
+
+
+@pytest.fixture
+def add_peer(network) -> Iterator[Any]:
+    """Somebody else's node, gone after the test: to open channels to."""
+    if isinstance(network, SimulatedNetwork):
+        yield network.add_peer
+    else:
+        with adding_peers(network) as add:
+            yield add
+
+
+@pytest.fixture
+def add_node(network) -> Iterator[Any]:
+    """One more node to ask, gone after the test; its wallet has one coin, or none."""
+    if isinstance(network, SimulatedNetwork):
+        with network.adding_nodes() as add:
+            yield add
+    else:
+        with adding_peers(network, "node") as add:
+            yield add
+
+
+@pytest.fixture(scope="session")
+def other_node(network) -> Iterator[Any]:
+    """Some node that is not `lsp`."""
+    if isinstance(network, SimulatedNetwork):
+        with network.adding_nodes() as add:
+            yield add()
+    else:
+        yield network.buyer
 
 
 @pytest.fixture(scope="session")

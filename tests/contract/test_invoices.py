@@ -1,4 +1,4 @@
-"""Hold invoices on a real node: each may be repeated, and whoever comes second hears what the first did."""
+"""Hold invoices: each may be repeated, and whoever comes second hears what the first did."""
 
 from __future__ import annotations
 

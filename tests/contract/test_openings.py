@@ -1,4 +1,4 @@
-"""Opening a channel on a real node, by our protocol and off its path."""
+"""Opening a channel, by our protocol and off its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subscriptions of a real node: each tells what it should, and says when it broke."""
+"""The subscriptions of a node: each tells what it should, and says when it broke."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_peers_and_channels_are_told_but_no_balances(network: Network, node, pee
     with_streams(lsp, scenario)
 
 
-def test_a_stream_that_breaks_says_that_the_node_is_gone(add_peer):
-    lnd = add_peer()
+def test_a_stream_that_breaks_says_that_the_node_is_gone(add_node):
+    lnd = add_node()
 
     async def scenario(streams: LndStreams) -> None:
         listening = Listening(streams.blocks())

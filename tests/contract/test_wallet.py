@@ -1,4 +1,4 @@
-"""The wallet of a real node: what is leased, signed, published and found again."""
+"""The wallet of a node: what is leased, signed, published and found again."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def test_coins_that_are_not_deep_enough_do_not_count(node, lock_id):
         fund(node, lock_id, min_confirmations=100_000)
 
 
-def test_an_unconfirmed_coin_is_never_spent(network, node, add_peer, lock_id):
-    poor = add_peer()
+def test_an_unconfirmed_coin_is_never_spent(network, node, add_node, lock_id):
+    poor = add_node()
     network.chain.pay([(poor.new_address(), 100_000)])
     until(lambda: poor.balance().unconfirmed_sat == 100_000, "the deposit is seen")
     with pytest.raises(InsufficientFunds):
@@ -225,9 +225,9 @@ def test_a_second_spend_of_the_same_coin_is_refused(node, lock_id):
         node.transaction(read_transaction(rival.raw).txid)
 
 
-def test_our_own_confirmed_and_spent_transaction_sounds_like_a_double_spend(network, node, add_peer, lock_id):
+def test_our_own_confirmed_and_spent_transaction_sounds_like_a_double_spend(network, node, add_node, lock_id):
     """So whoever hears that has to look with `transaction` first."""
-    small = LndNode(credentials(add_peer(funded_sat=100_000)))
+    small = LndNode(credentials(add_node(funded_sat=100_000)))
     raw = signed(small, lock_id, amount_sat=20_000).raw
     small.publish(raw, label="first")
     network.mine(1)
@@ -260,9 +260,9 @@ def test_what_is_no_transaction_leaves_the_outcome_unknown(node):
         node.publish(b"\x00", label="funding:nothing")
 
 
-@pytest.mark.parametrize("kind", ["WITNESS_PUBKEY_HASH", "TAPROOT_PUBKEY"])
-def test_a_conflict_on_a_leased_coin_is_signed_and_confirms(network, node, lsp, lock_id, kind):
-    address = lsp.call("lnrpc.Lightning/NewAddress", type=kind).address
+@pytest.mark.parametrize("taproot", [False, True], ids=["segwit", "taproot"])
+def test_a_conflict_on_a_leased_coin_is_signed_and_confirms(network, node, lsp, lock_id, taproot):
+    address = lsp.new_address(taproot=taproot)
     txid = network.chain.pay([(address, 70_000)])
     network.mine(1)
     [coin] = [each for each in node.coins(min_confirmations=1) if each.outpoint.txid == txid]
@@ -299,3 +299,23 @@ def test_our_unconfirmed_change_is_bumped_by_a_child(network, node, lock_id):
 def test_what_is_not_ours_cannot_be_bumped(node):
     with pytest.raises(NotFound):
         node.bump_fee(UNKNOWN, conf_target=1, budget_sat=1000)
+
+
+# Reorganisations
+
+
+def deposited(network: Network, node: LndNode, depth: int) -> str:
+    txid = network.chain.pay([(node.new_address(), 30_000)])
+    network.mine(depth)
+    until(lambda: node.transaction(txid).confirmations == depth, "it is mined")
+    return txid
+
+
+def test_a_deposit_of_the_last_block_is_unconfirmed_again_and_counts_from_its_new_block(network, node):
+    txid = deposited(network, node, 1)
+    network.reorganise(1, [])
+    until(lambda: node.transaction(txid).confirmations == 0, "the wallet has noticed")
+    network.mine(1)
+    until(lambda: node.transaction(txid).confirmations == 1, "it is mined again")
+    found = node.transaction(txid)
+    assert (found.block_height, found.block_hash) == (node.info().block_height, node.block_hash(found.block_height))

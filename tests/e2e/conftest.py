@@ -44,6 +44,7 @@ def server_environment(shop: Shop, database_url: str) -> dict[str, str]:
         "LND_MACAROON": str(lsp.admin_macaroon),
         "LND_NETWORK": "regtest",
         "ONCHAIN_CONFIRMATIONS": "1",
+        "PAUSE_IF_BEHIND": "off",
         "RETRY_FIRST_SECONDS": "1",
         "RETRY_MAX_SECONDS": "2",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import pytest
@@ -29,8 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that uses the network is marked, so that `-m "not regtest"` leaves it out."""
     for item in items:
-        if "network" in getattr(item, "fixturenames", ()):
+        if _needs_real_nodes(item):
             item.add_marker(pytest.mark.regtest)
+
+
+def _needs_real_nodes(item: pytest.Item) -> bool:
+    """Some tests have the simulator in the network's place, always or in one of their two runs."""
+    names = getattr(item, "fixturenames", ())
+    parameters = getattr(item, "callspec", None)
+    chosen = parameters.params.get("network") if parameters else None
+    stands_for_real = "network" in names and "simulated_network" not in names and chosen != "simulator"
+    return "real_network" in names or stands_for_real
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -53,27 +63,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def network(pytestconfig: pytest.Config) -> Iterator[Network]:
-    """The network that all tests share: nodes "lsp" and "buyer", both with coins, and a channel between them.
-
-    Leave its two nodes running and synced; take throw-away nodes (`add_peer`) for anything that cannot be put right.
-    """
+def real_network(pytestconfig: pytest.Config) -> Iterator[Network]:
+    """What `network` is, unless a folder of tests says otherwise."""
     if pytestconfig.stash.get(_were_skipped, False):
         pytest.skip(SKIPPED)
     with Network() as running:
         yield running
 
 
+@pytest.fixture(scope="session")
+def network(real_network: Network) -> Network:
+    """The network that all tests share: nodes "lsp" and "buyer", both with coins, and a channel between them.
+
+    Leave its two nodes running and synced; take throw-away nodes (`add_peer`) for anything that cannot be put right.
+    """
+    return real_network
+
+
 @pytest.fixture
 def add_peer(network: Network) -> Iterator[AddPeer]:
     """Starts nodes that are gone after the test: `add_peer("--minchansize=500000", funded_sat=1_000_000)`."""
+    with adding_peers(network) as add:
+        yield add
+
+
+@contextmanager
+def adding_peers(network: Network, name: str = "peer") -> Iterator[AddPeer]:
+    """Starts nodes that are gone afterwards."""
     added: list[str] = []
 
     def add(*flags: str, funded_sat: int = 0, coins: int = 1) -> Lnd:
-        name = f"peer-{len(added) + 1}"
-        added.append(name)
-        return network.add(name, flags, funded_sat=funded_sat, coins=coins)
+        added.append(f"{name}-{len(added) + 1}")
+        return network.add(added[-1], flags, funded_sat=funded_sat, coins=coins)
 
     yield add
-    for name in added:
-        network.remove(name)
+    for each in added:
+        network.remove(each)

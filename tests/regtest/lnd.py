@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,9 +163,15 @@ class Lnd(Program):
     def info(self) -> Message:
         return self.call("lnrpc.Lightning/GetInfo")
 
-    def new_address(self) -> str:
-        """A new P2WPKH address of the wallet."""
-        return str(self.call("lnrpc.Lightning/NewAddress", type="WITNESS_PUBKEY_HASH").address)
+    def new_address(self, *, taproot: bool = False) -> str:
+        """A new address of the wallet: P2WPKH, or P2TR."""
+        kind = "TAPROOT_PUBKEY" if taproot else "WITNESS_PUBKEY_HASH"
+        return str(self.call("lnrpc.Lightning/NewAddress", type=kind).address)
+
+    def bake_macaroon(self, methods: Iterable[str]) -> str:
+        """A macaroon (hex) that allows these methods ("/package.Service/Method") and nothing else."""
+        permissions = [{"entity": "uri", "action": method} for method in methods]
+        return str(self.call("lnrpc.Lightning/BakeMacaroon", permissions=permissions, root_key_id=7).macaroon)
 
     def balance(self) -> Balance:
         wallet = self.call("lnrpc.Lightning/WalletBalance")

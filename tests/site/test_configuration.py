@@ -68,6 +68,7 @@ def test_every_fault_is_named_at_once() -> None:
         ("HOLD_CLTV_BLOCKS", "2017"),
         ("READ_RATE", "0/min"),
         ("LIGHTNING_NODE", "node"),
+        ("ALERT_URL", "alice@lsp.example"),
         ("SECRET_KEY", "g" * 64),
     ],
 )
@@ -75,7 +76,15 @@ def test_a_malformed_value_is_refused(name: str, value: str) -> None:
     assert [fault.partition(" ")[0] for fault in faults(**{name: value})] == [name]
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL"])
+def test_alerts_go_to_several_urls_and_a_comma_may_belong_to_one() -> None:
+    written = "json://a.example/x, mailto://bob:word@mail.example?to=a@b.example,c@d.example"
+    assert configured(ALERT_URL=written)["ALERT_URL"] == (
+        "json://a.example/x",
+        "mailto://bob:word@mail.example?to=a@b.example,c@d.example",
+    )
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL", "ALERT_URL"])
 def test_a_malformed_secret_is_not_repeated(name: str) -> None:
     assert "hush" not in " ".join(faults(**{name: "hush"}))
 

@@ -96,6 +96,7 @@ def test_a_file_that_the_node_may_not_write_is_no_refused_macaroon():
         ("invoice still open", Rejected, "still_open"),
         ("unable to locate invoice", NotFound, "unknown_invoice"),
         ("there are no existing invoices", NotFound, "unknown_invoice"),
+        ("no permissions found for full method /walletrpc.WalletKit/FundPsbt", NotFound, "unknown_method"),
         (f"peer {KEY} is not online", PeerOffline, "PEER_NOT_REACHABLE"),
         (f"peer {KEY} disconnected", PeerOffline, "PEER_NOT_REACHABLE"),
         ("peer disconnected", PeerOffline, "PEER_NOT_REACHABLE"),

@@ -1,0 +1,65 @@
+"""`manage.py recover`: after a restored or failed-over database, what the node knows and we don't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from lightning import connection as lightning
+from lightning.errors import LightningError
+from orders import recovering
+from orders.management.commands.retry_give_up import os_user
+from orders.models import SwitchName
+from orders.operations import pausing
+from orders.recovering import Kind, Unknown
+from orders.story import sat
+
+
+class Command(BaseCommand):
+    """Adopts what carries the id of an order we know, and says what is left for a person."""
+
+    help = "Lists channels, fundings, deposits and held payments without an order, and adopts what it can."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only list; adopt nothing, change nothing")
+        parser.add_argument(
+            "--return-payments",
+            action="store_true",
+            help="cancel held payments and open invoices of unknown orders that left no channel and no funding",
+        )
+        parser.add_argument("--resume", action="store_true", help="sales and openings go on, if nothing is left")
+
+    def handle(self, *args: Any, dry_run: bool, return_payments: bool, resume: bool, **options: Any) -> None:
+        try:
+            self._recover(dry_run, return_payments, resume)
+        except LightningError as error:
+            raise CommandError(f"The node cannot be read: {error}") from error
+
+    def _recover(self, dry_run: bool, return_payments: bool, resume: bool) -> None:
+        node, actor = lightning.node(), f"command:{os_user()}"
+        found = recovering.survey(node)
+        if not dry_run:
+            for order_id in sorted(recovering.adopt(found, node, actor=actor), key=str):
+                self.stdout.write(f"adopted       order {order_id}")
+            if return_payments:
+                for unknown in recovering.return_payments(found, node):
+                    self.stdout.write(f"returned      {unknown.kind} {unknown.what} of order {unknown.order_id}")
+            found = recovering.survey(node)
+        for unknown in found:
+            self.stdout.write(told(unknown))
+        serious = [unknown for unknown in found if unknown.kind is not Kind.DEPOSIT]
+        self.stdout.write(f"left for a person: {len(found)}" if found else "nothing is left: our records explain all")
+        if resume and not dry_run and not serious:
+            for name in SwitchName:
+                pausing.resume(name, actor=actor)
+            self.stdout.write("sales and openings go on")
+        elif serious:
+            raise CommandError("Paused as it was: see to the rest, then `manage.py resume`.", returncode=1)
+
+
+def told(unknown: Unknown) -> str:
+    """One thing, in a line."""
+    order = f" order {unknown.order_id}" if unknown.order_id else ""
+    amount = f" {sat(unknown.amount_sat)} sat" if unknown.amount_sat else ""
+    return f"{unknown.kind:<14}{unknown.what}{order}{amount}\n{'':<14}{unknown.advice}"

@@ -1,0 +1,226 @@
+"""What the node knows and our records don't: after a restore or a fail-over the truth is at the node.
+
+Adopted where it carries the id of an order we know; listed for a person where it does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Min
+
+from lightning import types
+from lightning.errors import NotFound, Rejected
+from lightning.node import LndNode
+from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
+from orders import queries
+from orders.advance import advance
+from orders.errors import OrderError
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchName, WalletTransaction
+from orders.nudges import nudge_all
+from orders.operations import claiming, pausing
+from orders.operations.tracing import LOOK_BACK_BLOCKS
+from orders.states import OrderState
+from orders.transitions import LSP
+
+log = logging.getLogger(__name__)
+
+REASON: Final = "The node knows more than this database: manage.py recover lists it."
+_ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
+#: States in which an order may still get the channel that the node has for it.
+_BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET})
+
+
+class Kind(StrEnum):
+    """What the node has."""
+
+    CHANNEL = "channel"
+    FUNDING = "funding"
+    PAYMENT = "held payment"
+    INVOICE = "open invoice"
+    DEPOSIT = "deposit"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """One thing that the node has and our records do not."""
+
+    kind: Kind
+    what: str  # an outpoint, a txid or a payment hash
+    order_id: UUID | None
+    amount_sat: int
+    advice: str
+    peer_pubkey: str = ""
+
+
+def survey(node: LndNode) -> list[Unknown]:
+    """Everything of the kinds above that no row of ours explains, the most urgent first.
+
+    Repeat: safe, it only reads. Raises: NodeUnavailable.
+    """
+    invoices = list(_invoices(node.pending_invoices(after_add_index=0)))
+    payments = [unknown for unknown in invoices if unknown.kind is Kind.PAYMENT]
+    rest = [unknown for unknown in invoices if unknown.kind is Kind.INVOICE]
+    transactions = node.transactions(from_height=_since(node))
+    channels = list(_channels([*node.channels(), *node.pending_channels()]))
+    explained = {unknown.what.partition(":")[0] for unknown in channels}
+    fundings = [unknown for unknown in _fundings(transactions) if unknown.what not in explained]
+    return [*channels, *fundings, *payments, *_deposits(transactions), *rest]
+
+
+def _since(node: LndNode) -> int:
+    """As far back as an order of ours could have left a trace, and all of it where there is no order."""
+    oldest = ChannelOrder.objects.aggregate(height=Min("created_height"))["height"]
+    return max(0, int(oldest) - LOOK_BACK_BLOCKS) if oldest is not None else 0
+
+
+def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
+    known = set(HoldInvoice.objects.values_list("payment_hash", flat=True))
+    for invoice in pending:
+        order_id = order_id_in(invoice.memo)
+        if order_id is None or invoice.payment_hash in known:
+            continue
+        held = invoice.state is types.InvoiceState.ACCEPTED
+        advice = "Held for an order we do not know: return it, unless a channel of this order is listed."
+        yield Unknown(
+            Kind.PAYMENT if held else Kind.INVOICE,
+            invoice.payment_hash,
+            order_id,
+            invoice.value_sat,
+            advice if held else "Nobody has paid it; it can still be paid: cancel it.",
+        )
+
+
+def _channels(channels: Iterable[Channel | PendingChannel]) -> Iterator[Unknown]:
+    known = _known_outpoints()
+    for channel in channels:
+        order_id = order_id_in(channel.memo)
+        if order_id is None or str(channel.outpoint) in known:
+            continue
+        yield Unknown(
+            Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, _advice(order_id), channel.peer_pubkey
+        )
+
+
+def _known_outpoints() -> set[str]:
+    rows = ChannelOpening.objects.filter(transaction__isnull=False).values_list("transaction__txid", "output_index")
+    return {f"{txid}:{index}" for txid, index in rows}
+
+
+def _fundings(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
+    known = set(WalletTransaction.objects.values_list("txid", flat=True))
+    for transaction in transactions:
+        if not transaction.label.startswith(("funding:", "conflict:")) or transaction.txid in known:
+            continue
+        order_id = order_id_in(transaction.label)
+        yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, _advice(order_id))
+
+
+def _advice(order_id: UUID | None) -> str:
+    if order_id is not None and ChannelOrder.objects.filter(pk=order_id).exists():
+        return "Of an order we know: it is adopted."
+    return "Of an order we do not know: keep the channel, and settle or return its payment by hand."
+
+
+def _deposits(transactions: tuple[ChainTransaction, ...]) -> Iterator[Unknown]:
+    """Deposits to addresses that no order has; what the wallet sent to itself is left out."""
+    wallet = {Outpoint(tx.txid, output.index) for tx in transactions for output in tx.outputs if output.ours}
+    known = set(ChannelOrder.objects.exclude(deposit_address=None).values_list("deposit_address", flat=True))
+    for transaction in transactions:
+        if transaction.label or wallet.intersection(transaction.inputs):
+            continue
+        for output in transaction.outputs:
+            if output.ours and output.address not in known:
+                advice = "To an address that no order has: yours, or of an order that was lost."
+                yield Unknown(Kind.DEPOSIT, f"{transaction.txid}:{output.index}", None, output.amount_sat, advice)
+
+
+def order_id_in(text: str) -> UUID | None:
+    """The order's id that a memo or a label carries."""
+    found = _ORDER_ID.search(text)
+    return UUID(found.group()) if found else None
+
+
+def adopt(found: Iterable[Unknown], node: LndNode, *, actor: str) -> set[UUID]:
+    """Orders that we know, and that are behind what the node has of them, have caught up; returns which.
+
+    Money: nothing new is paid or opened. The payment is recorded as the node has it, the claim is read off the
+    channel, and the opening is adopted by the same look that comes before every attempt. Repeat: safe.
+    Raises: NodeUnavailable.
+    """
+    adopted: set[UUID] = set()
+    for unknown in found:
+        order = ChannelOrder.objects.filter(pk=unknown.order_id).first() if unknown.order_id else None
+        if order is None or unknown.kind not in {Kind.CHANNEL, Kind.FUNDING} or order.state not in _BEHIND:
+            continue
+        if _catch_up(order.pk, unknown, node, actor):
+            adopted.add(order.pk)
+    return adopted
+
+
+def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
+    """Held payments and open invoices of unknown orders are cancelled at the node, where no channel stands for them.
+
+    Money: what was held is the buyer's again. An order that left a channel or a funding is not touched: its payment
+    is earned, and is a person's to settle. Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    all_found = list(found)
+    delivered = {unknown.order_id for unknown in all_found if unknown.kind in {Kind.CHANNEL, Kind.FUNDING}}
+    returned = []
+    for unknown in all_found:
+        if unknown.kind in {Kind.PAYMENT, Kind.INVOICE} and unknown.order_id not in delivered:
+            with suppress(Rejected, NotFound):  # settled or gone meanwhile: the next survey says
+                node.cancel_invoice(unknown.what)
+                returned.append(unknown)
+    return returned
+
+
+def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bool:
+    _look_again(order_id, node)
+    order = queries.order_or_raise(order_id)
+    if order.state == OrderState.PAID and unknown.peer_pubkey:
+        try:
+            claiming.claim(order_id, NodeAddress(unknown.peer_pubkey), announced=None, actor=actor, replace=True)
+        except OrderError as error:
+            log.warning("order=%s cannot be claimed for the node of its channel: %s", order_id, error)
+    _look_again(order_id, node)
+    return ChannelOpening.objects.filter(order=order_id, transaction__txid=unknown.what.partition(":")[0]).exists()
+
+
+def _look_again(order_id: UUID, node: LndNode) -> None:
+    nudge_all([order_id])
+    advance(order_id, node=node)
+
+
+def suspicion(node: LndNode) -> str:
+    """One sentence about what a database that was put back does not know; "" where all is explained.
+
+    Raises: NodeUnavailable.
+    """
+    strange = next(_channels([*node.channels(), *node.pending_channels()]), None)
+    if strange is None:
+        pending = node.pending_invoices(after_add_index=0)
+        strange = next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
+    return f"{strange.kind} {strange.what} of order {strange.order_id}" if strange else ""
+
+
+def pause_if_behind(node: LndNode) -> bool:
+    """Sales and openings are paused where the node knows more than we do; asked once by each process that starts.
+
+    Repeat: safe; what staff paused with another reason stays so.
+    """
+    strange = suspicion(node)
+    if not strange:
+        return False
+    log.error("the node has a %s that this database does not know: paused", strange)
+    for name in SwitchName:
+        if queries.paused(name) is None:
+            pausing.pause(name, reason=REASON, actor=LSP)
+    return True

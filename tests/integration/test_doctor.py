@@ -1,0 +1,282 @@
+"""The doctor, the command, and /readyz: what they look at, and that one fault is one failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from lightning.credentials import required_methods
+from lightning.errors import NodeUnavailable, NotFound
+from lightning.types import NodeInfo, Outpoint, Utxo
+from orders import doctor
+from orders.doctor import Finding, Health, examination
+from orders.models import Heartbeat, NodeSnapshot, Service
+from orders.reconcile import beat
+from tests.factories import OrderFactory, SnapshotFactory
+from tests.fakes import FakeNode, regtest_address
+
+pytestmark = pytest.mark.django_db
+
+
+class WellNode(FakeNode):
+    """Nothing is wrong with it. `allowed` is its macaroon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.allowed = set(required_methods())
+        self.unknown: set[str] = set()
+        self.changes: dict[str, Any] = {}
+
+    def info(self) -> NodeInfo:
+        now = int(timezone.now().timestamp())
+        return replace(super().info(), version="0.21.2-beta", best_header_at=now, **self.changes)
+
+    def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
+        self._called("coins")
+        return tuple(Utxo(Outpoint("aa" * 32, n), regtest_address(1), self.spendable_sat // 4, 100) for n in range(4))
+
+    def allows(self, method: str) -> bool:
+        self._called("allows")
+        if method in self.unknown:
+            raise NotFound("no such method")
+        return method in self.allowed
+
+    def __getattr__(self, name: str) -> Callable[..., tuple[()]]:
+        if name not in {"peers", "pending_channels", "closed_channels", "leases", "transactions", "block_hash"}:
+            raise AttributeError(name)
+
+        def read(*_: Any, **__: Any) -> tuple[()]:
+            self._called(name)
+            return ()
+
+        return read
+
+
+@pytest.fixture
+def well(db: None, monkeypatch: pytest.MonkeyPatch, settings: Any) -> WellNode:
+    """A server with which nothing is wrong, and its node."""
+    node = WellNode()
+    monkeypatch.setattr("lightning.connection.node", lambda: node)
+    settings.LND_GRPC, settings.LND_NETWORK = "127.0.0.1:10009", "regtest"
+    settings.PUBLIC_URL, settings.ALERT_URL = "https://lsp.example", ("json://127.0.0.1:9/hush",)
+    SnapshotFactory()
+    beat("reconcile")
+    beat("streams")
+    return node
+
+
+def found(node: Any) -> dict[str, Finding]:
+    return {finding.name: finding for finding in doctor.thorough(node)}
+
+
+def bad(node: Any) -> dict[str, Health]:
+    return {name: finding.health for name, finding in found(node).items() if finding.health is not Health.OK}
+
+
+def test_a_server_with_which_nothing_is_wrong_gets_no_warning(well: WellNode) -> None:
+    assert bad(well) == {}
+    assert len(found(well)) == len(doctor.thorough(well))  # no name twice
+    assert {"database", "disk", "coins", "reserve", "macaroon", "inbound_slots"} < found(well).keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "health"),
+    [
+        ({"version": "0.20.0-beta"}, "version", Health.FAILURE),
+        ({"synced_to_chain": False}, "chain", Health.FAILURE),
+        ({"network": "testnet"}, "network", Health.FAILURE),
+        ({"uris": ()}, "addresses", Health.FAILURE),
+        ({"best_header_at": 4_000_000_000}, "block_time", Health.FAILURE),
+    ],
+)
+def test_one_fault_of_the_node_is_one_finding(
+    well: WellNode, changes: dict[str, Any], name: str, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = replace(well.info(), **changes)
+    monkeypatch.setattr(well, "info", lambda: info)
+    assert bad(well) == {name: health}
+
+
+def test_an_address_in_the_settings_is_enough(well: WellNode, settings: Any) -> None:
+    well.changes, settings.NODE_URIS = {"uris": ()}, ("02@host:9735",)
+    assert bad(well) == {}
+
+
+def test_a_large_channel_on_sale_needs_the_nodes_feature(well: WellNode) -> None:
+    Service.objects.update(max_channel_sat=20_000_000)
+    assert bad(well) == {"features": Health.FAILURE}
+    well.changes = {"features": frozenset({19})}
+    assert bad(well) == {}
+
+
+def test_a_right_that_is_missing_is_named(well: WellNode) -> None:
+    well.allowed.discard("/invoicesrpc.Invoices/SettleInvoice")
+    assert found(well)["macaroon"].seen == "does not allow SettleInvoice"
+    assert bad(well) == {"macaroon": Health.FAILURE}
+
+
+def test_a_method_that_the_node_has_not_is_named(well: WellNode) -> None:
+    well.unknown.add("/walletrpc.WalletKit/FundPsbt")
+    assert found(well)["macaroon"].seen == "the node has no FundPsbt"
+
+
+def test_an_admin_macaroon_is_warned_of(well: WellNode) -> None:
+    well.allowed |= {"/lnrpc.Lightning/SendCoins", "/lnrpc.Lightning/BakeMacaroon"}
+    assert bad(well) == {"macaroon": Health.WARNING}
+
+
+def test_where_rights_cannot_be_asked_for_only_reads_are_tried(well: WellNode) -> None:
+    well.allowed = set()
+    assert bad(well) == {"macaroon": Health.WARNING}
+    changing = {"add_hold_invoice", "cancel_invoice", "new_address", "connect", "open_channel"}
+    assert not changing & set(well.calls)
+    well.fails_at["leases"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")
+    assert found(well)["macaroon"].seen == "does not allow ListLeases"
+
+
+def test_a_node_that_is_away_is_one_failure_and_hides_nothing_else(well: WellNode) -> None:
+    well.fails = NodeUnavailable("connection refused")
+    assert bad(well) == {"node": Health.FAILURE}
+
+
+def test_a_node_that_goes_away_meanwhile_is_told(well: WellNode) -> None:
+    well.fails_at["coins"] = NodeUnavailable("connection reset")
+    assert bad(well) == {"examination": Health.FAILURE}
+
+
+def test_a_reserve_that_is_spent_is_a_failure(well: WellNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(well, "required_reserve_sat", lambda **_: 200_000_000)
+    assert bad(well) == {"reserve": Health.FAILURE, "coins": Health.WARNING}
+
+
+def test_the_records_are_looked_at(well: WellNode) -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    Heartbeat.objects.update(at=long_ago)
+    NodeSnapshot.objects.update(at=long_ago)
+    OrmQ.objects.create(key="lsp", payload="x", lock=long_ago)
+    OrmQ.objects.create(key="lsp", payload="x", lock=timezone.now() + timedelta(hours=1))  # being run
+    OrderFactory(open=True, needs_staff=True)
+    Service.objects.update(on_sale=False)
+    assert bad(well) == {
+        "worker": Health.FAILURE,
+        "streams": Health.WARNING,
+        "node_seen": Health.FAILURE,
+        "queue": Health.FAILURE,
+        "flagged_orders": Health.WARNING,
+        "offer": Health.WARNING,
+    }
+    assert found(well)["queue"].seen.startswith("1 waiting")
+
+
+def test_a_migration_that_is_missing_is_named_and_no_table_is_read(well: WellNode) -> None:
+    MigrationRecorder.Migration.objects.filter(app="orders", name__startswith="0003").delete()
+    assert found(well)["migrations"].seen == "not applied: orders.0003_switches_and_alerts"
+    assert "worker" not in found(well)
+
+
+def test_without_the_database_the_node_is_looked_at_all_the_same(
+    well: WellNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise DatabaseError("server closed the connection\nand more")
+
+    monkeypatch.setattr(examination, "_database", gone)
+    monkeypatch.setattr(examination, "_offered", gone)
+    monkeypatch.setattr(examination.connection, "close", lambda: None)
+    assert bad(well) == {"database": Health.FAILURE}
+    assert found(well)["database"].seen == "server closed the connection"
+    assert found(well)["version"].health is Health.OK
+
+
+# The command
+
+
+def told(*arguments: str) -> tuple[str, int]:
+    """What it prints, and its exit code."""
+    out = StringIO()
+    try:
+        call_command("doctor", *arguments, stdout=out)
+    except SystemExit as ended:
+        return out.getvalue(), int(str(ended.code))
+    return out.getvalue(), 0
+
+
+def test_the_command_ends_well_and_badly(well: WellNode) -> None:
+    assert told()[1] == 0
+    Heartbeat.objects.filter(name="streams").delete()
+    assert told()[1] == 0  # a warning
+    well.changes = {"uris": ()}
+    text, code = told()
+    assert code == 1
+    assert "FAILURE  addresses" in text and "Set externalip" in text
+
+
+def test_the_command_without_a_node_says_so(well: WellNode, settings: Any) -> None:
+    settings.LND_GRPC = ""
+    text, code = told()
+    assert code == 1 and "no node is set" in text
+
+
+def test_the_command_speaks_json(well: WellNode) -> None:
+    findings = json.loads(told("--json")[0])
+    assert {frozenset(finding) for finding in findings} == {frozenset({"name", "health", "seen", "mend"})}
+    assert {finding["health"] for finding in findings} == {"ok"}
+
+
+def test_no_secret_is_told(well: WellNode, settings: Any) -> None:
+    settings.LND_MACAROON = "0201" + "ab" * 40
+    text = told()[0] + told("--json")[0]
+    assert "hush" not in text  # of ALERT_URL
+    assert settings.LND_MACAROON not in text
+    assert settings.SECRET_KEY not in text and settings.PREIMAGE_KEY not in text
+
+
+# /readyz
+
+
+def test_ready_asks_no_node_and_tells_names_and_states_only(well: WellNode, client: Client) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["ok"], well.calls) == (200, True, [])
+    checks = answer.json()["checks"]
+    assert {"database", "migrations", "worker", "streams", "queue", "disk", "node_seen"} <= checks.keys()
+    assert set(checks.values()) == {"ok"}
+
+
+def test_ready_is_red_when_a_check_fails(well: WellNode, client: Client) -> None:
+    NodeSnapshot.objects.update(synced_to_chain=False)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["node_seen"]) == (503, "failure")
+
+
+def test_ready_stays_green_with_warnings(well: WellNode, client: Client) -> None:
+    OrderFactory(open=True, needs_staff=True)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["flagged_orders"]) == (200, "warning")
+
+
+def test_ready_is_red_without_the_database(well: WellNode, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Any:
+        raise DatabaseError
+
+    monkeypatch.setattr(examination, "_database", gone)
+    monkeypatch.setattr(examination.connection, "close", lambda: None)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "failure")
+
+
+def test_ready_takes_few_statements(well: WellNode, client: Client, django_assert_max_num_queries: Any) -> None:
+    client.get("/readyz")
+    with django_assert_max_num_queries(12):
+        client.get("/readyz")

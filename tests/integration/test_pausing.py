@@ -1,0 +1,239 @@
+"""Staff stop sales or openings: nothing new begins, what was begun goes on, and who did it is on record."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.utils import timezone
+
+from lightning.types import Invoice, InvoiceState, NodeAddress
+from orders.advance import advance
+from orders.errors import InvalidField
+from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service, Switch, SwitchEvent, SwitchName
+from orders.operations import pausing
+from orders.states import OrderState
+from tests.factories import OrderFactory, ServiceFactory
+from tests.fakes import FakeNode
+from tests.integration.conftest import Api
+
+
+class OpeningNode(FakeNode):
+    """A node that holds every payment, and notes what it is asked on the way to an opening."""
+
+    def invoice(self, payment_hash: str) -> Invoice:
+        order = ChannelOrder.objects.get(hold_invoice__payment_hash=payment_hash)
+        total = order.order_total_sat
+        return Invoice(
+            payment_hash, "ln", "", total, InvoiceState.ACCEPTED, 1, held_msat=total * 1000, nearest_expiry_height=1088
+        )
+
+    def pending_channels(self) -> tuple[()]:
+        return ()
+
+    def closed_channels(self) -> tuple[()]:
+        return ()
+
+    def transactions(self, *, from_height: int) -> tuple[()]:
+        return ()
+
+    def connect(self, address: NodeAddress, *, timeout_seconds: int) -> None:
+        self._called("connect")
+
+    def open_channel(self, **_: Any) -> Any:
+        self._called("open_channel")
+        raise AssertionError("an attempt began")
+
+
+@pytest.fixture
+def opener() -> OpeningNode:
+    return OpeningNode()
+
+
+def claimed() -> ChannelOrder:
+    return OrderFactory(uri_set=True, due_at=timezone.now())
+
+
+def said(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+# Sales
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSales:
+    @pytest.fixture(autouse=True)
+    def _something_is_on_sale(self, api: Api) -> None:
+        if not Service.objects.exists():
+            ServiceFactory()
+
+    def test_nothing_is_sold_and_the_buyer_reads_why_and_when_to_come_back(self, api: Api, node: FakeNode) -> None:
+        pausing.pause(SwitchName.SALES, reason="We upgrade the node.", actor="staff:alice")
+        answer = api.buy()
+        assert (answer.status_code, answer.said["code"]) == (503, "not_available")
+        assert answer.said["error"] == "Sales are paused: We upgrade the node."
+        assert int(answer["Retry-After"]) > 0
+        assert node.calls == [] and not ChannelOrder.objects.exists()
+
+    def test_an_order_that_was_made_is_still_given_to_who_repeats_the_request(self, api: Api) -> None:
+        headers = {"Idempotency-Key": "one-two-three"}
+        first = api.buy(headers).said["order_id"]
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+        assert api.buy(headers).said["order_id"] == first
+
+    def test_node_info_says_that_nothing_is_available_and_why(self, api: Api) -> None:
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+        told = api.get("/node/info").said
+        assert told["paused"] == "an upgrade"
+        assert [service["available"] for service in told["services"]] == [False]
+        pausing.resume(SwitchName.SALES, actor="staff:alice")
+        told = api.get("/node/info").said
+        assert (told["paused"], told["services"][0]["available"]) == ("", True)
+
+    def test_sales_go_on_after_resuming_and_while_only_openings_are_paused(self, api: Api) -> None:
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pausing.resume(SwitchName.SALES, actor="staff:alice")
+        assert api.buy().status_code == 200
+
+
+# Openings
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOpenings:
+    def test_no_attempt_begins_and_the_peer_is_not_troubled(self, opener: OpeningNode) -> None:
+        order = claimed()
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        advance(order.pk, node=opener)
+        order.refresh_from_db()
+        assert order.state == OrderState.URI_SET
+        assert (order.last_failure_reason, order.failed_openings) == ("OPENINGS_PAUSED", 0)
+        assert order.due_at is not None and order.due_at > timezone.now()
+        assert "connect" not in opener.calls and not ChannelOpening.objects.exists()
+        note = OrderEvent.objects.get(order=order, cause="opening_postponed")
+        assert note.facts["detail"] == "an upgrade"
+
+    def test_control_without_the_pause_an_attempt_begins(self, opener: OpeningNode) -> None:
+        order = claimed()
+        with pytest.raises(AssertionError, match="an attempt began"):
+            advance(order.pk, node=opener)
+        assert ChannelOpening.objects.filter(order=order).exists()
+
+    def test_no_attempt_begins_that_was_ready_when_the_pause_came(
+        self, opener: OpeningNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order = claimed()
+
+        def slowly(name: str) -> None:
+            if name == "connect":
+                pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+
+        opener.on_call = slowly
+        advance(order.pk, node=opener)
+        assert "connect" in opener.calls and not ChannelOpening.objects.exists()
+
+    def test_resuming_makes_those_that_waited_due_at_once_and_no_others(self, opener: OpeningNode) -> None:
+        order, other = claimed(), OrderFactory(uri_set=True, due_at=None)
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        advance(order.pk, node=opener)
+        pausing.resume(SwitchName.OPENINGS, actor="staff:alice")
+        order.refresh_from_db()
+        other.refresh_from_db()
+        assert order.due_at is not None and order.due_at <= timezone.now()
+        assert other.due_at is None
+        with pytest.raises(AssertionError, match="an attempt began"):
+            advance(order.pk, node=opener)
+
+    def test_the_deadline_holds_so_that_the_payment_goes_back_in_time(self, opener: OpeningNode) -> None:
+        order = claimed()
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        advance(order.pk, node=opener)
+        past = timezone.now() - timedelta(seconds=1)
+        ChannelOrder.objects.filter(pk=order.pk).update(open_deadline_at=past, due_at=past)
+        advance(order.pk, node=opener)
+        order.refresh_from_db()
+        assert (order.state, order.give_up_reason) == (OrderState.GIVE_UP, "OPENINGS_PAUSED")
+
+    def test_what_is_past_negotiating_goes_on(self, opener: OpeningNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        order = OrderFactory(opening=True, due_at=timezone.now())
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pushed: list[object] = []
+        monkeypatch.setattr("orders.advance._push_on", lambda *arguments: pushed.append(arguments[0]))
+        monkeypatch.setattr("orders.advance.paying.settle", lambda *_: None)
+        monkeypatch.setattr("orders.advance.following.follow", lambda *_: None)
+        advance(order.pk, node=opener)
+        assert order.pk in pushed
+
+
+# The record
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_switching_is_on_record_with_who_and_why() -> None:
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+    pausing.pause(SwitchName.SALES, reason="an  upgrade ", actor="staff:bob")  # the same: nothing was switched
+    pausing.pause(SwitchName.SALES, reason="the disk is full", actor="staff:bob")
+    pausing.resume(SwitchName.SALES, actor="command:carol")
+    pausing.resume(SwitchName.SALES, actor="command:carol")
+    rows = SwitchEvent.objects.values_list("name", "on", "reason", "actor")
+    assert list(rows) == [
+        ("sales", False, "an upgrade", "staff:alice"),
+        ("sales", False, "the disk is full", "staff:bob"),
+        ("sales", True, "", "command:carol"),
+    ]
+    switch = Switch.objects.get()
+    assert (switch.on, switch.actor) == (True, "command:carol")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 201])
+def test_a_pause_needs_a_reason(reason: str) -> None:
+    with pytest.raises(InvalidField):
+        pausing.pause(SwitchName.SALES, reason=reason, actor="staff:alice")
+    assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_database_keeps_no_pause_without_a_reason() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Switch.objects.create(name="sales", on=False, at=timezone.now(), actor="x")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_commands_pause_and_resume_what_they_are_told() -> None:
+    assert said("pause", "--sales", "--reason", "an upgrade").startswith("sales     paused: an upgrade  (command:")
+    assert list(Switch.objects.filter(on=False).values_list("name", flat=True)) == ["sales"]
+    said("pause", "--reason", "an upgrade")  # both
+    assert Switch.objects.filter(on=False).count() == 2
+    assert said("resume", "--openings").startswith("openings  on")
+    assert list(Switch.objects.filter(on=False).values_list("name", flat=True)) == ["sales"]
+    assert len(said("resume").splitlines()) == 2
+    with pytest.raises(CommandError, match="reason"):
+        call_command("pause", "--reason", " ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admins_first_page_says_what_is_paused_by_whom_and_why(boss: Client) -> None:
+    pausing.pause(SwitchName.OPENINGS, reason="an <upgrade>", actor="staff:alice")
+    page = boss.get("/admin/").content.decode()
+    assert "openings paused" in page and "an &lt;upgrade&gt;" in page and "staff:alice" in page
+    pausing.resume(SwitchName.OPENINGS, actor="staff:alice")
+    assert "paused" not in boss.get("/admin/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_staff_read_who_switched_what_and_switch_nothing_here(boss: Client) -> None:
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+    row = SwitchEvent.objects.get()
+    assert "an upgrade" in boss.get("/admin/orders/switchevent/").content.decode()
+    assert "staff:alice" in boss.get(f"/admin/orders/switchevent/{row.pk}/change/").content.decode()
+    assert boss.get("/admin/orders/switchevent/add/").status_code == 403

@@ -78,6 +78,18 @@ def _can_be_revived(order: ChannelOrder) -> bool:
     return order.state == OrderState.EXPIRED and bool(order.onchain_payments.all())
 
 
+def _can_be_returned(order: ChannelOrder) -> bool:
+    over = order.state in {OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED}
+    invoice = order.invoice
+    taken = order.counted_payment == Rail.ONCHAIN or bool(order.onchain_payments.all())
+    settled = invoice is not None and invoice.state == InvoiceState.SETTLED
+    return over and not _held_sat(order) and (taken or settled)
+
+
+def _money_returned(order: ChannelOrder) -> str:
+    return "You say that you have sent the buyer's money back yourself. Nothing is sent now, nor opened any more."
+
+
 def _give_up(order_id: UUID, actor: str) -> object:
     """The buyer reads why: the last failure, in a word that buyers know."""
     last = ChannelOrder.objects.filter(pk=order_id).values_list("last_failure_reason", flat=True).first()
@@ -133,6 +145,14 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=_can_be_cancelled,
             run=lambda order_id, actor: paying.cancel(order_id, actor=actor),
             money=_money_cancelled,
+        ),
+        Deed(
+            name="record_returned",
+            label="Returned by hand",
+            done="Recorded as returned",
+            fits=_can_be_returned,
+            run=lambda order_id, actor: paying.record_returned(order_id, actor=actor),
+            money=_money_returned,
         ),
         Deed(
             name="revive",

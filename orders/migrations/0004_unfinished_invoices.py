@@ -4,18 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('orders', '0003_switches_and_alerts'),
+        ("orders", "0003_switches_and_alerts"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='holdinvoice',
-            index=models.Index(condition=models.Q(('state__in', ['open', 'held', 'returning'])), fields=['state', 'hold_expires_height'], name='invoice_unfinished'),
+            model_name="holdinvoice",
+            index=models.Index(
+                condition=models.Q(("state__in", ["open", "held", "returning"])),
+                fields=["state", "hold_expires_height"],
+                name="invoice_unfinished",
+            ),
         ),
         migrations.AddIndex(
-            model_name='onchainpayment',
-            index=models.Index(fields=['block_height'], name='onchain_payment_height'),
+            model_name="onchainpayment",
+            index=models.Index(fields=["block_height"], name="onchain_payment_height"),
         ),
     ]

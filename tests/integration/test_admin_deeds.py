@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from orders.admin.deeds import DEEDS
+from orders.admin.deeds import DEEDS, perform
 from orders.models import HoldInvoice, OrderEvent
 from orders.states import InvoiceState, OrderState
 from tests.factories import DepositFactory, OrderFactory
@@ -61,7 +61,7 @@ def test_the_page_of_an_order_offers_what_fits_its_state(boss: Client) -> None:
         "claimed": (OrderFactory(uri_set=True), ["give_up", "cancel"]),
         "given up": (OrderFactory(give_up=True), ["retry", "cancel"]),
         "opening": (OrderFactory(opening=True), []),
-        "late": (late, ["revive", "settle_flag"]),
+        "late": (late, ["record_returned", "revive", "settle_flag"]),
     }
     for name, (order, deeds) in offered.items():
         page = boss.get(page_of(order)).content.decode()
@@ -170,3 +170,13 @@ def test_a_deed_leads_back_to_our_own_pages_only(boss: Client) -> None:
     order = OrderFactory(give_up=True)
     answer = boss.post(STEER, {"deed": "retry", "order": order.pk, "back": "https://elsewhere.example/"})
     assert answer.url == LIST
+
+
+@pytest.mark.django_db(transaction=True)
+def test_money_that_was_returned_by_hand_is_recorded_with_the_persons_name() -> None:
+    order, held = OrderFactory(give_up=True, counted_payment="onchain"), OrderFactory(give_up=True)
+    outcomes = perform(DEEDS["record_returned"], [order.pk, held.pk], actor="staff:ada")
+    assert [bool(outcome.refusal) for outcome in outcomes] == [False, True]
+    order.refresh_from_db()
+    assert order.state == OrderState.REFUNDED
+    assert journal(order)[-1] == ("returned_by_hand", "staff:ada")

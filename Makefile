@@ -12,7 +12,7 @@ DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest admin test test-long bench check format generate lock clean
+.PHONY: help run regtest buy admin test test-long bench check format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,10 @@ run: $(RUN) ## the whole server in the foreground; Ctrl-C ends it
 
 regtest: $(DEV) ## the server on a network of its own: btcd, our lnd, a buyer's lnd
 	@exec .venv/bin/python -m lsp_site.playground
+
+buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLAIM=lnurl show the other ways
+	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy \
+	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM))
 
 admin: $(RUN) ## make a staff account (the server must be running, or DATABASE_URL set)
 	@exec .venv/bin/python manage.py createsuperuser

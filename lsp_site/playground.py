@@ -9,6 +9,8 @@ import selectors
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lsp_site.processes import Child, Program
@@ -20,9 +22,6 @@ NETWORK_SETTINGS = ROOT / ".lsp" / "playground" / "server.env"
 READY = "LSP ready at "
 #: The server says two more lines after that one.
 LINES_AFTER_READY = 2
-#: How the server differs from one that sells for real: fundings confirm when somebody mines.
-PLAYGROUND_SETTINGS = {"LSP_ENV_FILE": "", "LSP_HOME": str(HOME), "DATABASE_URL": "", "PUBLIC_URL": ""}
-
 PLAY = ".venv/bin/python -m tests.regtest.playground"
 COMMANDS = """
 Buy a channel (in another terminal, in this folder; needs curl and python3):
@@ -57,11 +56,38 @@ class Ended(Exception):
     """One of the two ended by itself."""
 
 
-class Playground:
-    """The network and the server on it. Whichever ends takes the other with it."""
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the server stands on: the program that makes it, when it is there, and what the server has to know."""
 
-    def __init__(self, stop: Stop) -> None:
+    program: Program
+    is_ready: Callable[[], bool]
+    settings: Callable[[], dict[str, str]]
+    home: Path
+    keeps_home: bool
+    commands: str
+
+
+def regtest() -> World:
+    """Btcd, our lnd and a buyer's lnd. Both network and server begin anew each time."""
+    NETWORK_SETTINGS.unlink(missing_ok=True)
+    network = ("-m", "tests.regtest.playground", "--env-file", str(NETWORK_SETTINGS))
+    return World(
+        program=Program("network", (sys.executable, *network), stop_seconds=30),
+        is_ready=NETWORK_SETTINGS.exists,
+        settings=lambda: _read(NETWORK_SETTINGS),
+        home=HOME,
+        keeps_home=False,  # what an earlier server knew is of a network that is gone
+        commands=COMMANDS,
+    )
+
+
+class Playground:
+    """A world and the server on it. Whichever ends takes the other with it."""
+
+    def __init__(self, stop: Stop, world: World) -> None:
         self._stop = stop
+        self._world = world
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._base = ""
@@ -69,14 +95,14 @@ class Playground:
 
     def run(self) -> None:
         """Both run; this returns only by an exception, and then neither is left. Raises: Stopped, Ended."""
-        NETWORK_SETTINGS.unlink(missing_ok=True)
-        network = ("-m", "tests.regtest.playground", "--env-file", str(NETWORK_SETTINGS))
         try:
-            self._start(Program("network", (sys.executable, *network), stop_seconds=30))
-            while not NETWORK_SETTINGS.exists():
+            self._start(self._world.program)
+            while not self._world.is_ready():
                 self._turn()
-            shutil.rmtree(HOME, ignore_errors=True)  # what an earlier server knew of a network that is gone
-            settings = dict(PLAYGROUND_SETTINGS) | _read(NETWORK_SETTINGS)
+            if not self._world.keeps_home:
+                shutil.rmtree(self._world.home, ignore_errors=True)
+            settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(self._world.home), "DATABASE_URL": ""}
+            settings |= self._world.settings()
             environment = ("env", *(f"{name}={value}" for name, value in settings.items()))
             server = (sys.executable, str(ROOT / "manage.py"), "run")
             self._start(Program("server", (*environment, *server), stop_seconds=75))
@@ -115,7 +141,7 @@ class Playground:
         self._lines_to_commands -= name == "server"
         if self._lines_to_commands == 0:
             self._lines_to_commands = -1
-            say(COMMANDS.format(base=self._base, home=HOME.relative_to(ROOT), play=PLAY))
+            say(self._world.commands.format(base=self._base, home=self._world.home, play=PLAY))
 
     def _end(self) -> None:
         """The server first, then its network."""
@@ -139,14 +165,14 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    """The playground has run. Returns the exit code."""
+def play(world: World, farewell: str) -> int:
+    """The world and the server on it have run. Returns the exit code."""
     stop = Stop()
     try:
         with stop.listening():
-            Playground(stop).run()
+            Playground(stop, world).run()
     except Stopped:
-        say("The playground is over.")
+        say(farewell)
         return 0
     except Ended as error:
         say(str(error))
@@ -154,4 +180,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play(regtest(), "The playground is over."))

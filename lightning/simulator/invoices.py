@@ -31,7 +31,7 @@ class Htlc:
     amount_msat: int
     expiry_height: int
     payment_id: int
-    accepted_at: int
+    accepted_at: float
     stage: str = ACCEPTED
 
 
@@ -44,7 +44,7 @@ class Invoice:
     memo: str
     expiry_seconds: int
     cltv_blocks: int
-    created_at: int
+    created_at: float
     add_index: int
     payment_request: str
     stage: str = OPEN
@@ -82,7 +82,7 @@ class Invoices:
     changed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(
-        self, payment_hash: bytes, *, value_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int, now: int
+        self, payment_hash: bytes, *, value_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int, now: float
     ) -> Invoice:
         """Raises: Refused in LND's words."""
         if len(payment_hash) != 32:
@@ -96,7 +96,7 @@ class Invoices:
             payment_hash=payment_hash,
             payment_secret=hashlib.sha256(self.seed + payment_hash).digest(),
             amount_msat=value_sat * 1000,
-            created_at=now,
+            created_at=int(now),
             description=memo,
             expiry_seconds=expiry_seconds,
             cltv_blocks=cltv_blocks,
@@ -148,7 +148,7 @@ class Invoices:
             if height + HOLD_EXPIRY_BLOCKS >= nearest:
                 self.cancel(bytes.fromhex(invoice.payment_hash))
 
-    def time_passed(self, now: int) -> None:
+    def time_passed(self, now: float) -> None:
         """What nobody paid in time is cancelled, and parts whose rest never came are returned."""
         for invoice in list(self._waiting(OPEN)):
             if invoice.created_at + invoice.expiry_seconds <= now:
@@ -175,7 +175,7 @@ class Invoices:
         parts: int = 1,
         missing_parts: int = 0,
         height: int,
-        now: int,
+        now: float,
     ) -> Payment:
         """The payment has begun, and has perhaps failed at once. Without an amount it is the invoice's.
 

@@ -47,7 +47,7 @@ class Customer:
     host: str
     presence: str = ONLINE
     is_connected: bool = False
-    returns_at: int = 0  # when it connects again by itself; 0: not
+    returns_at: float = 0  # when it connects again by itself; 0: not
     refusal: str = ""
     min_channel_sat: int = 0
     max_channel_sat: int = _LND_MAX_CHANNEL_SAT
@@ -116,7 +116,7 @@ class Customers:
         elif not stays:
             raise Refused(f"dial tcp {host}: {_why_not(customer, host)}")
 
-    def disconnect(self, pubkey: str, *, now: int, has_channel: bool) -> None:
+    def disconnect(self, pubkey: str, *, now: float, has_channel: bool) -> None:
         """Raises: Refused when it was not connected."""
         customer = self.find(pubkey)
         if customer is None or not customer.is_connected:
@@ -135,7 +135,7 @@ class Customers:
         if presence == ONLINE and has_channel:
             self._set_connected(customer, connected=True)
 
-    def time_passed(self, now: int) -> None:
+    def time_passed(self, now: float) -> None:
         """Who was only cut off is back."""
         for customer in self.by_name.values():
             if customer.returns_at and customer.returns_at <= now and customer.presence == ONLINE:

@@ -110,7 +110,7 @@ class Wallet:
 
     # Coins
 
-    def coins(self, chain: Chain, *, min_confirmations: int, now: int) -> list[Coin]:
+    def coins(self, chain: Chain, *, min_confirmations: int, now: float) -> list[Coin]:
         """What can be spent and is not leased, the biggest first."""
         leased = set(self.active_leases(now))
         found = [
@@ -133,22 +133,22 @@ class Wallet:
 
     # Leases
 
-    def active_leases(self, now: int) -> dict[Point, Lease]:
+    def active_leases(self, now: float) -> dict[Point, Lease]:
         """The leases that have not run out."""
         return {point: lease for point, lease in self.leases.items() if lease.expires_at > now}
 
-    def lease(self, point: Point, lock_id: bytes, seconds: int, *, chain: Chain, now: int) -> int:
+    def lease(self, point: Point, lock_id: bytes, seconds: int, *, chain: Chain, now: float) -> int:
         """The coin is leased until the moment that is answered. Raises: Refused."""
         if point not in self.owned or point in chain.spenders:
             raise Refused("unknown output")
         held = self.active_leases(now).get(point)
         if held and held.lock_id != lock_id:
             raise Refused("output already locked")
-        expires_at = now + (seconds or _DEFAULT_LEASE_SECONDS)
+        expires_at = int(now) + (seconds or _DEFAULT_LEASE_SECONDS)
         self.leases[point] = Lease(lock_id, expires_at)
         return expires_at
 
-    def release(self, point: Point, lock_id: bytes, *, now: int) -> None:
+    def release(self, point: Point, lock_id: bytes, *, now: float) -> None:
         """The coin is free; not leased is fine. Raises: Refused."""
         if point not in self.owned:
             raise Refused("unknown output")
@@ -167,7 +167,7 @@ class Wallet:
         min_confirmations: int,
         max_fee_ratio: float,
         chain: Chain,
-        now: int,
+        now: float,
     ) -> Funding:
         """An unsigned transaction for the outputs. Nothing is leased yet. Raises: Refused."""
         total_sat = sum(amount_sat for _, amount_sat in outputs)

@@ -72,9 +72,9 @@ class World:
 
     # Time and memory
 
-    def now(self) -> int:
+    def now(self) -> float:
         """Unix seconds, of a clock that can be set ahead."""
-        return int(time.time()) + self.kept.clock_ahead_seconds
+        return time.time() + self.kept.clock_ahead_seconds
 
     def save(self) -> None:
         """All of it is on disk."""
@@ -120,7 +120,7 @@ class World:
         """The transaction waits for a block, and the wallet knows of it where it is concerned. Raises: Refused."""
         is_new = tx.txid not in self.chain.mempool and tx.txid not in self.chain.mined
         self.chain.accept(tx)
-        if self.wallet.learn(tx, at=self.now()):
+        if self.wallet.learn(tx, at=int(self.now())):
             if label is not None:
                 self.wallet.labels[tx.txid] = label
             if is_new:
@@ -142,7 +142,7 @@ class World:
         return tx.txid
 
     def _seen(self, txid: str) -> None:
-        if self.wallet.learn(self.chain.txs[txid], at=self.now()):
+        if self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
             self.wallet.unmined[txid] = None
             self.announce(events.TRANSACTIONS, txid)
 

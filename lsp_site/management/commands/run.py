@@ -21,7 +21,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from lsp_site import simulated
 from lsp_site.embedded import DatabaseFailed, EmbeddedPostgres
+from lsp_site.playground import play
 from lsp_site.processes import Program
 from lsp_site.supervisor import Stop, Stopped, Supervisor, Watch
 from orders.models import Heartbeat
@@ -39,6 +41,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """The server has run and everything it started has ended."""
+        if nothing_configured():
+            self.say("No node is configured: starting a simulated one.")
+            sys.exit(play(simulated.world(settings.LSP_HOME), "LSP stopped, and its simulated node."))
         refuse_without_node()
         stop = Stop()
         try:
@@ -60,6 +65,11 @@ class Command(BaseCommand):
         """The line is printed now."""
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def nothing_configured() -> bool:
+    """Nobody has said a word about a node: half a configuration is a mistake, none is a visitor."""
+    return not (settings.LND_GRPC or settings.LND_MACAROON or settings.LND_NETWORK or settings.LND_TLS_CERT)
 
 
 def refuse_without_node() -> None:

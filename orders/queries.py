@@ -182,10 +182,11 @@ def depth_of(deposit: OnchainPayment) -> int:
     return max(deposit.confirmations, (seen.deposits_height if seen else 0) - deposit.block_height + 1)
 
 
-def openings_under_way() -> int:
-    """Attempts that hold a thread and a peer right now."""
+def openings_under_way(now: datetime) -> int:
+    """Attempts that hold a thread and a peer now; one that is stuck for long holds neither."""
     states = [OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING]
-    return ChannelOpening.objects.filter(state__in=states).count()
+    since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
+    return ChannelOpening.objects.filter(state__in=states, changed_at__gte=since).count()
 
 
 def peer_is_taken(pubkey: str) -> bool:

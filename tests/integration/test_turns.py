@@ -1,0 +1,53 @@
+"""Peers that stall must not hold every thread: so many openings at a time, and no more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from orders import queries
+from orders.operations import opening
+from orders.states import OpeningState
+from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
+from tests.scripted import ScriptedNode, held
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def busy(count: int, **fields: Any) -> None:
+    for number in range(count):
+        order = OrderFactory(uri_set=True, node_pubkey=pubkey(100 + number))
+        OpeningFactory(order=order, negotiating=True, node_pubkey=pubkey(100 + number), **fields)
+
+
+def attempt() -> tuple[Any, ScriptedNode]:
+    SnapshotFactory()
+    order, node = OrderFactory(uri_set=True, node_pubkey=pubkey(1)), ScriptedNode()
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    opening.attempt(order.pk, node)  # type: ignore[arg-type]
+    return queries.order_or_raise(order.pk), node
+
+
+def test_an_order_waits_for_its_turn_while_others_are_negotiated(settings: Any) -> None:
+    busy(settings.PARALLEL_OPENINGS)
+    order, node = attempt()
+    assert "open_channel" not in node.calls
+    assert (order.last_failure_reason, order.failed_openings) == ("LSP_BUSY", 0)
+    assert order.due_at is not None and order.due_at <= timezone.now() + timedelta(seconds=10)
+
+
+def test_attempts_that_are_stuck_hold_nobody_up(settings: Any) -> None:
+    busy(settings.PARALLEL_OPENINGS, changed_at=timezone.now() - timedelta(hours=1))
+    _, node = attempt()
+    assert "open_channel" in node.calls
+
+
+def test_what_is_published_holds_nobody_up(settings: Any) -> None:
+    for number in range(settings.PARALLEL_OPENINGS):
+        order = OrderFactory(opening=True, attempts=False, node_pubkey=pubkey(100 + number))
+        OpeningFactory(order=order, state=OpeningState.PUBLISHED, node_pubkey=pubkey(100 + number))
+    _, node = attempt()
+    assert "open_channel" in node.calls

@@ -139,7 +139,7 @@ def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
     if queries.deposits_of(order):
         deposits.count(order.pk)
     if order.expires_at > now:
-        return order.expires_at
+        return min(order.expires_at, now + _SELDOM)
     return _past_its_time(order, now)
 
 
@@ -188,7 +188,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
     live = order.live_opening
     if live is not None:
         return _recover(order, live, node, now)
-    if order.due_at is None or order.due_at > now:
+    if order.due_at is None or not queries.is_due(order.pk, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS

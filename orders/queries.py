@@ -94,7 +94,8 @@ FROM (
            CASE WHEN o.state = 'opening'
                 THEN EXISTS (SELECT FROM orders_channelopening a
                              JOIN orders_wallettransaction t ON t.id = a.transaction_id
-                             WHERE a.order_id = o.id AND a.state = ANY(%(committed)s) AND t.created_at >= %(at)s)
+                             WHERE a.order_id = o.id AND a.state = ANY(%(committed)s)
+                             AND (t.created_at >= %(at)s OR a.state IN ('conflicting', 'cancelling')))
                 ELSE NOT EXISTS (SELECT FROM orders_channelopening a
                                  JOIN orders_wallettransaction t ON t.id = a.transaction_id
                                  WHERE a.order_id = o.id AND a.state = ANY(%(live)s) AND t.created_at < %(at)s)
@@ -113,7 +114,7 @@ def stock(seen: NodeSnapshot, client_hash: str = "") -> Stock:
             {
                 "client": client_hash,
                 "at": seen.at,
-                "committed": [str(state) for state in COMMITTED_OPENINGS],
+                "committed": [str(state) for state in COMMITTED_OPENINGS | {OpeningState.CANCELLING}],
                 "live": [str(state) for state in LIVE_OPENINGS],
                 "states": [str(state) for state in PROMISING | {OrderState.OPENING}],
             },

@@ -100,9 +100,10 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     known = deposits.known_since(from_height)  # before the look: what is recorded meanwhile has not vanished
     paying = deposits.relevant(node.transactions(from_height=from_height))
     transactions = [as_the_chain_has_it(node, transaction) for transaction in paying]
-    deposits.record(transactions)
+    whole = deposits.record(transactions)
     deposits.forget(known, transactions)
-    NodeSnapshot.objects.filter(id=1).update(deposits_at=at, deposits_height=height)
+    # What could not be recorded is read again: the height stays.
+    NodeSnapshot.objects.filter(id=1).update(deposits_at=at, **({"deposits_height": height} if whole else {}))
 
 
 def _first_height(height: int) -> int:

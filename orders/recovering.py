@@ -23,7 +23,7 @@ from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, Pe
 from orders import queries
 from orders.advance import advance
 from orders.errors import OrderError
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchName, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
 from orders.nudges import nudge_all
 from orders.operations import claiming, pausing
 from orders.operations.tracing import LOOK_BACK_BLOCKS
@@ -219,8 +219,11 @@ def pause_if_behind(node: LndNode) -> bool:
     strange = suspicion(node)
     if not strange:
         return False
+    reason = f"{REASON} ({strange})"[:200]
+    if SwitchEvent.objects.filter(reason=reason).exists():
+        return False  # staff have been told of this very thing, and have resumed
     log.error("the node has a %s that this database does not know: paused", strange)
     for name in SwitchName:
         if queries.paused(name) is None:
-            pausing.pause(name, reason=REASON, actor=LSP)
+            pausing.pause(name, reason=reason, actor=LSP)
     return True

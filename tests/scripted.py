@@ -79,6 +79,9 @@ class ScriptedNode(FakeNode):
         if payment_hash not in self.by_hash:
             raise NotFound("unable to locate invoice")
 
+    def peers(self) -> Any:
+        return ()
+
     def leases(self) -> Any:
         return ()
 

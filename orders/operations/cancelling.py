@@ -75,6 +75,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
     node.cancel_shim(bytes(opening.pending_chan_id))
     if opening.transaction is not None:  # before FUNDED is recorded nothing was verified: no channel can come of it
         _disconnected(opening, node)
+    if not order.openings.filter(pk=opening.pk, state=OpeningState.CANCELLING).exists():
+        return  # we slept, and somebody has ended it: what is leased now is the next attempt's
     leasing.release(order_id, node)
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
@@ -123,7 +125,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         else:
             needs_staff(order, "The funding of this order's channel was double-spent.")
         # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
-        nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
+    nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 
 
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:

@@ -36,7 +36,9 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             return order
         if not order.is_claimable:
             raise NotClaimable(_why_not(order), field="order_id")
-        _require_steady(order)
+        _require_not_returning(order)
+        if order.state == OrderState.URI_SET:
+            _require_steady(order)
         if order.state == OrderState.URI_SET and not replace:
             raise NotClaimable("The order is claimed for another node.", field="order_id")
         if order.live_opening is not None:
@@ -82,6 +84,7 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
             return order
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             raise NotClaimable("The claim cannot be taken back any more.", field="order_id")
+        _require_not_returning(order)
         _require_steady(order)
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
         order.claimed_at, order.announced_by_claim = None, None
@@ -91,11 +94,14 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
     return order
 
 
-def _require_steady(order: ChannelOrder) -> None:
-    """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
+def _require_not_returning(order: ChannelOrder) -> None:
     invoice = order.invoice if order.counted_payment == Rail.LIGHTNING else None
     if invoice is not None and invoice.state == InvoiceState.RETURNING:
         raise NotClaimable("The payment is going back.", field="order_id")
+
+
+def _require_steady(order: ChannelOrder) -> None:
+    """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
     changes = order.events.filter(cause__in=["claimed", "claim_detailed", "claim_taken_back"]).count()
     if changes >= MOST_CHANGES:
         raise NotClaimable("The claim was changed too often.", field="order_id")

@@ -141,6 +141,8 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
             needs_staff(held, "A funding is to be put out, but the fees are above MAX_FUNDING_FEE_SAT.")
         return
     raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=conflict.fee_sat * 3 // 2 + 1)
+    if fee_sat <= conflict.fee_sat:
+        return  # the coin has no more to give
     with locked(order.pk) as held:
         current = held.openings.select_related("transaction").get(pk=opening.pk)
         if current.state == OpeningState.CONFLICTING:

@@ -34,8 +34,8 @@ def relevant(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]
     return [tx for tx in found if any(output.address in known for output in tx.outputs if output.ours)]
 
 
-def record(transactions: Sequence[ChainTransaction]) -> None:
-    """Every output among these that pays an order's address has its row, as the node sees it now.
+def record(transactions: Sequence[ChainTransaction]) -> bool:
+    """Every output among these that pays an order's address has its row, as the node sees it now; False: not all.
 
     Money: never lost: a row for each output, on time or not. Repeat: safe; a row is found by txid and index.
     """
@@ -44,6 +44,7 @@ def record(transactions: Sequence[ChainTransaction]) -> None:
         for output in transaction.outputs:
             if output.ours and output.address and output.amount_sat:  # nothing can be paid with nothing
                 paying[output.address].append((transaction, output))
+    whole = True
     orders = ChannelOrder.objects.filter(deposit_address__in=list(paying)).values_list("pk", "deposit_address")
     for order_id, address in orders:
         if address is None or not _differs(order_id, paying[address]):
@@ -52,6 +53,8 @@ def record(transactions: Sequence[ChainTransaction]) -> None:
             _record(order_id, paying[address])
         except Exception:  # one order's defect must not keep the others' deposits from their rows
             log.exception("order=%s a deposit could not be recorded", order_id)
+            whole = False
+    return whole
 
 
 def known_since(from_height: int) -> list[OnchainPayment]:
@@ -94,12 +97,13 @@ def _differs(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) 
 
 def _record(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -> None:
     with locked(order_id) as order:
-        for transaction, output in seen:
-            _record_one(order, transaction, output)
-        flag_surprises(order)
+        news = [_record_one(order, transaction, output) for transaction, output in seen]
+        if any(news):
+            flag_surprises(order)
 
 
-def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> None:
+def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> bool:
+    """The output has its row; whether that is news, and not only one block more."""
     seen_at = min(timezone.now(), datetime.fromtimestamp(transaction.at, UTC))
     row, is_new = OnchainPayment.objects.get_or_create(
         txid=transaction.txid,
@@ -123,6 +127,7 @@ def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOu
             needs_staff(order, "A deposit that counted was taken back by a reorganisation.")
         note(order, f"deposit_{row.state}", txid=row.txid, vout=row.vout, confirmations=row.confirmations)
     nudge(order)
+    return is_new or before != row.state
 
 
 def count(order_id: UUID) -> None:

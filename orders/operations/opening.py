@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from lightning import transactions
@@ -36,6 +37,7 @@ from orders.transitions import locked, move, move_opening, note
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 15
+_BEGINNING_LOCK: Final = 0x6C73700002
 NEGOTIATE_SECONDS: Final = 30
 PENDING_SECONDS: Final = 60
 
@@ -61,7 +63,8 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if trace is not None:
         adopting.adopt(order_id, trace, node)
         return
-    if order.invoice is not None and order.invoice.payment_hash != keys.payment_hash(order_id):
+    held = order.invoice if order.counted_payment == Rail.LIGHTNING else None
+    if held is not None and held.state == InvoiceState.HELD and held.payment_hash != keys.payment_hash(order_id):
         paying.flag(order_id, "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled.")
         return
     payment = security.look(order, node)
@@ -110,6 +113,11 @@ def _intend(seen: ChannelOrder) -> ChannelOpening | None:
         with locked(seen.pk) as order:
             if not _may_begin(order, seen):
                 return None
+            _one_beginning_at_a_time()
+            if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
+                order.last_failure_reason = "LSP_BUSY"
+                order.due_at = timezone.now() + timedelta(seconds=settings.RETRY_FIRST_SECONDS)
+                return None
             now = timezone.now()
             opening = ChannelOpening.objects.create(
                 order=order,
@@ -132,6 +140,12 @@ def _intend(seen: ChannelOrder) -> ChannelOpening | None:
     except IntegrityError:  # another order of this peer was quicker
         postpone(seen.pk, "PEER_BUSY", "Another order of this node is being opened.")
         return None
+
+
+def _one_beginning_at_a_time() -> None:
+    """Nobody else counts what is under way until this transaction has added to it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_BEGINNING_LOCK])
 
 
 def _may_begin(order: ChannelOrder, seen: ChannelOrder) -> bool:

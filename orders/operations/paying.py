@@ -198,10 +198,10 @@ def settle(order_id: UUID, node: LndNode) -> None:
         node.settle_invoice(keys.preimage(order_id))
     try:
         seen = node.invoice(invoice.payment_hash)
-        state, settled_sat = seen.state, seen.settled_msat // 1000
-    except NotFound:
-        state, settled_sat = types.InvoiceState.CANCELED, 0  # what does not exist holds nothing
-    _record_settling(order_id, state, settled_sat)
+    except NotFound:  # another node, or one put back: only its own word CANCELED ends the payment
+        flag(order_id, "The node does not know the invoice of the payment that it holds for this order.")
+        return
+    _record_settling(order_id, seen.state, seen.settled_msat // 1000)
 
 
 def _record_settling(order_id: UUID, state: types.InvoiceState, settled_sat: int) -> None:
@@ -267,12 +267,15 @@ def record_returned(order_id: UUID, *, actor: str) -> ChannelOrder:
     """
     with locked(order_id) as order:
         held = order.invoice is not None and order.invoice.state in {InvoiceState.HELD, InvoiceState.RETURNING}
-        if order.state not in {OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED} or held:
+        over = order.state in {OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED}
+        received = bool(order.counted_payment) or order.onchain_payments.exists()
+        if not over or held or not received:
             raise NotPossible(
-                "Only money of a given-up, rejected or expired order that is not held can be returned by hand.",
+                "Only money that we took for a given-up, rejected or expired order can be returned by hand.",
                 field="order_id",
             )
         order.needs_staff, order.needs_staff_reason = False, ""
+        order.counted_payment = order.counted_payment or Rail.ONCHAIN
         move(order, OrderState.REFUNDED, cause="returned_by_hand", actor=actor)
     return order
 

@@ -75,7 +75,11 @@ def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | Out
             note(held, "publishing_refused", attempt=current.attempt, reason=reason)
             if isinstance(error, Rejected) or _patience_is_over(opening):
                 needs_staff(held, f"The node refuses the funding transaction: {reason}.")
-    if _patience_is_over(opening):
+    if not _patience_is_over(opening):
+        return
+    if opening.transaction is not None and wallet_transaction(node, opening.transaction.txid) is not None:
+        _record_published(order.pk, opening.pk)  # the answer was lost, and it was published
+    else:
         conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
 
 
@@ -107,7 +111,7 @@ def _record_published(order_id: UUID, opening_id: int) -> None:
         move_opening(opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
         note(order, "funding_published", attempt=opening.attempt, outpoint=opening.funding_outpoint)
         nudge(order)
-        nudge_all(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY"))
+    nudge_all(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY"))
 
 
 def watch(order_id: UUID, node: LndNode) -> None:

@@ -16,7 +16,7 @@ from tests.regtest.build import DESCRIPTORS
 from tests.regtest.payment import Payment
 from tests.regtest.processes import Program, ProgramDied, free_port
 from tests.regtest.rpc import Message, Rpc
-from tests.regtest.waiting import PATIENCE, until
+from tests.regtest.waiting import PATIENCE, NeverHappened, until
 
 #: Blocks until a channel is announced to the network.
 ANNOUNCED_BLOCKS = 6
@@ -84,7 +84,11 @@ class Lnd(Program):
 
     def wait_ready(self, timeout: float = PATIENCE) -> None:
         """The node serves every call, and knows the tip of the chain."""
-        until(self._is_ready, f"{self.name} is ready", timeout=timeout)
+        try:
+            until(self._is_ready, f"{self.name} is ready", timeout=timeout / 3)
+        except NeverHappened:
+            self.chain.mine_only()  # a node that missed the last block learns of it with the next
+            until(self._is_ready, f"{self.name} is ready", timeout=timeout)
         self.pubkey = self.info().identity_pubkey
 
     def wait_synced(self, timeout: float = PATIENCE) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lightning import connection as lightning
 from lightning.errors import LightningError
-from orders import recovering
+from orders import queries, recovering
 from orders.management.commands.retry_give_up import os_user
 from orders.models import SwitchName
 from orders.operations import pausing
@@ -42,6 +42,8 @@ class Command(BaseCommand):
         if not dry_run:
             for order_id in sorted(recovering.adopt(found, node, actor=actor), key=str):
                 self.stdout.write(f"adopted       order {order_id}")
+            if return_payments and queries.paused(SwitchName.SALES) is None:
+                raise CommandError("Pause the sales first (`manage.py pause`): a payment could be of a sale just made.")
             if return_payments:
                 for unknown in recovering.return_payments(found, node):
                     self.stdout.write(f"returned      {unknown.kind} {unknown.what} of order {unknown.order_id}")

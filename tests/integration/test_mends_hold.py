@@ -1,0 +1,186 @@
+"""What the mends of earlier losses must not bring about themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from lightning.errors import OutcomeUnknown
+from lightning.types import InvoiceState as NodeInvoice
+from lightning.types import Lease, NodeAddress, Outpoint, TxOutput
+from orders import keys, queries, reconcile
+from orders.advance import advance
+from orders.errors import NotClaimable, NotPossible
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, NodeSnapshot, OnchainPayment, SwitchName
+from orders.operations import cancelling, claiming, conflicting, deposits, opening, pausing, paying
+from orders.states import InvoiceState, OpeningState, OrderState
+from tests.factories import (
+    DepositFactory,
+    OpeningFactory,
+    OrderFactory,
+    SnapshotFactory,
+    TransactionFactory,
+    pubkey,
+    txid,
+)
+from tests.scripted import ScriptedNode, channel, held, mined, pending, unmined
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def node() -> ScriptedNode:
+    SnapshotFactory()
+    return ScriptedNode()
+
+
+def look(order: Any, node: ScriptedNode) -> ChannelOrder:
+    ChannelOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
+    advance(order.pk, node=node)  # type: ignore[arg-type]
+    return queries.order_or_raise(order.pk)
+
+
+def test_a_late_deposit_that_was_returned_by_hand_is_recorded() -> None:
+    order = OrderFactory(expired=True)
+    with pytest.raises(NotPossible):
+        paying.record_returned(order.pk, actor="staff:ada")  # nothing was received
+    DepositFactory(order=order)
+    assert paying.record_returned(order.pk, actor="staff:ada").state == OrderState.REFUNDED
+
+
+def test_a_claimed_order_that_a_wrong_clock_put_off_for_a_year_moves_again(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True, due_at=timezone.now() + timedelta(days=365))
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    assert order.pk in queries.due_ids(timezone.now())
+    advance(order.pk, node=node)  # type: ignore[arg-type]
+    due_at = queries.order_or_raise(order.pk).due_at
+    assert due_at is not None and due_at < timezone.now() + timedelta(days=1)
+
+
+def test_an_unpaid_order_with_a_long_life_is_not_looked_at_all_the_time(node: ScriptedNode) -> None:
+    order = OrderFactory(expires_at=timezone.now() + timedelta(hours=20), due_at=timezone.now())
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.OPEN)
+    look(order, node)
+    assert order.pk not in queries.due_ids(timezone.now())
+
+
+def test_a_deposit_that_could_not_be_recorded_is_read_again(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OrderFactory()
+    NodeSnapshot.objects.update(deposits_height=700)
+    output = TxOutput(1, order.deposit_address, order.order_total_sat, True)
+    node.wallet[txid("deposit")] = mined(txid("deposit"), confirmations=51, height=750, outputs=[output])
+
+    def locked_out(*_: Any) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deposits, "_record", locked_out)
+        reconcile.look(node)  # type: ignore[arg-type]
+    assert not OnchainPayment.objects.exists()
+    node.height = 810
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert OnchainPayment.objects.filter(order=order).exists()
+
+
+def test_a_node_that_does_not_know_the_invoice_for_a_moment_ends_no_payment(node: ScriptedNode) -> None:
+    order = OrderFactory(opening=True)
+    HoldInvoice.objects.update(state=InvoiceState.HELD, settled_at=None)
+    sent = order.openings.get().transaction
+    node.wallet[sent.txid] = unmined(sent.txid)
+    paying.settle(order.pk, node)  # type: ignore[arg-type]
+    order.refresh_from_db()
+    assert order.needs_staff and HoldInvoice.objects.get().state == InvoiceState.HELD
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.calls.clear()
+    look(order, node)
+    assert "settle_invoice" in node.calls
+
+
+def test_a_lost_answer_to_publishing_puts_nothing_out_that_was_published(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OrderFactory(opening=True)
+    HoldInvoice.objects.update(state=InvoiceState.HELD, settled_at=None)
+    row = order.openings.get()
+    ChannelOpening.objects.update(state=OpeningState.PUBLISHING, changed_at=timezone.now() - timedelta(hours=2))
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    ours = Outpoint(row.transaction.txid, 0)
+    node.pending = [pending(ours, order)]
+
+    def publish(raw: bytes, *, label: str) -> None:
+        node.wallet[ours.txid] = unmined(ours.txid, label=label)
+        raise OutcomeUnknown("deadline exceeded")
+
+    monkeypatch.setattr(node, "publish", publish)
+    monkeypatch.setattr(conflicting, "begin", lambda *_, **__: pytest.fail("it was put out"))
+    look(order, node)
+    assert order.openings.get().state == OpeningState.PUBLISHED
+
+
+def test_what_staff_have_resumed_after_is_no_reason_to_pause_again(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.PAUSE_IF_BEHIND = True
+    monkeypatch.setattr(reconcile, "_asked", set())
+    node.open = [channel(Outpoint(txid("lost"), 0), OrderFactory.build(id=uuid4(), node_pubkey=pubkey(3)))]
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert queries.paused(SwitchName.SALES)
+    for name in SwitchName:
+        pausing.resume(name, actor="staff:ada")
+    reconcile._asked.clear()  # the worker was started anew
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert queries.paused(SwitchName.SALES) is None
+
+
+def test_an_order_paid_on_chain_needs_no_preimage(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True, counted_payment="onchain")
+    deposit = order.onchain_payments.get()
+    node.wallet[deposit.txid] = mined(deposit.txid)
+    HoldInvoice.objects.update(payment_hash="ab" * 32, state=InvoiceState.CANCELLED)
+    opening.attempt(order.pk, node)  # type: ignore[arg-type]
+    assert "connect" in node.calls
+
+
+def test_a_buyer_who_changed_his_mind_too_often_can_still_be_claimed_for() -> None:
+    order, address = OrderFactory(paid_onchain=True), NodeAddress(pubkey(5), "203.0.113.9:9735")
+    for _ in range(claiming.MOST_CHANGES // 2):
+        claiming.claim(order.pk, address, announced=None, actor="buyer", replace=True)
+        claiming.unclaim(order.pk, actor="buyer")
+    claiming.claim(order.pk, address, announced=None, actor="buyer", replace=True)
+    with pytest.raises(NotClaimable):
+        claiming.unclaim(order.pk, actor="buyer")
+
+
+def test_no_more_attempts_begin_than_may_although_all_were_ready(node: ScriptedNode, settings: Any) -> None:
+    orders = [OrderFactory(uri_set=True, node_pubkey=pubkey(20 + number)) for number in range(6)]
+    assert all(opening._ready(order, node) for order in orders)  # type: ignore[arg-type]
+    begun = [opening._intend(order) for order in orders]
+    assert sum(each is not None for each in begun) == settings.PARALLEL_OPENINGS
+
+
+def test_a_cancelling_that_slept_frees_none_of_its_successors_coins(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OrderFactory(uri_set=True)
+    first = OpeningFactory(order=order, state=OpeningState.CANCELLING)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    coin = Outpoint(txid("second coin"), 0)
+    monkeypatch.setattr(node, "leases", lambda: (Lease(coin, keys.lock_id(order.pk), 0, b"", 5),))
+
+    def frozen(name: str) -> None:
+        if name == "disconnect":
+            ChannelOpening.objects.filter(pk=first.pk).update(state=OpeningState.FAILED)
+            sent = TransactionFactory(inputs=[[str(coin), 5, ""]])
+            OpeningFactory(order=order, attempt=2, state=OpeningState.FUNDED, transaction=sent)
+
+    node.on_call = frozen
+    cancelling.finish(order.pk, node)  # type: ignore[arg-type]
+    assert order.openings.count() == 2  # it happened
+    assert "release" not in node.calls

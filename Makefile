@@ -9,6 +9,8 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet -
 PYTEST := .venv/bin/python -m pytest
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
+# What a server on a simulated or a regtest node has written down for the commands beside it.
+RUNNING := $(firstword $(wildcard $(or $(LSP_HOME),.lsp)/simulated/server.env .lsp/regtest/server.env))
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
@@ -28,7 +30,7 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM))
 
 admin: $(RUN) ## make a staff account (the server must be running, or DATABASE_URL set)
-	@exec .venv/bin/python manage.py createsuperuser
+	@$(if $(RUNNING),LSP_ENV_FILE=$(RUNNING)) exec .venv/bin/python manage.py createsuperuser
 
 test: check ## all checks and tests; the long ones excepted
 	@$(PYTEST) -m "not long"

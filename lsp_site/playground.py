@@ -47,7 +47,8 @@ Look:
   {play} channels
   {play} balances
 
-A staff account for {base}/admin/:  LSP_ENV_FILE= LSP_HOME={home} make admin
+A staff account for {base}/admin/:  make admin
+Other commands beside the server:    LSP_ENV_FILE={home}/server.env .venv/bin/python manage.py order ID
 Ctrl-C ends all of it.
 """
 
@@ -103,6 +104,8 @@ class Playground:
                 shutil.rmtree(self._world.home, ignore_errors=True)
             settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(self._world.home), "DATABASE_URL": ""}
             settings |= self._world.settings()
+            self._env_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items() if value))
             environment = ("env", *(f"{name}={value}" for name, value in settings.items()))
             server = (sys.executable, str(ROOT / "manage.py"), "run")
             self._start(Program("server", (*environment, *server), stop_seconds=75))
@@ -143,8 +146,14 @@ class Playground:
             self._lines_to_commands = -1
             say(self._world.commands.format(base=self._base, home=self._world.home, play=PLAY))
 
+    @property
+    def _env_file(self) -> Path:
+        """While both run: what a command beside them has to know (`LSP_ENV_FILE`)."""
+        return self._world.home / "server.env"
+
     def _end(self) -> None:
         """The server first, then its network."""
+        self._env_file.unlink(missing_ok=True)
         for child in reversed(self._children):
             child.ask_to_end()
             deadline = time.monotonic() + child.program.stop_seconds

@@ -23,7 +23,8 @@ In another terminal, in this folder, a purchase step by step, as a wallet makes 
   make buy PEER=offline
   make buy CLAIM=lnurl
 
-A staff account for {base}/admin/:  LSP_ENV_FILE= LSP_HOME={home} make admin
+A staff account for {base}/admin/:  make admin
+Other commands beside the server:    LSP_ENV_FILE={home}/server.env .venv/bin/python manage.py order ID
 Ctrl-C ends all of it; what was sold is there again at the next start.
 """
 

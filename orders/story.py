@@ -15,7 +15,7 @@ _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
     OpeningState.PUBLISHING: "for the funding transaction to reach the network",
-    OpeningState.PUBLISHED: "for the funding transaction to be confirmed",
+    OpeningState.PUBLISHED: "for the funding transaction to be deep in the chain",
     OpeningState.CONFLICTING: "for the transaction that puts out the funding to be deep",
     OpeningState.CANCELLING: "for the attempt to be taken back at the node",
 }

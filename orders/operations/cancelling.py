@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from lightning.errors import LightningError, PeerOffline
+from lightning.errors import LightningError, OutcomeUnknown, PeerOffline
 from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import queries
@@ -78,6 +78,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
     if not order.openings.filter(pk=opening.pk, state=OpeningState.CANCELLING).exists():
         return  # we slept, and somebody has ended it: what is leased now is the next attempt's
     leasing.release(order_id, node)
+    if _left_behind(opening, node) or leasing.held(order_id, node):
+        raise OutcomeUnknown("The node said that it was done, and it was not.")  # CANCELLING stays: again, later
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
 

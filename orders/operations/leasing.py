@@ -25,9 +25,13 @@ def renew(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None
             node.lease(Outpoint.parse(outpoint), lock_id=keys.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS)
 
 
+def held(order_id: UUID, node: LndNode) -> list[Outpoint]:
+    """The coins that are leased for this order."""
+    lock_id = keys.lock_id(order_id)
+    return [lease.outpoint for lease in node.leases() if lease.lock_id == lock_id]
+
+
 def release(order_id: UUID, node: LndNode) -> None:
     """No coin is leased for this order. Repeat: safe."""
-    lock_id = keys.lock_id(order_id)
-    for lease in node.leases():
-        if lease.lock_id == lock_id:
-            node.release(lease.outpoint, lock_id=lock_id)
+    for outpoint in held(order_id, node):
+        node.release(outpoint, lock_id=keys.lock_id(order_id))

@@ -129,7 +129,7 @@ def record_cancelled(order_id: UUID) -> None:
         if order.counted_payment == Rail.LIGHTNING:
             _after_return(order, cause)
         elif order.state == OrderState.CREATED and cause == "cancelled":
-            move(order, OrderState.EXPIRED, cause=cause)
+            _end_unpaid(order, cause=cause, actor=LSP)
 
 
 def expire(order_id: UUID) -> None:
@@ -142,10 +142,15 @@ def expire(order_id: UUID) -> None:
         invoice = order.invoice
         dead = invoice is None or invoice.state == InvoiceState.CANCELLED
         if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
-            move(order, OrderState.EXPIRED, cause="expired")
-            received = sum(deposit.amount_sat for deposit in deposits_of(order))
-            if received:
-                needs_staff(order, f"Expired with {received} sat on chain, too little for the order.")
+            _end_unpaid(order, cause="expired", actor=LSP)
+
+
+def _end_unpaid(order: ChannelOrder, *, cause: str, actor: str) -> None:
+    """The order is EXPIRED; what has arrived on chain all the same is for staff to return."""
+    move(order, OrderState.EXPIRED, cause=cause, actor=actor)
+    received = sum(deposit.amount_sat for deposit in deposits_of(order))
+    if received:
+        needs_staff(order, f"Ended unpaid with {received} sat on chain: return them, or revive the order.")
 
 
 def covered(order: ChannelOrder) -> bool:
@@ -237,7 +242,7 @@ def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
             raise NotPossible("The payment is going back already.", field="order_id")
         if order.state == OrderState.CREATED:
             if not mark_returning(order, cause="cancelled", actor=actor):
-                move(order, OrderState.EXPIRED, cause="cancelled", actor=actor)
+                _end_unpaid(order, cause="cancelled", actor=actor)
         elif order.state in CLAIMABLE or order.state == OrderState.GIVE_UP:
             _cancel_paid(order, actor)
         else:

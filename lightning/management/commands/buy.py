@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from lightning.simulator.control import Control
+from lightning.simulator.control import Control, Refused
 
 _PATIENCE_SECONDS = 120
 _WALLET = "alice"
@@ -41,8 +41,10 @@ class Command(BaseCommand):
         control = Control((node / "listen").read_text(), node)
         try:
             self._buy(control, rail, peer, claim)
-        finally:
             control.change_customer(_WALLET, presence="online")
+        except Refused as error:
+            raise CommandError(f"The simulated node does not answer ({error}): `make run` first.") from None
+        finally:
             control.close()
 
     def _buy(self, control: Control, rail: str, peer: str, claim: str) -> None:

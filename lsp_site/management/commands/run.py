@@ -43,7 +43,9 @@ class Command(BaseCommand):
         """The server has run and everything it started has ended."""
         if nothing_configured():
             self.say("No node is configured: starting a simulated one.")
-            sys.exit(play(simulated.world(settings.LSP_HOME), "LSP stopped, and its simulated node."))
+            with owned_home():
+                refuse_taken_port(settings.LISTEN_HOST, settings.LISTEN_PORT)
+                sys.exit(play(simulated.world(settings.LSP_HOME), "LSP stopped, and its simulated node."))
         refuse_without_node()
         stop = Stop()
         try:

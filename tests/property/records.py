@@ -1,0 +1,57 @@
+"""Our database in the hands of a test: emptied between examples, and made older, as if time had passed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import connection, models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from orders.models import (
+    Alert,
+    ChannelOpening,
+    ChannelOrder,
+    Heartbeat,
+    HoldInvoice,
+    IdempotencyKey,
+    NodeSnapshot,
+    OnchainPayment,
+    OrderEvent,
+    RequestCount,
+    WalletTransaction,
+)
+
+_TABLES: tuple[type[models.Model], ...] = (
+    ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, NodeSnapshot,
+    IdempotencyKey, RequestCount, Alert, Heartbeat,
+)  # fmt: skip
+#: Every moment that something of ours is compared with.
+_MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
+    ChannelOrder: (
+        "created_at", "due_at", "expires_at", "paid_at", "claimed_at", "claim_expires_at", "open_deadline_at",
+        "give_up_until",
+    ),
+    ChannelOpening: ("created_at", "changed_at"),
+    WalletTransaction: ("created_at", "published_at", "bumped_at"),
+    NodeSnapshot: ("at", "deposits_at"),
+}  # fmt: skip
+
+
+def empty() -> None:
+    """Nothing was ever sold."""
+    names = ", ".join(table._meta.db_table for table in _TABLES)
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {names} CASCADE")
+
+
+def age(seconds: int) -> None:
+    """All that we remember happened so much earlier, and all that is to come is so much nearer."""
+    with transaction.atomic():
+        for table, moments in _MOMENTS.items():
+            table._default_manager.update(**{name: F(name) - timedelta(seconds=seconds) for name in moments})
+
+
+def hurry() -> None:
+    """Every pause of an order is over."""
+    ChannelOrder.objects.filter(due_at__isnull=False).update(due_at=timezone.now())

@@ -1,0 +1,199 @@
+"""What must be true of our records and of the simulated world, after every step and at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from lightning.simulator import scripts
+from lightning.simulator.world import World
+from orders import keys
+from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, WalletTransaction
+from orders.models.order import Rail
+from orders.states import MOVES, DepositState, InvoiceState, OrderState
+
+_DELIVERED: Final = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED})
+_NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState.GIVE_UP, OrderState.REJECTED})
+#: Where only a person, or the buyer, can take an order further.
+_WAITS_FOR_STAFF: Final = frozenset({OrderState.PAID, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.URI_SET})
+_REST: Final = frozenset({OrderState.OPEN, OrderState.CLOSED, OrderState.REFUNDED, OrderState.EXPIRED})
+#: A hold that the node ended while nobody looked: so many blocks pass between our margin and the node's own.
+_NEGLECT_BLOCKS: Final = 54
+
+
+@dataclass(frozen=True)
+class Spend:
+    """A mined transaction that spends coins of the wallet's."""
+
+    txid: str
+    fee_sat: int
+    gone_sat: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The world, as far as orders are concerned."""
+
+    height: int
+    fundings: dict[str, list[str]]  # by order: what is labelled so, and is in a block or waits for one
+    invoices: dict[str, str]  # stage by payment hash
+    payments: dict[str, list[str]]  # how each payment of an invoice stands, by hash
+    channels: dict[str, list[tuple[str, str]]]  # by memo: stage, point
+    leased: set[bytes]
+    deposits: dict[bytes, int]  # mined, by script
+    spends: list[Spend]
+
+
+def facts(world: World) -> Facts:
+    chain, wallet = world.chain, world.wallet
+    fundings, channels, payments = defaultdict(list), defaultdict(list), defaultdict(list)
+    for txid, label in wallet.labels.items():
+        if label.startswith("funding:") and (txid in chain.mined or txid in chain.mempool):
+            fundings[label.removeprefix("funding:")].append(txid)
+    for channel in world.channels.by_point.values():
+        if channel.memo and channel.is_alive:
+            channels[channel.memo].append((channel.stage, f"{channel.point[0]}:{channel.point[1]}"))
+    for payment in world.invoices.payments.values():
+        payments[payment.payment_hash].append(payment.stage)
+    deposits: dict[bytes, int] = defaultdict(int)
+    for txid in chain.mined:
+        for pk_script, amount_sat in chain.txs[txid].outputs:
+            deposits[pk_script] += amount_sat
+    return Facts(
+        chain.height,
+        fundings,
+        {hash_: invoice.stage for hash_, invoice in world.invoices.by_hash.items()},
+        payments,
+        channels,
+        {lease.lock_id for lease in wallet.active_leases(world.now()).values()},
+        deposits,
+        [_spend(world, txid) for txid in chain.mined if any(p in wallet.owned for p in chain.txs[txid].inputs)],
+    )
+
+
+def _spend(world: World, txid: str) -> Spend:
+    tx = world.chain.txs[txid]
+    gone = tuple(amount_sat for pk_script, amount_sat in tx.outputs if pk_script not in world.wallet.names)
+    return Spend(txid, world.chain.fee_sat(txid), gone)
+
+
+# After every step
+
+
+def check_always(seen: Facts) -> None:
+    orders = list(ChannelOrder.objects.select_related("hold_invoice"))
+    journals: dict[UUID, list[OrderEvent]] = defaultdict(list)
+    for event in OrderEvent.objects.order_by("order", "version"):
+        journals[event.order_id].append(event)
+    for order in orders:
+        check_journal(order, journals[order.pk])
+        check_money(order, seen)
+    for event in (each for journal in journals.values() for each in journal):
+        assert event.cause != "needs_staff" or "defect" not in event.facts["reason"], event.facts
+
+
+def check_journal(order: ChannelOrder, journal: list[OrderEvent]) -> None:
+    """Without a gap, and each move one that the table allows: so what is over stays over."""
+    assert [event.version for event in journal] == list(range(1, order.version + 1)), order
+    state = ""
+    for event in journal:
+        assert event.from_state == state, (order, event)
+        if event.from_state and event.to_state != event.from_state:
+            assert OrderState(event.to_state) in MOVES[OrderState(event.from_state)], (order, event)
+        state = event.to_state
+    assert order.state == state, order
+
+
+def check_money(order: ChannelOrder, seen: Facts) -> None:
+    """At most one funding that can confirm; and what was taken, something was published for."""
+    memo = str(order.pk)
+    assert len(seen.fundings.get(memo, [])) <= 1, f"two fundings of {memo}: {seen.fundings[memo]}"
+    assert len([1 for stage, _ in seen.channels.get(memo, []) if stage == "open"]) <= 1, memo
+    settled = seen.invoices[order.hold_invoice.payment_hash] == "SETTLED"
+    assert not settled or seen.fundings.get(memo), f"{memo} was settled, and no funding is published"
+    if order.hold_invoice.state == InvoiceState.SETTLED:
+        assert settled and order.state in _DELIVERED, f"{memo} is settled by our records alone: {order.state}"
+
+
+# At the end
+
+
+def check_rest(seen: Facts, committed: dict[str, int]) -> None:
+    """Nothing is under way any more; `committed`: the height at which each order was first seen to be OPENING."""
+    for order in ChannelOrder.objects.select_related("hold_invoice"):
+        check_at_rest(order, seen)
+        check_lightning(order, seen, committed)
+        check_channel(order, seen)
+        check_deposits(order, seen)
+    check_wallet(seen)
+
+
+def check_leases(seen: Facts) -> None:
+    """Asked long before a forgotten lease runs out by itself."""
+    for order in ChannelOrder.objects.filter(state__in=_REST):
+        if order.live_opening is None:
+            assert keys.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
+
+
+def check_at_rest(order: ChannelOrder, seen: Facts) -> None:
+    waits = order.needs_staff and order.state in _WAITS_FOR_STAFF
+    assert order.state in _REST or waits, f"{order} never rests: {order.state} {order.needs_staff_reason}"
+    assert order.live_opening is None, f"{order} has a live attempt: {order.live_opening.state}"
+    assert keys.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
+
+
+def check_lightning(order: ChannelOrder, seen: Facts, committed: dict[str, int]) -> None:
+    hash_ = order.hold_invoice.payment_hash
+    stage, ours, payments = seen.invoices[hash_], order.hold_invoice.state, seen.payments.get(hash_, [])
+    assert (stage, ours) in {("SETTLED", "settled"), ("CANCELED", "cancelled")}, f"{order}: node {stage}, we {ours}"
+    paid = payments.count("SUCCEEDED")
+    assert paid <= 1 and bool(paid) == (stage == "SETTLED"), f"{order}: {stage}, and payments {payments}"
+    assert "IN_FLIGHT" not in payments, f"{order}: {payments}"
+    if order.state in _NOTHING:
+        assert stage == "CANCELED", f"{order} is {order.state}, and its payment was taken"
+    if order.state in _DELIVERED and order.counted_payment == Rail.LIGHTNING and stage == "CANCELED":
+        neglected = seen.height - committed.get(str(order.pk), seen.height)
+        assert order.needs_staff and neglected >= _NEGLECT_BLOCKS, f"{order} was delivered for nothing"
+
+
+def check_channel(order: ChannelOrder, seen: Facts) -> None:
+    channels = seen.channels.get(str(order.pk), [])
+    fundings = seen.fundings.get(str(order.pk), [])
+    outpoints = [opening.funding_outpoint for opening in order.openings.filter(state="confirmed")]
+    if order.state == OrderState.OPEN:
+        assert channels == [("open", outpoints[0])], f"{order}: {channels} instead of {outpoints}"
+        assert fundings == [outpoints[0].partition(":")[0]]
+    elif order.state not in _DELIVERED:
+        assert not channels, f"{order} is {order.state} and has {channels}"
+        assert not fundings, f"{order} is {order.state} and was funded: {fundings}"
+
+
+def check_deposits(order: ChannelOrder, seen: Facts) -> None:
+    """Our rows say what the chain has at the address; and who delivered for a deposit has it."""
+    rows = OnchainPayment.objects.filter(order=order, state=DepositState.CONFIRMED)
+    recorded = sum(rows.values_list("amount_sat", flat=True))
+    there = seen.deposits.get(scripts.script_of(str(order.deposit_address)), 0)
+    assert recorded == there, f"{order}: {there} sat on chain, {recorded} sat recorded"
+    waiting = OnchainPayment.objects.filter(order=order, state=DepositState.SEEN)
+    assert not waiting, f"{order}: {waiting[0]} is neither mined nor gone"
+    if order.counted_payment == Rail.ONCHAIN and order.state in _DELIVERED:
+        assert there >= order.order_total_sat, f"{order} was delivered for {there} sat"
+    if there and order.state in _NOTHING:
+        assert order.needs_staff, f"{there} sat came for {order} ({order.state}), and nobody is told"
+
+
+def check_wallet(seen: Facts) -> None:
+    """Coins leave the wallet for channels of paid orders alone, each of its capacity, at the fee that was recorded."""
+    recorded = {row.txid: row for row in WalletTransaction.objects.all()}
+    for spend in seen.spends:
+        if not spend.gone_sat and spend.txid not in recorded:
+            continue  # to ourselves: a bump
+        row = recorded[spend.txid]
+        assert spend.fee_sat == row.fee_sat, f"{row.label} pays {spend.fee_sat}, {row.fee_sat} was recorded"
+        opening = ChannelOpening.objects.filter(transaction=row).select_related("order").first()
+        expected = (opening.capacity_sat,) if opening else ()
+        assert spend.gone_sat == expected, f"{row.label} pays {spend.gone_sat} away"
+        if opening:
+            assert opening.order.state in _DELIVERED and opening.order.counted_payment, f"{row.label} was not sold"

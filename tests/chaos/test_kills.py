@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -18,9 +20,13 @@ from tests.regtest.payment import SUCCEEDED, Payment
 from tests.regtest.waiting import until
 
 POINTS = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
-#: Where most can go wrong: these are also tried with everything else dying.
-KNIFE_EDGES = ["after fund_psbt", "before verify_psbt", "after verify_psbt", "after finalize_psbt", "before publish",
-               "after publish"]  # fmt: skip
+#: Where most can go wrong: tried in every run of the tests, with everything else dying too. The rest in the long run.
+KNIFE_EDGES = ("after verify_psbt", "before publish")
+_EVERY_RUN = {*KNIFE_EDGES, "after finalize_psbt", "after publish", *(f"before {step}" for step in STEPS)}
+
+
+def _points(short: Iterable[str]) -> list[Any]:
+    return [point if point in short else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
 
 
 def test_our_process_killed_at_each_step_costs_nothing(shop: Shop, engine: Engine, point: str) -> None:
@@ -111,11 +117,11 @@ def assert_whole(shop: Shop, quote: dict[str, object], payment: Payment, wallet:
     assert not [pending for pending in shop.node.pending_channels() if pending.memo == str(order.pk)]
 
 
-@pytest.fixture(params=POINTS)
+@pytest.fixture(params=_points(_EVERY_RUN))
 def point(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=KNIFE_EDGES)
+@pytest.fixture(params=_points(KNIFE_EDGES))
 def edge(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -78,6 +78,8 @@ def test_a_held_payment_of_a_lost_order_is_listed_and_returned_when_asked(shop: 
     assert not models.ChannelOrder.objects.filter(pk=quote["order_id"]).exists()
     assert [(u.kind, str(u.order_id)) for u in serious(shop)] == [(Kind.PAYMENT, quote["order_id"])]
     assert "FAILED" in recover()
+    assert "Pause the sales" in recover("--return-payments")
+    call_command("pause", "--sales", "--reason", "restored", stdout=StringIO())
     assert "returned" in recover("--return-payments", "--resume")
     assert payment.wait() == FAILED
     until(lambda: serious(shop) == [], "nothing is left")

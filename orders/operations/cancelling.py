@@ -126,7 +126,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
             after_failure(order, opening.failure_reason)
         else:
             needs_staff(order, "The funding of this order's channel was double-spent.")
-        # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
+    # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
     nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 
 

@@ -87,9 +87,8 @@ def _ready(order: ChannelOrder, node: LndNode) -> bool:
     if paused is not None:
         postpone(order.pk, OPENINGS_PAUSED, paused.reason)
         return False
-    if (
-        queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS
-    ):  # peers that stall must not hold every thread
+    # Peers that stall must not hold every thread.
+    if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
         postpone(order.pk, "LSP_BUSY", "Other channels are being opened.")
         return False
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 
+from tests.chaos import runs
 from tests.chaos.hooked import FOLDER
 from tests.e2e.conftest import shop
 from tests.e2e.shop import Shop
@@ -78,6 +80,12 @@ class Engine:
 
 def _root() -> Path:
     return Path(__file__).resolve().parents[2]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many deaths were really met."""
+    if runs.TALLY.runs:
+        terminalreporter.write_line(str(runs.TALLY))
 
 
 @pytest.fixture

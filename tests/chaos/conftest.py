@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from tests.chaos import runs
 from tests.chaos.hooked import FOLDER
+from tests.chaos.processes import Zygote
+from tests.chaos.runs import TALLY, Plan, Run, environment, tally
 from tests.e2e.conftest import shop
 from tests.e2e.shop import Shop
+from tests.property.inside import Loop
 from tests.regtest.waiting import until
 
 __all__ = ["shop"]
@@ -82,10 +84,13 @@ def _root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
+StartRun = Callable[..., Run]
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many deaths were really met."""
-    if runs.TALLY.runs:
-        terminalreporter.write_line(str(runs.TALLY))
+    if TALLY.runs:
+        terminalreporter.write_line(str(TALLY))
 
 
 @pytest.fixture
@@ -93,3 +98,32 @@ def engine(shop: Shop, tmp_path: Path, database_url: str) -> Iterator[Engine]:
     running = Engine(shop, tmp_path, database_url)
     yield running
     running.kill()
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    running = Loop()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def zygote(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    running = Zygote(environment(database_url), tmp_path_factory.mktemp("zygote") / "log")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def start(zygote: Zygote, loop: Loop, tmp_path: Path, transactional_db: None) -> Iterator[StartRun]:
+    runs: list[Run] = []
+
+    def started(plan: Plan, **options: float) -> Run:
+        runs.append(Run(plan, zygote, loop, tmp_path, **options))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        run.close()
+        print("met:", run.processes.met)
+        tally(run)

@@ -81,6 +81,8 @@ class Boundaries:
     job: Job
     count: int = 0
     names: Counter[str] = field(default_factory=Counter)
+    #: The last call to the node, by thread: it tells what a COMMIT is about.
+    _last: threading.local = field(default_factory=threading.local)
     #: A worker's pushers and monitors are no news: only who has begun a task counts.
     is_counting: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -103,6 +105,8 @@ class Boundaries:
         """When it dies at this boundary; empty: it does not."""
         if not self.is_counting:
             return ""
+        if not name.startswith("COMMIT"):
+            self._last.name = name
         with self._lock:
             self.count += 1
             self.names[name] += 1
@@ -115,6 +119,11 @@ class Boundaries:
         if death.when == BEFORE:
             self._die(name)
         return death.when
+
+    @property
+    def last(self) -> str:
+        """The name of this thread's last call to the node."""
+        return getattr(self._last, "name", "nothing")
 
     def leave(self, name: str, when: str) -> None:
         """For those that cannot be called inside: the answer is there."""
@@ -192,7 +201,7 @@ def _hook(boundaries: Boundaries) -> None:
         return boundaries.around(_name_of(call), lambda: stream(self, call, request, **options))
 
     def commit_hooked(self: BaseDatabaseWrapper) -> Any:
-        return boundaries.around("COMMIT", lambda: commit(self))
+        return boundaries.around(f"COMMIT-after-{boundaries.last}", lambda: commit(self))
 
     async def listen_hooked(self: LndStreams, call: Any, request: Any, read: Any) -> AsyncIterator[Any]:
         """The first message counts: what comes later has a boundary where it is followed."""

@@ -5,51 +5,18 @@ Every run is named by what is drawn of it, so the name of one that fails is all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.chaos.conftest import StartRun
 from tests.chaos.lives import LIVES
 from tests.chaos.mortal import AFTER, BEFORE, ROLES, SCOPES, STREAMS, WHENS, WORKER, Death
-from tests.chaos.processes import Zygote
-from tests.chaos.runs import CASTS, Plan, Run, boundaries, draw, environment, tally
-from tests.property.inside import Loop
-
-StartRun = Callable[..., Run]
+from tests.chaos.runs import CASTS, Plan, boundaries, draw
 
 #: Drawn in every run of the tests.
 _EVERY_TIME = range(34)
 _LONG = range(1_000, 1_600)
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
-def zygote(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    running = Zygote(environment(database_url), tmp_path_factory.mktemp("zygote") / "log")
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def start(zygote: Zygote, loop: Loop, tmp_path: Path, transactional_db: None) -> Iterator[StartRun]:
-    runs: list[Run] = []
-
-    def started(plan: Plan, **options: float) -> Run:
-        runs.append(Run(plan, zygote, loop, tmp_path, **options))
-        return runs[-1]
-
-    yield started
-    for run in runs:
-        run.close()
-        print("met:", run.processes.met)
-        tally(run)
 
 
 # One death

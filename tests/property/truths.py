@@ -96,7 +96,7 @@ def check_always(seen: Facts) -> None:
 
 def check_journal(order: ChannelOrder, journal: list[OrderEvent]) -> None:
     """Without a gap, and each move one that the table allows: so what is over stays over."""
-    assert [event.version for event in journal] == list(range(1, order.version + 1)), order
+    assert [event.version for event in journal] == list(range(1, order.version + 1)), f"a gap in the journal of {order}"
     state = ""
     for event in journal:
         assert event.from_state == state, (order, event)

@@ -17,7 +17,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress, OpenedInvoice
 from orders import keys, options, pricing, queries
-from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, SalesPaused, TooManyOrders
+from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, OrderError, SalesPaused, TooManyOrders
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import notify
 from orders.operations import seeing
@@ -97,7 +97,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     payable = _make_payable(service, quote, node)
     try:
         return _insert(purchase, service, quote, seen, payable)
-    except BaseException:
+    except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
         _withdraw(payable, node)
         raise
 
@@ -224,7 +224,7 @@ def _one_sale_at_a_time() -> None:
 
 
 def _withdraw(payable: _Payable, node: LndNode) -> None:
-    """The invoice that nobody was shown is gone; where that fails it expires by itself."""
+    """The invoice of an order that was not made is gone; where that fails it expires by itself, unseen."""
     if payable.invoice is None:
         return
     try:

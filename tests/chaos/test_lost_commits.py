@@ -6,16 +6,21 @@ cannot know which it was: it hears only that the connection is gone.
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import OperationalError, close_old_connections
 
 from orders.models import ChannelOrder
 from orders.operations import opening
 from orders.states import InvoiceState
+from streams import standby
 from tests.chaos import test_lost_replies as replies
 from tests.chaos.ending import see_through
 from tests.chaos.line import Cut, Line
@@ -34,9 +39,9 @@ class Buyer(Sale):
 
     key: str | None = None
 
-    def buy(self, **more: Any) -> Quote:
+    def buy(self, tries: int = 2, **more: Any) -> Quote:
         named = more or {"node_uri": self.peer.p2p_address}
-        return self.ask("/channel/buy", {"local_balance": 500_000, "channel_expiry": 4, **named})
+        return self.ask("/channel/buy", {"local_balance": 500_000, "channel_expiry": 4, **named}, tries)
 
     def paid(self) -> tuple[Quote, Any]:
         """An order that names no node, its payment held."""
@@ -45,9 +50,9 @@ class Buyer(Sale):
         self.advance_until(quote, "lightning_payment_held")
         return quote, payment
 
-    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, path: str, body: dict[str, Any], tries: int = 2) -> dict[str, Any]:
         headers = {"Idempotency-Key": self.key} if self.key else {}
-        for _ in range(2):
+        for _ in range(tries):
             close_old_connections()
             answer = self.shop.client.post(path, body, content_type="application/json", headers=headers)
             if answer.status_code == 200:
@@ -169,12 +174,50 @@ def test_every_record_of_an_order_is_among_those_that_lose_the_database(sale: Bu
     assert set(line.made) <= tried
 
 
+@pytest.mark.parametrize("record", ["creating._claim_key", "creating._insert"])
 @pytest.mark.parametrize("moment", list(Cut), ids=lambda moment: moment.value)
 def test_an_order_sold_without_an_answer_is_delivered_to_who_asks_again_with_the_same_key(
-    sale: Buyer, line: Line, moment: Cut
+    sale: Buyer, line: Line, record: str, moment: Cut
 ) -> None:
-    line.plan("creating._insert", 1, moment)
+    line.plan(record, 1, moment)
     sale.key = str(uuid4())
     replies.delivered(sale)
     assert line.unmet == []
     assert ChannelOrder.objects.count() == 1
+
+
+@contextmanager
+def hanging_up(dice: random.Random) -> Iterator[None]:
+    """PostgreSQL ends every connection, at moments that nobody chose, until the block is over."""
+    over = threading.Event()
+
+    def hang_up() -> None:
+        with psycopg.connect(**standby.database(), autocommit=True) as other:
+            while not over.wait(dice.uniform(0.005, 0.2)):
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    cutter = threading.Thread(target=hang_up)
+    cutter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        cutter.join()
+        close_old_connections()
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 60))])
+def test_an_order_ends_right_however_often_the_database_hangs_up(sale: Buyer, seed: int) -> None:
+    with hanging_up(random.Random(seed)):
+        quote = sale.buy(tries=200)
+        payment = sale.shop.network.buyer.pay(quote["ln_invoice"])
+        for _ in range(15):
+            with suppress(OperationalError):
+                sale.shop.hurry(quote)
+            sale.shop.turn()
+            sale.shop.network.mine(1)
+    see_through(sale.shop, quote)
+    assert_whole(sale.shop, quote, payment, sale.peer)

@@ -54,7 +54,7 @@ def make_knowing(case: Any, known: Mapping[str, Sequence[Any]], draw: Callable[[
     for place, names in _places(case):
         for name in sorted(known.keys() & {*place, *names}):
             dice = draw(st.integers(0, 9))
-            if dice > (3 if name in place else 6):
+            if dice > (2 if name in place else 6):
                 place[name] = draw(st.sampled_from(known[name]))
             elif dice:  # of what excludes each other there must be less than all
                 place.pop(name, None)

@@ -271,7 +271,8 @@ def _free_key(idempotency: Idempotency, now: datetime) -> None:
 
     Where the database is away it is free when it counts as dead.
     """
-    connection.close_if_unusable_or_obsolete()  # else the delete would only find the line dead that just broke
+    if connection.errors_occurred:
+        connection.close()  # else the delete would only find the line dead that just broke
     with suppress(*DATABASE_TROUBLE):
         IdempotencyKey.objects.filter(pk=_key_hash(idempotency), created_at=now, order=None).delete()
 

@@ -63,7 +63,7 @@ generate: $(DEV) ## write the generated files
 lock: $(DEV) ## pin what requirements.in and requirements-dev.in ask for
 	@uv=$$(command -v uv || echo .venv/bin/uv); [ -x "$$uv" ] || .venv/bin/python -m pip install --quiet uv; \
 	$$uv pip compile --quiet --python-version 3.11 --generate-hashes requirements.in -o requirements.txt; \
-	$$uv pip compile --quiet --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+	$$uv pip compile --quiet --python-version 3.11 --no-strip-markers --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what was built, except the server's own home (.lsp)
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/regtest/bin

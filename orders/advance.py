@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
 from lightning import connection as lightning
@@ -19,6 +19,7 @@ from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import queries
+from orders.errors import DATABASE_TROUBLE
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.operations import (
@@ -77,7 +78,7 @@ def _unlock(key: int) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-    except OperationalError as error:
+    except DATABASE_TROUBLE as error:
         log.warning("an advisory lock went with its connection: %s", error)
 
 
@@ -92,7 +93,7 @@ def _advance(order_id: UUID, node: LndNode) -> None:
             _flag_if_stuck(order, error, now)
             _set_due(order, now + _TROUBLE_PAUSE)
             return
-        except OperationalError:
+        except DATABASE_TROUBLE:
             raise  # the database's trouble, not the order's
         except Exception:
             _set_due(order, now + _LOOK_AGAIN)  # a defect must not become a busy loop

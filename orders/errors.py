@@ -5,7 +5,13 @@ The API maps them in one place (orders.api.errors); nobody else catches them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from django.db import InterfaceError, InternalError, OperationalError
+
+#: The database's own trouble, and nobody's defect: it is away, it hangs up, or it is a standby that cannot be written
+#: or a transaction whose time was over (PostgreSQL's class 25, which the driver calls internal).
+DATABASE_TROUBLE: Final = (OperationalError, InterfaceError, InternalError)
 
 
 class OrderError(Exception):

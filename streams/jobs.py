@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from uuid import UUID
 
-from django.db import OperationalError, close_old_connections
+from django.db import close_old_connections
 from django.utils import timezone
 
 from orders import queries
 from orders.advance import advance
+from orders.errors import DATABASE_TROUBLE
 from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def advance_if_due(order_id: UUID) -> None:
     try:
         if queries.is_due(order_id, timezone.now()):
             advance(order_id)
-    except OperationalError as error:
+    except DATABASE_TROUBLE as error:
         log.warning("order=%s the database: %s", order_id, error)
     except Exception:
         log.exception("order=%s could not be advanced", order_id)

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from lightning.errors import LightningError
 from orders import lnurl
-from orders.errors import OrderError
+from orders.errors import DATABASE_TROUBLE, OrderError
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ def _problem(error: Exception) -> Problem | None:
         case LightningError():
             log.warning("the node did not answer a buyer: %s %s", type(error).__name__, error.reason)
             return Problem(503, "not_available", "The Lightning node cannot be reached now.", None, _RETRY_SECONDS)
-        case OperationalError() | InterfaceError():
+        case _ if isinstance(error, DATABASE_TROUBLE):
             log.exception("the database did not answer a buyer")
             return Problem(503, "not_available", "The service is not available now.", None, _RETRY_SECONDS)
         case Http404():

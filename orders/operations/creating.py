@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -17,7 +18,16 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress, OpenedInvoice
 from orders import keys, options, pricing, queries
-from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, SalesPaused, TooManyOrders
+from orders.errors import (
+    DATABASE_TROUBLE,
+    InvalidField,
+    KeyInFlight,
+    KeyReused,
+    NotAvailable,
+    OrderError,
+    SalesPaused,
+    TooManyOrders,
+)
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import notify
 from orders.operations import seeing
@@ -71,13 +81,11 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     """
     if purchase.idempotency is None:
         return _create(purchase, node)
-    done = _claim_key(purchase.idempotency)
-    if done is not None:
-        return done
+    now = timezone.now()
     try:
-        return _create(purchase, node)
+        return _claim_key(purchase.idempotency, now) or _create(purchase, node)
     except BaseException:
-        IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency), order=None).delete()
+        _free_key(purchase.idempotency, now)
         raise
 
 
@@ -97,7 +105,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     payable = _make_payable(service, quote, node)
     try:
         return _insert(purchase, service, quote, seen, payable)
-    except BaseException:
+    except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
         _withdraw(payable, node)
         raise
 
@@ -224,7 +232,7 @@ def _one_sale_at_a_time() -> None:
 
 
 def _withdraw(payable: _Payable, node: LndNode) -> None:
-    """The invoice that nobody was shown is gone; where that fails it expires by itself."""
+    """The invoice of an order that was not made is gone; where that fails it expires by itself, unseen."""
     if payable.invoice is None:
         return
     try:
@@ -239,12 +247,11 @@ def forget_old_keys() -> None:
     IdempotencyKey.objects.filter(created_at__lt=oldest).delete()
 
 
-def _claim_key(idempotency: Idempotency) -> ChannelOrder | None:
+def _claim_key(idempotency: Idempotency, now: datetime) -> ChannelOrder | None:
     """The key is ours to use, or the order that it already made is returned.
 
     Raises: KeyReused, KeyInFlight.
     """
-    now = timezone.now()
     key_hash = _key_hash(idempotency)
     IdempotencyKey.objects.filter(
         pk=key_hash, created_at__lt=now - timedelta(seconds=settings.IDEMPOTENCY_SECONDS)
@@ -257,6 +264,17 @@ def _claim_key(idempotency: Idempotency) -> ChannelOrder | None:
     except IntegrityError:
         return _first_answer(key_hash, idempotency)
     return None
+
+
+def _free_key(idempotency: Idempotency, now: datetime) -> None:
+    """The key that we claimed at `now` can be used again, unless its order exists: what failed may have been done.
+
+    Where the database is away it is free when it counts as dead.
+    """
+    if connection.errors_occurred:
+        connection.close()  # else the delete would only find the line dead that just broke
+    with suppress(*DATABASE_TROUBLE):
+        IdempotencyKey.objects.filter(pk=_key_hash(idempotency), created_at=now, order=None).delete()
 
 
 def _first_answer(key_hash: str, idempotency: Idempotency) -> ChannelOrder:

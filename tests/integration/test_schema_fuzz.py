@@ -10,29 +10,15 @@ import schemathesis
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
-from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from tests.factories import OrderFactory, SnapshotFactory
 from tests.fakes import FakeNode
+from tests.integration.described import CHECKS, description
 
 CASES = 40
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 
-api = schemathesis.openapi.from_dict(SchemaGenerator(urlconf="orders.api.urls").get_schema(request=None, public=True))
+api = schemathesis.openapi.from_dict(description())
 api.app = get_wsgi_application()
 
 
@@ -49,10 +35,7 @@ def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     SnapshotFactory()
     OrderFactory(paid_lightning=True)
     OrderFactory(open=True)
-    for signal in (
-        request_started,
-        request_finished,
-    ):  # else the test loses its connection
+    for signal in (request_started, request_finished):  # else the test loses its connection
         signal.disconnect(close_old_connections)
     yield
     for signal in (request_started, request_finished):

@@ -149,7 +149,11 @@ def abandon_channel(world: World, request: ln.AbandonChannelRequest) -> ln.Aband
     point = request.channel_point
     txid = point.funding_txid_str or point.funding_txid_bytes[::-1].hex()
     named = (txid, point.output_index)
-    if not request.i_know_what_i_am_doing:
+    if not request.i_know_what_i_am_doing and not request.pending_funding_shim_only:
+        raise Refused("AbandonChannel RPC call only available in dev builds")
+    known = world.channels.by_point.get(named)
+    if known and known.is_alive and not request.i_know_what_i_am_doing:
+        # LND looks at the thaw height, which no channel that a PSBT funds has.
         raise Refused(f"channel {messages.point_text(named)} is not externally funded or not pending")
     world.channels.abandon(named, height=world.chain.height)
     return ln.AbandonChannelResponse()

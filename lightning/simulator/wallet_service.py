@@ -29,8 +29,8 @@ def required_reserve(world: World, request: wal.RequiredReserveRequest) -> wal.R
 
 def estimate_fee(world: World, request: wal.EstimateFeeRequest) -> wal.EstimateFeeResponse:
     """The same for every target."""
-    if request.conf_target < 2:
-        raise Refused("confirmation target must be greater than 1")
+    if request.conf_target < 1:
+        raise Refused("confirmation target must be greater than 0")
     estimate = max(world.chain.estimate_sat_per_kw, world.chain.floor_sat_per_kw)
     return wal.EstimateFeeResponse(sat_per_kw=estimate, min_relay_fee_sat_per_kw=world.chain.floor_sat_per_kw)
 

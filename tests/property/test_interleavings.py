@@ -93,6 +93,8 @@ def test_no_interleaving_costs_anybody_money(machine: type[Purchases]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_no_interleaving_of_very_many_costs_anybody_money(machine: type[Purchases]) -> None:
-    options = settings(max_examples=250, stateful_step_count=50, **_OPTIONS)
+@pytest.mark.parametrize("batch", range(10))
+def test_no_interleaving_of_very_many_costs_anybody_money(machine: type[Purchases], batch: int) -> None:
+    """Others at each run; what fails is shrunk and printed with what repeats it."""
+    options = settings(max_examples=25, stateful_step_count=50, **_OPTIONS)
     run_state_machine_as_test(machine, settings=options)

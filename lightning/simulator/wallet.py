@@ -15,7 +15,6 @@ from lightning.simulator.scripts import Output, Point, Tx
 _RESERVE_SAT = 10_000
 _MOST_RESERVE_SAT = 100_000
 _DEFAULT_LEASE_SECONDS = 600
-_DEFAULT_FEE_RATIO = 0.2
 #: Weight units: a transaction without inputs and outputs, an output, an input with its witness.
 _FRAME_WEIGHT = 4 * 10 + 2
 _OUTPUT_WEIGHT = {22: 4 * 31, 34: 4 * 43}
@@ -166,11 +165,10 @@ class Wallet:
         *,
         sat_per_kw: int,
         min_confirmations: int,
-        max_fee_ratio: float,
         chain: Chain,
         now: float,
     ) -> Funding:
-        """An unsigned transaction for the outputs. Nothing is leased yet. Raises: Refused."""
+        """An unsigned transaction for the outputs, however dear. Nothing is leased yet. Raises: Refused."""
         total_sat = sum(amount_sat for _, amount_sat in outputs)
         weight = _FRAME_WEIGHT + sum(_OUTPUT_WEIGHT.get(len(pk_script), 4 * 43) for pk_script, _ in outputs)
         chosen: list[Coin] = []
@@ -184,8 +182,6 @@ class Wallet:
             raise Refused("insufficient funds available to construct transaction")
         change_sat = left_sat - _fee_sat(_OUTPUT_WEIGHT[34], sat_per_kw)
         change_index, outputs = self._with_change(outputs, change_sat)
-        fee_sat = sum(coin.amount_sat for coin in chosen) - sum(amount_sat for _, amount_sat in outputs)
-        _require_modest(fee_sat, total_sat, max_fee_ratio or _DEFAULT_FEE_RATIO)
         points = tuple(coin.point for coin in chosen)
         unsigned = scripts.build(points, outputs)
         psbt = scripts.make_psbt(unsigned, [(coin.pk_script, coin.amount_sat) for coin in chosen])
@@ -218,17 +214,6 @@ class Wallet:
             [point], [(self.new_script(), amount_sat - fee_sat)], sequence=scripts.REPLACEABLE_SEQUENCE
         )
         return scripts.read(scripts.sign(unsigned, [(pk_script, amount_sat)], self.key_of))
-
-
-def _require_modest(fee_sat: int, total_sat: int, ratio: float) -> None:
-    most_sat = int(total_sat * ratio)
-    if fee_sat > most_sat:
-        limits = f"exceeds max fee ({_btc(most_sat)}) on total output value {_btc(total_sat)}"
-        raise Refused(f"fee {_btc(fee_sat)} {limits} with max fee ratio of {ratio:.2f}")
-
-
-def _btc(amount_sat: int) -> str:
-    return f"{amount_sat / 10**8:g} BTC"
 
 
 def _fee_sat(weight: int, sat_per_kw: int) -> int:

@@ -72,7 +72,6 @@ def fund_psbt(world: World, request: wal.FundPsbtRequest) -> wal.FundPsbtRespons
         outputs,
         sat_per_kw=request.sat_per_kw,
         min_confirmations=0 if request.spend_unconfirmed else max(request.min_confs, 1),
-        max_fee_ratio=request.max_fee_ratio,
         chain=world.chain,
         now=now,
     )

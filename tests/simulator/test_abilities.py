@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -327,13 +327,6 @@ def test_a_node_behind_the_chain_opens_nothing(network, node, control) -> None:
     with opening.negotiate() as negotiation, pytest.raises(NodeUnavailable):
         negotiation.funding_request(timeout_seconds=5)
     control.set_synced(True)
-
-
-@pytest.fixture
-def add_own(network: SimulatedNetwork) -> Iterator[Callable[..., Any]]:
-    """A simulator of the test's own, for what would disturb others."""
-    with network.adding_nodes() as add:
-        yield add
 
 
 def test_keys_come_from_the_seed(tmp_path) -> None:

@@ -218,6 +218,8 @@ class Negotiations:
     def verify(self, pending_chan_id: bytes, psbt: bytes) -> Flow:
         """The customer has our side's signature, and (where it answers) the channel is pending. Raises: Refused."""
         flow = self._find(pending_chan_id)
+        if flow.stage == OVER:  # LND forgets what it was to be told once the channel is pending
+            raise Refused(_unknown(pending_chan_id))
         if flow.stage != AGREED:
             raise Refused(f"invalid state. got {flow.stage} expected output_known")
         try:
@@ -295,7 +297,7 @@ class Negotiations:
     def _find(self, pending_chan_id: bytes) -> Flow:
         flow = self.flows.get(pending_chan_id)
         if flow is None:
-            raise Refused(f"no funding intent found for pendingChannelID({pending_chan_id.hex()})")
+            raise Refused(_unknown(pending_chan_id))
         return flow
 
     def _end_by(self, customer: Customer, flow: Flow, words: str) -> None:
@@ -306,6 +308,10 @@ class Negotiations:
     def _end(self, flow: Flow, text: str) -> None:
         flow.end(text)
         del self.flows[flow.pending_chan_id]
+
+
+def _unknown(pending_chan_id: bytes) -> str:
+    return f"no funding intent found for pendingChannelID({pending_chan_id.hex()})"
 
 
 def _require_possible(capacity_sat: int, push_sat: int, memo: str) -> None:

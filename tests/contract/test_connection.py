@@ -145,6 +145,11 @@ def test_the_permissions_we_ask_for_are_enough_and_not_too_much(lsp):
     baked.new_address()
 
 
+def test_a_method_that_no_node_has_is_not_found(node):
+    with pytest.raises(NotFound):
+        node.allows("/lnrpc.Lightning/NoSuchMethod")
+
+
 def test_where_nobody_listens_no_read_is_answered_and_every_change_may_have_happened(lsp):
     """A refused connection may be the second try of a request that was already sent."""
     wrong = LndNode(credentials(lsp, target="127.0.0.1:1", network=""))

@@ -85,6 +85,12 @@ def test_what_no_invoice_can_have_is_refused(node, secret, wrong):
         node.invoice(secret.payment_hash)
 
 
+def test_what_is_no_hash_is_refused(node, secret):
+    with pytest.raises(Rejected) as caught:
+        node.add_hold_invoice(payment_hash="ab" * 31, amount_sat=1, memo="", expiry_seconds=60, cltv_blocks=CLTV_BLOCKS)
+    assert caught.value.reason == "invalid"
+
+
 def test_a_held_payment_says_how_much_and_until_when(network, node, secret):
     found = accepted(network, node, secret)
     assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.ACCEPTED, AMOUNT_SAT * 1000, 0)

@@ -163,6 +163,13 @@ def test_who_is_connected_already_needs_no_address(node, peer):
     node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
 
 
+def test_a_connection_that_came_meanwhile_is_as_good(node, peer):
+    address = NodeAddress.parse(peer.p2p_address)
+    node.connect(address, timeout_seconds=10)
+    node._dial(address, 10)  # as after a look that saw no connection yet
+    assert peer.pubkey in {each.pubkey for each in node.peers()}
+
+
 def test_our_own_key_is_refused(node, lsp):
     with pytest.raises(Rejected):
         node.connect(NodeAddress.parse(lsp.p2p_address), timeout_seconds=5)
@@ -220,8 +227,21 @@ def test_a_peer_refuses_pushed_money(node, add_peer):
 
 
 def test_a_peer_refuses_in_its_own_words(node, opening):
-    with opening.peer.refusing_channels("unable to locate invoice"):
-        assert refusal(opening) == "CHANNEL_REJECTED"
+    """Which mean nothing of our node, whatever they sound like."""
+    for words, reason in (
+        ("unable to locate invoice", "CHANNEL_REJECTED"),
+        ("too many pending channels", "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("only one channel for each of you", "PEER_REJECT_MULTI_CHAN"),
+        ("unsupported channel type", "FEATURE_MISSING"),
+    ):
+        with opening.peer.refusing_channels(words):
+            assert refusal(opening) == reason
+
+
+def test_a_peer_that_is_behind_counts_as_offline(node, opening):
+    with opening.peer.refusing_channels("Synchronizing blockchain"):
+        with opening.connected().negotiate() as negotiation, pytest.raises(PeerOffline):
+            negotiation.funding_request(timeout_seconds=30)
 
 
 def test_a_peer_refuses_one_more_pending_channel(node, add_peer, cancel):

@@ -322,6 +322,15 @@ def test_too_long_a_label_leaves_the_outcome_unknown_and_publishes_nothing(node,
         node.release(lease.outpoint, lock_id=lock_id)
 
 
+def test_a_transaction_of_coins_that_nobody_knows_is_refused(node, lock_id):
+    funded = fund(node, lock_id)
+    raw = node.finalize_psbt(funded.psbt).raw
+    coin = bytes.fromhex(funded.leases[0].outpoint.txid)[::-1]
+    assert reason_of(lambda: node.publish(raw.replace(coin, b"\xab" * 32), label="funding:lost")) == "double_spend"
+    for lease in funded.leases:
+        node.release(lease.outpoint, lock_id=lock_id)
+
+
 def test_what_is_no_transaction_leaves_the_outcome_unknown(node):
     with pytest.raises(OutcomeUnknown):
         node.publish(b"\x00", label="funding:nothing")

@@ -96,9 +96,19 @@ def node(lsp: Lnd) -> LndNode:
     return LndNode(credentials(lsp))
 
 
+@pytest.fixture(scope="package")
+def peer(network) -> Iterator[Any]:
+    """Somebody to open channels to, who stays: leave it running."""
+    if isinstance(network, SimulatedNetwork):
+        yield network.add_peer()
+    else:
+        with adding_peers(network, "steady") as add:
+            yield add()
+
+
 @pytest.fixture
-def peer(add_peer) -> Lnd:
-    """Somebody to open a channel to, gone after the test."""
+def passing_peer(add_peer) -> Lnd:
+    """Somebody to open a channel to whom nobody else knows, gone after the test."""
     return add_peer()
 
 

@@ -129,7 +129,8 @@ def test_verifying_twice_or_the_wrong_transaction_leaves_the_outcome_unknown(nod
     opening.release(funded)
 
 
-def test_after_a_disconnect_the_peer_can_be_connected_at_once(node, opening):
+def test_after_a_disconnect_the_peer_can_be_connected_at_once(node, passing_peer):
+    opening = Opening(node, passing_peer)
     for _ in range(3):
         opening.connected()
         node.disconnect(opening.peer.pubkey)
@@ -175,7 +176,8 @@ def test_our_own_key_is_refused(node, lsp):
         node.connect(NodeAddress.parse(lsp.p2p_address), timeout_seconds=5)
 
 
-def test_a_peer_that_went_away_is_offline(node, opening):
+def test_a_peer_that_went_away_is_offline(node, passing_peer):
+    opening = Opening(node, passing_peer)
     opening.connected()
     opening.peer.kill()
     until(lambda: opening.peer.pubkey not in {peer.pubkey for peer in node.peers()}, "the peer is gone")
@@ -183,7 +185,8 @@ def test_a_peer_that_went_away_is_offline(node, opening):
         negotiation.funding_request(timeout_seconds=30)
 
 
-def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, opening):
+def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, passing_peer):
+    opening = Opening(node, passing_peer)
     opening.connected()
     opening.peer.pause()
     with opening.negotiate() as negotiation, pytest.raises(OutcomeUnknown):
@@ -192,7 +195,8 @@ def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, opening):
     opening.peer.resume()
 
 
-def test_a_peer_that_goes_after_it_agreed_is_offline_and_leaves_nothing(node, opening):
+def test_a_peer_that_goes_after_it_agreed_is_offline_and_leaves_nothing(node, passing_peer):
+    opening = Opening(node, passing_peer)
     with opening.connected().negotiate() as negotiation:
         negotiation.funding_request(timeout_seconds=30)
         opening.peer.kill()

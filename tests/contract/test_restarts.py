@@ -35,9 +35,9 @@ def begun(own: Any, peer: Any) -> Opening:
 
 
 @pytest.fixture
-def peer_of_own(own, add_peer) -> Any:
+def peer_of_own(own, peer) -> Any:
     """Somebody whom `own` can reach."""
-    return own.add_peer() if hasattr(own, "add_peer") else add_peer()
+    return own.add_peer() if hasattr(own, "add_peer") else peer
 
 
 def test_a_pending_channel_its_memo_and_its_lease_outlive_the_node(own, peer_of_own, network):

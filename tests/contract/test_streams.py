@@ -127,7 +127,9 @@ def test_blocks_and_deposits_are_told(network: Network, node, lsp):
     with_streams(lsp, scenario)
 
 
-def test_peers_and_channels_are_told_but_no_balances(network: Network, node, peer, lsp, secret):
+def test_peers_and_channels_are_told_but_no_balances(network: Network, node, passing_peer, lsp, secret):
+    peer = passing_peer
+
     async def scenario(streams: LndStreams) -> None:
         peers, channels = Listening(streams.peer_events()), Listening(streams.channel_events())
         await asyncio.sleep(0.5)  # these two streams do not say when they have begun

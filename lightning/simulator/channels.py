@@ -23,7 +23,6 @@ CLOSE_TYPES = (COOPERATIVE, LOCAL_FORCE, REMOTE_FORCE)
 ASKED, AGREED, VERIFIED, OVER = "asked", "agreed", "verified", "over"
 
 MIN_CHANNEL_SAT = 20_000
-MAX_CHANNEL_SAT = 10 * 10**8
 MAX_MEMO = 500
 #: LND takes a close for final after so many blocks; its own forced money waits longer.
 CLOSE_DEPTH = 3
@@ -319,7 +318,5 @@ def _require_possible(capacity_sat: int, push_sat: int, memo: str) -> None:
         raise Refused("amount pushed to remote peer for initial state must be below the local funding amount")
     if capacity_sat < MIN_CHANNEL_SAT:
         raise Refused(f"channel is too small, the minimum channel size is: {MIN_CHANNEL_SAT} SAT")
-    if capacity_sat > MAX_CHANNEL_SAT:
-        raise Refused("funding amount is too large, the max channel size is: 10 BTC")
     if len(memo.encode()) > MAX_MEMO:
         raise Refused(f"provided memo ({memo}) is of length {len(memo.encode())}, exceeds {MAX_MEMO}")

@@ -256,9 +256,9 @@ def test_a_peer_refuses_one_more_pending_channel(node, add_peer, cancel):
     opening.release(funded)
 
 
-def test_our_node_refuses_what_no_channel_can_be(node, peer):
+def test_what_no_channel_can_be_is_refused(node, peer):
     assert refusal(Opening(node, peer, capacity_sat=19_999)) == "CHAN_SIZE_TOO_SMALL"
-    assert refusal(Opening(node, peer, capacity_sat=10**9 + 1)) == "CHAN_SIZE_TOO_BIG"
+    assert refusal(Opening(node, peer, capacity_sat=10**9 + 1)) == "CHAN_SIZE_TOO_BIG"  # our node leaves it to the peer
     assert refusal(Opening(node, peer, push_sat=CAPACITY_SAT)) == "FAILED_OPENING"
 
 

@@ -21,7 +21,7 @@ from tests.property.test_interleavings import OPTIONS, loop, machine
 
 __all__ = ["loop", "machine"]
 
-MOST_EXAMPLES = 60
+MOST_EXAMPLES = 120
 
 
 @dataclass(frozen=True)

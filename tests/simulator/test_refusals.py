@@ -67,7 +67,7 @@ CASES = (
     Case("starting", sentence("server is still in the process of starting"), NodeUnavailable, "NODE_NOT_READY"),
     Case("not synced", behind, NodeUnavailable, "NODE_NOT_READY"),
     Case("too small for anybody", opening(capacity_sat=19_999), Rejected, "CHAN_SIZE_TOO_SMALL", True),
-    Case("too big for anybody", opening(capacity_sat=10**9 + 1), Rejected, "CHAN_SIZE_TOO_BIG", True),
+    Case("too big for every peer", opening(capacity_sat=10**9 + 1), Rejected, "CHAN_SIZE_TOO_BIG", True),
     Case("too big without wumbo",
          sentence("funding amount is too large, the max channel size is: 0.16777215 BTC"),
          Rejected, "CHAN_SIZE_TOO_BIG", True),

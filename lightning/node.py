@@ -44,8 +44,8 @@ __all__ = ["LndNode", "Negotiation"]
 _INVOICE_PAGE = 1000
 #: An opening is over long before, however slow the peer; a forgotten stream must not live for ever.
 _NEGOTIATION_SECONDS = 30 * 60.0
-#: FundPsbt's own limit is a share of what is paid, far too low for small refunds at high fees. Ours is
-#: an amount, tested on the transaction before it is signed.
+#: FundPsbt's own limit is a share of what is paid, far too low for small refunds at high fees (and lnd 0.21
+#: looks at it for another form of the request only). Ours is an amount, tested before anything is signed.
 _MAX_FEE_RATIO = 1.0
 _PAUSE_SECONDS = 0.1
 #: How long a connection that was closed may still be listed.

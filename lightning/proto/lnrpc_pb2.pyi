@@ -1193,7 +1193,9 @@ class AbandonChannelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHANNEL_POINT_FIELD_NUMBER: _builtins.int
+    PENDING_FUNDING_SHIM_ONLY_FIELD_NUMBER: _builtins.int
     I_KNOW_WHAT_I_AM_DOING_FIELD_NUMBER: _builtins.int
+    pending_funding_shim_only: _builtins.bool
     i_know_what_i_am_doing: _builtins.bool
     @_builtins.property
     def channel_point(self) -> Global___ChannelPoint: ...
@@ -1201,11 +1203,12 @@ class AbandonChannelRequest(_message.Message):
         self,
         *,
         channel_point: Global___ChannelPoint | None = ...,
+        pending_funding_shim_only: _builtins.bool = ...,
         i_know_what_i_am_doing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channel_point", b"channel_point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_point", b"channel_point", "i_know_what_i_am_doing", b"i_know_what_i_am_doing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_point", b"channel_point", "i_know_what_i_am_doing", b"i_know_what_i_am_doing", "pending_funding_shim_only", b"pending_funding_shim_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

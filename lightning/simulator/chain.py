@@ -95,7 +95,7 @@ class Chain:
         rivals = {rival for point in tx.inputs if (rival := self.pool_spender(point))}
         fee_sat = sum(amount_sat for _, amount_sat in spent) - tx.paid_out_sat
         if fee_sat + 1 < self.least_fee_sat(tx.vbytes):
-            raise Refused(f"transaction rejected by the mempool because of low fees: {fee_sat} under the required fee")
+            raise Refused("insufficient fee")
         if any(amount_sat < DUST_SAT.get(len(pk_script), 546) for pk_script, amount_sat in tx.outputs):
             raise Refused("dust: transaction output is dust")
         if rivals:
@@ -116,14 +116,14 @@ class Chain:
             raise Refused("transaction rejected: output already spent")
         output = self.output(point)
         if output is None:
-            raise Refused("missing inputs: orphan transaction")
+            raise Refused("transaction rejected: output already spent")  # so LND calls what btcd calls an orphan
         return output
 
     def _require_better(self, rivals: Iterable[str], fee_sat: int) -> None:
         if not all(self.txs[rival].is_replaceable for rival in rivals):
             raise Refused("transaction rejected: output already spent")
         if fee_sat <= sum(self.fee_sat(rival) for rival in rivals):
-            raise Refused("insufficient fee: the replacement does not pay more")
+            raise Refused("insufficient fee")
 
     def least_fee_sat(self, vbytes: int) -> int:
         """What the mempool asks of a transaction of this size."""

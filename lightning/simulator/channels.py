@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +23,12 @@ CLOSE_TYPES = (COOPERATIVE, LOCAL_FORCE, REMOTE_FORCE)
 ASKED, AGREED, VERIFIED, OVER = "asked", "agreed", "verified", "over"
 
 MIN_CHANNEL_SAT = 20_000
-MAX_CHANNEL_SAT = 10 * 10**8
 MAX_MEMO = 500
 #: LND takes a close for final after so many blocks; its own forced money waits longer.
 CLOSE_DEPTH = 3
 FORCE_DEPTH = 144
+#: A customer that has agreed waits so long for our signature.
+RESERVATION_SECONDS = 600
 #: Set aside by whoever opens: the commitment's fee and its two anchors.
 COMMIT_FEE_SAT = 2_810 + 660
 
@@ -71,6 +73,7 @@ class Flow:
     key_name: str
     pk_script: bytes
     stage: str = ASKED
+    agreed_at: float = 0
     #: What the OpenChannel stream says: ("fund" | "pending" | "open", point), or Refused.
     updates: asyncio.Queue[tuple[str, Point] | Refused] = field(default_factory=asyncio.Queue)
     point: Point | None = None
@@ -173,9 +176,10 @@ class Channels:
 class Negotiations:
     """What is being opened, and with whom. Nothing here survives a restart."""
 
-    def __init__(self, channels: Channels, customers: Customers) -> None:
+    def __init__(self, channels: Channels, customers: Customers, now: Callable[[], float]) -> None:
         self._channels = channels
         self._customers = customers
+        self._now = now
         self.flows: dict[bytes, Flow] = {}
 
     def begin(
@@ -205,14 +209,16 @@ class Negotiations:
             return
         others = sum(1 for each in self._with(customer) if each is not flow)
         if words := customer.objection(flow.capacity_sat, flow.push_sat, len(customer.pending) + others):
-            self._end(flow, f"received funding error from {customer.pubkey}: chan_id={_id(flow)}, err={words}")
+            self._end_by(customer, flow, words)
             return
-        flow.stage = AGREED
+        flow.stage, flow.agreed_at = AGREED, self._now()
         flow.updates.put_nowait(("fund", ("", 0)))
 
     def verify(self, pending_chan_id: bytes, psbt: bytes) -> Flow:
         """The customer has our side's signature, and (where it answers) the channel is pending. Raises: Refused."""
         flow = self._find(pending_chan_id)
+        if flow.stage == OVER:  # LND forgets what it was to be told once the channel is pending
+            raise Refused(_unknown(pending_chan_id))
         if flow.stage != AGREED:
             raise Refused(f"invalid state. got {flow.stage} expected output_known")
         try:
@@ -260,11 +266,17 @@ class Negotiations:
         """What waited for the customer goes on, or is over with it."""
         for flow in self._with(customer):
             if not customer.is_connected:
-                self._end(flow, f"peer {customer.pubkey} disconnected")
+                self._end(flow, "peer disconnected")
             elif customer.presence == ONLINE and flow.stage == ASKED:
                 self._ask(flow)
             elif customer.presence == ONLINE and flow.stage == VERIFIED and not customer.withholds_signature:
                 self._become_pending(flow)
+
+    def time_passed(self) -> None:
+        """Customers have given up what they agreed to, and never heard of again."""
+        for flow in list(self.flows.values()):
+            if flow.stage == AGREED and flow.agreed_at + RESERVATION_SECONDS <= self._now():
+                self._end_by(flow.customer, flow, "funding failed due to internal error")
 
     def opened(self, point: Point) -> None:
         """The stream of the channel, if there is one, says so and ends."""
@@ -284,16 +296,21 @@ class Negotiations:
     def _find(self, pending_chan_id: bytes) -> Flow:
         flow = self.flows.get(pending_chan_id)
         if flow is None:
-            raise Refused(f"no funding intent found for pendingChannelID({pending_chan_id.hex()})")
+            raise Refused(_unknown(pending_chan_id))
         return flow
+
+    def _end_by(self, customer: Customer, flow: Flow, words: str) -> None:
+        # LND thinks of a time-out whenever a peer ends what a PSBT was to fund.
+        said = f"received funding error from {customer.pubkey}: chan_id={flow.pending_chan_id.hex()}, err={words}"
+        self._end(flow, f"remote canceled funding, possibly timed out: {said}")
 
     def _end(self, flow: Flow, text: str) -> None:
         flow.end(text)
         del self.flows[flow.pending_chan_id]
 
 
-def _id(flow: Flow) -> str:
-    return flow.pending_chan_id.hex()
+def _unknown(pending_chan_id: bytes) -> str:
+    return f"no funding intent found for pendingChannelID({pending_chan_id.hex()})"
 
 
 def _require_possible(capacity_sat: int, push_sat: int, memo: str) -> None:
@@ -301,7 +318,5 @@ def _require_possible(capacity_sat: int, push_sat: int, memo: str) -> None:
         raise Refused("amount pushed to remote peer for initial state must be below the local funding amount")
     if capacity_sat < MIN_CHANNEL_SAT:
         raise Refused(f"channel is too small, the minimum channel size is: {MIN_CHANNEL_SAT} SAT")
-    if capacity_sat > MAX_CHANNEL_SAT:
-        raise Refused("funding amount is too large, the max channel size is: 10 BTC")
-    if len(memo) > MAX_MEMO:
-        raise Refused(f"provided memo is of length {len(memo)}, exceeds 500")
+    if len(memo.encode()) > MAX_MEMO:
+        raise Refused(f"provided memo ({memo}) is of length {len(memo.encode())}, exceeds {MAX_MEMO}")

@@ -134,11 +134,23 @@ class Control:
         return str(self._call("AddInvoice", control.PlainInvoice(amount_sat=amount_sat)).payment_request)
 
     def pay(
-        self, invoice: str, *, payer: str = "", amount_msat: int = 0, parts: int = 1, missing_parts: int = 0
+        self,
+        invoice: str,
+        *,
+        payer: str = "",
+        amount_msat: int = 0,
+        parts: int = 1,
+        missing_parts: int = 0,
+        part_msat: int = 0,
     ) -> control.Payment:
         """Somebody has begun to pay the invoice."""
         request = control.PayRequest(
-            payment_request=invoice, payer=payer, amount_msat=amount_msat, parts=parts, missing_parts=missing_parts
+            payment_request=invoice,
+            payer=payer,
+            amount_msat=amount_msat,
+            parts=parts,
+            missing_parts=missing_parts,
+            part_msat=part_msat,
         )
         payment: control.Payment = self._call("Pay", request)
         return payment

@@ -543,6 +543,7 @@ class PayRequest(_message.Message):
     AMOUNT_MSAT_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     MISSING_PARTS_FIELD_NUMBER: _builtins.int
+    PART_MSAT_FIELD_NUMBER: _builtins.int
     payment_request: _builtins.str
     payer: _builtins.str
     amount_msat: _builtins.int
@@ -550,6 +551,8 @@ class PayRequest(_message.Message):
     parts: _builtins.int
     missing_parts: _builtins.int
     """so many of the parts never arrive"""
+    part_msat: _builtins.int
+    """one part of so much arrives, and nothing else"""
     def __init__(
         self,
         *,
@@ -558,10 +561,11 @@ class PayRequest(_message.Message):
         amount_msat: _builtins.int = ...,
         parts: _builtins.int = ...,
         missing_parts: _builtins.int = ...,
+        part_msat: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "missing_parts", b"missing_parts", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "missing_parts", b"missing_parts", "part_msat", b"part_msat", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

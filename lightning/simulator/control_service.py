@@ -185,6 +185,7 @@ def pay(world: World, request: control.PayRequest) -> control.Payment:
         amount_msat=request.amount_msat,
         parts=request.parts,
         missing_parts=request.missing_parts,
+        part_msat=request.part_msat,
         height=world.chain.height,
         now=world.now(),
     )

@@ -174,12 +174,13 @@ class Invoices:
         amount_msat: int = 0,
         parts: int = 1,
         missing_parts: int = 0,
+        part_msat: int = 0,
         height: int,
         now: float,
     ) -> Payment:
         """The payment has begun, and has perhaps failed at once. Without an amount it is the invoice's.
 
-        The last `missing_parts` of the parts never arrive.
+        The last `missing_parts` of the parts never arrive; with `part_msat` one such part arrives, and no other.
         """
         wanted = payment_request.strip().lower().removeprefix("lightning:")
         invoice = self.by_hash.get(self.by_request.get(wanted, ""))
@@ -189,22 +190,26 @@ class Invoices:
             payment.stage, payment.failure = FAILED, "FAILURE_REASON_NO_ROUTE"
             return payment
         payment.amount_msat = amount_msat or invoice.value_sat * 1000
-        if invoice.stage != OPEN or payment.amount_msat < invoice.value_sat * 1000:
-            payment.stage, payment.failure = FAILED, _REFUSED_BY_RECEIVER
-            return payment
         expiry_height = height + invoice.cltv_blocks + PAYER_PADDING_BLOCKS
-        for share_msat in _shares(payment.amount_msat, max(parts, 1))[: max(parts, 1) - missing_parts]:
-            invoice.htlcs.append(Htlc(share_msat, expiry_height, payment.id, now))
-        self._complete(invoice, payment)
+        shares = _shares(payment.amount_msat, max(parts, 1))[: max(parts, 1) - missing_parts]
+        for share_msat in [part_msat] if part_msat else shares:
+            if self._takes_part_of(invoice, payment):
+                self._take(invoice, Htlc(share_msat, expiry_height, payment.id, now), payment)
+        if all(htlc.payment_id != payment.id for htlc in invoice.htlcs):
+            payment.stage, payment.failure = FAILED, _REFUSED_BY_RECEIVER
         return payment
 
-    def _complete(self, invoice: Invoice, payment: Payment) -> None:
-        held_msat = sum(htlc.amount_msat for htlc in invoice.held if htlc.payment_id == payment.id)
-        if held_msat < payment.amount_msat:
-            self._move(invoice, OPEN)
-            return
-        self._move(invoice, ACCEPTED)
-        if invoice.preimage:
+    def _takes_part_of(self, invoice: Invoice, payment: Payment) -> bool:
+        """LND does not ask whose the parts are, as long as all are of the same total."""
+        is_enough = payment.amount_msat >= invoice.value_sat * 1000
+        others = (self.payments[htlc.payment_id].amount_msat for htlc in invoice.held)
+        return invoice.stage == OPEN and is_enough and all(total == payment.amount_msat for total in others)
+
+    def _take(self, invoice: Invoice, htlc: Htlc, payment: Payment) -> None:
+        invoice.htlcs.append(htlc)
+        held_msat = sum(each.amount_msat for each in invoice.held)
+        self._move(invoice, ACCEPTED if held_msat >= payment.amount_msat else OPEN)
+        if invoice.stage == ACCEPTED and invoice.preimage:
             self.settle(bytes.fromhex(invoice.preimage))
 
     def _return(self, htlc: Htlc) -> None:

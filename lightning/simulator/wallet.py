@@ -165,11 +165,10 @@ class Wallet:
         *,
         sat_per_kw: int,
         min_confirmations: int,
-        max_fee_ratio: float,
         chain: Chain,
         now: float,
     ) -> Funding:
-        """An unsigned transaction for the outputs. Nothing is leased yet. Raises: Refused."""
+        """An unsigned transaction for the outputs, however dear. Nothing is leased yet. Raises: Refused."""
         total_sat = sum(amount_sat for _, amount_sat in outputs)
         weight = _FRAME_WEIGHT + sum(_OUTPUT_WEIGHT.get(len(pk_script), 4 * 43) for pk_script, _ in outputs)
         chosen: list[Coin] = []
@@ -183,9 +182,6 @@ class Wallet:
             raise Refused("insufficient funds available to construct transaction")
         change_sat = left_sat - _fee_sat(_OUTPUT_WEIGHT[34], sat_per_kw)
         change_index, outputs = self._with_change(outputs, change_sat)
-        fee_sat = sum(coin.amount_sat for coin in chosen) - sum(amount_sat for _, amount_sat in outputs)
-        if fee_sat > total_sat * (max_fee_ratio or 0.2):
-            raise Refused(f"fee {fee_sat} sat exceeds max fee ({max_fee_ratio}) on total output value {total_sat} sat")
         points = tuple(coin.point for coin in chosen)
         unsigned = scripts.build(points, outputs)
         psbt = scripts.make_psbt(unsigned, [(coin.pk_script, coin.amount_sat) for coin in chosen])

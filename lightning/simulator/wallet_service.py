@@ -29,8 +29,8 @@ def required_reserve(world: World, request: wal.RequiredReserveRequest) -> wal.R
 
 def estimate_fee(world: World, request: wal.EstimateFeeRequest) -> wal.EstimateFeeResponse:
     """The same for every target."""
-    if request.conf_target < 2:
-        raise Refused("confirmation target must be greater than 1")
+    if request.conf_target < 1:
+        raise Refused("confirmation target must be greater than 0")
     estimate = max(world.chain.estimate_sat_per_kw, world.chain.floor_sat_per_kw)
     return wal.EstimateFeeResponse(sat_per_kw=estimate, min_relay_fee_sat_per_kw=world.chain.floor_sat_per_kw)
 
@@ -72,7 +72,6 @@ def fund_psbt(world: World, request: wal.FundPsbtRequest) -> wal.FundPsbtRespons
         outputs,
         sat_per_kw=request.sat_per_kw,
         min_confirmations=0 if request.spend_unconfirmed else max(request.min_confs, 1),
-        max_fee_ratio=request.max_fee_ratio,
         chain=world.chain,
         now=now,
     )

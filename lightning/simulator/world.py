@@ -61,7 +61,7 @@ class World:
         self.kept = kept or _new(beginning)
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
-        self.negotiations = Negotiations(self.channels, self.customers)
+        self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
         self.announce: Callable[[str, object], None] = lambda topic, fact: None
         if kept is None:
@@ -112,6 +112,7 @@ class World:
         """What only waits for the clock has happened; whether there was something."""
         self.invoices.time_passed(self.now())
         self.customers.time_passed(self.now())
+        self.negotiations.time_passed()
         return self.tell()
 
     # The chain

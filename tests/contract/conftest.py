@@ -13,6 +13,7 @@ import pytest
 from lightning.credentials import Credentials
 from lightning.node import LndNode, Negotiation
 from lightning.types import FundedPsbt, NodeAddress, Outpoint
+from tests.contract.account import Book
 from tests.regtest.fixtures import adding_peers
 from tests.regtest.lnd import Lnd
 from tests.regtest.network import Network
@@ -33,9 +34,23 @@ def credentials(lnd: Lnd, **changed: str) -> Credentials:
     return Credentials(**(values | changed))
 
 
-@pytest.fixture(scope="session", params=["simulator", "lnd"])
-def network(request: pytest.FixtureRequest) -> Network | SimulatedNetwork:
+@pytest.fixture(scope="package")
+def book() -> Iterator[Book]:
+    """What was asked and heard, on both."""
+    kept = Book()
+    with kept.writing():
+        yield kept
+
+
+@pytest.fixture(autouse=True)
+def _written_down(book: Book, request: pytest.FixtureRequest) -> None:
+    book.test = request.node.name.replace("[simulator", "[").replace("[lnd", "[")
+
+
+@pytest.fixture(scope="package", params=["simulator", "lnd"])
+def network(request: pytest.FixtureRequest, book: Book) -> Network | SimulatedNetwork:
     """Each test runs on both. Where they differ, the simulator is wrong."""
+    book.node = request.param
     return request.getfixturevalue("simulated_network" if request.param == "simulator" else "real_network")
 
 
@@ -60,7 +75,7 @@ def add_node(network) -> Iterator[Any]:
             yield add
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def other_node(network) -> Iterator[Any]:
     """Some node that is not `lsp`."""
     if isinstance(network, SimulatedNetwork):
@@ -70,20 +85,30 @@ def other_node(network) -> Iterator[Any]:
         yield network.buyer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lsp(network: Network) -> Lnd:
     return network.lsp
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(lsp: Lnd) -> LndNode:
     """What all these tests are about."""
     return LndNode(credentials(lsp))
 
 
+@pytest.fixture(scope="package")
+def peer(network) -> Iterator[Any]:
+    """Somebody to open channels to, who stays: leave it running."""
+    if isinstance(network, SimulatedNetwork):
+        yield network.add_peer()
+    else:
+        with adding_peers(network, "steady") as add:
+            yield add()
+
+
 @pytest.fixture
-def peer(add_peer) -> Lnd:
-    """Somebody to open a channel to, gone after the test."""
+def passing_peer(add_peer) -> Lnd:
+    """Somebody to open a channel to whom nobody else knows, gone after the test."""
     return add_peer()
 
 
@@ -112,6 +137,7 @@ class Opening:
     memo: str = "order"
     private: bool = True
     capacity_sat: int = CAPACITY_SAT
+    push_sat: int = PUSH_SAT
     pending_chan_id: bytes = field(default_factory=lambda: os.urandom(32))
     lock_id: bytes = field(default_factory=lambda: os.urandom(32))
 
@@ -124,7 +150,7 @@ class Opening:
             pubkey=self.peer.pubkey,
             pending_chan_id=self.pending_chan_id,
             capacity_sat=self.capacity_sat,
-            push_sat=PUSH_SAT,
+            push_sat=self.push_sat,
             private=self.private,
             memo=self.memo,
         )

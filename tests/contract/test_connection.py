@@ -3,16 +3,85 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from lightning.credentials import LOCAL, is_supported, required_methods
-from lightning.errors import NodeUnavailable, NotFound, OutcomeUnknown
+from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
+from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.types import NodeAddress, Outpoint
+from tests.contract.account import methods
 from tests.contract.conftest import credentials
 from tests.regtest.network import Network
 from tests.regtest.waiting import until
+
+KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+POINT = Outpoint("ab" * 32, 0)
+LOCK_ID = b"\x05" * 32
+#: Every method of a node, with something to call it with.
+EVERY_METHOD: dict[str, dict[str, Any]] = {
+    "info": {},
+    "fee_rates": {"conf_target": 6},
+    "allows": {"method": "/lnrpc.Lightning/GetInfo"},
+    "peers": {},
+    "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
+    "disconnect": {"pubkey": KEY},
+    "block_hash": {"height": 1},
+    "add_hold_invoice": {
+        "payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144,
+    },
+    "invoice": {"payment_hash": "ab" * 32},
+    "pending_invoices": {"after_add_index": 0},
+    "settle_invoice": {"preimage": b"\x01" * 32},
+    "cancel_invoice": {"payment_hash": "ab" * 32},
+    "channels": {},
+    "pending_channels": {},
+    "closed_channels": {},
+    "open_channel": {
+        "pubkey": KEY, "pending_chan_id": LOCK_ID, "capacity_sat": 50_000, "push_sat": 0, "private": True, "memo": "",
+    },
+    "verify_psbt": {"pending_chan_id": LOCK_ID, "psbt": b""},
+    "cancel_shim": {"pending_chan_id": LOCK_ID},
+    "abandon_channel": {"outpoint": POINT},
+    "new_address": {},
+    "required_reserve_sat": {"additional_public_channels": 0},
+    "coins": {"min_confirmations": 1},
+    "transaction": {"txid": "ab" * 32},
+    "transactions": {"from_height": 0},
+    "fund_psbt": {
+        "address": "bcrt1q", "amount_sat": 1000, "sat_per_kw": 1000, "min_confirmations": 1, "lock_id": LOCK_ID,
+        "lease_seconds": 60,
+    },
+    "finalize_psbt": {"psbt": b""},
+    "publish": {"raw": b"", "label": ""},
+    "leases": {},
+    "lease": {"outpoint": POINT, "lock_id": LOCK_ID, "seconds": 60},
+    "release": {"outpoint": POINT, "lock_id": LOCK_ID},
+    "bump_fee": {"outpoint": POINT, "conf_target": 1, "budget_sat": 1000},
+}  # fmt: skip
+#: Those that begin with a read (is the peer there already?) end with it.
+CHANGES = frozenset(
+    {
+        "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
+        "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
+    }
+)  # fmt: skip
+
+
+def how_it_ends(node: LndNode, name: str) -> tuple[str, str]:
+    with pytest.raises(LightningError) as caught:
+        result = getattr(node, name)(**EVERY_METHOD[name])
+        if isinstance(result, Negotiation):
+            with result:
+                result.funding_request(timeout_seconds=20)
+    return type(caught.value).__name__, caught.value.reason
+
+
+def test_every_method_is_in_the_list():
+    assert {f"LndNode.{name}" for name in EVERY_METHOD} == {each for each in methods() if each.startswith("LndNode")}
 
 
 def refused(lnd, **changed: str) -> str:
@@ -76,12 +145,25 @@ def test_the_permissions_we_ask_for_are_enough_and_not_too_much(lsp):
     baked.new_address()
 
 
-def test_nobody_listens_at_a_wrong_port(lsp):
+def test_a_method_that_no_node_has_is_not_found(node):
+    with pytest.raises(NotFound):
+        node.allows("/lnrpc.Lightning/NoSuchMethod")
+
+
+def test_where_nobody_listens_no_read_is_answered_and_every_change_may_have_happened(lsp):
+    """A refused connection may be the second try of a request that was already sent."""
     wrong = LndNode(credentials(lsp, target="127.0.0.1:1", network=""))
-    with pytest.raises(NodeUnavailable):
-        wrong.info()
-    with pytest.raises(OutcomeUnknown):
-        wrong.new_address()
+    ends = {name: how_it_ends(wrong, name) for name in EVERY_METHOD}
+    assert ends == {name: ("OutcomeUnknown" if name in CHANGES else "NodeUnavailable", "") for name in EVERY_METHOD}
+
+
+def test_no_method_is_answered_without_a_macaroon(lsp):
+    stranger = LndNode(credentials(lsp, macaroon="", network=""))
+    # Without one nothing is asked of the node, and nothing proves what it would allow.
+    asking = sorted(set(EVERY_METHOD) - {"allows"})
+    ends = {name: how_it_ends(stranger, name) for name in asking}
+    refused_before = dict.fromkeys(asking, ("NodeUnavailable", "PERMISSION_DENIED"))
+    assert ends == refused_before | {"verify_psbt": ("OutcomeUnknown", "PERMISSION_DENIED")}
 
 
 @pytest.mark.parametrize("certificate", ["", LOCAL])
@@ -100,7 +182,8 @@ def test_a_node_of_another_network_is_refused(lsp):
 def test_while_it_starts_a_node_only_says_that_it_is_not_there_yet(add_node):
     lnd = add_node()
     node = LndNode(credentials(lnd, network=""))
-    node.info()
+    with pytest.raises(NotFound):
+        node.invoice("ab" * 32)  # in other words than a node that has some
     lnd.terminate()
     lnd.start(wait=False)
     reasons = set()

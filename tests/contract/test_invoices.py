@@ -12,6 +12,7 @@ from lightning.node import LndNode
 from lightning.types import Invoice, InvoiceState, OpenedInvoice
 from tests.contract.conftest import Secret
 from tests.regtest.network import Network
+from tests.regtest.payment import FAILED, SUCCEEDED
 from tests.regtest.waiting import until
 
 AMOUNT_SAT = 2_000
@@ -52,6 +53,25 @@ def test_the_same_hash_twice_is_refused_and_the_first_stays(node, secret):
     assert node.invoice(secret.payment_hash).payment_request == opened.payment_request
 
 
+def test_a_hash_is_used_up_also_once_its_invoice_is_over(node, secret):
+    add(node, secret)
+    node.cancel_invoice(secret.payment_hash)
+    with pytest.raises(Rejected) as caught:
+        add(node, secret)
+    assert caught.value.reason == "already_exists"
+    assert node.invoice(secret.payment_hash).state is InvoiceState.CANCELED
+
+
+def test_what_nobody_pays_in_time_is_cancelled_by_the_node(node, secret):
+    index = add(node, secret, expiry_seconds=1).add_index
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.CANCELED, "it has run out")
+    assert secret.payment_hash not in {each.payment_hash for each in node.pending_invoices(after_add_index=index - 1)}
+    node.cancel_invoice(secret.payment_hash)
+    with pytest.raises(Rejected) as caught:
+        node.settle_invoice(secret.preimage)
+    assert caught.value.reason == "cancelled"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"cltv_blocks": 10}, {"cltv_blocks": 100_000}, {"memo": "x" * 2000}, {"expiry_seconds": 10**9}],
@@ -63,6 +83,12 @@ def test_what_no_invoice_can_have_is_refused(node, secret, wrong):
     assert caught.value.reason == "invalid"
     with pytest.raises(NotFound):
         node.invoice(secret.payment_hash)
+
+
+def test_what_is_no_hash_is_refused(node, secret):
+    with pytest.raises(Rejected) as caught:
+        node.add_hold_invoice(payment_hash="ab" * 31, amount_sat=1, memo="", expiry_seconds=60, cltv_blocks=CLTV_BLOCKS)
+    assert caught.value.reason == "invalid"
 
 
 def test_a_held_payment_says_how_much_and_until_when(network, node, secret):
@@ -87,6 +113,70 @@ def test_a_held_payment_is_cancelled_and_cancelled_again(network, node, secret):
         node.cancel_invoice(secret.payment_hash)
     found = node.invoice(secret.payment_hash)
     assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.CANCELED, 0, 0)
+
+
+def test_the_node_gives_a_held_payment_back_18_blocks_before_its_end(network, node, secret):
+    opened = add(node, secret, cltv_blocks=24)
+    payment = network.buyer.pay(opened.payment_request)
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    left = node.invoice(secret.payment_hash).nearest_expiry_height - node.info().block_height
+    network.mine(left - 18 - 1)
+    assert node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED
+    network.mine(1)
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.CANCELED, "it goes back")
+    assert payment.wait() == FAILED
+    with pytest.raises(Rejected) as caught:
+        node.settle_invoice(secret.preimage)
+    assert caught.value.reason == "cancelled"
+
+
+def test_a_payment_in_parts_is_held_whole(network, node, secret):
+    opened = add(node, secret)
+    payment = network.buyer.pay(opened.payment_request, max_parts=4, max_shard_size_msat=AMOUNT_SAT * 250)
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "all parts are there")
+    assert node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 1000
+    node.settle_invoice(secret.preimage)
+    assert payment.wait() == SUCCEEDED
+    assert node.invoice(secret.payment_hash).settled_msat == AMOUNT_SAT * 1000
+
+
+def test_a_part_alone_is_held_by_an_open_invoice_and_cannot_be_settled(network, node, secret):
+    opened = add(node, secret)
+    network.buyer.pay_part(opened.payment_request, AMOUNT_SAT * 250)
+    until(lambda: node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 250, "the part is there")
+    assert node.invoice(secret.payment_hash).state is InvoiceState.OPEN
+    with pytest.raises(Rejected) as caught:
+        node.settle_invoice(secret.preimage)
+    assert caught.value.reason == "still_open"
+    node.cancel_invoice(secret.payment_hash)
+    found = node.invoice(secret.payment_hash)
+    assert (found.state, found.held_msat) == (InvoiceState.CANCELED, 0)
+
+
+def test_parts_are_held_together_whoever_sent_them(network, node, lsp, peer, secret):
+    """Two payments of which neither is whole pay more than was asked."""
+    lsp.open_channel(peer, 200_000, 150_000)
+    opened = add(node, secret)
+    for number, payer in enumerate((network.buyer, peer), start=1):
+        payer.pay_part(opened.payment_request, AMOUNT_SAT * 750)
+        held_msat = AMOUNT_SAT * 750 * number
+        until(lambda held=held_msat: node.invoice(secret.payment_hash).held_msat == held, "the part is there")
+    assert node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED
+    node.settle_invoice(secret.preimage)
+    found = node.invoice(secret.payment_hash)
+    assert (found.state, found.settled_msat) == (InvoiceState.SETTLED, AMOUNT_SAT * 1500)
+
+
+def test_more_than_asked_is_held_whole_and_less_is_refused(network, node, secret):
+    opened = add(node, secret)
+    less = network.buyer.pay_amount(opened.payment_request, AMOUNT_SAT * 1000 - 1)
+    assert less.wait() == FAILED
+    assert node.invoice(secret.payment_hash).state is InvoiceState.OPEN
+    network.buyer.pay_amount(opened.payment_request, AMOUNT_SAT * 1500)
+    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    assert node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 1500
+    node.settle_invoice(secret.preimage)
+    assert node.invoice(secret.payment_hash).settled_msat == AMOUNT_SAT * 1500
 
 
 def test_settling_after_a_cancel_is_refused(node, secret):

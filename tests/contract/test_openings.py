@@ -7,9 +7,13 @@ import os
 import pytest
 
 from lightning.errors import OutcomeUnknown, PeerOffline, Rejected
+from lightning.mapping import channel_point_message
+from lightning.node import LndNode
+from lightning.proto import lnrpc_pb2 as ln
 from lightning.transactions import psbt_input_values, read_psbt, read_transaction
-from lightning.types import NodeAddress, Outpoint, PendingPhase
+from lightning.types import ClosedChannel, NodeAddress, Outpoint, PendingPhase
 from tests.contract.conftest import CAPACITY_SAT, PUSH_SAT, Opening
+from tests.regtest.network import Network
 from tests.regtest.waiting import until
 
 NOBODY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
@@ -95,7 +99,38 @@ def test_a_channel_is_abandoned_and_abandoned_again(node, opening):
     opening.release(funded)
 
 
-def test_after_a_disconnect_the_peer_can_be_connected_at_once(node, opening):
+def test_the_flag_for_shim_funded_channels_does_not_help_against_one_that_a_psbt_funds(node, opening, cancel):
+    """So only the other flag is any use, which asks no questions."""
+    outpoint, funded = opening.pending()
+    for flags in ({"pending_funding_shim_only": True}, {}):
+        request = ln.AbandonChannelRequest(channel_point=channel_point_message(outpoint), **flags)
+        with pytest.raises(OutcomeUnknown, match="not externally funded or not pending|only available in dev builds"):
+            node._change(node._lightning.AbandonChannel, request)
+    assert outpoint in {channel.outpoint for channel in node.pending_channels()}
+    cancel(opening, outpoint)
+    opening.release(funded)
+
+
+def test_verifying_twice_or_the_wrong_transaction_leaves_the_outcome_unknown(node, opening, cancel):
+    with opening.connected().negotiate() as negotiation:
+        request = negotiation.funding_request(timeout_seconds=30)
+        elsewhere = opening.fund(node.new_address(), request.amount_sat)
+        for wrong in (elsewhere.psbt, b"psbt"):
+            with pytest.raises(OutcomeUnknown):
+                node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=wrong)
+        funded = opening.fund(request.address, request.amount_sat)
+        node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
+        outpoint = negotiation.pending_outpoint(timeout_seconds=30)
+    with pytest.raises(OutcomeUnknown):
+        node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
+    assert outpoint in {channel.outpoint for channel in node.pending_channels()}
+    cancel(opening, outpoint)
+    opening.release(elsewhere)
+    opening.release(funded)
+
+
+def test_after_a_disconnect_the_peer_can_be_connected_at_once(node, passing_peer):
+    opening = Opening(node, passing_peer)
     for _ in range(3):
         opening.connected()
         node.disconnect(opening.peer.pubkey)
@@ -129,12 +164,20 @@ def test_who_is_connected_already_needs_no_address(node, peer):
     node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
 
 
+def test_a_connection_that_came_meanwhile_is_as_good(node, peer):
+    address = NodeAddress.parse(peer.p2p_address)
+    node.connect(address, timeout_seconds=10)
+    node._dial(address, 10)  # as after a look that saw no connection yet
+    assert peer.pubkey in {each.pubkey for each in node.peers()}
+
+
 def test_our_own_key_is_refused(node, lsp):
     with pytest.raises(Rejected):
         node.connect(NodeAddress.parse(lsp.p2p_address), timeout_seconds=5)
 
 
-def test_a_peer_that_went_away_is_offline(node, opening):
+def test_a_peer_that_went_away_is_offline(node, passing_peer):
+    opening = Opening(node, passing_peer)
     opening.connected()
     opening.peer.kill()
     until(lambda: opening.peer.pubkey not in {peer.pubkey for peer in node.peers()}, "the peer is gone")
@@ -142,13 +185,28 @@ def test_a_peer_that_went_away_is_offline(node, opening):
         negotiation.funding_request(timeout_seconds=30)
 
 
-def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, opening):
+def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, passing_peer):
+    opening = Opening(node, passing_peer)
     opening.connected()
     opening.peer.pause()
     with opening.negotiate() as negotiation, pytest.raises(OutcomeUnknown):
         negotiation.funding_request(timeout_seconds=1)
     node.cancel_shim(opening.pending_chan_id)
     opening.peer.resume()
+
+
+def test_a_peer_that_goes_after_it_agreed_is_offline_and_leaves_nothing(node, passing_peer):
+    opening = Opening(node, passing_peer)
+    with opening.connected().negotiate() as negotiation:
+        negotiation.funding_request(timeout_seconds=30)
+        opening.peer.kill()
+        with pytest.raises(PeerOffline) as caught:
+            negotiation.funding_request(timeout_seconds=30)
+        assert caught.value.reason == "PEER_NOT_REACHABLE"
+        with pytest.raises(OutcomeUnknown):
+            negotiation.pending_outpoint(timeout_seconds=30)
+    node.cancel_shim(opening.pending_chan_id)
+    assert opening.peer.pubkey not in {channel.peer_pubkey for channel in node.pending_channels()}
 
 
 # What is refused
@@ -173,8 +231,21 @@ def test_a_peer_refuses_pushed_money(node, add_peer):
 
 
 def test_a_peer_refuses_in_its_own_words(node, opening):
-    with opening.peer.refusing_channels("unable to locate invoice"):
-        assert refusal(opening) == "CHANNEL_REJECTED"
+    """Which mean nothing of our node, whatever they sound like."""
+    for words, reason in (
+        ("unable to locate invoice", "CHANNEL_REJECTED"),
+        ("too many pending channels", "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("only one channel for each of you", "PEER_REJECT_MULTI_CHAN"),
+        ("unsupported channel type", "FEATURE_MISSING"),
+    ):
+        with opening.peer.refusing_channels(words):
+            assert refusal(opening) == reason
+
+
+def test_a_peer_that_is_behind_counts_as_offline(node, opening):
+    with opening.peer.refusing_channels("Synchronizing blockchain"):
+        with opening.connected().negotiate() as negotiation, pytest.raises(PeerOffline):
+            negotiation.funding_request(timeout_seconds=30)
 
 
 def test_a_peer_refuses_one_more_pending_channel(node, add_peer, cancel):
@@ -185,5 +256,61 @@ def test_a_peer_refuses_one_more_pending_channel(node, add_peer, cancel):
     opening.release(funded)
 
 
-def test_our_node_refuses_a_tiny_channel(node, peer):
+def test_what_no_channel_can_be_is_refused(node, peer):
     assert refusal(Opening(node, peer, capacity_sat=19_999)) == "CHAN_SIZE_TOO_SMALL"
+    assert refusal(Opening(node, peer, capacity_sat=10**9 + 1)) == "CHAN_SIZE_TOO_BIG"  # our node leaves it to the peer
+    assert refusal(Opening(node, peer, push_sat=CAPACITY_SAT)) == "FAILED_OPENING"
+
+
+def test_our_node_opens_no_channel_to_itself(node, lsp):
+    with Opening(node, lsp).negotiate() as negotiation, pytest.raises(Rejected) as caught:
+        negotiation.funding_request(timeout_seconds=30)
+    assert caught.value.reason == "CHANNEL_REJECTED"
+
+
+def test_too_long_a_memo_leaves_the_outcome_unknown_and_opens_nothing(node, opening):
+    opening.memo = "x" * 501
+    with opening.connected().negotiate() as negotiation, pytest.raises(OutcomeUnknown):
+        negotiation.funding_request(timeout_seconds=30)
+    node.cancel_shim(opening.pending_chan_id)
+
+
+# The end of a channel
+
+
+def test_a_channel_that_its_peer_closes_waits_for_its_blocks_and_is_over(network, node, lsp, peer):
+    point = Outpoint.parse(lsp.open_channel(peer, 200_000, 50_000))
+    closing_txid = peer.close_channel(str(point))
+    until(lambda: phase_of(node, point) is PendingPhase.WAITING_CLOSE, "we know of the close")
+    [waiting] = [channel for channel in node.pending_channels() if channel.outpoint == point]
+    assert waiting.closing_txid == closing_txid
+    assert point not in {channel.outpoint for channel in node.channels()}
+    closed = closed_after(network, node, point)
+    assert (closed.close_type, closed.initiated_by_us) == ("cooperative_close", False)
+    assert (closed.closing_txid, closed.peer_pubkey) == (closing_txid, peer.pubkey)
+    assert closed.close_height >= closed.short_channel_id >> 40
+
+
+def test_a_channel_that_its_peer_closes_by_force_is_over_once_our_money_is_back(network, node, lsp, peer):
+    point = Outpoint.parse(lsp.open_channel(peer, 200_000, 50_000))
+    closing_txid = peer.close_channel(str(point), force=True)
+    closed = closed_after(network, node, point)
+    assert (closed.close_type, closed.initiated_by_us) == ("remote_force_close", False)
+    assert closed.closing_txid == closing_txid
+
+
+def phase_of(node: LndNode, point: Outpoint) -> PendingPhase | None:
+    return next((channel.phase for channel in node.pending_channels() if channel.outpoint == point), None)
+
+
+def closed_after(network: Network, node: LndNode, point: Outpoint) -> ClosedChannel:
+    """Blocks come until it is over."""
+
+    def over() -> list[ClosedChannel]:
+        found = [channel for channel in node.closed_channels() if channel.outpoint == point]
+        if not found:
+            network.mine(1)
+        return found
+
+    [closed] = until(over, "the channel is over", pause=0.3)
+    return closed

@@ -35,9 +35,9 @@ def begun(own: Any, peer: Any) -> Opening:
 
 
 @pytest.fixture
-def peer_of_own(own, add_peer) -> Any:
+def peer_of_own(own, peer) -> Any:
     """Somebody whom `own` can reach."""
-    return own.add_peer() if hasattr(own, "add_peer") else add_peer()
+    return own.add_peer() if hasattr(own, "add_peer") else peer
 
 
 def test_a_pending_channel_its_memo_and_its_lease_outlive_the_node(own, peer_of_own, network):
@@ -54,6 +54,19 @@ def test_a_pending_channel_its_memo_and_its_lease_outlive_the_node(own, peer_of_
     until(lambda: [each.outpoint for each in node.channels()] == [outpoint], "it is open")
     assert node.channels()[0].memo == "order 7"
     assert node.transaction(outpoint.txid).label == "funding:7"
+
+
+def test_a_public_channel_that_breaks_the_reserve_is_refused_and_pending_all_the_same(own, peer_of_own):
+    opening = begun(own, peer_of_own)
+    opening.private, opening.capacity_sat = False, 995_000
+    with opening.connected().negotiate() as negotiation:
+        request = negotiation.funding_request(timeout_seconds=30)
+        funded = opening.fund(request.address, request.amount_sat)
+        with pytest.raises(OutcomeUnknown) as caught:
+            opening.node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
+        assert caught.value.reason == "INSUFFICIENT_FUNDS"
+        outpoint = negotiation.pending_outpoint(timeout_seconds=30)
+    assert [channel.outpoint for channel in opening.node.pending_channels()] == [outpoint]
 
 
 def test_an_attempt_that_was_not_verified_is_forgotten_and_its_lease_is_not(own, peer_of_own):

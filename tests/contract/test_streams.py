@@ -78,6 +78,39 @@ def test_an_invoice_is_followed_to_its_end(network: Network, node, lsp, secret):
     with_streams(lsp, scenario)
 
 
+def test_an_invoice_that_is_not_there_yet_is_waited_for(node, lsp, secret):
+    async def scenario(streams: LndStreams) -> None:
+        listening = Listening(streams.invoice(secret.payment_hash))
+        await asyncio.sleep(0.5)  # nothing is heard that one could wait for
+        await asyncio.to_thread(
+            node.add_hold_invoice,
+            payment_hash=secret.payment_hash,
+            amount_sat=1000,
+            memo="order",
+            expiry_seconds=600,
+            cltv_blocks=144,
+        )
+        await listening.until(lambda invoice: invoice.state is InvoiceState.OPEN)
+        await asyncio.to_thread(node.cancel_invoice, secret.payment_hash)
+        await listening.task
+        assert listening.heard[-1].state is InvoiceState.CANCELED
+
+    with_streams(lsp, scenario)
+
+
+def test_heights_are_told_again_after_a_reorganisation(network: Network, lsp):
+    async def scenario(streams: LndStreams) -> None:
+        await asyncio.to_thread(network.mine, 1)
+        blocks = Listening(streams.blocks())
+        tip = await blocks.until(lambda height: True)
+        await asyncio.to_thread(network.reorganise, 1)
+        await blocks.until(lambda height: height == tip + 1)
+        assert blocks.heard[-2:] == [tip, tip + 1]
+        await blocks.stop()
+
+    with_streams(lsp, scenario)
+
+
 def test_blocks_and_deposits_are_told(network: Network, node, lsp):
     async def scenario(streams: LndStreams) -> None:
         blocks, deposits = Listening(streams.blocks()), Listening(streams.transactions())
@@ -94,7 +127,9 @@ def test_blocks_and_deposits_are_told(network: Network, node, lsp):
     with_streams(lsp, scenario)
 
 
-def test_peers_and_channels_are_told_but_no_balances(network: Network, node, peer, lsp, secret):
+def test_peers_and_channels_are_told_but_no_balances(network: Network, node, passing_peer, lsp, secret):
+    peer = passing_peer
+
     async def scenario(streams: LndStreams) -> None:
         peers, channels = Listening(streams.peer_events()), Listening(streams.channel_events())
         await asyncio.sleep(0.5)  # these two streams do not say when they have begun

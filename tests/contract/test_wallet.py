@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
+from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
-from lightning.transactions import check_address, conflict_psbt, read_psbt, read_transaction
+from lightning.transactions import (
+    address_script,
+    check_address,
+    conflict_psbt,
+    psbt_input_values,
+    read_psbt,
+    read_transaction,
+)
 from lightning.types import FundedPsbt, Outpoint, SignedPsbt, Utxo
 from tests.contract.conftest import HOUR, credentials
 from tests.regtest.network import Network
@@ -66,6 +73,12 @@ def test_fees_and_reserve_are_told(node):
     assert two - one == 10_000
 
 
+def test_what_makes_no_sense_is_not_answered(node):
+    for call in (lambda: node.fee_rates(conf_target=0), lambda: node.block_hash(10**6)):
+        with pytest.raises(NodeUnavailable):
+            call()
+
+
 def test_a_deposit_is_seen_at_once_and_then_in_its_block(network: Network, node, lsp):
     height = node.info().block_height
     address = node.new_address()
@@ -119,6 +132,20 @@ def test_another_id_gets_nothing_of_a_lease(node, lock_id):
     assert reason_of(lambda: node.lease(coin.outpoint, lock_id=other, seconds=HOUR)) == "leased_by_another"
     assert reason_of(lambda: node.release(coin.outpoint, lock_id=other)) == "leased_by_another"
     node.release(coin.outpoint, lock_id=lock_id)
+
+
+def test_a_lease_that_has_run_out_is_none_and_anybody_may_have_the_next(node, lock_id):
+    coin = biggest(node)
+    node.lease(coin.outpoint, lock_id=lock_id, seconds=1)
+    until(lambda: coin.outpoint in {each.outpoint for each in node.coins(min_confirmations=1)}, "it has run out")
+    assert lock_id not in {each.lock_id for each in node.leases()}
+    node.release(coin.outpoint, lock_id=lock_id)
+    node.lease(coin.outpoint, lock_id=lock_id, seconds=1)
+    until(lambda: coin.outpoint in {each.outpoint for each in node.coins(min_confirmations=1)}, "it has run out again")
+    other = os.urandom(32)
+    node.lease(coin.outpoint, lock_id=other, seconds=HOUR)
+    assert reason_of(lambda: node.lease(coin.outpoint, lock_id=lock_id, seconds=HOUR)) == "leased_by_another"
+    node.release(coin.outpoint, lock_id=other)
 
 
 def test_what_is_not_leased_is_released_without_complaint(node, lock_id):
@@ -177,6 +204,20 @@ def test_an_unconfirmed_coin_is_never_spent(network, node, add_node, lock_id):
 
 def test_what_is_no_address_is_refused(node, lock_id):
     assert reason_of(lambda: fund(node, lock_id, to="bcrt1qxx")) == "invalid"
+
+
+def test_no_fee_is_too_high_for_the_node(node, lock_id):
+    """So whoever asks has to look at it before anything is signed."""
+    funded = fund(node, lock_id, amount_sat=1_000, sat_per_kw=20_000)
+    paid_sat = sum(amount for _, amount in read_psbt(funded.psbt).outputs)
+    assert psbt_input_values(funded.psbt) - paid_sat > 1_000
+    for lease in funded.leases:
+        node.release(lease.outpoint, lock_id=lock_id)
+
+
+def test_what_is_no_psbt_is_not_signed(node):
+    with pytest.raises(OutcomeUnknown):
+        node.finalize_psbt(b"psbt")
 
 
 def test_signing_changes_no_txid_and_may_be_repeated(node, lock_id):
@@ -253,6 +294,41 @@ def test_a_wrong_signature_is_refused(node, lock_id):
     assert reason_of(lambda: node.publish(bytes(raw), label="funding:wrong")) == "refused"
     [lease] = [each for each in node.leases() if each.lock_id == lock_id]
     node.release(lease.outpoint, lock_id=lock_id)
+
+
+def test_dust_is_refused(network, node, monkeypatch):
+    monkeypatch.setattr("lightning.transactions._DUST_SAT", 0)  # we would not make such a transaction
+    txid = network.chain.pay([(node.new_address(), 2_000)])
+    network.mine(1)
+    [coin] = [each for each in node.coins(min_confirmations=1) if each.outpoint.txid == txid]
+    script = bytes.fromhex(address_script(coin.address))
+    psbt = conflict_psbt(
+        coin.outpoint, pk_script=script, amount_sat=2_000, to_address=node.new_address(), fee_sat=1_800
+    )
+    raw = node.finalize_psbt(psbt).raw
+    assert reason_of(lambda: node.publish(raw, label="refund:dust")) == "refused"
+    with pytest.raises(NotFound):
+        node.transaction(read_transaction(raw).txid)
+
+
+def test_too_long_a_label_leaves_the_outcome_unknown_and_publishes_nothing(node, lock_id):
+    funded = fund(node, lock_id)
+    raw = node.finalize_psbt(funded.psbt).raw
+    with pytest.raises(OutcomeUnknown):
+        node.publish(raw, label="x" * 501)
+    with pytest.raises(NotFound):
+        node.transaction(read_transaction(raw).txid)
+    for lease in funded.leases:
+        node.release(lease.outpoint, lock_id=lock_id)
+
+
+def test_a_transaction_of_coins_that_nobody_knows_is_refused(node, lock_id):
+    funded = fund(node, lock_id)
+    raw = node.finalize_psbt(funded.psbt).raw
+    coin = bytes.fromhex(funded.leases[0].outpoint.txid)[::-1]
+    assert reason_of(lambda: node.publish(raw.replace(coin, b"\xab" * 32), label="funding:lost")) == "double_spend"
+    for lease in funded.leases:
+        node.release(lease.outpoint, lock_id=lock_id)
 
 
 def test_what_is_no_transaction_leaves_the_outcome_unknown(node):

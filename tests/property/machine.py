@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 from django.db import connection as database
 from django.test import Client
@@ -32,8 +33,9 @@ MOST_ORDERS = 4
 RPCS = (
     "GetInfo", "ListPeers", "ConnectPeer", "DisconnectPeer", "GetBlockHash", "AddHoldInvoice", "LookupInvoiceV2",
     "ListInvoices", "SettleInvoice", "CancelInvoice", "ListChannels", "PendingChannels", "ClosedChannels",
-    "OpenChannel", "FundingStateStep", "AbandonChannel", "NextAddr", "ListUnspent", "GetTransaction", "GetTransactions",
-    "FundPsbt", "FinalizePsbt", "PublishTransaction", "ListLeases", "LeaseOutput", "ReleaseOutput", "EstimateFee", "*",
+    "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress", "ListUnspent", "GetTransaction",
+    "GetTransactions", "FundPsbt", "FinalizePsbt", "PublishTransaction", "ListLeases", "LeaseOutput", "ReleaseOutput",
+    "EstimateFee", "RequiredReserve", "BumpFee", "*",
 )  # fmt: skip
 NAMES = ("buyer", "alice")
 HOUR = 3600
@@ -86,10 +88,7 @@ class Purchases(RuleBasedStateMachine):
         rail=rails,
     )
     def buy(self, local_sat: int, remote_sat: int, node: str | None, rail: str) -> None:
-        body: dict[str, Any] = {"local_balance": local_sat, "remote_balance": remote_sat, "channel_expiry": 4}
-        if node:
-            body["node_uri"] = self.network.customers[node].p2p_address
-        answer = self.shop.client.post("/channel/buy", body, content_type="application/json")
+        answer = self.ask_to_buy(local_sat, remote_sat, node)
         assert answer.status_code in {200, 503}, answer.content
         if answer.status_code != 200:
             return
@@ -99,6 +98,23 @@ class Purchases(RuleBasedStateMachine):
             self.pay(number, 1, False, 0)
         if rail == "onchain":
             self.deposit(number, 0, False)
+
+    def ask_to_buy(self, local_sat: int, remote_sat: int, node: str | None) -> Any:
+        body: dict[str, Any] = {"local_balance": local_sat, "remote_balance": remote_sat, "channel_expiry": 4}
+        if node:
+            body["node_uri"] = self.network.customers[node].p2p_address
+        return self.shop.client.post("/channel/buy", body, content_type="application/json")
+
+    @rule(node=nodes, calls=st.integers(1, 4), after=st.booleans())
+    def web_dies_while_it_sells(self, node: str | None, calls: int, after: bool) -> None:
+        """Nobody gets an answer; what the node or the database has of it ends by itself."""
+        dying = DyingNode(self.shop.node, calls, after=after)
+        try:
+            with patch("lightning.connection.node", return_value=dying):
+                self.ask_to_buy(300_000, 0, node)
+        except Death:
+            note("  it died")
+        self.forget()
 
     @precondition(lambda self: self.quotes)
     @rule(number=which, parts=st.integers(1, 3), missing=st.booleans(), more_sat=st.sampled_from([0, 0, 700]))
@@ -192,6 +208,15 @@ class Purchases(RuleBasedStateMachine):
         """With `waits` what the lost blocks had is in the mempool again, and no longer in a block."""
         self.control.reorganise(depth, [] if waits else None)
 
+    @rule(
+        estimate=st.sampled_from([2_530, 2_530, 12_000, 60_000]),
+        minimum=st.sampled_from([253, 253, 2_000]),
+        evict=st.booleans(),
+    )
+    def fees_move(self, estimate: int, minimum: int, evict: bool) -> None:
+        """With `evict` the mempools have no room for what pays less than the new minimum."""
+        self.control.set_fees(estimate, minimum, evict=evict)
+
     @rule(seconds=st.sampled_from([60, 60, 20 * 60, 2 * HOUR, 7 * HOUR]))
     def time_passes(self, seconds: int) -> None:
         self.control.pass_time(seconds)
@@ -242,11 +267,12 @@ class Purchases(RuleBasedStateMachine):
             note("  it died")
         self.forget()
 
-    @rule(calls=st.integers(1, 15), after=st.booleans())
-    def engine_dies_at_a_look(self, calls: int, after: bool) -> None:
+    @rule(calls=st.integers(1, 15), after=st.booleans(), looking=st.sampled_from([reconcile.look, reconcile.new_block]))
+    def engine_dies_at_a_look(self, calls: int, after: bool, looking: Any) -> None:
+        """The worker's, or that of the streams when a block has come."""
         node: Any = DyingNode(self.shop.node, calls, after=after)
         try:
-            self.look(reconcile.look, node)
+            self.look(looking, node)
         except Death:
             note("  it died")
         self.forget()
@@ -279,6 +305,7 @@ class Purchases(RuleBasedStateMachine):
     def come_to_rest(self) -> None:
         """Everything works, everybody is there, and time passes until every window is over."""
         self.control.end_faults()
+        self.control.set_fees(2_530, 253)
         for customer in self.network.customers.values():
             customer.change(
                 presence="online", refusal="", vanishes="", withholds_signature=False, min_channel_sat=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,3 +21,10 @@ def network(simulated_network: SimulatedNetwork) -> SimulatedNetwork:
 @pytest.fixture
 def add_peer(simulated_network: SimulatedNetwork) -> Any:
     return simulated_network.add_peer
+
+
+@pytest.fixture
+def add_own(network: SimulatedNetwork) -> Iterator[Callable[..., Any]]:
+    """A simulator of the test's own, for what would disturb others."""
+    with network.adding_nodes() as add:
+        yield add

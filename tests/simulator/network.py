@@ -216,9 +216,17 @@ class SimulatedPeer:
         yield
         self.change(refusal="")
 
-    def pay(self, invoice: str, **options: Any) -> SimulatedPayment:
+    def pay(self, invoice: str, *, max_parts: int = 1, **options: Any) -> SimulatedPayment:
+        """`max_shard_size_msat`, for lnd, is what makes so many parts of it."""
+        options.pop("max_shard_size_msat", None)
         control = self._node.control
-        return SimulatedPayment(control, control.pay(invoice, payer=self.name, **options).id)
+        return SimulatedPayment(control, control.pay(invoice, payer=self.name, parts=max_parts, **options).id)
+
+    def pay_amount(self, invoice: str, amount_msat: int) -> SimulatedPayment:
+        return self.pay(invoice, amount_msat=amount_msat)
+
+    def pay_part(self, invoice: str, part_msat: int) -> None:
+        self.pay(invoice, part_msat=part_msat)
 
     def channels(self) -> list[Any]:
         request = ln.ListChannelsRequest(peer=bytes.fromhex(self.pubkey))
@@ -312,11 +320,11 @@ class SimulatedNetwork:
                 raise ValueError(f"the simulator knows no {flag}")
         return self.lsp.add_peer(**behaviour)
 
-    def add_node(self, *, funded_sat: int = 0) -> SimulatedNode:
-        """One more node to ask; with `funded_sat` its wallet has one coin of so much."""
+    def add_node(self, *, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
+        """One more node to ask; with `funded_sat` its wallet has coins of so much."""
         self._added += 1
         name = f"node-{self._added}"
-        node = SimulatedNode(name, self.folder / name, coins=bool(funded_sat), coin_sat=funded_sat)
+        node = SimulatedNode(name, self.folder / name, coins=coins if funded_sat else 0, coin_sat=funded_sat)
         node.start()
         self.nodes.append(node)
         return node
@@ -326,8 +334,8 @@ class SimulatedNetwork:
         """Starts nodes that are gone afterwards."""
         added: list[SimulatedNode] = []
 
-        def add(*, funded_sat: int = 0) -> SimulatedNode:
-            added.append(self.add_node(funded_sat=funded_sat))
+        def add(*, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
+            added.append(self.add_node(funded_sat=funded_sat, coins=coins))
             return added[-1]
 
         yield add

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -241,18 +241,6 @@ def test_a_disconnect_takes_back_what_a_slow_customer_has_not_signed(network, no
     opening.release(funded)
 
 
-def test_a_public_channel_that_breaks_the_reserve_is_refused_and_pending_all_the_same(add_own) -> None:
-    own = add_own(funded_sat=1_000_000)
-    opening = Opening(LndNode(credentials(own)), own.add_peer(), private=False, capacity_sat=995_000)
-    with opening.connected().negotiate() as negotiation:
-        asked = negotiation.funding_request(timeout_seconds=5)
-        funded = opening.fund(asked.address, asked.amount_sat)
-        with pytest.raises(OutcomeUnknown) as caught:
-            opening.node.verify_psbt(pending_chan_id=opening.pending_chan_id, psbt=funded.psbt)
-    assert caught.value.reason == "INSUFFICIENT_FUNDS"
-    assert len(opening.node.pending_channels()) == 1
-
-
 @pytest.mark.parametrize(
     ("close_type", "depth", "named"),
     [("REMOTE_FORCE_CLOSE", 3, "remote_force_close"), ("LOCAL_FORCE_CLOSE", 144, "local_force_close")],
@@ -327,13 +315,6 @@ def test_a_node_behind_the_chain_opens_nothing(network, node, control) -> None:
     with opening.negotiate() as negotiation, pytest.raises(NodeUnavailable):
         negotiation.funding_request(timeout_seconds=5)
     control.set_synced(True)
-
-
-@pytest.fixture
-def add_own(network: SimulatedNetwork) -> Iterator[Callable[..., Any]]:
-    """A simulator of the test's own, for what would disturb others."""
-    with network.adding_nodes() as add:
-        yield add
 
 
 def test_keys_come_from_the_seed(tmp_path) -> None:

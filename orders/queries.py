@@ -101,18 +101,19 @@ FROM (
                                  WHERE a.order_id = o.id AND a.state = ANY(%(live)s) AND t.created_at < %(at)s)
            END AS promised
     FROM orders_channelorder o
-    WHERE o.state = ANY(%(states)s)
+    WHERE o.state = ANY(%(states)s) AND o.id IS DISTINCT FROM %(besides)s
 ) AS holding
 """
 
 
-def stock(seen: NodeSnapshot, client_hash: str = "") -> Stock:
-    """The stock as our records and what we saw of the node have it."""
+def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = None) -> Stock:
+    """The stock as our records and what we saw of the node have it, one order left out."""
     with connection.cursor() as cursor:
         cursor.execute(
             _STOCK,
             {
                 "client": client_hash,
+                "besides": besides,
                 "at": seen.at,
                 "committed": [str(state) for state in COMMITTED_OPENINGS | {OpeningState.CANCELLING}],
                 "live": [str(state) for state in LIVE_OPENINGS],

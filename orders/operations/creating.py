@@ -19,7 +19,7 @@ from lightning.types import NodeAddress, OpenedInvoice
 from orders import keys, options, pricing, queries
 from orders.errors import InvalidField, KeyInFlight, KeyReused, NotAvailable, SalesPaused, TooManyOrders
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
-from orders.nudges import notify
+from orders.nudges import NEW, notify
 from orders.operations import seeing
 from orders.transitions import BUYER
 
@@ -194,7 +194,7 @@ def _insert(
         )  # fmt: skip
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
-        notify(order.pk)  # the streams process has one more invoice to watch
+        notify(order.pk, NEW)  # the streams process has one more invoice to watch
         _one_sale_at_a_time()
         _require_stock(purchase, quote, seen, besides=order.pk)
     return order

@@ -40,12 +40,13 @@ WHAT_IS_MEASURED = (
     """\
 **Orders per second.** `POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the
 rate of bare `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one
-such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest and
-largest ratio of one round. The server runs two web processes of four threads, and its streams process; the queue rests.""",
+such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest
+and largest ratio of one round. The server runs two web processes of four threads, and its streams process; the queue
+rests.""",
     """\
-**Where an order's time goes.** The processor time that each part took in these rounds, for one order; with as many
-parts as there are, all on the same few cores, it is what bounds the rate. And one purchase alone, in the benchmark's
-own process without HTTP: how long it waits for the node and for PostgreSQL (the commit is not among the statements).""",
+**Where an order's time goes.** The processor time that each part took in these rounds, for one order: all of them share
+the same few cores, so it is what bounds the rate. And one purchase alone, in the benchmark's own process without HTTP:
+how long it waits for the node and for PostgreSQL (the commit is not among the statements).""",
     """\
 **From the payment to the opening.** Orders that named their node when they were bought, paid over Lightning one after
 the other, with no worker running: the streams process alone reacts. Milliseconds after the moment when another listener

@@ -47,7 +47,7 @@ def test_there_is_no_percentile_of_nothing() -> None:
 
 
 def test_a_level_compares_medians_and_knows_how_far_its_rounds_differ() -> None:
-    level = Level(8, (50.0, 90.0, 40.0), (100.0, 100.0, 200.0))
+    level = Level(8, (50.0, 90.0, 40.0), (100.0, 100.0, 200.0), {}, 0.0)
     assert level.ratio == 0.5
     assert level.ratios == [0.5, 0.9, 0.2]
 

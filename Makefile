@@ -38,8 +38,8 @@ test: check ## all checks and tests; the long ones excepted
 test-long: check ## the same and the long ones
 	@$(PYTEST)
 
-bench: $(DEV) ## how fast the API answers
-	@if [ -e tests/bench/__main__.py ]; then exec .venv/bin/python -m tests.bench; else echo "no benchmark yet"; fi
+bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md
+	@exec .venv/bin/python -m tests.bench
 
 check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
 	@.venv/bin/ruff check --quiet .

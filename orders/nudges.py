@@ -15,6 +15,8 @@ from orders.models import ChannelOrder
 
 #: The PostgreSQL channel that the streams process listens to.
 CHANNEL = "orders"
+#: And the one for orders that are new: their invoices are to be followed, and there is nothing to do yet.
+NEW = "orders_new"
 
 
 def nudge(order: ChannelOrder) -> None:
@@ -37,7 +39,7 @@ def nudge_all(order_ids: Iterable[UUID]) -> int:
     return count
 
 
-def notify(order_id: UUID) -> None:
+def notify(order_id: UUID, channel: str = CHANNEL) -> None:
     """Whoever listens hears of the order when this transaction commits."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(order_id)])
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, str(order_id)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,10 +82,11 @@ def _since(node: LndNode) -> int:
 
 
 def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
-    known = set(HoldInvoice.objects.values_list("payment_hash", flat=True))
-    for invoice in pending:
-        order_id = order_id_in(invoice.memo)
-        if order_id is None or invoice.payment_hash in known:
+    ours = [(order_id, invoice) for invoice in pending if (order_id := order_id_in(invoice.memo)) is not None]
+    hashes = [invoice.payment_hash for _, invoice in ours]
+    known = set(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", flat=True))
+    for order_id, invoice in ours:
+        if invoice.payment_hash in known:
             continue
         held = invoice.state is types.InvoiceState.ACCEPTED
         advice = "Held for an order we do not know: return it, unless a channel of this order is listed."
@@ -99,18 +100,18 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
 
 
 def _channels(channels: Iterable[Channel | PendingChannel]) -> Iterator[Unknown]:
-    known = _known_outpoints()
-    for channel in channels:
-        order_id = order_id_in(channel.memo)
-        if order_id is None or str(channel.outpoint) in known:
+    ours = [(order_id, channel) for channel in channels if (order_id := order_id_in(channel.memo)) is not None]
+    known = _known_outpoints({channel.outpoint.txid for _, channel in ours})
+    for order_id, channel in ours:
+        if str(channel.outpoint) in known:
             continue
         yield Unknown(
             Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, _advice(order_id), channel.peer_pubkey
         )
 
 
-def _known_outpoints() -> set[str]:
-    rows = ChannelOpening.objects.filter(transaction__isnull=False).values_list("transaction__txid", "output_index")
+def _known_outpoints(txids: Collection[str]) -> set[str]:
+    rows = ChannelOpening.objects.filter(transaction__txid__in=txids).values_list("transaction__txid", "output_index")
     return {f"{txid}:{index}" for txid, index in rows}
 
 

@@ -79,8 +79,9 @@ class Process:
         await together(self._hear(line), self._watch_the_clock(), self._beat(), self._node.run())
 
     async def _hear(self, line: AsyncConnection) -> None:
-        async for order_id in standby.nudged(line):
-            self._jobs.add(order_id)
+        async for order_id, is_new in standby.nudged(line):
+            if not is_new:
+                self._jobs.add(order_id)
             self._node.consider(order_id)
 
     async def _watch_the_clock(self) -> None:

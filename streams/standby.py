@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg import AsyncConnection, sql
 
-from orders.nudges import CHANNEL
+from orders.nudges import CHANNEL, NEW
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
             # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.
             while not await _obtained(line):
                 await asyncio.sleep(_STANDBY_SECONDS)
-        await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        for channel in (CHANNEL, NEW):
+            await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield line
 
 
@@ -59,12 +60,15 @@ async def _obtained(line: AsyncConnection) -> bool:
     return bool(row and row[0])
 
 
-async def nudged(line: AsyncConnection) -> AsyncIterator[UUID]:
-    """Each order that is nudged, for ever. Raises: psycopg.OperationalError when the connection is lost."""
+async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, bool]]:
+    """Each order that is nudged, and whether it is only new, for ever.
+
+    Raises: psycopg.OperationalError when the connection is lost.
+    """
     while True:
         async for notice in line.notifies(timeout=_PING_SECONDS):
             try:
-                yield UUID(notice.payload)
+                yield UUID(notice.payload), notice.channel == NEW
             except ValueError:
                 log.warning("a nudge that names no order: %.50s", notice.payload)
         await line.execute("SELECT 1")  # silence is no sign of life

@@ -97,6 +97,7 @@ class ChannelOrder(models.Model):
         ordering = ["-created_at", "id"]
         indexes = [
             models.Index(fields=["due_at"], name="order_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["created_height"], name="order_oldest"),
             models.Index(fields=["state", "created_at"], name="order_state"),
             models.Index(fields=["node_pubkey"], name="order_node", condition=~Q(node_pubkey="")),
             models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),

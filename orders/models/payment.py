@@ -59,7 +59,10 @@ class OnchainPayment(models.Model):
             models.UniqueConstraint(fields=["txid", "vout"], name="onchain_payment_once"),
             models.CheckConstraint(name="onchain_payment_has_amount", condition=models.Q(amount_sat__gt=0)),
         ]
-        indexes = [models.Index(fields=["block_height"], name="onchain_payment_height")]
+        indexes = [
+            # Those that vanished have no height either, and are over: without them, what has none is in the mempool.
+            models.Index(fields=["block_height"], name="onchain_payment_there", condition=~models.Q(state="vanished"))
+        ]
 
     def __str__(self) -> str:
         return f"{self.txid}:{self.vout}"

@@ -29,13 +29,13 @@ from orders.errors import (
     TooManyOrders,
 )
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
-from orders.nudges import notify
+from orders.nudges import NEW, notify
 from orders.operations import seeing
 from orders.transitions import BUYER
 
 log = logging.getLogger(__name__)
 
-#: The advisory lock under which stock is counted and promised: one sale at a time, for one INSERT's length.
+#: The advisory lock under which stock is counted and promised: one sale at a time, from the count to the commit.
 _SALES_LOCK: Final = 0x6C73700001
 #: A first request that has not ended by then has died.
 _IN_FLIGHT_SECONDS: Final = 120
@@ -138,9 +138,14 @@ def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot) -> pric
     )
 
 
-def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot) -> None:
-    """We never sell what we don't have, and no client takes the stock without paying."""
-    stock = queries.stock(seen, purchase.client_hash)
+def _require_stock(
+    purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot, *, besides: UUID | None = None
+) -> None:
+    """We never sell what we don't have, and no client takes the stock without paying.
+
+    `besides` is the order's own id where its row is there already.
+    """
+    stock = queries.stock(seen, purchase.client_hash, besides=besides)
     if purchase.client_hash and stock.unpaid_of_client >= settings.UNPAID_ORDERS_PER_CLIENT:
         raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
     needed = purchase.wanted.capacity_sat + quote.open_fee_sat
@@ -176,37 +181,13 @@ def _add_invoice(order_id: UUID, quote: pricing.Quote, node: LndNode) -> OpenedI
 def _insert(
     purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: _Payable
 ) -> ChannelOrder:
+    """The order is committed, with our coins promised to it.
+
+    Written first and counted last: nobody sees the rows before the commit, and other sales wait for the counting alone.
+    """
     now = timezone.now()
     with transaction.atomic(durable=True):
-        _one_sale_at_a_time()
-        _require_stock(purchase, quote, seen)
-        wanted, address = purchase.wanted, purchase.address
-        order = ChannelOrder.objects.create(
-            id=payable.order_id,
-            created_at=now,
-            created_height=seen.block_height,
-            version=1,
-            expires_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
-            due_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
-            service=service,
-            lsp_balance_sat=wanted.lsp_balance_sat,
-            client_balance_sat=wanted.client_balance_sat,
-            weeks=wanted.weeks,
-            base_fee_sat=quote.base_fee_sat,
-            lease_fee_sat=quote.lease_fee_sat,
-            open_fee_sat=quote.open_fee_sat,
-            close_fee_sat=quote.close_fee_sat,
-            floor_fee_sat=quote.floor_fee_sat,
-            fee_total_sat=quote.fee_total_sat,
-            order_total_sat=quote.order_total_sat,
-            quoted_sat_per_kw=quote.sat_per_kw,
-            deposit_address=payable.address,
-            refund_address=purchase.refund_address,
-            client_hash=purchase.client_hash,
-            node_pubkey=address.pubkey if address else "",
-            node_host=address.host if address else "",
-            announced_by_purchase=purchase.announced,
-        )
+        order = _order(purchase, service, quote, seen, payable, now)
         if payable.invoice is not None:
             HoldInvoice.objects.create(
                 order=order,
@@ -221,8 +202,47 @@ def _insert(
         )  # fmt: skip
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
-        notify(order.pk)  # the streams process has one more invoice to watch
+        notify(order.pk, NEW)  # the streams process has one more invoice to watch
+        _one_sale_at_a_time()
+        _require_stock(purchase, quote, seen, besides=order.pk)
     return order
+
+
+def _order(
+    purchase: Purchase,
+    service: Service,
+    quote: pricing.Quote,
+    seen: NodeSnapshot,
+    payable: _Payable,
+    now: datetime,
+) -> ChannelOrder:
+    wanted, address = purchase.wanted, purchase.address
+    return ChannelOrder.objects.create(
+        id=payable.order_id,
+        created_at=now,
+        created_height=seen.block_height,
+        version=1,
+        expires_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
+        due_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
+        service=service,
+        lsp_balance_sat=wanted.lsp_balance_sat,
+        client_balance_sat=wanted.client_balance_sat,
+        weeks=wanted.weeks,
+        base_fee_sat=quote.base_fee_sat,
+        lease_fee_sat=quote.lease_fee_sat,
+        open_fee_sat=quote.open_fee_sat,
+        close_fee_sat=quote.close_fee_sat,
+        floor_fee_sat=quote.floor_fee_sat,
+        fee_total_sat=quote.fee_total_sat,
+        order_total_sat=quote.order_total_sat,
+        quoted_sat_per_kw=quote.sat_per_kw,
+        deposit_address=payable.address,
+        refund_address=purchase.refund_address,
+        client_hash=purchase.client_hash,
+        node_pubkey=address.pubkey if address else "",
+        node_host=address.host if address else "",
+        announced_by_purchase=purchase.announced,
+    )
 
 
 def _one_sale_at_a_time() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -26,6 +26,10 @@ class Level:
     clients: int
     orders_per_second: Sequence[float]
     pairs_per_second: Sequence[float]
+    #: Processor time of one order by part of the server; empty where the system does not tell.
+    order_seconds: Mapping[str, float]
+    #: Processor time of the node for one bare pair.
+    pair_seconds: float
 
     @property
     def orders(self) -> float:
@@ -43,6 +47,23 @@ class Level:
     def ratios(self) -> list[float]:
         """That of each round: how much the noise moves it."""
         return [orders / pairs for orders, pairs in zip(self.orders_per_second, self.pairs_per_second, strict=True)]
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One purchase with nobody else at work: the median of some, in seconds, and what it asked for."""
+
+    runs: int
+    whole: float
+    node: float
+    database: float
+    statements: int
+    calls: int
+
+    @property
+    def own(self) -> float:
+        """Without the time in which node and database were waited for."""
+        return self.whole - self.node - self.database
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,8 @@ class Passes:
     node_seconds: Sequence[float]
     statements: int
     calls: int
-    whole_tables: Sequence[str]
+    #: Of the tables that grow with every order.
+    rows: int
 
     @property
     def typical(self) -> float:
@@ -88,7 +110,20 @@ class Machine:
     django: str
     gunicorn: str
     postgresql: str
-    lnd: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one kind of node."""
+
+    title: str
+    said: str
+    node_version: str
+    orders_in_round: int
+    levels: Sequence[Level]
+    purchase: Purchase
+    reactions: Sequence[Reaction]
+    passes: Sequence[Passes]
 
 
 @dataclass(frozen=True)
@@ -96,8 +131,4 @@ class Result:
     """One whole run."""
 
     machine: Machine
-    orders_in_round: int
-    server: str
-    levels: Sequence[Level]
-    reactions: Sequence[Reaction]
-    passes: Sequence[Passes]
+    nodes: Sequence[Measured]

@@ -10,18 +10,20 @@ from typing import Any
 
 import grpc
 
+from lightning import connection as lightning
+from lightning.calls import Calls
+from lightning.proto import invoicesrpc_pb2, lnrpc_pb2
 from orders.models import ChannelOrder, HoldInvoice, OrderEvent
 from orders.states import OrderState
 from tests.bench.figures import Reaction
 from tests.bench.shop import Shop
 from tests.bench.timed_node import sent_at
-from tests.regtest.lnd import Lnd
 from tests.regtest.payment import SUCCEEDED
 from tests.regtest.waiting import until
 
-_ACCEPTED = 3
-#: Purchases between blocks: their change is not spent before it is deep, so each needs a coin of its own.
-BATCH = 10
+#: Purchases between blocks: their change is not spent before it is deep, so each needs a coin of its own; and the
+#: buyer's node has a limit of pending channels.
+BATCH = 25
 _COIN_SAT = 10_000_000
 _DEEP_BLOCKS = 6
 
@@ -29,9 +31,11 @@ _DEEP_BLOCKS = 6
 class Accepted(threading.Thread):
     """Notes when the node says that the invoice's payment is held."""
 
-    def __init__(self, node: Lnd, payment_hash: str) -> None:
+    def __init__(self, node: Calls, payment_hash: str) -> None:
         super().__init__(daemon=True)
-        self._stream = node.stream("invoicesrpc.Invoices/SubscribeSingleInvoice", r_hash=bytes.fromhex(payment_hash))
+        request = invoicesrpc_pb2.SubscribeSingleInvoiceRequest(r_hash=bytes.fromhex(payment_hash))
+        metadata = lightning.credentials().metadata()
+        self._stream = node.link().invoices.SubscribeSingleInvoice(request, metadata=metadata)
         self.at = 0.0  # by the clock of the day, as the journal; complete once the thread has ended
         self._subscribed = threading.Event()
         self.start()
@@ -41,7 +45,7 @@ class Accepted(threading.Thread):
         try:
             for invoice in self._stream:
                 self._subscribed.set()  # the first tells how it is now
-                if invoice.state == _ACCEPTED and not self.at:
+                if invoice.state == lnrpc_pb2.Invoice.ACCEPTED and not self.at:
                     self.at = time.time()
                     return
         except grpc.RpcError:
@@ -53,13 +57,15 @@ class Accepted(threading.Thread):
 def measure(shop: Shop, runs: int, say: Callable[[str], None]) -> list[Reaction]:
     """So many orders were paid and their channels are open; each names its node at the purchase."""
     network = shop.network
-    network.fund(network.lsp, _COIN_SAT, BATCH + 2, depth=_DEEP_BLOCKS)
+    network.chain.pay([(network.lsp.new_address(), _COIN_SAT) for _ in range(BATCH + 2)])
+    network.mine(_DEEP_BLOCKS)
+    listener = Calls(lightning.credentials())
     reactions: list[Reaction] = []
     with shop.streams():
         while len(reactions) < runs:
-            reactions += list(_batch(shop, min(BATCH, runs - len(reactions))))
+            reactions += list(_batch(shop, listener, min(BATCH, runs - len(reactions))))
             network.mine(_DEEP_BLOCKS)
-            until(lambda: not _opening().exists(), "the channels are open", pause=0.2)
+            until(lambda: not _opening().exists(), "the channels are open", pause=0.2, timeout=120)
             say(f"{len(reactions)} of {runs} channels opened")
     return reactions
 
@@ -68,11 +74,11 @@ def _opening() -> Any:
     return ChannelOrder.objects.filter(state=OrderState.OPENING)
 
 
-def _batch(shop: Shop, size: int) -> Iterator[Reaction]:
+def _batch(shop: Shop, listener: Calls, size: int) -> Iterator[Reaction]:
     for _ in range(size):
         with closing(shop.client()) as client:
             quote = shop.buy(client, node_uri=shop.network.buyer.p2p_address)
-        accepted = Accepted(shop.network.lsp, HoldInvoice.objects.get(order=quote["order_id"]).payment_hash)
+        accepted = Accepted(listener, HoldInvoice.objects.get(order=quote["order_id"]).payment_hash)
         payment = shop.network.buyer.pay(quote["ln_invoice"])
         published = _at(quote, "funding_published")
         accepted.join(30)

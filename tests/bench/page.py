@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from tests.bench.figures import Machine, Passes, Reaction, Result, percentile
+from tests.bench.figures import Level, Machine, Measured, Passes, Purchase, Reaction, Result, percentile
 
 #: What was noted of a paid order, in the order in which it happens.
 STEPS: tuple[tuple[str, Callable[[Reaction], float]], ...] = (
@@ -22,54 +22,70 @@ def page(result: Result) -> str:
         "<!-- Written by `make bench` (python -m tests.bench). -->",
         HOW_TO_READ,
         machine(result.machine),
-        "## Orders per second",
-        ORDERS.format(orders=result.orders_in_round, rounds=len(result.levels[0].ratios)),
-        result.server,
-        orders_per_second(result),
-        "## From the payment to the opening",
-        REACTIONS.format(count=len(result.reactions)),
-        reactions(result.reactions),
-        "## One pass of reconcile",
-        PASSES.format(count=len(result.passes[0].seconds)),
-        passes(result.passes),
-        whole_tables(result.passes),
+        *WHAT_IS_MEASURED,
     ]
+    for measured in result.nodes:
+        parts += section(measured)
     return "\n\n".join(parts) + "\n"
 
 
 HOW_TO_READ = """\
 Read the ratios. Times and rates are those of one machine on one day, with the test network's nodes, the database, the
 server and the clients that load it all on that machine; a ratio compares two things measured in the same run, in turn,
-so that a slow disk or a busy neighbour weighs on both. No test asserts any of these figures. The node is a real lnd on
-a chain of its own. `make bench` measures again and writes this page; `python -m tests.bench --help` has more."""
+so that a slow disk or a busy neighbour weighs on both. Counts (statements, calls, rows) are exact. No test asserts any
+of the times. `make bench` measures again and writes this page; `python -m tests.bench --help` has more."""
 
-ORDERS = """\
-`POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the rate of bare
-`AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one such pair, so
-1.00 would be a server that costs nothing. Bare and bought rounds of {orders} alternate, {rounds} of each; medians, and
-the smallest and largest ratio of one round."""
+WHAT_IS_MEASURED = (
+    "## What is measured",
+    """\
+**Orders per second.** `POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the
+rate of bare `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one
+such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest
+and largest ratio of one round. The server runs two web processes of four threads, and its streams process; the queue
+rests.""",
+    """\
+**Where an order's time goes.** The processor time that each part took in these rounds, for one order: all of them share
+the same few cores, so it is what bounds the rate. And one purchase alone, in the benchmark's own process without HTTP:
+how long it waits for the node and for PostgreSQL (the commit is not among the statements).""",
+    """\
+**From the payment to the opening.** Orders that named their node when they were bought, paid over Lightning one after
+the other, with no worker running: the streams process alone reacts. Milliseconds after the moment when another listener
+of the node hears that the payment is held.""",
+    """\
+**One pass of reconcile.** What the worker does every minute, the orders in work being waiting invoices on the node, and
+none of them due: `orders.reconcile.look` and the query of what is due, in turn over one database of each size; medians.
+"Ours" is without the time in which the node was waited for; "rows" are those that PostgreSQL looks at in tables that
+grow with every order. Orders that are over should cost nothing: the rows must not become more.""",
+)
 
-REACTIONS = """\
-{count} orders that named their node when they were bought, paid over Lightning one after the other, with no worker
-running: the streams process alone reacts. Milliseconds after the moment when another listener of the node hears that
-the payment is held."""
 
-PASSES = """\
-What the worker does every minute, the orders in work being waiting invoices and open channels on the node, and none of
-them due: `orders.reconcile.look` and the query of what is due, in turn over one database of each size; medians of
-{count}. "Ours" is without the time in which lnd was waited for. What matters are the ratios: orders that are over
-should cost nothing."""
+def section(measured: Measured) -> list[str]:
+    """What was measured on one kind of node."""
+    return [
+        f"## {measured.title}",
+        f"{measured.said} Version {measured.node_version}.",
+        "### Orders per second",
+        orders_per_second(measured.levels),
+        f"{len(measured.levels[0].ratios)} rounds of {measured.orders_in_round} each.",
+        "### Where an order's time goes",
+        *where_it_goes(measured),
+        "### From the payment to the opening",
+        reactions(measured.reactions),
+        "### One pass of reconcile",
+        passes(measured.passes),
+        f"Medians of {len(measured.passes[0].seconds)}.",
+    ]
 
 
 def machine(seen: Machine) -> str:
     return (
         f"Measured on {seen.cores} cores ({seen.processor}) with a load of {seen.load_before:.1f} before the run;\n"
-        f"lnd {seen.lnd}, PostgreSQL {seen.postgresql} (durable), Python {seen.python}, Django {seen.django}, "
+        f"PostgreSQL {seen.postgresql} (durable), Python {seen.python}, Django {seen.django}, "
         f"gunicorn {seen.gunicorn}."
     )
 
 
-def orders_per_second(result: Result) -> str:
+def orders_per_second(levels: Sequence[Level]) -> str:
     rows = [
         (
             str(level.clients),
@@ -78,9 +94,35 @@ def orders_per_second(result: Result) -> str:
             f"**{level.ratio:.2f}**",
             f"{min(level.ratios):.2f}–{max(level.ratios):.2f}",
         )
-        for level in result.levels
+        for level in levels
     ]
     return table(("clients", "orders/s", "bare pairs/s", "ratio", "of single rounds"), rows)
+
+
+def where_it_goes(measured: Measured) -> Iterator[str]:
+    if all(level.order_seconds for level in measured.levels):
+        yield processor_time(measured.levels)
+    yield alone(measured.purchase)
+
+
+def processor_time(levels: Sequence[Level]) -> str:
+    parts = sorted(levels[0].order_seconds, key=lambda part: -levels[0].order_seconds[part])
+    rows = [(part, *(_ms(level.order_seconds[part]) for level in levels)) for part in parts]
+    rows.append(("**together**", *(f"**{_ms(sum(level.order_seconds.values()))}**" for level in levels)))
+    rows.append(("the node for a bare pair", *(_ms(level.pair_seconds) for level in levels)))
+    return table(("processor ms of one order", *(f"{level.clients} clients" for level in levels)), rows)
+
+
+def alone(purchase: Purchase) -> str:
+    return (
+        f"Alone a purchase takes {_ms(purchase.whole)} ms: {_ms(purchase.node)} ms of it wait for the node "
+        f"({purchase.calls} calls), {_ms(purchase.database)} ms for PostgreSQL ({purchase.statements} statements), "
+        f"{_ms(purchase.own)} ms are our own and the commit's (median of {purchase.runs})."
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f}"
 
 
 def reactions(seen: Sequence[Reaction]) -> str:
@@ -99,6 +141,7 @@ def passes(seen: Sequence[Passes]) -> str:
             str(each.open_orders),
             str(each.calls),
             str(each.statements),
+            str(each.rows),
             f"{each.typical * 1000:.0f}",
             f"{each.own * 1000:.0f}",
             f"**{each.typical / first.typical:.2f}**",
@@ -106,15 +149,8 @@ def passes(seen: Sequence[Passes]) -> str:
         )
         for each in seen
     ]
-    titles = ("at rest", "in work", "calls", "statements", "whole ms", "ours ms")
+    titles = ("at rest", "in work", "calls", "statements", "rows", "whole ms", "ours ms")
     return table((*titles, f"whole ÷ {first.at_rest:,}", f"ours ÷ {first.at_rest:,}"), rows)
-
-
-def whole_tables(seen: Sequence[Passes]) -> str:
-    """What PostgreSQL's plans say of the largest database."""
-    largest = max(seen, key=lambda each: each.at_rest)
-    read = ", ".join(f"`{name}`" for name in largest.whole_tables) or "none"
-    return f"Tables that grow with every order and that a pass among {largest.at_rest:,} reads from end to end: {read}."
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 
 from lightning.node import LndNode
@@ -18,40 +16,11 @@ from orders.states import OrderState
 from tests.bench import rows
 from tests.bench.figures import Passes
 from tests.bench.shop import Shop
+from tests.bench.statements import Statement, noted, rows_read
+from tests.bench.timed_node import TimedCalls
 
 OPEN_ORDERS = 100
 AT_REST = (OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED, OrderState.REJECTED)
-#: Tables that grow with every order ever made: a pass must not read one of them whole.
-GROWING = {
-    "orders_channelorder",
-    "orders_holdinvoice",
-    "orders_channelopening",
-    "orders_wallettransaction",
-    "orders_onchainpayment",
-    "orders_orderevent",
-}
-
-
-class TimedCalls:
-    """A node that adds up how long it was waited for."""
-
-    def __init__(self, node: LndNode) -> None:
-        self._node = node
-        self.seconds = 0.0
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._node, name)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - begun
-                self.calls += 1
-
-        return timed
 
 
 def measure(shop: Shop, sizes: Sequence[int], *, repeats: int, say: Callable[[str], None]) -> list[Passes]:
@@ -66,7 +35,10 @@ def measure(shop: Shop, sizes: Sequence[int], *, repeats: int, say: Callable[[st
                 each.go_on()
         measured = [each.result() for each in series]
     for passes in measured:
-        say(f"among {passes.at_rest} at rest: {passes.typical * 1000:.0f} ms, {passes.own * 1000:.0f} ms of it ours")
+        say(
+            f"among {passes.at_rest} at rest: {passes.typical * 1000:.0f} ms, {passes.own * 1000:.0f} ms of it ours, "
+            f"{passes.rows} rows looked at"
+        )
     return measured
 
 
@@ -83,10 +55,11 @@ class _Series:
         self._seconds: list[float] = []
         self._node_seconds: list[float] = []
         self._calls = 0
-        self._seen: list[tuple[str, Any]] = []
+        self._seen: list[Statement] = []
         with shop.using(self._database):
             rows.fill(at_rest)
-            with _statements(self._seen):  # the first pass is not timed
+            _pass(shop.node)  # the first of a new database is neither timed nor counted
+            with noted(self._seen):
                 _pass(shop.node)
 
     def go_on(self) -> None:
@@ -101,9 +74,8 @@ class _Series:
 
     def result(self) -> Passes:
         with self._shop.using(self._database):
-            found = {table for statement, given in self._seen for table in _read_whole(statement, given)}
-            whole, in_work = sorted(found & _grown(self._at_rest)), _in_work()
-        return Passes(self._at_rest, in_work, self._seconds, self._node_seconds, len(self._seen), self._calls, whole)
+            read, in_work = rows_read(self._seen).total(), _in_work()
+        return Passes(self._at_rest, in_work, self._seconds, self._node_seconds, len(self._seen), self._calls, read)
 
     def close(self) -> None:
         self._database.close()
@@ -113,41 +85,3 @@ def _pass(node: LndNode) -> None:
     """What the worker does each minute, but for handing out what is due: nothing is."""
     reconcile.look(node)
     queries.due_ids(timezone.now())
-
-
-@contextmanager
-def _statements(seen: list[tuple[str, Any]]) -> Iterator[None]:
-    """Every statement is noted with what was given to it."""
-
-    def note(execute: Any, sql: str, given: Any, many: bool, context: Any) -> Any:
-        seen.append((sql, given))
-        return execute(sql, given, many, context)
-
-    with connection.execute_wrapper(note):
-        yield
-
-
-def _grown(at_rest: int) -> set[str]:
-    """The tables that have grown here: of an empty one a scan says nothing."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s", [at_rest // 10])
-        return GROWING & {name for (name,) in cursor.fetchall()}
-
-
-def _read_whole(sql: str, given: Any) -> Iterator[str]:
-    """The tables that PostgreSQL reads from end to end for this statement."""
-    if not sql.lstrip().upper().startswith("SELECT"):
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", given)
-        found = cursor.fetchone()[0]
-    plan = json.loads(found) if isinstance(found, str) else found
-    yield from scanned(plan[0]["Plan"])
-
-
-def scanned(plan: dict[str, Any]) -> Iterator[str]:
-    """The tables of the sequential scans in a plan of PostgreSQL's."""
-    if "Seq Scan" in plan["Node Type"]:
-        yield plan["Relation Name"]
-    for below in plan.get("Plans", ()):
-        yield from scanned(below)

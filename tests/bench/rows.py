@@ -30,11 +30,14 @@ _OPENINGS = {
 
 
 def fill(at_rest: int) -> None:
-    """The database has so many more orders that are over, with all that belongs to them, and knows their number."""
+    """The database has so many more orders that are over, with all that belongs to them, and knows their number.
+
+    Inside a transaction too: then what was deleted before stays in its pages.
+    """
     for percent, order in _templates():
         _copies(order, at_rest * percent // 100 - 1)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE")
 
 
 def _templates() -> Iterator[tuple[int, Any]]:
@@ -42,8 +45,16 @@ def _templates() -> Iterator[tuple[int, Any]]:
     yield 40, factories.OrderFactory(closed=True)
     # Deposits long ago: what a reorganisation could take back is compared with the node's wallet.
     yield 20, factories.OrderFactory(closed=True, counted_payment="onchain", deposits__block_height=10)
-    yield 20, factories.OrderFactory(expired=True)
+    yield 10, factories.OrderFactory(expired=True)
+    yield 10, _double_spent()
     yield 20, factories.OrderFactory(refunded=True)
+
+
+def _double_spent() -> Any:
+    """An order whose deposit never came to be."""
+    order = factories.OrderFactory(expired=True)
+    factories.DepositFactory(order=order, vanished=True)
+    return order
 
 
 def _copies(order: Any, count: int) -> None:

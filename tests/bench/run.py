@@ -1,4 +1,4 @@
-"""One run of the benchmark: the network, the server on it, three measurements, and the page."""
+"""One run of the benchmark: for each kind of node a network, the server on it and the measurements; then the page."""
 
 from __future__ import annotations
 
@@ -8,46 +8,53 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import latency, page, passes, throughput
-from tests.bench.figures import Machine, Result
+from tests.bench import latency, page, passes, purchase, throughput
+from tests.bench.figures import Machine, Measured, Result
+from tests.bench.nodes import KINDS, LND
 from tests.bench.shop import ROOT, Shop
 from tests.regtest.build import BuildFailed, GoMissing, binaries
-from tests.regtest.network import Network
 
 PAGE = ROOT / "docs" / "performance.md"
 CLIENTS = (1, 8, 64)
-SERVER = "The server runs two web processes of four threads, and its streams process; the queue rests."
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    runs: int = 100
+    rounds: int = 3
+    orders: int = 192
+    passes: int = 15
+    at_rest: tuple[int, ...] = (1_000, 100_000)
+
+
+QUICK = Sizes(runs=2, rounds=1, orders=64, passes=3, at_rest=(1_000, 5_000))
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=10, help="orders that are paid and opened (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (%(default)s)")
-    parser.add_argument("--orders", type=int, default=256, help="orders in a round (%(default)s)")
-    parser.add_argument("--passes", type=int, default=15, help="passes for each size (%(default)s)")
-    parser.add_argument("--at-rest", type=int, nargs="+", default=[1_000, 100_000], help="sizes (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="does it run? A minute; the page is left as it is")
-    asked = parser.parse_args(given)
-    if asked.quick:
-        asked.runs, asked.rounds, asked.orders, asked.passes, asked.at_rest = 2, 1, 64, 3, [1_000, 5_000]
-    if min(asked.runs, asked.rounds, asked.orders, asked.passes) < 1 or min(asked.at_rest) < 100:
-        parser.error("at least 1 of each, and 100 at rest")
-    return asked
+    parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
+    parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
+    return parser.parse_args(given)
 
 
 def main() -> int:
     asked = arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     load_before = os.getloadavg()[0]
+    kinds = [asked.node] if asked.node else list(KINDS)
     try:
-        binaries(say=say)
-        written = page.page(measure(asked, load_before))
+        if LND in kinds:
+            binaries(say=say)
+        written = page.page(measure(kinds, QUICK if asked.quick else Sizes(), load_before))
     except (GoMissing, BuildFailed) as problem:
         say(str(problem))
         return 1
@@ -55,27 +62,39 @@ def main() -> int:
         say("interrupted; everything is stopped")
         return 130
     say("\n" + written)
-    if not asked.quick:
+    if not asked.quick and not asked.node:
         PAGE.write_text(written, encoding="utf-8")
     return 0
 
 
-def measure(asked: argparse.Namespace, load_before: float) -> Result:
+def measure(kinds: Sequence[str], sizes: Sizes, load_before: float) -> Result:
     """What a whole run showed; everything that it started is gone."""
-    say("starting btcd, two lnd nodes, PostgreSQL and the server ...")
-    with Network() as network, Shop(network) as shop:
-        say("payment held to channel asked for")
-        reactions = latency.measure(shop, asked.runs, say)
-        say("passes of reconcile")
-        seen = passes.measure(shop, sorted(set(asked.at_rest)), repeats=asked.passes, say=say)
-        say("orders per second")
-        shop.forget_unpaid()
-        with shop.streams():
-            levels = throughput.measure(shop, CLIENTS, rounds=asked.rounds, orders=asked.orders, say=say)
-        return Result(machine(shop, load_before), asked.orders, SERVER, levels, reactions, seen)
+    measured = []
+    for kind in kinds:
+        say(f"{kind}: starting the network, PostgreSQL and the server ...")
+        with KINDS[kind].network() as network, Shop(network) as shop:
+            measured.append(_measured(kind, shop, sizes))
+            machine = _machine(load_before)
+    return Result(machine, measured)
 
 
-def machine(shop: Shop, load_before: float) -> Machine:
+def _measured(kind: str, shop: Shop, sizes: Sizes) -> Measured:
+    say("payment held to channel asked for")
+    reactions = latency.measure(shop, sizes.runs, say)
+    say("passes of reconcile")
+    seen = passes.measure(shop, sizes.at_rest, repeats=sizes.passes, say=say)
+    say("orders per second")
+    shop.forget_unpaid()
+    with shop.streams():
+        levels = throughput.measure(shop, CLIENTS, rounds=sizes.rounds, orders=sizes.orders, say=say)
+    shop.forget_unpaid()
+    alone = purchase.measure(shop, sizes.orders)
+    node_version = shop.node.info().version.partition(" ")[0]
+    about = KINDS[kind]
+    return Measured(about.title, about.said, node_version, sizes.orders, levels, alone, reactions, seen)
+
+
+def _machine(load_before: float) -> Machine:
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgresql = str(cursor.fetchone()[0]).partition(" ")[0]
@@ -87,7 +106,6 @@ def machine(shop: Shop, load_before: float) -> Machine:
         django=version("django"),
         gunicorn=version("gunicorn"),
         postgresql=postgresql,
-        lnd=shop.node.info().version.partition(" ")[0],
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,10 +23,12 @@ from psycopg import sql
 
 from lightning import connection as lightning
 from lightning.node import LndNode
-from lsp_site.embedded import DATABASE, EmbeddedPostgres
+from lsp_site.embedded import DATABASE, EmbeddedPostgres, data_folder
+from tests.bench import processor
 from tests.regtest.network import Network
 from tests.regtest.processes import Program, free_port, release_port
 from tests.regtest.waiting import until
+from tests.simulator.network import SimulatedNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The smallest channel that the first service sells.
@@ -43,7 +46,7 @@ UNLIMITED = {
 class Shop:
     """The server in processes of its own, and its domain in this one, on the same database and node."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network | SimulatedNetwork) -> None:
         self.network = network
         self.port = free_port()
         self._postgres = EmbeddedPostgres(settings.LSP_HOME)  # durable, as in production
@@ -68,6 +71,7 @@ class Shop:
         settings.LND_GRPC, settings.LND_NETWORK = lsp.grpc_address, "regtest"
         settings.LND_TLS_CERT, settings.LND_MACAROON = str(lsp.tls_certificate), str(lsp.admin_macaroon)
         settings.UNPAID_ORDERS_PER_CLIENT, settings.UNPAID_SHARE_PERCENT = 1_000_000, 100
+        settings.BUY_RATE = UNLIMITED["BUY_RATE"]
         with (settings.LSP_HOME / "postgres.log").open("wb") as log:
             self._postgres.start(output=log)
         call_command("migrate", interactive=False, verbosity=0)
@@ -75,16 +79,27 @@ class Shop:
         until(self._answers, "the API answers")
 
     def stop(self) -> None:
-        """Every process has ended. Repeat: safe."""
+        """Every process has ended, and the database is gone: another shop begins anew. Repeat: safe."""
         self._web.terminate()
         self._streams.terminate()
         connection.close()
         self._postgres.stop()
+        shutil.rmtree(data_folder(settings.LSP_HOME), ignore_errors=True)
         release_port(self.port)
 
     @property
     def node(self) -> LndNode:
         return lightning.node()
+
+    def processor_seconds(self) -> dict[str, float]:
+        """What each part of it all has taken so far."""
+        postgres = self._postgres.process
+        assert postgres is not None
+        parts = {"web": self._web.pid, "PostgreSQL": postgres.pid, "node": self.network.lsp.pid}
+        if self._streams.is_running:
+            parts["streams"] = self._streams.pid
+        seconds = processor.seconds(parts)
+        return seconds | {"clients": time.process_time()} if seconds else {}
 
     @contextmanager
     def streams(self) -> Iterator[Program]:
@@ -186,6 +201,6 @@ class Shop:
         """
         unpaid = "SELECT id FROM orders_channelorder WHERE state = 'created'"
         with transaction.atomic(), connection.cursor() as cursor:
-            for table in ("orders_orderevent", "orders_holdinvoice"):
+            for table in ("orders_orderevent", "orders_onchainpayment", "orders_holdinvoice"):
                 cursor.execute(f"DELETE FROM {table} WHERE order_id IN ({unpaid})")
             cursor.execute("DELETE FROM orders_channelorder WHERE state = 'created'")

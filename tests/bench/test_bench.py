@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from tests.bench import page
-from tests.bench.figures import Level, Machine, Passes, Reaction, Result, percentile
-from tests.bench.passes import scanned
-from tests.bench.run import arguments
+from tests.bench import page, processor, run
+from tests.bench.figures import Level, Machine, Measured, Passes, Purchase, Reaction, Result, percentile
+from tests.bench.statements import looked_at
 from tests.bench.timed_node import SENT, sent_at
+from tests.regtest.waiting import until
 
-MACHINE = Machine(2, "Some CPU", 0.5, "3.11.7", "5.2", "23.0", "18.1", "0.20.0-beta")
+MACHINE = Machine(2, "Some CPU", 0.5, "3.11.7", "5.2", "23.0", "18.1")
 
 
-def result(whole_tables: tuple[str, ...] = ()) -> Result:
-    levels = [Level(clients, (50.0, 60.0, 40.0), (100.0, 100.0, 100.0)) for clients in (1, 8, 64)]
+def measured(title: str = "On a node") -> Measured:
+    taken = {"web": 0.006, "node": 0.004, "streams": 0.002}
+    levels = [Level(clients, (50.0, 60.0, 40.0), (100.0, 100.0, 100.0), taken, 0.003) for clients in (1, 8, 64)]
     reactions = [Reaction(0.010 * n, 0.020 * n, 0.030 * n, 0.040 * n) for n in range(1, 11)]
     passes = [
-        Passes(1_000, 100, (0.010, 0.012, 0.011), (0.005, 0.007, 0.006), 12, 9, ()),
-        Passes(100_000, 100, (0.022, 0.022, 0.030), (0.005, 0.005, 0.005), 12, 9, whole_tables),
+        Passes(1_000, 100, (0.010, 0.012, 0.011), (0.005, 0.007, 0.006), 12, 9, 300),
+        Passes(100_000, 100, (0.022, 0.022, 0.030), (0.005, 0.005, 0.005), 12, 9, 301),
     ]
-    return Result(MACHINE, 256, "The server runs.", levels, reactions, passes)
+    alone = Purchase(64, 0.020, 0.005, 0.004, statements=11, calls=2)
+    return Measured(title, "It is a node.", "0.20.0-beta", 256, levels, alone, reactions, passes)
+
+
+def written(*titles: str) -> str:
+    return page.page(Result(MACHINE, [measured(title) for title in titles or ("On a node",)]))
 
 
 def test_the_99th_percentile_of_a_hundred_leaves_one_value_out() -> None:
@@ -38,35 +47,61 @@ def test_there_is_no_percentile_of_nothing() -> None:
 
 
 def test_a_level_compares_medians_and_knows_how_far_its_rounds_differ() -> None:
-    level = Level(8, (50.0, 90.0, 40.0), (100.0, 100.0, 200.0))
+    level = Level(8, (50.0, 90.0, 40.0), (100.0, 100.0, 200.0), {}, 0.0)
     assert level.ratio == 0.5
     assert level.ratios == [0.5, 0.9, 0.2]
 
 
+def test_each_node_has_a_section_of_its_own() -> None:
+    both = written("On one node", "On another")
+    for title in ("On one node", "On another"):
+        assert both.count(f"\n## {title}\n") == 1
+    assert both.count("### One pass of reconcile") == 2
+
+
 def test_the_page_has_each_load_with_its_ratio() -> None:
-    written = page.page(result())
     for clients in (1, 8, 64):
-        assert f"| {clients} | 50 | 100 | **0.50** | 0.40–0.60 |" in written
+        assert f"| {clients} | 50 | 100 | **0.50** | 0.40–0.60 |" in written()
+
+
+def test_the_page_tells_what_each_part_takes_and_what_all_take_together() -> None:
+    assert "| web | 6.0 | 6.0 | 6.0 |" in written()
+    assert "| **together** | **12.0** | **12.0** | **12.0** |" in written()
+
+
+def test_the_page_takes_a_purchase_apart() -> None:
+    assert "20.0 ms: 5.0 ms of it wait for the node (2 calls)" in written()
+    assert "4.0 ms for PostgreSQL (11 statements), 11.0 ms are our own" in written()
 
 
 def test_the_page_has_percentiles_in_milliseconds() -> None:
-    assert "| **OpenChannel sent** | 150 | 300 | 300 |" in page.page(result())
+    assert "| **OpenChannel sent** | 150 | 300 | 300 |" in written()
 
 
 def test_the_page_compares_the_passes_with_the_smallest_database() -> None:
-    assert "| 100,000 | 100 | 9 | 12 | 22 | 17 | **2.00** | **3.40** |" in page.page(result())
+    assert "| 100,000 | 100 | 9 | 12 | 301 | 22 | 17 | **2.00** | **3.40** |" in written()
 
 
-def test_the_page_names_a_table_that_is_read_whole() -> None:
-    assert "from end to end: none." in page.page(result())
-    assert "from end to end: `orders_channelorder`." in page.page(result(("orders_channelorder",)))
+def test_rows_that_a_scan_leaves_out_were_looked_at_too() -> None:
+    scan = {
+        "Node Type": "Seq Scan", "Relation Name": "orders_channelorder",
+        "Actual Rows": 1, "Actual Loops": 3, "Rows Removed by Filter": 99,
+    }  # fmt: skip
+    index = {"Node Type": "Index Scan", "Relation Name": "orders_holdinvoice", "Actual Rows": 2, "Actual Loops": 1}
+    join = {"Node Type": "Nested Loop", "Actual Rows": 7, "Actual Loops": 1, "Plans": [index, {**scan}]}
+    assert list(looked_at(join)) == [("orders_holdinvoice", 2), ("orders_channelorder", 300)]
 
 
-def test_a_sequential_scan_is_found_below_other_steps() -> None:
-    scan = {"Node Type": "Seq Scan", "Relation Name": "orders_channelorder"}
-    index = {"Node Type": "Index Scan", "Relation Name": "orders_holdinvoice"}
-    plan = {"Node Type": "Nested Loop", "Plans": [index, {"Node Type": "Hash", "Plans": [scan]}]}
-    assert list(scanned(plan)) == ["orders_channelorder"]
+def test_the_processor_time_of_a_process_includes_its_children() -> None:
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE) as process:
+        until(lambda: processor.seconds({"it": process.pid})["it"] >= 0.2, "its child's time is counted")
+        process.kill()
+
+
+def test_what_was_spent_is_the_difference() -> None:
+    assert processor.spent({"web": 1.0}, {"web": 1.5, "streams": 2.0}) == {"web": 0.5, "streams": 2.0}
 
 
 def test_the_log_tells_when_a_channel_was_first_asked_for() -> None:
@@ -76,7 +111,12 @@ def test_the_log_tells_when_a_channel_was_first_asked_for() -> None:
         sent_at(log, "ab")
 
 
-def test_a_quick_run_is_small_and_an_empty_one_is_refused() -> None:
-    assert arguments(["--quick"]).orders < arguments([]).orders
+def test_a_quick_run_is_small_and_an_unknown_node_is_refused() -> None:
+    assert run.QUICK.orders < run.Sizes().orders and run.QUICK.runs < run.Sizes().runs
+    assert run.arguments(["--node", "simulator"]).node == "simulator"
     with pytest.raises(SystemExit):
-        arguments(["--runs", "0"])
+        run.arguments(["--node", "another"])
+
+
+def test_the_99th_percentile_is_of_a_hundred_orders() -> None:
+    assert run.Sizes().runs == 100 and run.Sizes().at_rest == (1_000, 100_000)

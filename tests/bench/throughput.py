@@ -5,14 +5,16 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from django.conf import settings
 
 from lightning.node import LndNode
 from tests.bench.figures import Level
+from tests.bench.processor import spent
 from tests.bench.shop import Shop
 
 #: Between rounds: the streams process has taken up what the last one made.
@@ -27,17 +29,42 @@ def measure(shop: Shop, levels: Sequence[int], *, rounds: int, orders: int, say:
     _together([bare] * 8, WARMING_ORDERS)
     measured = []
     for clients in levels:
-        over_http, on_node = [], []
-        for _ in range(rounds):
-            time.sleep(REST_SECONDS)
-            on_node.append(_together([bare] * clients, orders))
-            shop.forget_unpaid()  # every round begins alike
-            time.sleep(REST_SECONDS)
-            over_http.append(_buying(shop, clients, orders))
-        level = Level(clients, over_http, on_node)
+        level = _level(shop, clients, bare, rounds=rounds, orders=orders)
         measured.append(level)
         say(f"{clients:>3} clients: {level.orders:.0f} orders/s, {level.pairs:.0f} pairs/s, ratio {level.ratio:.2f}")
     return measured
+
+
+def _level(shop: Shop, clients: int, bare: Callable[[], object], *, rounds: int, orders: int) -> Level:
+    over_http, on_node = [], []
+    for_orders: Counter[str] = Counter()
+    for_pairs: Counter[str] = Counter()
+    for _ in range(rounds):
+        shop.forget_unpaid()  # every round begins alike
+        time.sleep(REST_SECONDS)
+        with _adding_to(for_pairs, shop):
+            on_node.append(_together([bare] * clients, orders))
+        time.sleep(REST_SECONDS)
+        with _adding_to(for_orders, shop):
+            over_http.append(_buying(shop, clients, orders))
+            time.sleep(REST_SECONDS)  # what the streams process has left to do counts too
+    each = rounds * orders
+    return Level(
+        clients,
+        over_http,
+        on_node,
+        {part: seconds / each for part, seconds in for_orders.items()},
+        for_pairs["node"] / each,
+    )
+
+
+@contextmanager
+def _adding_to(total: Counter[str], shop: Shop) -> Iterator[None]:
+    """What each part takes of the processor meanwhile is added."""
+    before = shop.processor_seconds()
+    yield
+    for part, seconds in spent(before, shop.processor_seconds()).items():
+        total[part] += seconds  # type: ignore[assignment]  # a Counter counts anything
 
 
 def _total(shop: Shop) -> int:

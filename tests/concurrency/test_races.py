@@ -79,8 +79,8 @@ def test_control_without_the_sales_lock_the_last_coins_are_sold_twice(
     together = threading.Barrier(2)
     count = creating._require_stock
 
-    def slow(*arguments: Any) -> None:
-        count(*arguments)
+    def slow(*arguments: Any, **named: Any) -> None:
+        count(*arguments, **named)
         if connection.in_atomic_block:  # counted, not yet promised: the other counts now too
             together.wait(5)
 

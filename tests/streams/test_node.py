@@ -11,7 +11,7 @@ import pytest
 from lightning.errors import NodeUnavailable
 from lightning.types import ChainTransaction, Invoice, InvoiceState
 from orders.models import HoldInvoice
-from orders.nudges import notify, nudge_all
+from orders.nudges import NEW, notify, nudge_all
 from streams.hands import Hands
 from streams.node import NodeStreams
 from tests.factories import OrderFactory
@@ -30,7 +30,7 @@ def test_the_node_is_looked_at_only_after_everything_was_subscribed(streams: Run
 
 def test_a_payment_brings_a_look_although_nobody_nudged(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
     order = OrderFactory.create()
-    notify(order.pk)  # as buying does
+    notify(order.pk, NEW)  # as buying does
     payment_hash = HoldInvoice.objects.get(order=order).payment_hash
     until(lambda: lnd.is_asked_for(payment_hash), "the new order's invoice is followed")
     lnd.put(payment_hash, invoice(payment_hash, InvoiceState.ACCEPTED))

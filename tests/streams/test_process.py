@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from orders.models import ChannelOrder, Heartbeat
-from orders.nudges import notify, nudge_all
+from orders.nudges import NEW, notify, nudge_all
 from tests.factories import OrderFactory
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -46,6 +46,17 @@ def test_a_nudge_that_was_rolled_back_brings_none(streams: Running, looks: Looks
 def test_word_of_an_order_that_is_not_due_brings_no_look(streams: Running, looks: Looks) -> None:
     order = OrderFactory.create(due_at=timezone.now() + timedelta(hours=1))
     notify(order.pk)
+    heard(looks)
+    assert order.pk not in looks.seen
+
+
+def test_word_of_a_new_order_brings_no_look(
+    start: Callable[..., Running], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.process._look_at_the_clock", lambda: ([], None))
+    start()
+    order = OrderFactory.create(due_at=timezone.now())
+    notify(order.pk, NEW)
     heard(looks)
     assert order.pk not in looks.seen
 

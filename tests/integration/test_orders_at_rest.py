@@ -1,0 +1,101 @@
+"""Orders that are over cost nothing: whatever is asked again and again finds what it wants by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from lightning import types
+from lightning.types import ChainTransaction, Invoice, Outpoint, PendingChannel
+from orders import queries, reconcile, recovering
+from orders.models import NodeSnapshot
+from orders.states import InvoiceState, OrderState
+from tests.bench import rows
+from tests.bench.statements import Statement, noted, rows_read
+from tests.factories import DepositFactory, OrderFactory, pubkey, txid
+from tests.fakes import FakeNode
+
+pytestmark = pytest.mark.django_db
+
+AT_REST = 1_000
+#: More than are in work, and fewer than the rarest kind of those at rest has.
+MANY = 50
+#: Each spares some statement the orders at rest.
+INDEXES = (
+    "order_oldest",
+    "order_due",
+    "order_state",
+    "onchain_payment_there",
+    "invoice_unfinished",
+)
+
+
+class QuietNode(FakeNode):
+    """A node on which nothing happens. It has one invoice, of an order that nobody knows."""
+
+    def transactions(self, *, from_height: int) -> tuple[ChainTransaction, ...]:
+        return ()
+
+    def pending_invoices(self, *, after_add_index: int) -> tuple[Invoice, ...]:
+        return (Invoice("ab" * 32, "lnbcrt", f"order {uuid4()}", 1000, types.InvoiceState.OPEN, 1),)
+
+    def pending_channels(self) -> tuple[PendingChannel, ...]:
+        return ()
+
+
+@pytest.fixture
+def asked(snapshot: NodeSnapshot) -> list[Statement]:
+    """What a minute of the server asks of a database with a few orders in work and a thousand at rest."""
+    for trait in ("paid_lightning", "paid_onchain", "uri_set", "opening", "open", "closing", "give_up"):
+        OrderFactory(**{trait: True})
+    DepositFactory(order=OrderFactory(), unconfirmed=True)
+    rows.fill(AT_REST)
+    with connection.cursor() as cursor:
+        # However small a table is here: it is read whole only where no index would do.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    seen: list[Statement] = []
+    with noted(seen):
+        recovering.pause_if_behind(QuietNode())
+        reconcile.new_block(QuietNode())
+        _by_the_streams()
+        queries.stock(snapshot, "somebody")
+    return seen
+
+
+def _by_the_streams() -> None:
+    now = timezone.now()
+    queries.due_ids(now)
+    queries.next_due_at(after=now)
+    queries.is_due(uuid4(), now)
+    queries.open_invoices()
+    queries.open_invoices([uuid4()])
+    queries.invoice_is(uuid4(), [InvoiceState.OPEN])
+    queries.openings_under_way(now)
+    queries.peer_is_taken(pubkey(1))
+    queries.waiting_for_peer(pubkey(1), reason="PEER_NOT_REACHABLE")
+    queries.orders_of_channel(Outpoint(txid("nobody's"), 0), [OrderState.OPENING])
+
+
+def too_much(asked: Iterable[Statement]) -> list[str]:
+    """The statements that look at many rows of a table which grows with every order."""
+    return [statement.sql for statement in asked if max(rows_read([statement]).values(), default=0) > MANY]
+
+
+def test_nothing_that_is_asked_again_and_again_reads_the_orders_at_rest(asked: list[Statement]) -> None:
+    assert len(asked) > 20
+    assert too_much(asked) == []
+
+
+def test_control_without_any_of_the_indexes_it_does(asked: list[Statement]) -> None:
+    missed = []
+    for index in INDEXES:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"DROP INDEX {index}")
+            if not too_much(asked):
+                missed.append(index)
+            transaction.set_rollback(True)
+    assert missed == []

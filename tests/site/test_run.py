@@ -35,7 +35,10 @@ class Server:
         self.home = home
         self.environment = {**os.environ, **settings}
         self.said: list[str] = []
-        self.process = self.manage("run")
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        return self.manage("run")
 
     def manage(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from tests.regtest.build import GoMissing, binaries
 from tests.regtest.commands import Commands
 from tests.regtest.fixtures import SKIPPED
 from tests.regtest.waiting import until
+from tests.site.conftest import needs_curl
 from tests.site.documented import blocks, commands
 from tests.site.test_run import ROOT, free_address
 
@@ -63,7 +63,7 @@ def playground_home(shop: Shop, tmp_path: Path) -> Iterator[Path]:
     server.server_close()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 def test_the_readme_is_followed_on_real_nodes(shop: Shop, live_server: Any, playground_home: Path) -> None:
     reader = Reader(f"http://{live_server.thread.host}:{live_server.thread.port}", playground_home)
     by_lightning, on_chain = commands(reader.paying.text)
@@ -111,7 +111,7 @@ def regtest(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 def test_the_readme_is_followed_by_what_make_regtest_starts(regtest: tuple[str, Path]) -> None:
     base, said = regtest
     reader = Reader(base, playground.HOME)

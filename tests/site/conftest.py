@@ -15,6 +15,7 @@ import pytest
 from tests.site.test_run import ROOT, Server
 from tests.site.test_supervisor import eventually
 
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 NO_NODE = {"LND_GRPC": "", "LND_MACAROON": "", "LND_NETWORK": "", "LND_TLS_CERT": ""}
 
 

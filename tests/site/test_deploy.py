@@ -18,7 +18,7 @@ import yaml
 from lsp_site.configuration import read
 from lsp_site.management.commands.run import programs
 from tests.house.source import PACKAGES
-from tests.site.conftest import Visited
+from tests.site.conftest import Visited, needs_curl
 from tests.site.documented import blocks
 from tests.site.test_run import ROOT
 
@@ -70,6 +70,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     assert ours == [] and "Failed to" not in said, said
 
 
+@needs_curl
 @pytest.mark.parametrize("well", [True, False], ids=["well", "silent"])
 def test_the_watch_restarts_worker_and_streams_when_health_is_red(visited: Visited, tmp_path: Path, well: bool) -> None:
     [service] = re.findall(

@@ -17,7 +17,7 @@ import pytest
 from lightning.simulator.control import Control
 from lsp_site.configuration import read
 from tests.regtest.waiting import until
-from tests.site.conftest import Visited, made
+from tests.site.conftest import Visited, made, needs_curl
 from tests.site.documented import blocks, commands, inline_commands
 from tests.site.test_run import ROOT
 
@@ -75,6 +75,7 @@ def test_a_visitor_sees_a_channel_sold_each_way(visited: Visited) -> None:
         assert {"RAIL=onchain": "the wallet sends", "CLAIM=lnurl": "reads the LNURL"}.get(command[9:], "") in said
 
 
+@needs_curl
 def test_every_request_is_answered_as_the_readme_shows(visited: Visited, control: Control) -> None:
     """The requests are a purchase from the offer to the open channel, and a claim of another order by LNURL."""
     wallet = control.customer("alice")
@@ -123,6 +124,7 @@ def test_every_endpoint_has_its_example(visited: Visited) -> None:
     assert all(any(path in request for request, _ in requests()) for path in headed)
 
 
+@needs_curl
 def test_a_refusal_is_as_the_readme_shows(visited: Visited) -> None:
     [*_, shown] = blocks(README, "The API", "json")
     body = '{"local_balance": 1, "remote_balance": 0, "channel_expiry": 4}'

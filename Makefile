@@ -30,7 +30,7 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM))
 
 admin: $(RUN) ## make a staff account (the server must be running, or DATABASE_URL set)
-	@$(if $(RUNNING),LSP_ENV_FILE=$(RUNNING)) exec .venv/bin/python manage.py createsuperuser
+	@exec env $(if $(RUNNING),-u LSP_HOME LSP_ENV_FILE=$(RUNNING)) .venv/bin/python manage.py createsuperuser
 
 test: check ## all checks and tests; the long ones excepted
 	@$(PYTEST) -m "not long"

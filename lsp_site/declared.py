@@ -31,9 +31,9 @@ V = Variable
 NODE = Group(
     "The node",
     (
-        V("LND_GRPC", p.host_and_port, None, "`host:port` of LND's gRPC interface.", "`make run` asks for it"),
-        V("LND_MACAROON", p.macaroon, None, "The macaroon: a path, or hex.", "`make run` asks for it"),
-        V("LND_NETWORK", p.network, None, "`mainnet`, `testnet`, `signet` or `regtest`.", "`make run` asks for it"),
+        V("LND_GRPC", p.host_and_port, None, "`host:port` of LND's gRPC interface.", "a simulated node"),
+        V("LND_MACAROON", p.macaroon, None, "The macaroon: a path, or hex.", "a simulated node"),
+        V("LND_NETWORK", p.network, None, "`mainnet`, `testnet`, `signet` or `regtest`.", "a simulated node"),
         V("LND_TLS_CERT", p.readable_file, None, "The path of LND's `tls.cert`.", "the system's authorities"),
         V("NODE_URIS", p.node_uris, None, "Comma list of `key@host:port`: where buyers reach the node.", "as LND says"),
         V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),

@@ -23,6 +23,9 @@ def configuration() -> str:
         "the environment wins, and an empty value counts as absent. `LSP_ENV_FILE` names another file, or none when",
         "it is empty. Everything is checked at the start, and every fault is named at once. Durations are in seconds.",
         "",
+        "Where nothing is said of a node, `make run` stands on a simulated one; else `LND_GRPC`, `LND_MACAROON` and",
+        "`LND_NETWORK` must all be set.",
+        "",
         "`HOLD_CLTV_BLOCKS` must cover `PUBLISH_MARGIN_BLOCKS`, `SPARE_BLOCKS` and one and a half times the blocks (of",
         "ten minutes) of `CLAIM_WINDOW_SECONDS`, `OPEN_WINDOW_SECONDS` and `GIVE_UP_GRACE_SECONDS`.",
     ]

@@ -23,19 +23,27 @@ ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE_NODE = {"LND_GRPC": "127.0.0.1:1", "LND_MACAROON": "02" * 40, "LND_NETWORK": "regtest"}
 
 
+def free_address() -> str:
+    """Where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
 class Server:
     """One `manage.py run`."""
 
     def __init__(self, home: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.listen = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.listen = free_address()
         settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(home), "LISTEN": self.listen, "DATABASE_URL": ""}
         settings |= {"DJANGO_SETTINGS_MODULE": "lsp_site.settings", **UNREACHABLE_NODE, **environment}
         self.home = home
         self.environment = {**os.environ, **settings}
         self.said: list[str] = []
-        self.process = self.manage("run")
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        return self.manage("run")
 
     def manage(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]

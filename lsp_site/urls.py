@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
@@ -19,7 +20,7 @@ handler500 = "orders.api.errors.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),
-    path("docs", SpectacularSwaggerView.as_view(url="/openapi.yaml"), name="docs"),
+    path("docs", require_safe(SpectacularSwaggerView.as_view(url="/openapi.yaml")), name="docs"),
     path("openapi.yaml", views.schema, name="schema"),
     path("healthz", views.health, name="health"),
     path("readyz", views.ready, name="ready"),

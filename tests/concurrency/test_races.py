@@ -102,8 +102,8 @@ def test_the_same_key_at_once_makes_one_order(scarce: FakeNode) -> None:
     assert creating.create(purchase(idempotency=key), node=scarce).pk in orders
 
 
-def test_two_claims_at_once_one_wins_and_the_other_is_told() -> None:
-    """The first server consulted its table of claims and never wrote to it (D3)."""
+def test_d3_of_two_claims_at_once_one_wins_and_the_other_is_told() -> None:
+    """The first server consulted its table of claims and never wrote to it."""
     order = OrderFactory(paid_lightning=True)
     nodes = [NodeAddress(pubkey(1)), NodeAddress(pubkey(2))]
     results = at_once(*[_claim(order.pk, node) for node in nodes])

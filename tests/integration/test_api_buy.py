@@ -10,12 +10,12 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable, OutcomeUnknown
-from orders import keys
+from orders import keys, pricing
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, Service
 from orders.states import OrderState
 from tests.factories import OrderFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
-from tests.integration.conftest import Api
+from tests.integration.conftest import BODY, Api
 
 QUOTE = {
     "order_id",
@@ -109,6 +109,19 @@ def test_d9_a_channel_larger_than_our_coins_is_not_sold(api: Api, node: FakeNode
     assert (answer.status_code, answer.said["code"]) == (503, "not_available")
     assert int(answer["Retry-After"]) > 0
     assert nothing_is_left()
+
+
+@pytest.mark.parametrize(("missing_sat", "status"), [(0, 200), (1, 503)])
+def test_d9_what_is_kept_back_is_taken_off_our_coins_to_the_satoshi(
+    api: Api, node: FakeNode, settings: Any, missing_sat: int, status: int
+) -> None:
+    """The first server added its reserve, and compared the sum with a text."""
+    settings.ONCHAIN_RESERVE_SAT, settings.UNPAID_SHARE_PERCENT = 300_000, 100
+    capacity = BODY["local_balance"] + BODY["remote_balance"]
+    open_fee = pricing.chain_fee_sat(pricing.OPEN_VBYTES, 2500)
+    node.spendable_sat = capacity + open_fee + 300_000 + 10_000 - missing_sat  # 10,000: what LND keeps for anchors
+    NodeSnapshot.objects.update(spendable_sat=node.spendable_sat)
+    assert api.buy().status_code == status
 
 
 class TestRefundAddress:

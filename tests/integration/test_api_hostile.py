@@ -207,3 +207,59 @@ def test_the_largest_body_that_is_allowed_is_read(api: Api) -> None:
     raw = raw.replace(b'"padding": ""', b'"padding": "' + b"x" * (65_536 - len(raw)) + b'"')
     assert len(raw) == 65_536
     assert api.send("/channel/buy", raw).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "1E6", "1000000.0", "-0.0", "1" + "0" * 400])
+@pytest.mark.parametrize("field", ["local_balance", "remote_balance", "channel_expiry"])
+def test_a_number_that_is_no_amount_is_refused_and_the_field_named(api: Api, field: str, number: str) -> None:
+    raw = json.dumps({**BODY, field: "HERE"}).replace('"HERE"', number)
+    answer = api.send("/channel/buy", raw.encode())
+    assert (answer.status_code, answer.said["field"]) == (400, field)
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("number", ["+1", "01", ".5", "5.", "0x10", "1_000_000", "1e", "--1", "١٢٣", "１"])
+def test_what_json_does_not_call_a_number_is_no_json(api: Api, number: str) -> None:
+    raw = json.dumps({**BODY, "local_balance": "HERE"}).replace('"HERE"', number)
+    answer = api.send("/channel/buy", raw.encode())
+    assert (answer.status_code, answer.said["code"]) == (400, "malformed")
+
+
+@pytest.mark.parametrize("key", ["", " ", "\x00", "\t", "a b", "\xe4", "x" * 256, "x" * 60_000])
+def test_what_is_no_idempotency_key_is_refused_and_named(api: Api, key: str) -> None:
+    answer = api.buy({"Idempotency-Key": key})
+    assert (answer.status_code, answer.said["field"]) == (400, "Idempotency-Key")
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "get", "X" * 999]
+)
+@pytest.mark.parametrize("mount", ["", "/v1", "/api/v1"])
+def test_no_method_breaks_a_route(api: Api, mount: str, method: str) -> None:
+    for path in [*(f"{mount}{path}" for path in {*POSTS, *GETS}), "/", "/docs", "/openapi.yaml", "/healthz", "/readyz"]:
+        for raw in (b"", b"{}", b"\xff"):
+            answer = api.client.generic(method, path, raw, content_type="application/json")
+            assert answer.status_code < 500 or path in {"/healthz", "/readyz"}, path
+            if method == "HEAD":
+                assert answer.content == b""
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("digits", ["０" * 32, "٠" * 32, "𝟎" * 32, "0" * 31 + "٠"])
+@pytest.mark.parametrize("name", ["order_id", "k1", "remoteid"])
+def test_digits_of_other_scripts_are_no_digits(api: Api, name: str, digits: str) -> None:
+    order = OrderFactory(paid_lightning=True)
+    query = {"k1": str(order.pk), "remoteid": pubkey(5), name: digits}
+    assert refused(api.get("/lnurl/channel", query), "/lnurl/channel")
+    assert refused(api.get("/channel/order", {"order_id": digits}), "/channel/order")
+    order.refresh_from_db()
+    assert order.state == "paid"
+
+
+def test_fifty_ids_are_read_and_one_more_or_endless_ones_are_refused(api: Api) -> None:
+    ids = [str(uuid4()) for _ in range(51)]
+    assert api.get("/channel/order", {"order_id": ",".join(ids[:50])}).said == []
+    for text in (",".join(ids), "x," * 30_000):
+        answer = api.post("/channel/order", {"order_id": text})
+        assert answer.status_code == 400 and answer.said["field"] == "order_id"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from orders.models import ChannelOrder, NodeSnapshot
 from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.fakes import OUR_KEY
 from tests.integration.conftest import Api
+from tests.site.test_configuration import MAINNET, configured, faults
 
 PATH = "/lnurl/channel"
 MOUNTS = ["", "/v1", "/api/v1"]
@@ -55,6 +57,28 @@ def test_lu01_the_lnurl_of_an_order_works_as_it_is(api: Api) -> None:
     order = paid()
     url = urlsplit(decoded(api.get("/channel/order", {"order_id": str(order.pk)}).said["lnurl_string"]))
     assert api.client.get(f"{url.path}?{url.query}").json()["k1"] == str(order.pk)
+
+
+def test_lu01_it_fits_a_qr_code_and_is_the_same_by_every_scheme(api: Api, settings: Any) -> None:
+    """In capitals a QR code has two characters in 11 bits; LUD-17 only replaces https by lnurlc."""
+    settings.PUBLIC_URL = "https://channels.lightning-service-provider.example"
+    order = paid()
+    lnurl = api.get("/channel/order", {"order_id": str(order.pk)}).said["lnurl_string"]
+    assert re.fullmatch(r"[A-Z0-9]+", lnurl.upper()) and len(lnurl) < 255
+    assert decoded(f"lightning:{lnurl}".partition(":")[2]) == decoded(lnurl)
+    by_lud_17 = urlsplit(decoded(lnurl).replace("https", "lnurlc", 1))
+    assert by_lud_17.scheme == "lnurlc"
+    assert api.client.get(f"{by_lud_17.path}?{by_lud_17.query}").json()["k1"] == str(order.pk)
+
+
+@pytest.mark.parametrize("public_url", ["http://lsp.example", "http://127.0.0.1:8000", "http://onion.example"])
+def test_lu02_on_mainnet_wallets_are_never_led_to_plain_http(public_url: str) -> None:
+    assert [fault.partition(" ")[0] for fault in faults(**MAINNET | {"PUBLIC_URL": public_url})] == ["PUBLIC_URL"]
+
+
+@pytest.mark.parametrize("public_url", ["https://lsp.example/shop", f"http://{'a' * 56}.onion"])
+def test_lu02_https_and_onion_are_as_wallets_want_it(public_url: str) -> None:
+    assert configured(**MAINNET | {"PUBLIC_URL": public_url})["PUBLIC_URL"] == public_url
 
 
 def test_lu03_the_first_step_says_all_that_a_wallet_needs(api: Api, settings: Any) -> None:

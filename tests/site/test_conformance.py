@@ -1,0 +1,37 @@
+"""The page of requirements leaves no number out, and each has a test of its own name, or says why it is left."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.house.source import ROOT
+
+PAGE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+ROWS: dict[str, str] = dict(re.findall(r"^\| ([A-Z]+-?\d+) \|(.*)$", PAGE, re.MULTILINE))
+NUMBERS = [*(f"LU-{n:02}" for n in range(1, 16)), *(f"D{n}" for n in range(1, 17))]
+
+
+def named(number: str) -> str:
+    """How the names of its tests begin."""
+    return f"test_{number.lower().replace('-', '')}_"
+
+
+def test_no_number_is_left_out() -> None:
+    assert list(ROWS) == NUMBERS
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_number_has_a_test_of_its_name_or_a_reason(number: str) -> None:
+    is_left = ROWS[number].rstrip(" |").partition("| left, because ")[2]
+    assert named(number) in ROWS[number] or is_left
+
+
+def test_every_test_of_a_fault_is_on_the_page() -> None:
+    found = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_d\d+_\w+)\(", path.read_text(encoding="utf-8"))
+    }
+    assert found == set(re.findall(r"::(test_d\d+_\w+)`", PAGE)) and len(found) > 15

@@ -49,7 +49,7 @@ def _look(node: LndNode) -> dict[str, object]:
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     shown = [channel for channel in node.channels() if channel.active and not channel.private]
     # LND keeps 10,000 sat for each announced channel, 100,000 at most: count those that are promised too.
-    coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING)[:10].count())
+    coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING).order_by()[:10].count())
     return {
         "pubkey": info.pubkey,
         "alias": info.alias[:64],

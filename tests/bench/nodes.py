@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from tests.regtest.network import Network
 from tests.simulator.network import ROOT, SimulatedNetwork, SimulatedNode
 
+#: So that there are blocks too deep to be taken back, as the test network has from its start.
+_OLD_BLOCKS: Final = 200
 SIMULATOR: Final = "simulator"
 LND: Final = "lnd"
 
@@ -52,6 +54,11 @@ class ForgetfulNetwork(SimulatedNetwork):
     def __init__(self) -> None:
         super().__init__()
         self.nodes[:] = [ForgetfulNode("lsp", self.folder / "lsp")]
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.mine(_OLD_BLOCKS)
+        return self
 
 
 KINDS: Final = {

@@ -59,10 +59,7 @@ class OnchainPayment(models.Model):
             models.UniqueConstraint(fields=["txid", "vout"], name="onchain_payment_once"),
             models.CheckConstraint(name="onchain_payment_has_amount", condition=models.Q(amount_sat__gt=0)),
         ]
-        indexes = [
-            # Those that vanished have no height either, and are over: without them, what has none is in the mempool.
-            models.Index(fields=["block_height"], name="onchain_payment_there", condition=~models.Q(state="vanished"))
-        ]
+        indexes = [models.Index(fields=["state", "block_height"], name="onchain_payment_there")]
 
     def __str__(self) -> str:
         return f"{self.txid}:{self.vout}"

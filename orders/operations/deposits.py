@@ -59,8 +59,9 @@ def record(transactions: Sequence[ChainTransaction]) -> bool:
 
 def known_since(from_height: int) -> list[OnchainPayment]:
     """The deposits that a look at the node from this height on will show, if they are still there."""
-    window = Q(block_height__isnull=True) | Q(block_height__gte=from_height)
-    return list(OnchainPayment.objects.filter(window).exclude(state=DepositState.VANISHED))
+    # By state, not by the missing height: those that vanished have none either, and PostgreSQL would count on them.
+    mined = Q(state=DepositState.CONFIRMED, block_height__gte=from_height)
+    return list(OnchainPayment.objects.filter(Q(state=DepositState.SEEN) | mined))
 
 
 def forget(known: Iterable[OnchainPayment], transactions: Iterable[ChainTransaction]) -> None:

@@ -64,7 +64,7 @@ class ForgetfulNetwork(SimulatedNetwork):
 KINDS: Final = {
     SIMULATOR: Kind(
         "On the simulated node",
-        "One Python process plays the node, its chain and its customers; here it keeps nothing on its disk. Its own "
+        "One Python process plays the node, its chain and its customers; here it keeps nothing on its disk. Its own\n"
         "rates say little of any real node: what is ours (statements, rows, processor time) is the same on both.",
         ForgetfulNetwork,
     ),

@@ -54,9 +54,9 @@ of the node hears that the payment is held.""",
     """\
 **One pass of reconcile.** What the worker does every minute, half of the orders in work being open channels and the
 rest waiting invoices, none of them due: `orders.reconcile.look` and the query of what is due, in turn over one database
-of each size; medians. "Ours" is without the time in which the node was waited for; "rows" are those that PostgreSQL looks at in tables that
-grow with every order. Orders that are over should cost nothing: the rows must not become more (they may be fewer: a
-small table is read whole where that is quicker).""",
+of each size; medians. "Ours" is without the time in which the node was waited for; "rows" are those that PostgreSQL
+looks at in tables that grow with every order. Orders that are over should cost nothing: the rows must not become more
+(they may be fewer: a small table is read whole where that is quicker).""",
 )
 
 

@@ -21,7 +21,7 @@ from tests.fakes import FakeNode
 
 pytestmark = pytest.mark.django_db
 
-AT_REST = 1_000
+AT_REST = 5_000
 #: More than are in work, and fewer than the rarest kind of those at rest has.
 MANY = 50
 #: Each spares some statement the orders at rest.
@@ -49,7 +49,7 @@ class QuietNode(FakeNode):
 
 @pytest.fixture
 def asked(snapshot: NodeSnapshot) -> list[Statement]:
-    """What a minute of the server asks of a database with a few orders in work and a thousand at rest."""
+    """What a minute of the server asks of a database with a few orders in work and thousands at rest."""
     for trait in ("paid_lightning", "paid_onchain", "uri_set", "opening", "open", "closing", "give_up"):
         OrderFactory(**{trait: True})
     DepositFactory(order=OrderFactory(), unconfirmed=True)

@@ -140,10 +140,9 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
     ],
 }  # fmt: skip
 
-#: In every run of the tests: the records between which money changes hands.
+#: In every run of the tests: the records that follow a step with money.
 _SHORT = {
-    "creating._insert", "paying.hold", "opening._record_funded", "opening._record_committed",
-    "publishing._record_published", "paying._record_settling", "paying.intend_return",
+    "opening._record_funded", "opening._record_committed", "publishing._record_published", "paying._record_settling",
 }  # fmt: skip
 
 
@@ -209,7 +208,7 @@ def hanging_up(dice: random.Random) -> Iterator[None]:
         close_old_connections()
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 60))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 60))])
 def test_an_order_ends_right_however_often_the_database_hangs_up(sale: Buyer, seed: int) -> None:
     with hanging_up(random.Random(seed)):
         quote = sale.buy(tries=200)

@@ -26,7 +26,7 @@ from tests.chaos.ending import see_through
 from tests.chaos.line import Cut, Line
 from tests.chaos.test_kills import assert_whole
 from tests.chaos.test_lost_replies import Sale, Way
-from tests.chaos.wire import Wire
+from tests.chaos.wire import Trouble, Wire
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED
 from tests.simulator.network import SimulatedNetwork
@@ -107,6 +107,16 @@ def claimed_by_hand(sale: Buyer) -> None:
     assert sale.shop.journal(quote).count("claimed") == 1
 
 
+def refused_then_delivered(sale: Buyer) -> None:
+    """The node refuses the signed funding: it is put out; or published after all, where the refusal was forgotten."""
+    sale.wire.plan("PublishTransaction", 1, Trouble.ERROR_NOT_DONE)
+    sale.settings.PUBLISH_PATIENCE_SECONDS = 0
+    quote = sale.buy()
+    payment = sale.shop.pay(quote)
+    see_through(sale.shop, quote)
+    assert_whole(sale.shop, quote, payment, sale.peer)
+
+
 def never_claimed(sale: Buyer) -> None:
     """The payment goes back."""
     sale.settings.CLAIM_WINDOW_SECONDS = 0
@@ -134,16 +144,15 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("opening._remember", 1), ("cancelling.begin", 1), ("cancelling.finish", 1), ("cancelling._record_failed", 1),
         ("opening._intend", 2), ("opening._record_funded", 2),
     ],
-    replies.put_out_then_delivered: [
+    refused_then_delivered: [
         ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1), ("cancelling.begin", 1),
         ("cancelling._record_failed", 1), ("opening._record_committed", 2),
     ],
 }  # fmt: skip
 
-#: In every run of the tests: the records between which money changes hands.
+#: In every run of the tests: the records that follow a step with money.
 _SHORT = {
-    "creating._insert", "paying.hold", "opening._record_funded", "opening._record_committed",
-    "publishing._record_published", "paying._record_settling", "paying.intend_return",
+    "opening._record_funded", "opening._record_committed", "publishing._record_published", "paying._record_settling",
 }  # fmt: skip
 
 
@@ -209,7 +218,7 @@ def hanging_up(dice: random.Random) -> Iterator[None]:
         close_old_connections()
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 60))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 60))])
 def test_an_order_ends_right_however_often_the_database_hangs_up(sale: Buyer, seed: int) -> None:
     with hanging_up(random.Random(seed)):
         quote = sale.buy(tries=200)

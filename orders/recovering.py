@@ -25,8 +25,8 @@ from orders.advance import advance
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
 from orders.nudges import nudge_all
-from orders.operations import claiming, pausing
-from orders.operations.tracing import LOOK_BACK_BLOCKS
+from orders.operations import claiming, giving_up, pausing
+from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL
 from orders.states import OrderState
 from orders.transitions import LSP
 
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 REASON: Final = "The node knows more than this database: manage.py recover lists it."
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 #: States in which an order may still get the channel that the node has for it.
-_BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET})
+_BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
+#: States of an order whose money went back, or never came.
+_OVER: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED})
 
 
 class Kind(StrEnum):
@@ -46,6 +48,7 @@ class Kind(StrEnum):
     PAYMENT = "held payment"
     INVOICE = "open invoice"
     DEPOSIT = "deposit"
+    REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def survey(node: LndNode) -> list[Unknown]:
     channels = list(_channels([*node.channels(), *node.pending_channels()]))
     explained = {unknown.what.partition(":")[0] for unknown in channels}
     fundings = [unknown for unknown in _fundings(transactions) if unknown.what not in explained]
-    return [*channels, *fundings, *payments, *_deposits(transactions), *rest]
+    return [*channels, *fundings, *payments, *_refunds(transactions), *_deposits(transactions), *rest]
 
 
 def _since(node: LndNode) -> int:
@@ -123,9 +126,24 @@ def _fundings(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
         yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, _advice(order_id))
 
 
+def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
+    """Money that staff sent back by hand, of orders that do not say so."""
+    for transaction in transactions:
+        order_id = order_id_in(transaction.label) if transaction.label.startswith(REFUND_LABEL) else None
+        order = ChannelOrder.objects.filter(pk=order_id).exclude(state=OrderState.REFUNDED).first()
+        if order is not None:
+            advice = "Sent back by hand: cancel the order, then press `Returned by hand` in the admin."
+            yield Unknown(Kind.REFUND, transaction.txid, order.pk, 0, advice)
+
+
 def _advice(order_id: UUID | None) -> str:
-    if order_id is not None and ChannelOrder.objects.filter(pk=order_id).exists():
+    order = ChannelOrder.objects.filter(pk=order_id).first()
+    if order is not None and order.state in _BEHIND:
         return "Of an order we know: it is adopted."
+    if order is not None and order.state in _OVER:
+        return f"Of an order that is {order.state} here: revive it if it is paid on chain, else settle with the buyer."
+    if order is not None:
+        return f"Of an order that is {order.state} here, with another channel: one too many, see which is the buyer's."
     return "Of an order we do not know: keep the channel, and settle or return its payment by hand."
 
 
@@ -185,6 +203,11 @@ def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
 def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bool:
     _look_again(order_id, node)
     order = queries.order_or_raise(order_id)
+    if order.state == OrderState.GIVE_UP:
+        try:
+            giving_up.retry(order_id, actor=actor)
+        except OrderError as error:
+            log.warning("order=%s has a channel, and cannot be retried: %s", order_id, error)
     if order.state == OrderState.PAID and unknown.peer_pubkey:
         try:
             claiming.claim(order_id, NodeAddress(unknown.peer_pubkey), announced=None, actor=actor, replace=True)

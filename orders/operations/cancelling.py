@@ -68,8 +68,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
         opening = order.live_opening
         if opening is None or opening.state != OpeningState.CANCELLING:
             return
-    if order.state == OrderState.URI_SET and tracing.published_funding(order, node) is not None:
-        # Our records are older than the truth: nothing is abandoned; the next attempt's look adopts it.
+    if order.state == OrderState.URI_SET and tracing.is_behind(order, opening, node):
+        # Our records are older than the truth: nothing is abandoned or freed; the next attempt's look adopts it.
         _record_failed(order_id, opening.pk, still_secured=True)
         return
     node.cancel_shim(bytes(opening.pending_chan_id))

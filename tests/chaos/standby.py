@@ -14,19 +14,17 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from lightning.calls import Calls
 from orders import models
-from orders.models import SwitchEvent
 from tests.chaos.wire import name_of
 from tests.property import records
 
-_TABLES: Final = tuple(
-    table._meta.db_table
-    for table in (
-        models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
-        models.OrderEvent, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch, SwitchEvent,
-    )
+_TABLES: Final = (
+    models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
+    models.OrderEvent, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch,
+    models.SwitchEvent,
 )  # fmt: skip
-
-
+_COLUMNS: Final = {
+    table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES
+}
 _JOURNAL: Final = models.OrderEvent._meta.db_table
 _CAUSE_COLUMN: Final = [field.column for field in models.OrderEvent._meta.concrete_fields].index("cause")
 
@@ -58,10 +56,10 @@ class Standby:
     """What happened so far, and when the primary is lost.
 
     A moment is a commit, or a call that changes something at the node. With `dies`, our process dies in that
-    moment too; else it goes on, and what it reads and writes next is the standby's.
+    moment too; else it goes on, until it asks the database for something and its connection is gone.
     """
 
-    strikes_at: int = 0  # which moment; 0: never
+    strikes_at: int | str = 0  # the so-manieth moment, or the first with this name; 0, or none: never
     lost: int = 0  # how many commits the standby had not yet
     dies: bool = True
     copies: list[Copy] = field(default_factory=list)
@@ -70,12 +68,17 @@ class Standby:
     struck: bool = False
     aged_seconds: int = 0
 
+    def __str__(self) -> str:
+        at = self.moments[-1] if self.struck and self.moments else "the end"
+        how = "dies" if self.dies else "is cut off"
+        return f"{how} at {self.strikes_at}, {at}; {self.lost} lost, back to {self.copies[-1 - self.lost].last_word}"
+
     def copy(self) -> bool:
         """Whether the journal has grown; where it has not, the last copy is made anew."""
         rows = {}
         with _own_connection() as database:
-            for table in _TABLES:
-                with database.cursor().copy(f"COPY (SELECT * FROM {table} ORDER BY 1) TO STDOUT") as out:
+            for table, columns in _COLUMNS.items():
+                with database.cursor().copy(f"COPY (SELECT {columns} FROM {table} ORDER BY 1) TO STDOUT") as out:
                     rows[table] = b"".join(bytes(block) for block in out)
         made = Copy(rows, self.aged_seconds)
         if self.copies and self.copies[-1].journal == made.journal:
@@ -88,9 +91,9 @@ class Standby:
         """The database is what the standby has."""
         found = self.copies[-1 - self.lost]
         with _own_connection() as database, database.transaction():
-            database.execute(f"TRUNCATE {', '.join(_TABLES)} CASCADE")
-            for table in _TABLES:
-                with database.cursor().copy(f"COPY {table} FROM STDIN") as into:
+            database.execute(f"TRUNCATE {', '.join(_COLUMNS)} CASCADE")
+            for table, columns in _COLUMNS.items():
+                with database.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as into:
                     into.write(found.rows[table])
         self.struck = True
         records.age(self.aged_seconds - found.aged_seconds)
@@ -106,10 +109,12 @@ class Standby:
             return
         self.moments.append(f"{what} ({self.copies[-1].last_word})")
         self.commits.append(len(self.copies) - 1)
-        if len(self.moments) == self.strikes_at:
+        if self.strikes_at in (len(self.moments), what, self.moments[-1]):
+            self.lost = min(self.lost, len(self.copies) - 1)
             self.take_over()
             if self.dies:
                 raise Died
+            _cut()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -150,10 +155,13 @@ class Standby:
         return stream
 
 
+def _cut() -> None:
+    if connection.connection is not None:
+        connection.connection.close()
+
+
 def _own_connection() -> psycopg.Connection[Any]:
     """Beside Django's, which is in the middle of something."""
     settings = connection.get_connection_params()
     wanted = {name: settings[name] for name in ("host", "port", "user", "password", "dbname") if name in settings}
     return psycopg.connect(**wanted, autocommit=True)
-
-

@@ -7,7 +7,8 @@ settled once or returned once, nothing leased, and `recover` has nothing left to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
 from typing import Any
@@ -18,15 +19,15 @@ from django.db import connection as database
 from django.test import Client
 from django.utils import timezone
 
-from lightning import connection, node
+from lightning import connection, node, transactions
 from lightning.errors import LightningError
 from lightning.simulator.control import FAIL
-from orders import queries, reconcile, recovering
+from lightning.types import Utxo
+from orders import queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service, Switch, SwitchName
-from orders.operations import opening
-from orders.recovering import Kind
+from orders.operations import giving_up, opening, pausing
 from orders.states import LIVE_OPENINGS, OrderState
 from tests.chaos.standby import Died, Standby
 from tests.e2e.shop import Shop
@@ -59,7 +60,6 @@ class Trial:
         settings.LND_TLS_CERT, settings.LND_MACAROON = str(lsp.tls_certificate), str(lsp.admin_macaroon)
         self.shop = Shop(self.network, Client())  # type: ignore[arg-type]
         self.quote: dict[str, Any] = {}
-        self.claims = False
         self.turn()
 
     # What the life is made of
@@ -74,7 +74,6 @@ class Trial:
         self.control.deposit((self.quote["btc_address"], self.quote["total_amount"]), replaceable=False)
 
     def claim(self) -> None:
-        self.claims = True
         self.shop.claim(self.quote)
 
     def turn(self) -> None:
@@ -109,6 +108,7 @@ class Trial:
 
     def play(self, life: Callable[[Trial], None]) -> None:
         """The life, until the standby takes over."""
+        self.claims = life in DELIVERED
         try:
             life(self)
         except (Died, TookOver):
@@ -134,6 +134,12 @@ class Trial:
             quiet, journalled = (quiet + 1 if now == journalled and not under_way else 0), now
             if quiet == 3:
                 return
+
+    def let_every_window_end(self) -> None:
+        for seconds in (7 * HOUR, 13 * HOUR, 31 * 24 * HOUR):
+            self.control.pass_time(seconds)
+            records.age(seconds)
+            self.go_on()
 
     def claim_again(self) -> None:
         """The buyer sees that nobody knows of the claim."""
@@ -225,7 +231,21 @@ def given_up(trial: Trial) -> None:
     trial.turns(blocks=2)
 
 
-DELIVERED = (lightning, onchain, tried_twice, put_out)
+def retried(trial: Trial) -> None:
+    """Given up since the peer was away, and delivered after staff have said so."""
+    trial.network.buyer.kill()
+    trial.buy(node_uri=trial.network.buyer.p2p_address)
+    trial.pay()
+    trial.turns()
+    trial.time_passes(13 * HOUR)
+    trial.turns()
+    trial.network.buyer.start()
+    giving_up.retry(trial.shop.order(trial.quote).pk, actor="staff:ada")
+    trial.turns()
+    trial.turns(blocks=8)
+
+
+DELIVERED = (retried, lightning, onchain, tried_twice, put_out)
 RETURNED = (never_claimed, given_up)
 
 # Trials
@@ -264,7 +284,7 @@ def begin(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pytest
 
 
 def see_through(trial: Trial, *, noticed: bool) -> None:
-    """All that people and engines do afterwards. Not noticed: the engines and the buyer just go on for a while."""
+    """All that people and engines do afterwards. Not noticed: engines and buyer just go on, and staff come late."""
     if noticed:
         trial.start_anew()
     else:
@@ -275,60 +295,165 @@ def see_through(trial: Trial, *, noticed: bool) -> None:
     trial.go_on()
     trial.claim_again()
     trial.go_on()
+    trial.let_every_window_end()
 
 
-def assert_whole(trial: Trial, state: str) -> None:
+def assert_whole(trial: Trial, life: Life) -> None:
     order = trial.order()
     assert order is not None
     seen = trial.facts()
-    assert order.state == state, order.state
-    assert order.live_opening is None and not order.needs_staff, order.needs_staff_reason
+    assert order.state == ("open" if life in DELIVERED else "refunded"), order.state
+    assert order.live_opening is None
     truths.check_always(seen)
     truths.check_rest(seen, {})
+    if order.counted_payment == "lightning" and life in DELIVERED:
+        assert trial.shop.journal(trial.quote).count("payment_settled") == 1
     left = trial.recover("--resume")
     assert "FAILED" not in left, left
     assert queries.paused(SwitchName.SALES) is None
 
 
-def run_all(begin: Begin, life: Life, cases: Iterable[tuple[int, int]], *, dies: bool, noticed: bool) -> None:
-    wrong = []
-    for strikes_at, lost in cases:
-        standby = Standby(strikes_at, lost, dies)
-        with begin(standby) as trial:
-            trial.play(life)
-            try:
-                if not standby.struck:
-                    standby.lost = min(lost, len(standby.copies) - 1)
-                    standby.take_over()
-                if trial.order() is None:
-                    continue
-                see_through(trial, noticed=noticed)
-                assert_whole(trial, "open" if life in DELIVERED else "refunded")
-            except Exception as e:
-                import traceback
-                at = standby.moments[-1]
-                wrong.append((strikes_at, lost))
-                print(f"\n##### {life.__name__} dies={dies} noticed={noticed} moment={strikes_at} {at} lost={lost} -> {standby.copies[-1-standby.lost].last_word}: {type(e).__name__} {str(e)[:300]}\n" + traceback.format_exc()[-600:] + trial.told())
-    assert not wrong
+def assert_a_person_can_see_to_it(trial: Trial) -> None:
+    """The order itself is lost: what was delivered is listed, what was not is returned."""
+    trial.start_anew()
+    seen = trial.facts()
+    channels, fundings = sum(seen.channels.values(), []), sum(seen.fundings.values(), [])
+    held = "ACCEPTED" in seen.invoices.values()
+    assert len(channels) <= 1 and len(fundings) <= 1
+    assert bool(channels or held) == (queries.paused(SwitchName.SALES) is not None)
+    pausing.pause(SwitchName.SALES, reason="restored", actor="staff:ada")
+    left = trial.recover("--return-payments", "--resume")
+    assert ("FAILED" in left) == bool(channels or fundings), left
+    trial.go_on()
+    after = trial.facts()
+    assert (sum(after.channels.values(), []), sum(after.fundings.values(), [])) == (channels, fundings)
+    if not channels:
+        assert "ACCEPTED" not in after.invoices.values() and "SETTLED" not in after.invoices.values()
 
 
-def cases(standby):
-    moments = len(standby.moments)
-    for moment in range(1, moments + 1):
-        for lost in range(1, min(3, standby.commits[moment-1]) + 1):
-            yield moment, lost
-    for lost in range(1, len(standby.copies)):
-        yield 0, lost
-
-
-import os
-@pytest.mark.parametrize("dies,noticed", [(True, True), (False, False)])
-@pytest.mark.parametrize("life", DELIVERED + RETURNED)
-def test_matrix(begin, life, dies, noticed):
-    standby = Standby()
+def fall_back(begin: Begin, life: Life, standby: Standby, *, noticed: bool) -> None:
+    """The life, the fall, and what follows. Raises: AssertionError that tells all of it."""
     with begin(standby) as trial:
+        try:
+            trial.play(life)
+            if not standby.struck:  # it came to its end first
+                standby.lost = min(standby.lost, len(standby.copies) - 1)
+                standby.take_over()
+            if trial.order() is None:
+                assert_a_person_can_see_to_it(trial)
+                return
+            see_through(trial, noticed=noticed)
+            assert_whole(trial, life)
+        except Exception as wrong:
+            raise AssertionError(f"{standby}, noticed={noticed}: {wrong!r}\n{trial.told()}") from wrong
+
+
+END = "the end"
+ALL = 1000
+
+#: In every run: where most can go wrong.
+QUICK = [
+    (lightning, "commit (lightning_payment_held)", 1, True),
+    (lightning, "FinalizePsbt", 1, True),
+    (lightning, "FundingStateStep", 2, False),
+    (lightning, "PublishTransaction", 1, False),
+    (lightning, "SettleInvoice", ALL, True),
+    (lightning, END, 6, False),
+    (onchain, "LeaseOutput", 1, False),
+    (onchain, END, 10, True),
+    (never_claimed, "CancelInvoice", 1, True),
+    (retried, END, 4, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("life", "moment", "lost", "dies"), QUICK, ids=lambda value: getattr(value, "__name__", str(value))
+)
+def test_the_last_commits_lost_cost_nothing(begin: Begin, life: Life, moment: str, lost: int, dies: bool) -> None:
+    fall_back(begin, life, Standby(moment, lost, dies), noticed=dies)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("dies", [True, False], ids=["dies", "cut off"])
+@pytest.mark.parametrize("life", [*DELIVERED, *RETURNED], ids=lambda life: str(life.__name__))
+def test_the_last_commits_lost_at_any_moment_cost_nothing(begin: Begin, life: Life, dies: bool) -> None:
+    """The last, the last two or the last three at each moment; and so many as you like at the end."""
+    whole = Standby()
+    with begin(whole) as trial:
         trial.play(life)
-    some = list(cases(standby))
-    print(len(some))
-    step = int(os.environ.get("STEP", "1"))
-    run_all(begin, life, some[::step], dies=dies, noticed=noticed)
+    cases = [(at, lost) for at, most in enumerate(whole.commits, start=1) for lost in (1, 2, 3) if lost <= most]
+    cases += [(0, lost) for lost in range(1, len(whole.copies))]
+    wrong = []
+    for at, lost in cases[:: int(os.environ.get("STEP", "1"))]:
+        try:
+            fall_back(begin, life, Standby(at, lost, dies), noticed=dies)
+        except AssertionError as error:
+            print("#####", life.__name__, error)
+            wrong.append(str(error))
+    assert not wrong, f"{len(wrong)} of {len(cases)}\n" + "\n\n".join(wrong[:3])
+
+
+def test_control_without_the_look_before_an_attempt_a_second_channel_is_opened(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening.tracing, "find_trace", lambda order, node: None)
+    with pytest.raises(AssertionError, match="two fundings"):
+        fall_back(begin, lightning, Standby(END, 6, False), noticed=False)
+
+
+def test_control_without_the_look_before_a_cancel_the_order_is_stuck(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coins of the signed funding are freed: it cannot be put out any more, and nothing else may be opened."""
+    monkeypatch.setattr(opening.tracing, "is_behind", lambda order, attempt, node: False)
+    with pytest.raises(AssertionError, match="cannot be adopted"):
+        fall_back(begin, lightning, Standby("FinalizePsbt", 1, True), noticed=True)
+
+
+def test_a_standby_that_takes_over_under_a_running_process_is_noticed(
+    begin: Begin, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has asked at its start, and asks again since another PostgreSQL answers."""
+    standby = Standby(lost=ALL)
+    with begin(standby) as trial:
+        settings.PAUSE_IF_BEHIND = True
+        monkeypatch.setattr(reconcile, "_asked", set())
+        trial.buy()
+        trial.pay()
+        trial.turns()
+        standby.lost = len(standby.copies) - 1
+        standby.take_over()
+        trial.turn()
+        assert queries.paused(SwitchName.SALES) is None
+        monkeypatch.setattr(queries, "database_started_at", timezone.now)
+        trial.turn()
+        assert queries.paused(SwitchName.SALES) is not None
+
+
+def test_money_that_staff_sent_back_is_not_delivered_for_as_well(begin: Begin) -> None:
+    """The order was given up and returned by hand; the database does not know, and tries again."""
+    with begin(Standby()) as trial:
+        trial.quote = trial.shop.buy()
+        trial.deposit()
+        trial.turns(blocks=4)
+        order = trial.order()
+        assert order is not None
+        coin = trial.shop.node.coins(min_confirmations=1)[0]
+        raw = spend(trial, coin)
+        trial.shop.node.publish(raw, label=f"refund of {order.pk}")
+        trial.claim()
+        trial.turns(blocks=2)
+        assert "The wallet has sent this order's money back" in trial.told()
+        assert not trial.facts().fundings
+        assert "refund" in trial.recover()
+
+
+def spend(trial: Trial, coin: Utxo) -> bytes:
+    """A transaction of the wallet's own."""
+    node_ = trial.shop.node
+    script = transactions.address_script(coin.address)
+    psbt = transactions.conflict_psbt(
+        coin.outpoint, pk_script=script, amount_sat=coin.amount_sat, to_address=node_.new_address(), fee_sat=1000
+    )
+    return node_.finalize_psbt(psbt).raw

@@ -20,7 +20,7 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
-from orders import queries
+from orders import keys, queries
 from orders.advance import advance
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
@@ -32,7 +32,8 @@ from orders.transitions import LSP
 
 log = logging.getLogger(__name__)
 
-REASON: Final = "The node knows more than this database: manage.py recover lists it."
+#: Buyers read it, so it names no order: who knows a paid order's id may claim it.
+REASON: Final = "Our records are being checked after a restart"
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 #: States in which an order may still get the channel that the node has for it.
 _BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
@@ -61,6 +62,8 @@ class Unknown:
     amount_sat: int
     advice: str
     peer_pubkey: str = ""
+    #: Delivered and paid: only the record is lost.
+    is_done: bool = False
 
 
 def survey(node: LndNode) -> list[Unknown]:
@@ -72,9 +75,9 @@ def survey(node: LndNode) -> list[Unknown]:
     payments = [unknown for unknown in invoices if unknown.kind is Kind.PAYMENT]
     rest = [unknown for unknown in invoices if unknown.kind is Kind.INVOICE]
     transactions = node.transactions(from_height=_since(node))
-    channels = list(_channels([*node.channels(), *node.pending_channels()]))
+    channels = list(_channels(node))
     explained = {unknown.what.partition(":")[0] for unknown in channels}
-    fundings = [unknown for unknown in _fundings(transactions) if unknown.what not in explained]
+    fundings = [unknown for unknown in _fundings(transactions, node) if unknown.what not in explained]
     return [*channels, *fundings, *payments, *_refunds(transactions), *_deposits(transactions), *rest]
 
 
@@ -101,14 +104,16 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
         )
 
 
-def _channels(channels: Iterable[Channel | PendingChannel]) -> Iterator[Unknown]:
+def _channels(node: LndNode) -> Iterator[Unknown]:
+    channels: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
     known = _known_outpoints()
     for channel in channels:
         order_id = order_id_in(channel.memo)
         if order_id is None or str(channel.outpoint) in known:
             continue
+        advice, is_done = _advice(order_id, node)
         yield Unknown(
-            Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, _advice(order_id), channel.peer_pubkey
+            Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, advice, channel.peer_pubkey, is_done
         )
 
 
@@ -117,13 +122,15 @@ def _known_outpoints() -> set[str]:
     return {f"{txid}:{index}" for txid, index in rows}
 
 
-def _fundings(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
+def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterator[Unknown]:
     known = set(WalletTransaction.objects.values_list("txid", flat=True))
     for transaction in transactions:
         if not transaction.label.startswith(("funding:", "conflict:")) or transaction.txid in known:
             continue
         order_id = order_id_in(transaction.label)
-        yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, _advice(order_id))
+        if order_id is not None:
+            advice, is_done = _advice(order_id, node)
+            yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, advice, is_done=is_done)
 
 
 def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
@@ -136,15 +143,28 @@ def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
             yield Unknown(Kind.REFUND, transaction.txid, order.pk, 0, advice)
 
 
-def _advice(order_id: UUID | None) -> str:
+def _advice(order_id: UUID, node: LndNode) -> tuple[str, bool]:
+    """What is to be done about a channel or funding of this order, and whether that is nothing."""
     order = ChannelOrder.objects.filter(pk=order_id).first()
-    if order is not None and order.state in _BEHIND:
-        return "Of an order we know: it is adopted."
-    if order is not None and order.state in _OVER:
-        return f"Of an order that is {order.state} here: revive it if it is paid on chain, else settle with the buyer."
-    if order is not None:
-        return f"Of an order that is {order.state} here, with another channel: one too many, see which is the buyer's."
-    return "Of an order we do not know: keep the channel, and settle or return its payment by hand."
+    if order is None:
+        return _advice_on_lost(order_id, node)
+    if order.state in _BEHIND:
+        return "Of an order we know: it is adopted.", False
+    if order.state in _OVER:
+        return f"Of an order that is {order.state} here: revive it if it is paid, else settle with the buyer.", False
+    return f"Of an order that is {order.state} here with another channel: see which is the buyer's.", False
+
+
+def _advice_on_lost(order_id: UUID, node: LndNode) -> tuple[str, bool]:
+    try:
+        state = node.invoice(keys.payment_hash(order_id)).state
+    except NotFound:
+        state = None
+    if state is types.InvoiceState.SETTLED:
+        return "Of an order we do not know, delivered and paid: nothing is left to do.", True
+    if state is types.InvoiceState.ACCEPTED:
+        return "Of an order we do not know, its payment held: once it is open, --settle-payments takes it.", False
+    return "Of an order we do not know, not paid by Lightning: keep the channel if a deposit paid it.", False
 
 
 def _deposits(transactions: tuple[ChainTransaction, ...]) -> Iterator[Unknown]:
@@ -200,6 +220,22 @@ def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
     return returned
 
 
+def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
+    """Held payments of unknown orders are taken where the order's channel is open at the node.
+
+    Money: ours, as it would have been had the order's record not been lost. Repeat: safe.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    open_for = {order_id_in(channel.memo) for channel in node.channels()}
+    settled = []
+    for unknown in found:
+        if unknown.kind is Kind.PAYMENT and unknown.order_id is not None and unknown.order_id in open_for:
+            with suppress(Rejected, NotFound):  # returned or taken meanwhile, or another PREIMAGE_KEY
+                node.settle_invoice(keys.preimage(unknown.order_id))
+                settled.append(unknown)
+    return settled
+
+
 def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bool:
     _look_again(order_id, node)
     order = queries.order_or_raise(order_id)
@@ -222,16 +258,16 @@ def _look_again(order_id: UUID, node: LndNode) -> None:
     advance(order_id, node=node)
 
 
-def suspicion(node: LndNode) -> str:
-    """One sentence about what a database that was put back does not know; "" where all is explained.
+def suspicion(node: LndNode) -> Unknown | None:
+    """Something that a database put back does not know; None where all is explained.
 
     Raises: NodeUnavailable.
     """
-    strange = next(_channels([*node.channels(), *node.pending_channels()]), None)
-    if strange is None:
-        pending = node.pending_invoices(after_add_index=0)
-        strange = next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
-    return f"{strange.kind} {strange.what} of order {strange.order_id}" if strange else ""
+    strange = next(_channels(node), None)
+    if strange is not None:
+        return strange
+    pending = node.pending_invoices(after_add_index=0)
+    return next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
 
 
 def pause_if_behind(node: LndNode) -> bool:
@@ -240,12 +276,16 @@ def pause_if_behind(node: LndNode) -> bool:
     Repeat: safe; what staff paused with another reason stays so.
     """
     strange = suspicion(node)
-    if not strange:
+    if strange is None:
         return False
-    reason = f"{REASON} ({strange})"[:200]
+    reason = f"{REASON} ({strange.kind} {strange.what[:8]})"
     if SwitchEvent.objects.filter(reason=reason).exists():
         return False  # staff have been told of this very thing, and have resumed
-    log.error("the node has a %s that this database does not know: paused", strange)
+    log.error(
+        "order=%s the node has a %s of it that this database does not know: paused, run `manage.py recover`",
+        strange.order_id,
+        f"{strange.kind} {strange.what}",
+    )
     for name in SwitchName:
         if queries.paused(name) is None:
             pausing.pause(name, reason=reason, actor=LSP)

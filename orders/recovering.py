@@ -137,6 +137,8 @@ def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
     """Money that staff sent back by hand, of orders that do not say so."""
     for transaction in transactions:
         order_id = order_id_in(transaction.label) if transaction.label.startswith(REFUND_LABEL) else None
+        if order_id is None:
+            continue
         order = ChannelOrder.objects.filter(pk=order_id).exclude(state=OrderState.REFUNDED).first()
         if order is not None:
             advice = "Sent back by hand: cancel the order, then press `Returned by hand` in the admin."

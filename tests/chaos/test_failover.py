@@ -108,10 +108,15 @@ def assert_a_person_can_see_to_it(trial: Trial) -> None:
     assert bool(channels or held) == (queries.paused(SwitchName.SALES) is not None)
     pausing.pause(SwitchName.SALES, reason="restored", actor="staff:ada")
     left = trial.recover("--return-payments", "--resume")
-    assert ("FAILED" in left) == bool(channels or fundings), left
+    paid = "SETTLED" in seen.invoices.values()
+    assert ("FAILED" in left) == (bool(channels or fundings) and not paid), left
     trial.go_on()
     after = trial.facts()
     assert delivered(after) == (channels, fundings)
+    if held and fundings:
+        assert "settled" in trial.recover("--settle-payments", "--resume")
+        assert "SETTLED" in trial.facts().invoices.values()
+        assert queries.paused(SwitchName.SALES) is None
     if not channels:
         assert "ACCEPTED" not in after.invoices.values() and "SETTLED" not in after.invoices.values()
 
@@ -142,6 +147,7 @@ QUICK = [
     (lightning, "FinalizePsbt", 1, True),
     (lightning, "FundingStateStep", 2, False),
     (lightning, "PublishTransaction", 1, False),
+    (lightning, "PublishTransaction", ALL, True),
     (lightning, "SettleInvoice", ALL, True),
     (lightning, END, 6, False),
     (onchain, "LeaseOutput", 1, False),

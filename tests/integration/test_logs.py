@@ -100,5 +100,6 @@ def test_each_move_of_an_order_is_one_line_with_its_id(begin: Callable[..., Any]
         journal = trial.shop.journal(trial.quote)
     moves = [line for line in lines if "logger=orders.transitions" in line]
     assert len(moves) == len(journal)
-    assert all(f"order={order_id}" in line and f"cause={cause}" in line for line, cause in zip(moves, journal, strict=True))
+    for line, cause in zip(moves, journal, strict=True):
+        assert f"order={order_id}" in line and f"cause={cause}" in line
     assert not [line for line in lines if "\n" in line]

@@ -125,7 +125,8 @@ def _known_outpoints() -> set[str]:
 def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterator[Unknown]:
     known = set(WalletTransaction.objects.values_list("txid", flat=True))
     for transaction in transactions:
-        if not transaction.label.startswith(("funding:", "conflict:")) or transaction.txid in known:
+        # A conflict pays ourselves: whatever became of it, nobody is owed anything for it.
+        if not transaction.label.startswith("funding:") or transaction.txid in known:
             continue
         order_id = order_id_in(transaction.label)
         if order_id is not None:

@@ -9,7 +9,7 @@ from lightning.errors import NotFound
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
 from orders.models import ChannelOpening, ChannelOrder
-from orders.states import OpeningState
+from orders.states import OpeningState, OrderState
 
 AnyChannel = Channel | PendingChannel | ClosedChannel
 
@@ -88,7 +88,8 @@ def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bo
     Only a database that was put back can see one: whoever is about to cancel an attempt asks first.
     """
     known = _earlier_outpoints(order)
-    if _funding_of(order, node, {outpoint.txid for outpoint in known}) is not None:
+    put_out = {attempt.transaction.txid} if attempt.transaction and order.state == OrderState.OPENING else set()
+    if _funding_of(order, node, {outpoint.txid for outpoint in known} | put_out) is not None:
         return True
     explained = {str(outpoint) for outpoint in known} | {attempt.funding_outpoint}
     current: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]

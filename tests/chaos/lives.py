@@ -18,7 +18,7 @@ from lightning.simulator.control import FAIL
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable
-from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Switch
+from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Switch, SwitchEvent
 from orders.operations import giving_up
 from orders.states import LIVE_OPENINGS, OrderState
 from tests.chaos.standby import Died, Standby
@@ -40,6 +40,7 @@ class Trial:
     def __init__(self, loop: Loop, settings: Any, standby: Standby) -> None:
         records.empty()
         Switch.objects.all().delete()
+        SwitchEvent.objects.all().delete()
         connection._node_of.cache_clear()
         self.network = InsideNetwork(loop)
         self.settings, self.standby = settings, standby
@@ -127,9 +128,11 @@ class Trial:
             records.age(seconds)
             self.go_on()
 
-    def claim_again(self) -> None:
-        """The buyer sees that nobody knows of the claim."""
+    def ask_again(self) -> None:
+        """The buyer sees that nobody knows of the claim, and staff that nobody knows of the retry."""
         order = self.order()
+        if self.life is retried and order is not None and order.state == OrderState.GIVE_UP:
+            giving_up.retry(order.pk, actor="staff:ada")
         if self.life in DELIVERED and order is not None and order.state == OrderState.PAID:
             self.shop.claim(self.quote)
 

@@ -23,7 +23,7 @@ from orders.story import short
 log = logging.getLogger(__name__)
 
 #: One round at a time: two would tell everything twice.
-_LOCK: Final = 0x6C73700002
+_LOCK: Final = 0x6C73700003
 _CHECK: Final = "check:"
 _ORDER: Final = "order:"
 #: A message that anybody reads; the rest is counted.

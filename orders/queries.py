@@ -41,6 +41,16 @@ def snapshot() -> NodeSnapshot | None:
     return NodeSnapshot.objects.first()
 
 
+def database_started_at() -> datetime:
+    """When the PostgreSQL that answers us was started: another one answers another time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_postmaster_start_time()")
+        row = cursor.fetchone()
+    assert row is not None
+    started: datetime = row[0]
+    return started
+
+
 def paused(name: SwitchName) -> Switch | None:
     """The switch, where staff have put it off; None: this goes on."""
     return Switch.objects.filter(pk=name, on=False).first()

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -80,14 +81,20 @@ def look(node: LndNode) -> int:
     return nudge_all(different)
 
 
-_asked: set[int] = set()
+_asked: set[tuple[int, datetime]] = set()
 
 
 def _ask_once_whether_we_are_behind(node: LndNode) -> None:
-    """A process that starts asks whether the database was put back; by process, since a fork inherits the answer."""
-    if settings.PAUSE_IF_BEHIND and os.getpid() not in _asked:
+    """Each process asks whether the database was put back, for each PostgreSQL that it finds itself at.
+
+    By process, since a fork inherits the answer. By server, since a standby takes over under running processes.
+    """
+    if not settings.PAUSE_IF_BEHIND:
+        return
+    asking = (os.getpid(), queries.database_started_at())
+    if asking not in _asked:
         recovering.pause_if_behind(node)
-        _asked.add(os.getpid())
+        _asked.add(asking)
 
 
 def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:

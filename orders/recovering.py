@@ -20,22 +20,25 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
-from orders import queries
+from orders import keys, queries
 from orders.advance import advance
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
 from orders.nudges import nudge_all
-from orders.operations import claiming, pausing
-from orders.operations.tracing import LOOK_BACK_BLOCKS
+from orders.operations import claiming, giving_up, pausing
+from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL
 from orders.states import OrderState
 from orders.transitions import LSP
 
 log = logging.getLogger(__name__)
 
-REASON: Final = "The node knows more than this database: manage.py recover lists it."
+#: Buyers read it, so it names no order: who knows a paid order's id may claim it.
+REASON: Final = "Our records are being checked after a restart"
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 #: States in which an order may still get the channel that the node has for it.
-_BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET})
+_BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
+#: States of an order whose money went back, or never came.
+_OVER: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED})
 
 
 class Kind(StrEnum):
@@ -46,6 +49,7 @@ class Kind(StrEnum):
     PAYMENT = "held payment"
     INVOICE = "open invoice"
     DEPOSIT = "deposit"
+    REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Unknown:
     amount_sat: int
     advice: str
     peer_pubkey: str = ""
+    #: Delivered and paid: only the record is lost.
+    is_done: bool = False
 
 
 def survey(node: LndNode) -> list[Unknown]:
@@ -69,10 +75,10 @@ def survey(node: LndNode) -> list[Unknown]:
     payments = [unknown for unknown in invoices if unknown.kind is Kind.PAYMENT]
     rest = [unknown for unknown in invoices if unknown.kind is Kind.INVOICE]
     transactions = node.transactions(from_height=_since(node))
-    channels = list(_channels([*node.channels(), *node.pending_channels()]))
+    channels = list(_channels(node))
     explained = {unknown.what.partition(":")[0] for unknown in channels}
-    fundings = [unknown for unknown in _fundings(transactions) if unknown.what not in explained]
-    return [*channels, *fundings, *payments, *_deposits(transactions), *rest]
+    fundings = [unknown for unknown in _fundings(transactions, node) if unknown.what not in explained]
+    return [*channels, *fundings, *payments, *_refunds(transactions), *_deposits(transactions), *rest]
 
 
 def _since(node: LndNode) -> int:
@@ -99,14 +105,16 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
         )
 
 
-def _channels(channels: Iterable[Channel | PendingChannel]) -> Iterator[Unknown]:
+def _channels(node: LndNode) -> Iterator[Unknown]:
+    channels: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
     ours = [(order_id, channel) for channel in channels if (order_id := order_id_in(channel.memo)) is not None]
     known = _known_outpoints({channel.outpoint.txid for _, channel in ours})
     for order_id, channel in ours:
         if str(channel.outpoint) in known:
             continue
+        advice, is_done = _advice(order_id, node)
         yield Unknown(
-            Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, _advice(order_id), channel.peer_pubkey
+            Kind.CHANNEL, str(channel.outpoint), order_id, channel.capacity_sat, advice, channel.peer_pubkey, is_done
         )
 
 
@@ -115,19 +123,52 @@ def _known_outpoints(txids: Collection[str]) -> set[str]:
     return {f"{txid}:{index}" for txid, index in rows}
 
 
-def _fundings(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
+def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterator[Unknown]:
     known = set(WalletTransaction.objects.values_list("txid", flat=True))
     for transaction in transactions:
-        if not transaction.label.startswith(("funding:", "conflict:")) or transaction.txid in known:
+        # A conflict pays ourselves: whatever became of it, nobody is owed anything for it.
+        if not transaction.label.startswith("funding:") or transaction.txid in known:
             continue
         order_id = order_id_in(transaction.label)
-        yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, _advice(order_id))
+        if order_id is not None:
+            advice, is_done = _advice(order_id, node)
+            yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, advice, is_done=is_done)
 
 
-def _advice(order_id: UUID | None) -> str:
-    if order_id is not None and ChannelOrder.objects.filter(pk=order_id).exists():
-        return "Of an order we know: it is adopted."
-    return "Of an order we do not know: keep the channel, and settle or return its payment by hand."
+def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
+    """Money that staff sent back by hand, of orders that do not say so."""
+    for transaction in transactions:
+        order_id = order_id_in(transaction.label) if transaction.label.startswith(REFUND_LABEL) else None
+        if order_id is None:
+            continue
+        order = ChannelOrder.objects.filter(pk=order_id).exclude(state=OrderState.REFUNDED).first()
+        if order is not None:
+            advice = "Sent back by hand: cancel the order, then press `Returned by hand` in the admin."
+            yield Unknown(Kind.REFUND, transaction.txid, order.pk, 0, advice)
+
+
+def _advice(order_id: UUID, node: LndNode) -> tuple[str, bool]:
+    """What is to be done about a channel or funding of this order, and whether that is nothing."""
+    order = ChannelOrder.objects.filter(pk=order_id).first()
+    if order is None:
+        return _advice_on_lost(order_id, node)
+    if order.state in _BEHIND:
+        return "Of an order we know: it is adopted.", False
+    if order.state in _OVER:
+        return f"Of an order that is {order.state} here: revive it if it is paid, else settle with the buyer.", False
+    return f"Of an order that is {order.state} here with another channel: see which is the buyer's.", False
+
+
+def _advice_on_lost(order_id: UUID, node: LndNode) -> tuple[str, bool]:
+    try:
+        state = node.invoice(keys.payment_hash(order_id)).state
+    except NotFound:
+        state = None
+    if state is types.InvoiceState.SETTLED:
+        return "Of an order we do not know, delivered and paid: nothing is left to do.", True
+    if state is types.InvoiceState.ACCEPTED:
+        return "Of an order we do not know, its payment held: once it is open, --settle-payments takes it.", False
+    return "Of an order we do not know, not paid by Lightning: keep the channel if a deposit paid it.", False
 
 
 def _deposits(transactions: tuple[ChainTransaction, ...]) -> Iterator[Unknown]:
@@ -183,9 +224,30 @@ def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
     return returned
 
 
+def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
+    """Held payments of unknown orders are taken where the order's channel is open at the node.
+
+    Money: ours, as it would have been had the order's record not been lost. Repeat: safe.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    open_for = {order_id_in(channel.memo) for channel in node.channels()}
+    settled = []
+    for unknown in found:
+        if unknown.kind is Kind.PAYMENT and unknown.order_id is not None and unknown.order_id in open_for:
+            with suppress(Rejected, NotFound):  # returned or taken meanwhile, or another PREIMAGE_KEY
+                node.settle_invoice(keys.preimage(unknown.order_id))
+                settled.append(unknown)
+    return settled
+
+
 def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bool:
     _look_again(order_id, node)
     order = queries.order_or_raise(order_id)
+    if order.state == OrderState.GIVE_UP:
+        try:
+            giving_up.retry(order_id, actor=actor)
+        except OrderError as error:
+            log.warning("order=%s has a channel, and cannot be retried: %s", order_id, error)
     if order.state == OrderState.PAID and unknown.peer_pubkey:
         try:
             claiming.claim(order_id, NodeAddress(unknown.peer_pubkey), announced=None, actor=actor, replace=True)
@@ -200,16 +262,16 @@ def _look_again(order_id: UUID, node: LndNode) -> None:
     advance(order_id, node=node)
 
 
-def suspicion(node: LndNode) -> str:
-    """One sentence about what a database that was put back does not know; "" where all is explained.
+def suspicion(node: LndNode) -> Unknown | None:
+    """Something that a database put back does not know; None where all is explained.
 
     Raises: NodeUnavailable.
     """
-    strange = next(_channels([*node.channels(), *node.pending_channels()]), None)
-    if strange is None:
-        pending = node.pending_invoices(after_add_index=0)
-        strange = next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
-    return f"{strange.kind} {strange.what} of order {strange.order_id}" if strange else ""
+    strange = next(_channels(node), None)
+    if strange is not None:
+        return strange
+    pending = node.pending_invoices(after_add_index=0)
+    return next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
 
 
 def pause_if_behind(node: LndNode) -> bool:
@@ -218,12 +280,16 @@ def pause_if_behind(node: LndNode) -> bool:
     Repeat: safe; what staff paused with another reason stays so.
     """
     strange = suspicion(node)
-    if not strange:
+    if strange is None:
         return False
-    reason = f"{REASON} ({strange})"[:200]
+    reason = f"{REASON} ({strange.kind} {strange.what[:8]})"
     if SwitchEvent.objects.filter(reason=reason).exists():
         return False  # staff have been told of this very thing, and have resumed
-    log.error("the node has a %s that this database does not know: paused", strange)
+    log.error(
+        "order=%s the node has a %s of it that this database does not know: paused, run `manage.py recover`",
+        strange.order_id,
+        f"{strange.kind} {strange.what}",
+    )
     for name in SwitchName:
         if queries.paused(name) is None:
             pausing.pause(name, reason=reason, actor=LSP)

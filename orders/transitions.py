@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,6 +15,8 @@ from orders.errors import OrderNotFound
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
 from orders.nudges import nudge
 from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, InvoiceState, OpeningState, OrderState
+
+log = logging.getLogger(__name__)
 
 #: Who acts when nobody asked: the server itself.
 LSP: Final = "lsp"
@@ -86,8 +89,15 @@ def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
     note(order, "needs_staff", actor=actor, reason=reason)
 
 
+def tell(order: ChannelOrder, before: str, cause: str, actor: str) -> None:
+    """The log has a line of this move, once it is committed."""
+    move_ = f"order={order.pk} version={order.version} state={before or '-'}->{order.state} cause={cause} actor={actor}"
+    transaction.on_commit(lambda: log.info(move_))
+
+
 def _write(order: ChannelOrder, before: str, cause: str, actor: str, facts: dict[str, Any]) -> None:
     order.version += 1
+    tell(order, before, cause, actor)
     OrderEvent.objects.create(
         order=order,
         version=order.version,

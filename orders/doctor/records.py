@@ -84,7 +84,11 @@ def switches(paused: Iterable[tuple[str, str, str]]) -> Finding:
     told = [f"{name} paused by {actor}: {reason}" for name, actor, reason in paused]
     if not told:
         return ok("switches", "nothing is paused")
-    return warning("switches", "; ".join(told), "Run `manage.py resume` when the reason is gone.")
+    return warning(
+        "switches",
+        "; ".join(told),
+        "Run `manage.py resume` when the reason is gone (`manage.py recover` first, where records are being checked).",
+    )
 
 
 def flagged(count: int) -> Finding:

@@ -7,12 +7,16 @@ from uuid import UUID
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.types import Lease, Outpoint
+from lightning.types import ChainTransaction, Lease, Outpoint
 from orders import keys
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.operations import tracing
 from orders.operations.tracing import Trace, funding_label
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, needs_staff, note
+
+#: (outpoint, amount_sat, script_hex) of a coin; 0 and "": not known.
+Input = tuple[str, int, str]
 
 
 def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
@@ -25,6 +29,7 @@ def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
     """
     lock_id = keys.lock_id(order_id)
     leases = [lease for lease in node.leases() if lease.lock_id == lock_id]
+    inputs = _spent(trace.transaction, node) if trace.transaction else _leased(leases)
     with locked(order_id) as order:
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             return
@@ -32,16 +37,15 @@ def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
             needs_staff(order, "The node has a channel or funding of this order that cannot be adopted.")
             order.due_at = None
             return
-        opening = _opening(order, trace, trace.outpoint, leases)
+        opening = _opening(order, trace, trace.outpoint, inputs)
         move(order, OrderState.OPENING, cause="opening_adopted", attempt=opening.attempt, outpoint=str(trace.outpoint))
         if trace.transaction is None:
             note(order, "funding_lost", outpoint=str(trace.outpoint))
 
 
-def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, leases: list[Lease]) -> ChannelOpening:
+def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list[Input]) -> ChannelOpening:
     now = timezone.now()
     found, channel = trace.transaction, trace.channel
-    inputs = [[str(spent), 0, ""] for spent in found.inputs] if found else _inputs(leases)
     transaction, _ = WalletTransaction.objects.get_or_create(
         txid=outpoint.txid,
         defaults={
@@ -50,6 +54,8 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, leases: list
             "psbt": b"",
             "raw": found.raw if found else None,
             "inputs": inputs,
+            "change_index": _change_index(found),
+            "fee_sat": _fee_sat(found, inputs),
             "created_at": now,
         },
     )
@@ -78,5 +84,26 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, leases: list
     )
 
 
-def _inputs(leases: list[Lease]) -> list[list[object]]:
-    return [[str(lease.outpoint), lease.amount_sat, lease.pk_script.hex()] for lease in leases]
+def _leased(leases: list[Lease]) -> list[Input]:
+    return [(str(lease.outpoint), lease.amount_sat, lease.pk_script.hex()) for lease in leases]
+
+
+def _spent(found: ChainTransaction, node: LndNode) -> list[Input]:
+    """Its coins with what they were worth, as far as the wallet still has the transactions that made them."""
+    inputs: list[Input] = []
+    for spent in found.inputs:
+        parent = tracing.wallet_transaction(node, spent.txid)
+        amounts = {output.index: output.amount_sat for output in parent.outputs} if parent else {}
+        inputs.append((str(spent), amounts.get(spent.index, 0), ""))
+    return inputs
+
+
+def _fee_sat(found: ChainTransaction | None, inputs: list[Input]) -> int:
+    if found is None:
+        return 0
+    return max(0, sum(amount for _, amount, _ in inputs) - sum(output.amount_sat for output in found.outputs))
+
+
+def _change_index(found: ChainTransaction | None) -> int:
+    """Where a child could bump it; -1: nowhere."""
+    return next((output.index for output in found.outputs if output.ours), -1) if found else -1

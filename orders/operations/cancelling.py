@@ -68,9 +68,9 @@ def finish(order_id: UUID, node: LndNode) -> None:
         opening = order.live_opening
         if opening is None or opening.state != OpeningState.CANCELLING:
             return
-    if order.state == OrderState.URI_SET and tracing.published_funding(order, node) is not None:
-        # Our records are older than the truth: nothing is abandoned; the next attempt's look adopts it.
-        _record_failed(order_id, opening.pk, still_secured=True)
+    if order.state in {OrderState.URI_SET, OrderState.OPENING} and tracing.is_behind(order, opening, node):
+        # Our records are older than the truth: nothing is abandoned or freed; the next attempt's look adopts it.
+        _record_failed(order_id, opening.pk, still_secured=security.look(order, node).secured)
         return
     node.cancel_shim(bytes(opening.pending_chan_id))
     if opening.transaction is not None:  # before FUNDED is recorded nothing was verified: no channel can come of it

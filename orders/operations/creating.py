@@ -31,7 +31,7 @@ from orders.errors import (
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import seeing
-from orders.transitions import BUYER
+from orders.transitions import BUYER, tell
 
 log = logging.getLogger(__name__)
 
@@ -200,6 +200,7 @@ def _insert(
             order=order, version=1, at=now, actor=BUYER, cause="quoted", to_state=order.state,
             facts={"order_total_sat": quote.order_total_sat},
         )  # fmt: skip
+        tell(order, "", "quoted", BUYER)
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch

@@ -66,20 +66,22 @@ def committed(
 
 def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | OutcomeUnknown, node: LndNode) -> None:
     """The node does not take the funding now. With patience it may; else we put it out and try with a better fee."""
+    over = _patience_is_over(opening)
+    if over and opening.transaction is not None and wallet_transaction(node, opening.transaction.txid) is not None:
+        _record_published(order.pk, opening.pk)  # the answer was lost, and it was published
+        return
     with locked(order.pk) as held:
         current = held.openings.get(pk=opening.pk)
         reason = error.reason or "unknown"
-        if current.state == OpeningState.PUBLISHING and current.failure_reason != reason:
+        is_news = current.state == OpeningState.PUBLISHING and current.failure_reason != reason
+        if is_news:
             current.failure_reason, current.failure_detail = reason, str(error)[:300]
             current.save()
             note(held, "publishing_refused", attempt=current.attempt, reason=reason)
-            if isinstance(error, Rejected) or _patience_is_over(opening):
-                needs_staff(held, f"The node refuses the funding transaction: {reason}.")
-    if not _patience_is_over(opening):
-        return
-    if opening.transaction is not None and wallet_transaction(node, opening.transaction.txid) is not None:
-        _record_published(order.pk, opening.pk)  # the answer was lost, and it was published
-    else:
+        # A lost answer is no refusal until patience is over, whatever was told of it before.
+        if (is_news and isinstance(error, Rejected)) or (over and current.state == OpeningState.PUBLISHING):
+            needs_staff(held, f"The node refuses the funding transaction: {reason}.")
+    if over:
         conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from lightning.errors import NotFound
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
-from orders.models import ChannelOrder
-from orders.states import OpeningState
+from orders.models import ChannelOpening, ChannelOrder
+from orders.states import OpeningState, OrderState
 
 AnyChannel = Channel | PendingChannel | ClosedChannel
 
 #: Reorganisations that we look behind, when reading the wallet's history.
 LOOK_BACK_BLOCKS = 6
+#: How the label begins that staff give to what they send back by hand.
+REFUND_LABEL = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,28 @@ def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> A
     return None
 
 
-def published_funding(order: ChannelOrder, node: LndNode) -> ChainTransaction | None:
-    """A funding of this order that is with the wallet although no attempt of ours has got so far.
+def sent_back(order: ChannelOrder, node: LndNode) -> bool:
+    """Staff have sent the buyer's money back by hand, as the wallet's labels say.
+
+    The order of a database that was put back does not know, and would deliver for nothing.
+    """
+    since = max(0, order.created_height - LOOK_BACK_BLOCKS)
+    labels = (transaction.label for transaction in node.transactions(from_height=since))
+    return any(label.startswith(REFUND_LABEL) and str(order.pk) in label for label in labels)
+
+
+def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bool:
+    """The node has a channel or a funding of this order that is of no attempt we know, and not of this one.
 
     Only a database that was put back can see one: whoever is about to cancel an attempt asks first.
     """
-    return _funding_of(order, node, {outpoint.txid for outpoint in _earlier_outpoints(order)})
+    known = _earlier_outpoints(order)
+    put_out = {attempt.transaction.txid} if attempt.transaction and order.state == OrderState.OPENING else set()
+    if _funding_of(order, node, {outpoint.txid for outpoint in known} | put_out) is not None:
+        return True
+    explained = {str(outpoint) for outpoint in known} | {attempt.funding_outpoint}
+    current: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    return any(channel.memo == str(order.pk) and str(channel.outpoint) not in explained for channel in current)
 
 
 def _funding_of(order: ChannelOrder, node: LndNode, failed_txids: set[str]) -> ChainTransaction | None:

@@ -101,13 +101,6 @@ def engine(shop: Shop, tmp_path: Path, database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="session")
 def zygote(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     running = Zygote(environment(database_url), tmp_path_factory.mktemp("zygote") / "log")
     yield running

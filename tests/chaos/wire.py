@@ -76,7 +76,7 @@ class Wire:
         return stream
 
     def _spoil(self, call: Any, on_our_side: Callable[[Any, Trouble], Any]) -> Any:
-        method = _name_of(call)
+        method = name_of(call)
         self.made[method] += 1
         trouble = self._planned.get((method, self.made[method]))
         if trouble is None:
@@ -102,6 +102,6 @@ def _spoilt_stream_call(call: Any, trouble: Trouble) -> Any:
     return lambda request, **options: _SpoiltStream(call(request, **options))
 
 
-def _name_of(call: Any) -> str:
+def name_of(call: Any) -> str:
     path = call._method
     return (path.decode() if isinstance(path, bytes) else str(path)).rpartition("/")[2]

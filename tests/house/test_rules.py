@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -86,6 +87,12 @@ def test_a_request_is_never_one_transaction() -> None:
 
 def test_no_database_pool_is_shared_over_a_fork() -> None:
     assert "pool" not in settings.DATABASES["default"]["OPTIONS"]
+
+
+def test_no_two_advisory_locks_are_the_same() -> None:
+    """Who waits for another's lock waits for no reason, and with rows of its own locked."""
+    found = [number for source in first_party() for number in re.findall(r"_LOCK: Final = (.+)", source.text)]
+    assert len(found) >= 4 and len(set(found)) == len(found)
 
 
 def test_nothing_rests_on_django_signals() -> None:

@@ -184,3 +184,22 @@ def test_a_cancelling_that_slept_frees_none_of_its_successors_coins(
     cancelling.finish(order.pk, node)  # type: ignore[arg-type]
     assert order.openings.count() == 2  # it happened
     assert "release" not in node.calls
+
+
+def test_an_unknown_answer_to_publishing_that_lasts_calls_staff_before_it_is_put_out(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first refusal has stored the same word: that must not keep anybody from being told at the end."""
+    order = OrderFactory(opening=True)
+    HoldInvoice.objects.update(state=InvoiceState.HELD, settled_at=None)
+    row = order.openings.get()
+    ChannelOpening.objects.update(state=OpeningState.PUBLISHING, changed_at=timezone.now())
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.pending = [pending(Outpoint(row.transaction.txid, 0), order)]
+    node.fails_at["publish"] = OutcomeUnknown("a sentence that no row knows")
+    put_out: list[str] = []
+    monkeypatch.setattr(conflicting, "begin", lambda order_id, node, *, reason: put_out.append(reason))
+    assert not look(order, node).needs_staff  # a lost answer may be only that
+    ChannelOpening.objects.update(changed_at=timezone.now() - timedelta(days=1))
+    assert look(order, node).needs_staff_reason == "The node refuses the funding transaction: unknown."
+    assert set(put_out) == {"FAILED_OPENING"}

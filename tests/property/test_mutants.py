@@ -17,9 +17,9 @@ from orders.models import ChannelOrder
 from orders.operations import cancelling, deposits, leasing, opening, paying, publishing, security
 from orders.transitions import locked
 from tests.property.machine import Purchases
-from tests.property.test_interleavings import OPTIONS, loop, machine
+from tests.property.test_interleavings import OPTIONS, machine
 
-__all__ = ["loop", "machine"]
+__all__ = ["machine"]
 
 MOST_EXAMPLES = 120
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.property.inside import Loop
 from tests.simulator.network import SimulatedNetwork
 
 
@@ -14,3 +15,11 @@ def simulated_network() -> Iterator[SimulatedNetwork]:
     """A simulated LSP's node and its buyer, shared by all tests of a session."""
     with SimulatedNetwork() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    """Where simulators inside the tests' own process run: gRPC wants a single event loop for all of them."""
+    running = Loop()
+    yield running
+    running.close()

@@ -148,13 +148,6 @@ def test_the_doctor_looks_at_what_the_page_lists(visited: Visited) -> None:
     assert {finding["name"] for finding in findings} == listed
 
 
-def test_the_preimage_of_an_order_is_at_hand(visited: Visited) -> None:
-    [_, settling] = blocks(PAGE, "Restore", "sh")
-    [program, settle] = commands(settling.text)
-    assert re.fullmatch(r"[0-9a-f]{64}\n", visited.beside(program))
-    assert settle == "lncli settleinvoice PREIMAGE"
-
-
 def test_health_answers_as_the_page_shows(visited: Visited) -> None:
     """A process that has not reported yet is left out, says the page."""
     [shown] = [json.loads(block.text) for block in blocks(PAGE, "Is it well?", "json")]

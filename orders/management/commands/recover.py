@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lightning import connection as lightning
 from lightning.errors import LightningError
+from lightning.node import LndNode
 from orders import queries, recovering
 from orders.management.commands.retry_give_up import os_user
 from orders.models import SwitchName
@@ -28,40 +29,53 @@ class Command(BaseCommand):
             action="store_true",
             help="cancel held payments and open invoices of unknown orders that left no channel and no funding",
         )
+        parser.add_argument(
+            "--settle-payments",
+            action="store_true",
+            help="take held payments of unknown orders whose channel is open at the node",
+        )
         parser.add_argument("--resume", action="store_true", help="sales and openings go on, if nothing is left")
 
-    def handle(self, *args: Any, dry_run: bool, return_payments: bool, resume: bool, **options: Any) -> None:
+    def handle(self, *args: Any, dry_run: bool, resume: bool, **options: Any) -> None:
         try:
-            self._recover(dry_run, return_payments, resume)
+            node = lightning.node()
+            found = recovering.survey(node)
+            if not dry_run:
+                self._mend(node, found, options)
+                found = recovering.survey(node)
+            self._list(found, resume=resume and not dry_run)
         except LightningError as error:
             raise CommandError(f"The node cannot be read: {error}") from error
 
-    def _recover(self, dry_run: bool, return_payments: bool, resume: bool) -> None:
-        node, actor = lightning.node(), f"command:{os_user()}"
-        found = recovering.survey(node)
-        if not dry_run:
-            for order_id in sorted(recovering.adopt(found, node, actor=actor), key=str):
-                self.stdout.write(f"adopted       order {order_id}")
-            if return_payments and queries.paused(SwitchName.SALES) is None:
-                raise CommandError("Pause the sales first (`manage.py pause`): a payment could be of a sale just made.")
-            if return_payments:
-                for unknown in recovering.return_payments(found, node):
-                    self.stdout.write(f"returned      {unknown.kind} {unknown.what} of order {unknown.order_id}")
-            found = recovering.survey(node)
+    def _mend(self, node: LndNode, found: list[Unknown], options: dict[str, Any]) -> None:
+        for order_id in sorted(recovering.adopt(found, node, actor=f"command:{os_user()}"), key=str):
+            self.stdout.write(f"adopted       order {order_id}")
+        if options["settle_payments"]:
+            for unknown in recovering.settle_payments(found, node):
+                self.stdout.write(f"settled       {unknown.kind} {unknown.what} of order {unknown.order_id}")
+        if not options["return_payments"]:
+            return
+        if queries.paused(SwitchName.SALES) is None:
+            raise CommandError("Pause the sales first (`manage.py pause`): a payment could be of a sale just made.")
+        for unknown in recovering.return_payments(found, node):
+            self.stdout.write(f"returned      {unknown.kind} {unknown.what} of order {unknown.order_id}")
+
+    def _list(self, found: list[Unknown], *, resume: bool) -> None:
         for unknown in found:
             self.stdout.write(told(unknown))
-        serious = [unknown for unknown in found if unknown.kind is not Kind.DEPOSIT]
-        self.stdout.write(f"left for a person: {len(found)}" if found else "nothing is left: our records explain all")
-        if resume and not dry_run and not serious:
-            for name in SwitchName:
-                pausing.resume(name, actor=actor)
-            self.stdout.write("sales and openings go on")
-        elif serious:
+        left = [unknown for unknown in found if not unknown.is_done]
+        serious = [unknown for unknown in left if unknown.kind is not Kind.DEPOSIT]
+        self.stdout.write(f"left for a person: {len(left)}" if left else "nothing is left to do")
+        if serious:
             raise CommandError("Paused as it was: see to the rest, then `manage.py resume`.", returncode=1)
+        if resume:
+            for name in SwitchName:
+                pausing.resume(name, actor=f"command:{os_user()}")
+            self.stdout.write("sales and openings go on")
 
 
 def told(unknown: Unknown) -> str:
     """One thing, in a line."""
     order = f" order {unknown.order_id}" if unknown.order_id else ""
-    amount = f" {sat(unknown.amount_sat)} sat" if unknown.amount_sat else ""
+    amount = f" {sat(unknown.amount_sat)}" if unknown.amount_sat else ""
     return f"{unknown.kind:<14}{unknown.what}{order}{amount}\n{'':<14}{unknown.advice}"

@@ -97,7 +97,7 @@ class Chain:
         if fee_sat + 1 < self.least_fee_sat(tx.vbytes):
             raise Refused("insufficient fee")
         if any(amount_sat < DUST_SAT.get(len(pk_script), 546) for pk_script, amount_sat in tx.outputs):
-            raise Refused("dust: transaction output is dust")
+            raise Refused("dust")
         if rivals:
             self._require_better(rivals, fee_sat)
         if wrong := scripts.is_signed(tx, spent):

@@ -217,17 +217,15 @@ class Negotiations:
     def verify(self, pending_chan_id: bytes, psbt: bytes) -> Flow:
         """The customer has our side's signature, and (where it answers) the channel is pending. Raises: Refused."""
         flow = self._find(pending_chan_id)
-        if flow.stage == OVER:  # LND forgets what it was to be told once the channel is pending
-            raise Refused(_unknown(pending_chan_id))
         if flow.stage != AGREED:
             raise Refused(f"invalid state. got {flow.stage} expected output_known")
         try:
             unsigned, _ = scripts.open_psbt(psbt)
         except ValueError as error:
-            raise Refused(f"error parsing PSBT: {error}") from error
+            raise Refused(f"error parsing psbt: {error}") from error
         outputs = [(vout.script_pubkey.data, vout.value) for vout in unsigned.vout]
         if (flow.pk_script, flow.capacity_sat) not in outputs:
-            raise Refused("funding output not found in PSBT")
+            raise Refused("error verifying PSBT: funding output not found in PSBT")
         flow.point = (unsigned.txid().hex(), outputs.index((flow.pk_script, flow.capacity_sat)))
         flow.stage = VERIFIED
         if flow.customer.vanishes == AT_VERIFY:
@@ -257,7 +255,10 @@ class Negotiations:
         flow.updates.put_nowait(("pending", flow.point))
 
     def cancel(self, pending_chan_id: bytes) -> None:
-        """The negotiation is over; once the PSBT was verified nothing happens. Raises: Refused when unknown."""
+        """The negotiation is over; once the PSBT was verified nothing happens.
+
+        Raises: Refused when it is unknown: LND forgets it once the channel is pending.
+        """
         flow = self._find(pending_chan_id)
         if flow.stage in (ASKED, AGREED):
             self._end(flow, "user canceled funding")
@@ -295,8 +296,8 @@ class Negotiations:
 
     def _find(self, pending_chan_id: bytes) -> Flow:
         flow = self.flows.get(pending_chan_id)
-        if flow is None:
-            raise Refused(_unknown(pending_chan_id))
+        if flow is None or flow.stage == OVER:
+            raise Refused(f"no funding intent found for pendingChannelID({pending_chan_id.hex()})")
         return flow
 
     def _end_by(self, customer: Customer, flow: Flow, words: str) -> None:
@@ -307,10 +308,6 @@ class Negotiations:
     def _end(self, flow: Flow, text: str) -> None:
         flow.end(text)
         del self.flows[flow.pending_chan_id]
-
-
-def _unknown(pending_chan_id: bytes) -> str:
-    return f"no funding intent found for pendingChannelID({pending_chan_id.hex()})"
 
 
 def _require_possible(capacity_sat: int, push_sat: int, memo: str) -> None:

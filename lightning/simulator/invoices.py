@@ -235,7 +235,7 @@ def _require_possible(memo: str, expiry_seconds: int, cltv_blocks: int) -> None:
     if len(memo.encode()) > _MAX_MEMO:
         raise Refused(f"memo too large: {len(memo.encode())} bytes (maxsize={_MAX_MEMO})")
     if expiry_seconds > _YEAR_SECONDS:
-        raise Refused(f"expiry of {expiry_seconds} seconds is greater than max of {_YEAR_SECONDS} seconds")
+        raise Refused(f"expiry of {expiry_seconds} seconds greater than max expiry of {_YEAR_SECONDS} seconds")
 
 
 def _shares(total: int, parts: int) -> list[int]:

@@ -67,7 +67,7 @@ def get_block_hash(world: World, request: chain.GetBlockHashRequest) -> chain.Ge
     """The block of the best chain at this height."""
     first, last = world.chain.blocks[0].height, world.chain.height
     if not first <= request.block_height <= last:
-        raise Refused(f"block height {request.block_height} is not between {first} and {last}")
+        raise Refused("-1: Block number out of range")
     return chain.GetBlockHashResponse(block_hash=bytes.fromhex(world.chain.block_at(request.block_height).hash)[::-1])
 
 

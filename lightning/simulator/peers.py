@@ -114,7 +114,7 @@ class Customers:
         if customer and customer.host == host and customer.presence == ONLINE:
             self._set_connected(customer, connected=True)
         elif not stays:
-            raise Refused(f"dial tcp {host}: {_why_not(customer, host)}")
+            raise Refused(self._why_not(host))
 
     def disconnect(self, pubkey: str, *, now: float, has_channel: bool) -> None:
         """Raises: Refused when it was not connected."""
@@ -147,10 +147,11 @@ class Customers:
             customer.is_connected = connected
             self.changed.append((customer.pubkey, connected))
 
-
-def _why_not(customer: Customer | None, host: str) -> str:
-    if not host.startswith("127.0.0.1:"):
-        return "lookup: no such host"
-    if customer and customer.host == host and customer.presence == SILENT:
-        return "i/o timeout"
-    return "connect: connection refused"
+    def _why_not(self, host: str) -> str:
+        name = host.rpartition(":")[0]
+        if name != "127.0.0.1":
+            return f"lookup {name} on 127.0.0.1:53: no such host"
+        there = next((each for each in self.by_name.values() if each.host == host), None)
+        if there is None or there.presence == OFFLINE:
+            return f"dial tcp {host}: connect: connection refused"
+        return f"dial tcp {host}: i/o timeout" if there.presence == SILENT else "EOF"  # it has another key

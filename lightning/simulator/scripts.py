@@ -240,7 +240,7 @@ def open_psbt(data: bytes) -> tuple[Any, list[Output]]:
     try:
         psbt = PSBT.parse(data)
     except Exception as error:  # embit raises whatever its reading runs into
-        raise ValueError("invalid PSBT serialization format") from error
+        raise ValueError("unexpected EOF") from error
     if any(each.witness_utxo is None for each in psbt.inputs):
         raise ValueError("cannot finalize PSBT: an input does not say what it spends")
     return psbt.tx, [(each.witness_utxo.script_pubkey.data, each.witness_utxo.value) for each in psbt.inputs]

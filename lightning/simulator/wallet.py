@@ -14,6 +14,7 @@ from lightning.simulator.scripts import Output, Point, Tx
 
 _RESERVE_SAT = 10_000
 _MOST_RESERVE_SAT = 100_000
+_CANNOT_FUND = "wallet couldn't fund PSBT: error creating funding TX"
 _DEFAULT_LEASE_SECONDS = 600
 #: Weight units: a transaction without inputs and outputs, an output, an input with its witness.
 _FRAME_WEIGHT = 4 * 10 + 2
@@ -179,7 +180,7 @@ class Wallet:
             chosen.append(coin)
             left_sat += coin.amount_sat - _fee_sat(_INPUT_WEIGHT[len(coin.pk_script)], sat_per_kw)
         if left_sat < 0 or not chosen:
-            raise Refused("insufficient funds available to construct transaction")
+            raise Refused(f"{_CANNOT_FUND}: insufficient funds available to construct transaction")
         change_sat = left_sat - _fee_sat(_OUTPUT_WEIGHT[34], sat_per_kw)
         change_index, outputs = self._with_change(outputs, change_sat)
         points = tuple(coin.point for coin in chosen)

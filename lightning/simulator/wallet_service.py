@@ -98,7 +98,7 @@ def finalize_psbt(world: World, request: wal.FinalizePsbtRequest) -> wal.Finaliz
 def publish_transaction(world: World, request: wal.Transaction) -> wal.PublishResponse:
     """The transaction waits for a block."""
     if len(request.label) > _MAX_LABEL:
-        raise Refused("label exceeds maximum length of 500 characters")
+        raise Refused(f"label length: {len(request.label)} exceeds limit of {_MAX_LABEL}")
     try:
         tx = scripts.read(request.tx_hex)
     except ValueError as error:
@@ -110,7 +110,7 @@ def publish_transaction(world: World, request: wal.Transaction) -> wal.PublishRe
 def get_transaction(world: World, request: wal.GetTransactionRequest) -> ln.Transaction:
     """A transaction of the wallet."""
     if request.txid not in world.wallet.known:
-        raise Refused(f"can not find transaction {request.txid}")
+        raise Refused(f"can not find transaction: txid {request.txid}")
     return messages.transaction(world, request.txid)
 
 

@@ -96,6 +96,14 @@ def answer_of(rpc: Rpc, path: str) -> str:
     return "OK"
 
 
+def can_be_called(rpc: Rpc, path: str) -> bool:
+    """Not where our side streams, nor where the harness has no description of the service."""
+    try:
+        return not rpc.method(path.removeprefix("/")).sends_stream
+    except KeyError:
+        return False
+
+
 def test_every_call_that_the_server_makes_works_with_the_baked_macaroon(little: Rpc) -> None:
     answers = {path: answer_of(little, path) for path in required_methods()}
     assert [path for path, answer in answers.items() if "permission denied" in answer or "unknown" in answer] == []
@@ -107,9 +115,10 @@ def test_of_all_that_lnd_can_do_the_baked_macaroon_allows_nothing_else(shop: Sho
     everything = set(shop.network.lsp.call("lnrpc.Lightning/ListPermissions").method_permissions)
     assert len(everything) > 100 and set(required_methods()) < everything
     assert {path for path in everything if node.allows(path)} == set(required_methods())
-    for path in everything - set(required_methods()):
-        if not little.method(path.removeprefix("/")).sends_stream:
-            assert answer_of(little, path) == "permission denied", path
+    called = [path for path in everything - set(required_methods()) if can_be_called(little, path)]
+    assert len(called) > 50 and "/lnrpc.Lightning/SendCoins" in called
+    for path in called:
+        assert answer_of(little, path) == "permission denied", path
 
 
 def test_a_right_that_a_newer_version_needs_is_named(shop: Shop, settings: Any) -> None:

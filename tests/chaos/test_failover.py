@@ -138,24 +138,24 @@ SHARES = 8
 END = "the end"
 ALL = 1000
 
-#: In every run: where most can go wrong.
-QUICK = [
-    (lightning, "commit (lightning_payment_held)", 1, True),
+#: Where most can go wrong: in every run, but for those that others are like.
+EDGES = [
+    pytest.param(lightning, "commit (lightning_payment_held)", 1, True, marks=pytest.mark.long),
     (lightning, "FinalizePsbt", 1, True),
-    (lightning, "FundingStateStep", 2, False),
+    pytest.param(lightning, "FundingStateStep", 2, False, marks=pytest.mark.long),
     (lightning, "PublishTransaction", 1, False),
     (lightning, "PublishTransaction", ALL, True),
     (lightning, "SettleInvoice", ALL, True),
     (lightning, END, 6, False),
     (onchain, "LeaseOutput", 1, False),
-    (onchain, END, 10, True),
+    pytest.param(onchain, END, 10, True, marks=pytest.mark.long),
     (never_claimed, "CancelInvoice", 1, True),
-    (retried, END, 4, True),
+    pytest.param(retried, END, 4, True, marks=pytest.mark.long),
 ]
 
 
 @pytest.mark.parametrize(
-    ("life", "moment", "lost", "dies"), QUICK, ids=lambda value: getattr(value, "__name__", str(value))
+    ("life", "moment", "lost", "dies"), EDGES, ids=lambda value: getattr(value, "__name__", str(value))
 )
 def test_the_last_commits_lost_cost_nothing(begin: Begin, life: Life, moment: str, lost: int, dies: bool) -> None:
     fall_back(begin, life, Standby(moment, lost, dies), noticed=dies)

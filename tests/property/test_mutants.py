@@ -107,6 +107,9 @@ def test_the_machine_finds_what_a_missing_guard_costs(
     found: list[str] = []
 
     class Watched(machine):  # type: ignore[valid-type, misc]
+        # Nothing here needs these, and every step that shows nothing makes the search longer.
+        unclaim = staff = customer_closes = web_dies_while_it_sells = engine_dies_at_a_look = fees_move = None
+
         def checked(self, check: Any, *arguments: Any) -> None:
             try:
                 super().checked(check, *arguments)
@@ -116,7 +119,7 @@ def test_the_machine_finds_what_a_missing_guard_costs(
 
     mutant.take_out(monkeypatch)
     only_found = {**OPTIONS, "phases": [Phase.generate]}  # the smallest example is of no interest here
-    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=40, derandomize=True, **only_found)
+    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=30, derandomize=True, **only_found)
     with pytest.raises((AssertionError, Flaky, BaseExceptionGroup)):
         run_state_machine_as_test(Watched, settings=options)
     assert any(re.search(mutant.told, text) for text in found), found[:1]

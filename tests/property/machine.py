@@ -37,6 +37,11 @@ RPCS = (
     "GetTransactions", "FundPsbt", "FinalizePsbt", "PublishTransaction", "ListLeases", "LeaseOutput", "ReleaseOutput",
     "EstimateFee", "RequiredReserve", "BumpFee", "*",
 )  # fmt: skip
+#: Those after which money or a channel is elsewhere.
+DEEDS = (
+    "OpenChannel", "FundingStateStep", "FinalizePsbt", "PublishTransaction", "SettleInvoice", "CancelInvoice",
+    "LeaseOutput", "AbandonChannel",
+)  # fmt: skip
 NAMES = ("buyer", "alice")
 HOUR = 3600
 
@@ -222,7 +227,11 @@ class Purchases(RuleBasedStateMachine):
         self.control.pass_time(seconds)
         records.age(seconds)
 
-    @rule(kind=st.sampled_from([FAIL, LOSE_REQUEST, LOSE_REPLY]), rpc=st.sampled_from(RPCS), times=st.integers(1, 3))
+    @rule(
+        kind=st.sampled_from([FAIL, LOSE_REQUEST, LOSE_REPLY]),
+        rpc=st.sampled_from(DEEDS) | st.sampled_from(RPCS),
+        times=st.integers(1, 3),
+    )
     def calls_will_go_wrong(self, kind: Any, rpc: str, times: int) -> None:
         self.control.add_fault(rpc, kind, times=times)
 

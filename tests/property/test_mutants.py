@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,16 +13,17 @@ from hypothesis import Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from orders import advance
+from lightning.node import LndNode
+from orders import advance, keys
 from orders.models import ChannelOrder
-from orders.operations import cancelling, deposits, leasing, opening, paying, publishing, security
-from orders.transitions import locked
+from orders.operations import leasing, paying
+from orders.states import InvoiceState, OrderState
 from tests.property.machine import Purchases
 from tests.property.test_interleavings import OPTIONS, machine
 
 __all__ = ["machine"]
 
-MOST_EXAMPLES = 120
+MOST_EXAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -33,68 +35,33 @@ class Mutant:
     told: str
 
 
-def settle_before_it_is_published(patch: pytest.MonkeyPatch) -> None:
-    def claimed(order: ChannelOrder, *rest: Any) -> Any:
-        if order.invoice is not None and order.invoice.state == "held":
-            rest[0].settle_invoice(paying.keys.preimage(order.pk))
-        return whole(order, *rest)
+def settle_as_soon_as_it_is_held(patch: pytest.MonkeyPatch) -> None:
+    def paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+        if order.invoice is not None and order.invoice.state == InvoiceState.HELD:
+            node.settle_invoice(keys.preimage(order.pk))
+        return whole(order, node, now)
 
-    whole = advance._claimed
-    patch.setitem(advance._STEPS, advance.OrderState.URI_SET, claimed)
-
-
-def believe_that_it_is_published(patch: pytest.MonkeyPatch) -> None:
-    """A refusal, or a lost answer, counts as an answer."""
-
-    def refused(order: ChannelOrder, attempt: Any, *_: Any) -> None:
-        publishing._record_published(order.pk, attempt.pk)
-
-    patch.setattr(publishing, "_refused", refused)
+    whole = advance._paid
+    patch.setitem(advance._STEPS, OrderState.PAID, paid)
 
 
 def return_without_the_nodes_word(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(paying, "finish_return", lambda order_id, node: paying.record_cancelled(order_id))
 
 
-def count_deposits_that_are_in_no_block(patch: pytest.MonkeyPatch) -> None:
-    for module in (security, deposits, paying):
-        patch.setattr(module, "required_confirmations", lambda order: 0)
-
-
-def leave_the_channel_of_a_failed_attempt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cancelling, "_left_behind", lambda attempt, node: set())
-
-
 def leave_coins_leased(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leasing, "held", lambda order_id, node: [])
 
 
-def forget_silent_attempts(patch: pytest.MonkeyPatch) -> None:
-    """Whoever finds one calls it failed, and looks at nothing."""
-
-    def recover(order: ChannelOrder, live: Any, node: Any, now: Any) -> Any:
-        with locked(order.pk) as held:
-            found = held.openings.get(pk=live.pk)
-            found.state = "failed"
-            found.save()
-        return now
-
-    patch.setattr(advance, "_recover", recover)
-
-
-def publish_for_a_payment_that_may_be_gone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(opening.security, "look", lambda order, node: security.SETTLED)
+def never_settle(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(paying, "settle", lambda order_id, node: None)
 
 
 MUTANTS = (
-    Mutant("settles early", settle_before_it_is_published, "was settled, and no funding is published"),
-    Mutant("believes in publishing", believe_that_it_is_published, "no funding is published|never rests|instead of"),
+    Mutant("settles early", settle_as_soon_as_it_is_held, "was settled, and no funding is published"),
     Mutant("returns unseen", return_without_the_nodes_word, "node (ACCEPTED|OPEN), we cancelled"),
-    Mutant("counts too early", count_deposits_that_are_in_no_block, "was delivered for"),
-    Mutant("leaves channels", leave_the_channel_of_a_failed_attempt, "and has|instead of"),
+    Mutant("never settles", never_settle, "node (ACCEPTED|CANCELED), we|was delivered for nothing|never rests"),
     Mutant("leaves leases", leave_coins_leased, "stays leased"),
-    Mutant("forgets attempts", forget_silent_attempts, "and has|instead of|stays leased"),
-    Mutant("ignores the payment", publish_for_a_payment_that_may_be_gone, "was delivered for|never rests"),
 )
 
 
@@ -107,6 +74,9 @@ def test_the_machine_finds_what_a_missing_guard_costs(
     found: list[str] = []
 
     class Watched(machine):  # type: ignore[valid-type, misc]
+        # Nothing here needs these, and every step that shows nothing makes the search longer.
+        unclaim = staff = customer_closes = web_dies_while_it_sells = engine_dies_at_a_look = fees_move = None
+
         def checked(self, check: Any, *arguments: Any) -> None:
             try:
                 super().checked(check, *arguments)
@@ -116,7 +86,7 @@ def test_the_machine_finds_what_a_missing_guard_costs(
 
     mutant.take_out(monkeypatch)
     only_found = {**OPTIONS, "phases": [Phase.generate]}  # the smallest example is of no interest here
-    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=40, derandomize=True, **only_found)
+    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=30, derandomize=True, **only_found)
     with pytest.raises((AssertionError, Flaky, BaseExceptionGroup)):
         run_state_machine_as_test(Watched, settings=options)
     assert any(re.search(mutant.told, text) for text in found), found[:1]

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from django.conf import settings
 
+#: How the memo of our invoices begins; the order's id follows. So they are told from other programs' at the same node.
+MEMO = "Lightning channel, order "
+
 
 def preimage(order_id: UUID) -> bytes:
     """The preimage of the order's hold invoice.

@@ -26,7 +26,7 @@ from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
 from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
-from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL
+from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL, sent_back_sat
 from orders.states import OrderState
 from orders.transitions import LSP
 
@@ -34,11 +34,17 @@ log = logging.getLogger(__name__)
 
 #: Buyers read it, so it names no order: who knows a paid order's id may claim it.
 REASON: Final = "Our records are being checked after a restart"
+#: Of these a pause's reason names so many; the next process that starts names the next.
+_MOST_NAMED: Final = 5
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 #: States in which an order may still get the channel that the node has for it.
 _BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 #: States of an order whose money went back, or never came.
 _OVER: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED})
+#: States of an order for which money that went back is explained: all of it, or a surplus.
+_SETTLED_WITH: Final = frozenset(
+    {OrderState.REFUNDED, OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED}
+)
 
 
 class Kind(StrEnum):
@@ -88,7 +94,11 @@ def _since(node: LndNode) -> int:
 
 
 def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
-    ours = [(order_id, invoice) for invoice in pending if (order_id := order_id_in(invoice.memo)) is not None]
+    ours = [
+        (order_id, invoice)
+        for invoice in pending
+        if invoice.memo.startswith(keys.MEMO) and (order_id := order_id_in(invoice.memo)) is not None
+    ]
     hashes = [invoice.payment_hash for _, invoice in ours]
     known = set(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", flat=True))
     for order_id, invoice in ours:
@@ -136,15 +146,18 @@ def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterat
 
 
 def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
-    """Money that staff sent back by hand, of orders that do not say so."""
+    """Money that staff sent back by hand, of orders that do not say so. A surplus that was returned is no news."""
     for transaction in transactions:
         order_id = order_id_in(transaction.label) if transaction.label.startswith(REFUND_LABEL) else None
         if order_id is None:
             continue
-        order = ChannelOrder.objects.filter(pk=order_id).exclude(state=OrderState.REFUNDED).first()
-        if order is not None:
+        order = ChannelOrder.objects.filter(pk=order_id).exclude(state__in=_SETTLED_WITH).first()
+        if order is None:
+            continue
+        returned_sat = sent_back_sat(order_id, [transaction])
+        if queries.received_sat(order) - returned_sat < order.order_total_sat:
             advice = "Sent back by hand: cancel the order, then press `Returned by hand` in the admin."
-            yield Unknown(Kind.REFUND, transaction.txid, order.pk, 0, advice)
+            yield Unknown(Kind.REFUND, transaction.txid, order.pk, returned_sat, advice)
 
 
 def _advice(order_id: UUID, node: LndNode) -> tuple[str, bool]:
@@ -262,16 +275,25 @@ def _look_again(order_id: UUID, node: LndNode) -> None:
     advance(order_id, node=node)
 
 
-def suspicion(node: LndNode) -> Unknown | None:
-    """Something that a database put back does not know; None where all is explained.
+def suspicions(node: LndNode) -> list[Unknown]:
+    """What of orders the node has that our records do not know, and that staff have not been told of.
 
     Raises: NodeUnavailable.
     """
-    strange = next(_channels(node), None)
-    if strange is not None:
-        return strange
     pending = node.pending_invoices(after_add_index=0)
-    return next((unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT), None)
+    payments = (unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT)
+    return [unknown for unknown in (*_channels(node), *payments) if not _is_told(unknown)]
+
+
+def _name(unknown: Unknown) -> str:
+    return f"{unknown.kind} {unknown.what[:8]}"
+
+
+def _is_told(unknown: Unknown) -> bool:
+    """Both pauses were made for it: a process may have died between them."""
+    told = SwitchEvent.objects.filter(reason__startswith=REASON, reason__contains=_name(unknown))
+    names = set(told.values_list("name", flat=True))
+    return bool(names) and all(name in names or queries.paused(name) is not None for name in SwitchName)
 
 
 def pause_if_behind(node: LndNode) -> bool:
@@ -279,18 +301,30 @@ def pause_if_behind(node: LndNode) -> bool:
 
     Repeat: safe; what staff paused with another reason stays so.
     """
-    strange = suspicion(node)
-    if strange is None:
+    strange = suspicions(node)[:_MOST_NAMED]
+    if not strange:
         return False
-    reason = f"{REASON} ({strange.kind} {strange.what[:8]})"
-    if SwitchEvent.objects.filter(reason=reason).exists():
-        return False  # staff have been told of this very thing, and have resumed
-    log.error(
-        "order=%s the node has a %s of it that this database does not know: paused, run `manage.py recover`",
-        strange.order_id,
-        f"{strange.kind} {strange.what}",
-    )
+    for unknown in strange:
+        log.error(
+            "order=%s the node has a %s of it that this database does not know: paused, run `manage.py recover`",
+            unknown.order_id,
+            f"{unknown.kind} {unknown.what}",
+        )
+    reason = f"{REASON} ({', '.join(map(_name, strange))})"
     for name in SwitchName:
-        if queries.paused(name) is None:
+        paused = queries.paused(name)
+        if paused is None or paused.reason.startswith(REASON):
             pausing.pause(name, reason=reason, actor=LSP)
     return True
+
+
+def resume(*, actor: str) -> list[SwitchName]:
+    """What was paused because our records were behind goes on; returns what staff have paused besides."""
+    others = []
+    for name in SwitchName:
+        paused = queries.paused(name)
+        if paused is not None and paused.reason.startswith(REASON):
+            pausing.resume(name, actor=actor)
+        elif paused is not None:
+            others.append(name)
+    return others

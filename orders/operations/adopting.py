@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db import IntegrityError
 from django.utils import timezone
 
 from lightning.node import LndNode
@@ -11,6 +12,7 @@ from lightning.types import ChainTransaction, Lease, Outpoint
 from orders import keys
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
 from orders.operations import tracing
+from orders.operations.failing import postpone
 from orders.operations.tracing import Trace, funding_label
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, needs_staff, note
@@ -30,6 +32,13 @@ def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
     lock_id = keys.lock_id(order_id)
     leases = [lease for lease in node.leases() if lease.lock_id == lock_id]
     inputs = _spent(trace.transaction, node) if trace.transaction else _leased(leases)
+    try:
+        _take_over(order_id, trace, leases, inputs)
+    except IntegrityError:  # another order is opening to this peer: later
+        postpone(order_id, "PEER_BUSY", "Another order of this node is being opened.")
+
+
+def _take_over(order_id: UUID, trace: Trace, leases: list[Lease], inputs: list[Input]) -> None:
     with locked(order_id) as order:
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             return

@@ -172,7 +172,7 @@ def _add_invoice(order_id: UUID, quote: pricing.Quote, node: LndNode) -> OpenedI
     return node.add_hold_invoice(
         payment_hash=keys.payment_hash(order_id),
         amount_sat=quote.order_total_sat,
-        memo=f"Lightning channel, order {order_id}",
+        memo=f"{keys.MEMO}{order_id}",
         expiry_seconds=settings.ORDER_LIFETIME_SECONDS,
         cltv_blocks=settings.HOLD_CLTV_BLOCKS,
     )

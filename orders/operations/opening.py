@@ -67,10 +67,10 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if held is not None and held.state == InvoiceState.HELD and held.payment_hash != keys.payment_hash(order_id):
         paying.flag(order_id, "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled.")
         return
-    if (held is None or held.state != InvoiceState.HELD) and tracing.sent_back(order, node):
+    payment = security.look(order, node)
+    if payment.spare_blocks is None and tracing.sent_back(order, node):
         paying.flag(order_id, "The wallet has sent this order's money back: it is not opened.")
         return
-    payment = security.look(order, node)
     if not payment.secured or not _has_spare(payment):
         return  # `advance` returns what is lost and waits for what may come back
     if not _ready(order, node):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from lightning.errors import NotFound
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
+from orders import queries
 from orders.models import ChannelOpening, ChannelOrder
 from orders.states import OpeningState, OrderState
 
@@ -72,14 +74,26 @@ def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> A
     return None
 
 
-def sent_back(order: ChannelOrder, node: LndNode) -> bool:
-    """Staff have sent the buyer's money back by hand, as the wallet's labels say.
+def sent_back_sat(order_id: UUID, transactions: Iterable[ChainTransaction]) -> int:
+    """What staff have sent back of this order's money by hand, as the wallet's labels say."""
+    return sum(
+        output.amount_sat
+        for transaction in transactions
+        if transaction.label.startswith(REFUND_LABEL) and str(order_id) in transaction.label
+        for output in transaction.outputs
+        if not output.ours
+    )
 
-    The order of a database that was put back does not know, and would deliver for nothing.
+
+def sent_back(order: ChannelOrder, node: LndNode) -> bool:
+    """So much of the buyer's money went back that the rest does not pay the order.
+
+    The order of a database that was put back does not know, and would deliver for nothing. A surplus that was returned
+    leaves enough.
     """
     since = max(0, order.created_height - LOOK_BACK_BLOCKS)
-    labels = (transaction.label for transaction in node.transactions(from_height=since))
-    return any(label.startswith(REFUND_LABEL) and str(order.pk) in label for label in labels)
+    returned_sat = sent_back_sat(order.pk, node.transactions(from_height=since))
+    return bool(returned_sat) and queries.received_sat(order) - returned_sat < order.order_total_sat
 
 
 def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bool:
@@ -99,9 +113,11 @@ def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bo
 def _funding_of(order: ChannelOrder, node: LndNode, failed_txids: set[str]) -> ChainTransaction | None:
     label = funding_label(order)
     for transaction in node.transactions(from_height=max(0, order.created_height - LOOK_BACK_BLOCKS)):
-        is_ours = transaction.label == label
-        if is_ours and (transaction.txid not in failed_txids or transaction.confirmations):
-            return transaction
+        if transaction.label != label:
+            continue
+        found = as_the_chain_has_it(node, transaction)
+        if found.txid not in failed_txids or found.confirmations:
+            return found
     return None
 
 

@@ -12,7 +12,6 @@ from lightning.node import LndNode
 from orders import queries, recovering
 from orders.management.commands.retry_give_up import os_user
 from orders.models import SwitchName
-from orders.operations import pausing
 from orders.recovering import Kind, Unknown
 from orders.story import sat
 
@@ -69,9 +68,10 @@ class Command(BaseCommand):
         if serious:
             raise CommandError("Paused as it was: see to the rest, then `manage.py resume`.", returncode=1)
         if resume:
-            for name in SwitchName:
-                pausing.resume(name, actor=f"command:{os_user()}")
-            self.stdout.write("sales and openings go on")
+            others = recovering.resume(actor=f"command:{os_user()}")
+            self.stdout.write("sales and openings go on, as far as staff have not paused them")
+            for name in others:
+                self.stdout.write(f"{name} stay paused: `manage.py resume` ends that")
 
 
 def told(unknown: Unknown) -> str:

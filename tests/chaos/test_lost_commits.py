@@ -92,6 +92,7 @@ def sale(
 ) -> Iterator[Buyer]:
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 0.3)  # for answers that never come
     monkeypatch.setattr(opening, "PENDING_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "CONNECT_SECONDS", 2)
     control = network.lsp.control
     yield Buyer(shop, Wire(control, monkeypatch), network.add_peer(), settings)
     control.end_faults()

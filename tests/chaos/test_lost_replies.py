@@ -173,6 +173,7 @@ def network(simulated_network: SimulatedNetwork) -> SimulatedNetwork:
 def sale(shop: Shop, network: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Sale]:
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 0.3)  # for answers that never come
     monkeypatch.setattr(opening, "PENDING_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "CONNECT_SECONDS", 2)
     control = network.lsp.control
     yield Sale(shop, Wire(control, monkeypatch), network.add_peer(), settings)
     control.end_faults()

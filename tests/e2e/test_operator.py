@@ -179,6 +179,7 @@ def test_a_claimed_order_waits_while_openings_are_paused_and_is_opened_after(sho
     shop.assert_delivered(quote)
 
 
+@pytest.mark.long  # the worker's own schedule is waited for
 def test_the_worker_tells_of_an_order_that_needs_a_person(shop: Shop, receiver: Receiver, worker: Path) -> None:
     order = OrderFactory(open=True, needs_staff=True, needs_staff_reason="Look at it.")
     import_module("orders.migrations.0003_switches_and_alerts").make(apps, None)

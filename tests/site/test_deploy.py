@@ -9,6 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +74,40 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
 
 
 @needs_curl
-@pytest.mark.parametrize("well", [True, False], ids=["well", "silent"])
-def test_the_watch_restarts_worker_and_streams_when_health_is_red(visited: Visited, tmp_path: Path, well: bool) -> None:
+class NotWell(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def not_well() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), NotWell) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@needs_curl
+@pytest.mark.parametrize("health", ["well", "red", "nobody answers"])
+def test_the_watch_restarts_worker_and_streams_when_health_is_red(
+    visited: Visited, not_well: str, tmp_path: Path, health: str
+) -> None:
     [service] = re.findall(
         r"^ExecStart=/bin/sh -c '(.*)'$", (DEPLOY / "systemd" / "lsp-watch.service").read_text(), re.M
     )
     told = tmp_path / "told"
     (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >{told}\n')
     (tmp_path / "systemctl").chmod(0o755)
-    script = service.replace("127.0.0.1:8000", visited.listen if well else "127.0.0.1:1")
+    asked = {"well": visited.listen, "red": not_well, "nobody answers": "127.0.0.1:1"}[health]
+    script = service.replace("$$", "$").replace("127.0.0.1:8000", asked)
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["/bin/sh", "-c", script], env={"PATH": path}, check=True, capture_output=True)
-    assert (told.read_text() if told.exists() else "") == ("" if well else "restart lsp-worker lsp-streams\n")
+    assert (told.read_text() if told.exists() else "") == (
+        "restart lsp-worker lsp-streams\n" if health == "red" else ""
+    )
 
 
 def test_the_timer_leaves_a_worker_the_time_to_report() -> None:

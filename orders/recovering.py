@@ -32,8 +32,6 @@ from orders.transitions import LSP
 
 log = logging.getLogger(__name__)
 
-#: Buyers read it, so it names no order: who knows a paid order's id may claim it.
-REASON: Final = "Our records are being checked after a restart"
 #: Of these a pause's reason names so many; the next process that starts names the next.
 _MOST_NAMED: Final = 5
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
@@ -291,7 +289,7 @@ def _name(unknown: Unknown) -> str:
 
 def _is_told(unknown: Unknown) -> bool:
     """Both pauses were made for it: a process may have died between them."""
-    told = SwitchEvent.objects.filter(reason__startswith=REASON, reason__contains=_name(unknown))
+    told = SwitchEvent.objects.filter(reason__startswith=pausing.BEHIND, reason__contains=_name(unknown))
     names = set(told.values_list("name", flat=True))
     return bool(names) and all(name in names or queries.paused(name) is not None for name in SwitchName)
 
@@ -310,10 +308,10 @@ def pause_if_behind(node: LndNode) -> bool:
             unknown.order_id,
             f"{unknown.kind} {unknown.what}",
         )
-    reason = f"{REASON} ({', '.join(map(_name, strange))})"
+    reason = f"{pausing.BEHIND} ({', '.join(map(_name, strange))})"
     for name in SwitchName:
         paused = queries.paused(name)
-        if paused is None or paused.reason.startswith(REASON):
+        if paused is None or paused.reason.startswith(pausing.BEHIND):
             pausing.pause(name, reason=reason, actor=LSP)
     return True
 
@@ -323,7 +321,7 @@ def resume(*, actor: str) -> list[SwitchName]:
     others = []
     for name in SwitchName:
         paused = queries.paused(name)
-        if paused is not None and paused.reason.startswith(REASON):
+        if paused is not None and paused.reason.startswith(pausing.BEHIND):
             pausing.resume(name, actor=actor)
         elif paused is not None:
             others.append(name)

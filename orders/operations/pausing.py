@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from django.db import transaction
 from django.utils import timezone
 
+from orders import queries
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
 from orders.nudges import nudge_all
@@ -16,6 +18,9 @@ from orders.states import OrderState
 log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 200
+#: How the reason begins where the node knows more than our records. Buyers read it, so it names no order: who knows a
+#: paid order's id may claim it.
+BEHIND: Final = "Our records are being checked after a restart"
 
 
 def pause(name: SwitchName, *, reason: str, actor: str) -> Switch:
@@ -38,6 +43,12 @@ def resume(name: SwitchName, *, actor: str) -> Switch:
     Repeat: safe.
     """
     return _switch(name, on=True, reason="", actor=actor)
+
+
+def is_behind() -> bool:
+    """The node has more of our orders than our records, and nobody has seen to it yet."""
+    paused = queries.paused(SwitchName.OPENINGS)
+    return paused is not None and paused.reason.startswith(BEHIND)
 
 
 def _switch(name: SwitchName, *, on: bool, reason: str, actor: str) -> Switch:

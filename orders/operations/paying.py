@@ -17,6 +17,7 @@ from orders.errors import NotPossible
 from orders.models import ChannelOrder, HoldInvoice
 from orders.models.order import Rail
 from orders.nudges import nudge
+from orders.operations import pausing
 from orders.operations.security import insecurity, required_confirmations
 from orders.operations.surprises import flag_surprises
 from orders.queries import deposits_of, depth_of, order_or_raise
@@ -233,8 +234,11 @@ def _record_settling(order_id: UUID, state: types.InvoiceState, settled_sat: int
 def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
     """The order comes to nothing: unpaid it expires, a held payment goes back, on-chain money waits for staff.
 
-    Raises: OrderNotFound, NotPossible (an attempt to open is live, or the order is over).
+    Raises: OrderNotFound, NotPossible (an attempt to open is live, the order is over, or our records are behind the
+    node's: its channel may be there already).
     """
+    if pausing.is_behind():
+        raise NotPossible("Our records are behind the node's: run `manage.py recover` first.", field="order_id")
     with locked(order_id) as order:
         if order.live_opening is not None:
             raise NotPossible("An attempt to open the channel is live: give it time to end.", field="order_id")

@@ -11,6 +11,7 @@ import pytest
 from lightning.simulator.control import FAIL
 from orders import keys, queries, recovering
 from orders.advance import advance
+from orders.errors import NotPossible
 from orders.models import ChannelOrder, SwitchName
 from orders.operations import opening, pausing, paying
 from tests.chaos.standby import Standby
@@ -165,6 +166,22 @@ def test_recover_goes_on_where_a_peer_is_taken(begin: Begin) -> None:
         trial.recover()
         behind.refresh_from_db()
         assert behind.last_failure_reason == "PEER_BUSY"
+
+
+def test_staff_cancel_nothing_while_the_node_knows_more(begin: Begin) -> None:
+    """The funding was published; the database has forgotten all since the claim, and the payment must not go back."""
+    standby = Standby(strikes_at="PublishTransaction", lost=3)
+    with begin(standby) as trial:
+        trial.play(lightning)
+        order = trial.order()
+        assert order is not None and order.state == "uri_set" and not order.openings.exists()
+        trial.start_anew()
+        with pytest.raises(NotPossible, match="recover"):
+            paying.cancel(order.pk, actor="staff:ada")
+        trial.recover("--resume")
+        trial.go_on()
+        order.refresh_from_db()
+        assert order.state == "open" and "SETTLED" in trial.facts().invoices.values()
 
 
 def falls(standby: Standby, trial: Trial, lost: int) -> None:

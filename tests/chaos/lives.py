@@ -20,7 +20,7 @@ from django_q.tasks import async_task
 
 from lightning.simulator.control import FAIL
 from orders import nudges, queries
-from orders.models import ChannelOpening, ChannelOrder, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat, OrderEvent
 from orders.operations import paying
 from orders.states import LIVE_OPENINGS, OpeningState, OrderState
 from tests.chaos.mortal import WORKER
@@ -30,6 +30,8 @@ from tests.property.inside import InsideNetwork
 #: Between two nudges: a healthy step takes less.
 _HURRY_SECONDS = 0.15
 _HTTP_SECONDS = 20
+#: The queue can hang when one of its processes is killed with a lock in its hands: then the worker reports no more.
+_SILENT_SECONDS = 8.0
 
 
 class NeverEnded(AssertionError):
@@ -48,6 +50,7 @@ class Sale:
     order_id: str = ""
     turns: int = 0
     _hurried_at: float = 0
+    _beat: tuple[object, float] = (None, 0)
 
     @property
     def control(self) -> Any:
@@ -121,8 +124,19 @@ class Sale:
             self.network.mine(1 if self._is_half_way() else 3)
         if self.order_id:
             nudges.nudge_all([UUID(self.order_id)])
-        if WORKER in self.processes.roles and not _something_is_queued():
-            async_task("orders.tasks.reconcile_all")
+        if WORKER in self.processes.roles:
+            self._watch_the_worker()
+            if not _something_is_queued():
+                async_task("orders.tasks.reconcile_all")
+
+    def _watch_the_worker(self) -> None:
+        """As the supervisor does, or a unit of systemd's: a worker that reports no more is replaced."""
+        beat = Heartbeat.objects.filter(name="reconcile").values_list("at", flat=True).first()
+        if not self._beat[1] or beat != self._beat[0]:
+            self._beat = (beat, time.monotonic())
+        elif time.monotonic() > self._beat[1] + _SILENT_SECONDS:
+            self.processes.kill(WORKER)
+            self._beat = (beat, time.monotonic())
 
     def _is_half_way(self) -> bool:
         """An attempt runs: blocks would only count its payment down."""

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from lightning import connection as lightning
-from lightning import types
-from lightning.errors import LightningError, NodeUnavailable, NotFound
+from lightning.errors import LightningError, NodeUnavailable
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import queries
+from orders import locks, payments, queries
 from orders.errors import DATABASE_TROUBLE
+from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder
-from orders.models.order import Rail
-from orders.operations import (
-    cancelling,
-    conflicting,
-    deposits,
-    following,
-    giving_up,
-    opening,
-    paying,
-    publishing,
-    security,
-    tracing,
-)
-from orders.states import InvoiceState, OpeningState, OrderState
+from orders.openings import cancelling, conflicting, following, opening, publishing, tracing
+from orders.operations import giving_up
+from orders.payments import counting, security
+from orders.states import OpeningState, OrderState
 
 log = logging.getLogger(__name__)
 
@@ -53,33 +41,10 @@ def advance(order_id: UUID, *, node: LndNode | None = None) -> bool:
 
     Repeat: safe, at any time, by anybody.
     """
-    with _only_one(order_id) as obtained:
+    with locks.only_one(locks.order(order_id)) as obtained:
         if obtained:
             _advance(order_id, node or lightning.node())
     return obtained
-
-
-@contextmanager
-def _only_one(order_id: UUID) -> Iterator[bool]:
-    """For order and thrift only: a lost connection frees this lock while its holder still runs."""
-    key = int.from_bytes(order_id.bytes[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
-        row = cursor.fetchone()
-    obtained = bool(row and row[0])
-    try:
-        yield obtained
-    finally:
-        if obtained:
-            _unlock(key)
-
-
-def _unlock(key: int) -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-    except DATABASE_TROUBLE as error:
-        log.warning("an advisory lock went with its connection: %s", error)
 
 
 def _advance(order_id: UUID, node: LndNode) -> None:
@@ -97,7 +62,7 @@ def _advance(order_id: UUID, node: LndNode) -> None:
             raise  # the database's trouble, not the order's
         except Exception:
             _set_due(order, now + _LOOK_AGAIN)  # a defect must not become a busy loop
-            paying.flag(order_id, "A defect of the server keeps this order: its log says which.")
+            flag(order_id, "A defect of the server keeps this order: its log says which.")
             raise
         if _set_due(order, due):
             return
@@ -108,7 +73,7 @@ def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) ->
     live = order.live_opening
     if live is None or isinstance(error, NodeUnavailable) or live.changed_at + _STUCK > now:
         return
-    paying.flag(order.pk, f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}.")
+    flag(order.pk, f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}.")
 
 
 def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
@@ -119,36 +84,20 @@ def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
 
 def _step(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     """At most one operation; returns when to look again, None: when something happens."""
-    invoice = order.invoice
-    if invoice is not None and invoice.state == InvoiceState.RETURNING:
-        paying.finish_return(order.pk, node)
+    going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
+    if going_back:
+        going_back[0].finish_return(order.pk, node)
         return now + _TROUBLE_PAUSE
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
 
 
 def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
-    invoice = order.invoice
-    if invoice is not None and invoice.state == InvoiceState.OPEN:
-        seen = _node_invoice(invoice.payment_hash, node)
-        if seen is None or seen.state is types.InvoiceState.CANCELED:
-            paying.record_cancelled(order.pk)
-            return now
-        if seen.state is not types.InvoiceState.OPEN:
-            paying.hold(order.pk, seen)
-            return now + _LOOK_AGAIN
-    if queries.deposits_of(order):
-        deposits.count(order.pk)
+    if any(rail.arrive(order, node) for rail in payments.RAILS.values()):
+        return now + _LOOK_AGAIN
     if order.expires_at > now:
         return min(order.expires_at, now + _SELDOM)
     return _past_its_time(order, now)
-
-
-def _node_invoice(payment_hash: str, node: LndNode) -> types.Invoice | None:
-    try:
-        return node.invoice(payment_hash)
-    except NotFound:
-        return None
 
 
 def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
@@ -156,10 +105,10 @@ def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
     seen = queries.snapshot()
     if seen is None or seen.deposits_at is None or seen.deposits_at < order.expires_at:
         return now + timedelta(seconds=15)
-    if paying.covered(order):
+    if counting.covered(order):
         return now + _LOOK_AGAIN
-    if not paying.intend_return(order.pk, cause="expired"):
-        paying.expire(order.pk)
+    if not counting.intend_return(order.pk, cause="expired"):
+        counting.expire(order.pk)
     return now + _LOOK_AGAIN
 
 
@@ -168,10 +117,10 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     expires_at = order.claim_expires_at or now
     if payment.lost:
         return _return_payment(order, node, now, cause="payment_not_secured")
-    if expires_at <= now and order.counted_payment == Rail.LIGHTNING:
+    if expires_at <= now and security.is_held(order):
         return _return_payment(order, node, now, cause="never_claimed")
     if expires_at <= now:
-        paying.flag(order.pk, "Paid on chain and never claimed.")
+        flag(order.pk, "Paid and never claimed.")
         return None
     return min(expires_at, now + _SELDOM)
 
@@ -179,9 +128,9 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
 def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: str) -> datetime | None:
     """Recorded to go back, unless the node has a channel of this order that a database put back knows nothing of."""
     if tracing.find_trace(order, node) is not None:
-        paying.flag(order.pk, "The node has a channel or funding of this order that our records do not know.")
+        flag(order.pk, "The node has a channel or funding of this order that our records do not know.")
         return None
-    paying.intend_return(order.pk, cause=cause)
+    counting.intend_return(order.pk, cause=cause)
     return now + _LOOK_AGAIN
 
 
@@ -230,8 +179,9 @@ def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
 def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     """From OPENING on: the funding is seen through to its depth, the channel is followed."""
     live = order.live_opening
-    if order.invoice is not None and order.invoice.state == InvoiceState.HELD:
-        paying.settle(order.pk, node)  # does nothing before the funding is published
+    rail = security.counted(order)
+    if rail is not None and rail.is_held(order):
+        rail.settle(order.pk, node)  # does nothing before the funding is published
     if live is not None:
         _push_on(order.pk, OpeningState(live.state), node)
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
@@ -252,8 +202,7 @@ def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:
 
 
 def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
-    invoice = order.invoice
-    if order.counted_payment != Rail.LIGHTNING or invoice is None or invoice.state != InvoiceState.HELD:
+    if not security.is_held(order):
         return None
     until = order.give_up_until or now
     if until <= now or security.look(order, node).lost:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 import apprise
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from lightning import connection as lightning
-from orders import doctor
+from orders import doctor, locks
 from orders.doctor import Finding
+from orders.locks import Lock
 from orders.models import Alert, ChannelOrder
 from orders.story import short
 
 log = logging.getLogger(__name__)
 
-#: One round at a time: two would tell everything twice.
-_LOCK: Final = 0x6C73700003
 _CHECK: Final = "check:"
 _ORDER: Final = "order:"
 #: A message that anybody reads; the rest is counted.
@@ -38,26 +36,12 @@ def watch() -> int:
     """
     if not settings.ALERT_URL:
         return 0
-    with _only_one() as obtained:
+    with locks.only_one(Lock.ALERTS) as obtained:
         if not obtained:
             return 0
         findings = doctor.thorough(lightning.node() if settings.LND_GRPC else None)
         record(findings, _flagged(), timezone.now())
         return _tell()
-
-
-@contextmanager
-def _only_one() -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-        row = cursor.fetchone()
-    obtained = bool(row and row[0])
-    try:
-        yield obtained
-    finally:
-        if obtained and connection.connection is not None:  # a lost connection took its lock with it
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
 def _flagged() -> dict[str, str]:

@@ -8,9 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 
-#: How the memo of our invoices begins; the order's id follows. So they are told from other programs' at the same node.
-MEMO = "Lightning channel, order "
-
 
 def preimage(order_id: UUID) -> bytes:
     """The preimage of the order's hold invoice.
@@ -24,11 +21,6 @@ def preimage(order_id: UUID) -> bytes:
 def payment_hash(order_id: UUID) -> str:
     """The payment hash of the order's hold invoice."""
     return hashlib.sha256(preimage(order_id)).hexdigest()
-
-
-def lock_id(order_id: UUID) -> bytes:
-    """The id of the leases of the order's coins: found again without our database."""
-    return hashlib.sha256(str(order_id).encode()).digest()
 
 
 def order_token(order_id: UUID) -> str:

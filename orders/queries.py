@@ -185,20 +185,10 @@ def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
     return list(OnchainPayment.objects.filter(order=order).exclude(state=DepositState.VANISHED))
 
 
-def received_sat(order: ChannelOrder) -> int:
-    """What came for the order on both rails, by our records: held, settled, or on chain."""
-    invoice = order.invoice
-    took = invoice is not None and invoice.state in {InvoiceState.HELD, InvoiceState.SETTLED}
-    lightning_sat = invoice.held_sat if invoice is not None and took else 0
-    return lightning_sat + sum(deposit.amount_sat for deposit in deposits_of(order))
-
-
-def depth_of(deposit: OnchainPayment) -> int:
-    """How deep the deposit is by our records: its block, and the last height that deposits were read at."""
-    if deposit.block_height is None:
-        return 0
+def deposits_height() -> int:
+    """The last block that deposits were read up to; 0: none yet."""
     seen = snapshot()
-    return max(deposit.confirmations, (seen.deposits_height if seen else 0) - deposit.block_height + 1)
+    return seen.deposits_height if seen else 0
 
 
 def openings_under_way(now: datetime) -> int:

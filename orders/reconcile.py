@@ -10,7 +10,6 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Min
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -18,24 +17,20 @@ from lightning import connection as lightning
 from lightning import types
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import queries, recovering
+from orders import payments, queries, recovering
 from orders.errors import NotAvailable
-from orders.models import ChannelOpening, ChannelOrder, Heartbeat, HoldInvoice, NodeSnapshot
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat
 from orders.nudges import nudge_all
-from orders.operations import creating, deposits, failing
-from orders.operations.seeing import fresh_snapshot, refresh_snapshot
-from orders.operations.tracing import LOOK_BACK_BLOCKS, as_the_chain_has_it
-from orders.states import InvoiceState, OpeningState, OrderState
+from orders.openings import reasons
+from orders.operations import creating
+from orders.operations.snapshot import fresh_snapshot, refresh_snapshot
+from orders.states import OpeningState, OrderState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
 
 log = logging.getLogger(__name__)
 
 _FOLLOWED = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
-_INVOICE_STATES = {
-    InvoiceState.OPEN: types.InvoiceState.OPEN,
-    InvoiceState.HELD: types.InvoiceState.ACCEPTED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +71,8 @@ def look(node: LndNode) -> int:
     """
     seen = refresh_snapshot(node)
     _ask_once_whether_we_are_behind(node)
-    read_deposits(node, seen)
-    different = {*_invoices_that_differ(node), *_channels_that_differ(node), *_holds_running_out(seen)}
-    return nudge_all(different)
+    different = {order_id for rail in reversed(payments.RAILS.values()) for order_id in rail.differing(node, seen)}
+    return nudge_all(different | _channels_that_differ(node))
 
 
 _asked: set[tuple[int, datetime]] = set()
@@ -95,43 +89,6 @@ def _ask_once_whether_we_are_behind(node: LndNode) -> None:
     if asking not in _asked:
         recovering.pause_if_behind(node)
         _asked.add(asking)
-
-
-def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
-    """Every deposit the node knows has its row as the chain is now; one that is gone has vanished.
-
-    Money: seen from the last height read, minus what a reorganisation may take back.
-    """
-    at, height = timezone.now(), node.info().block_height
-    from_height = max(0, (seen.deposits_height or _first_height(height)) - LOOK_BACK_BLOCKS)
-    known = deposits.known_since(from_height)  # before the look: what is recorded meanwhile has not vanished
-    paying = deposits.relevant(node.transactions(from_height=from_height))
-    transactions = [as_the_chain_has_it(node, transaction) for transaction in paying]
-    whole = deposits.record(transactions)
-    deposits.forget(known, transactions)
-    # What could not be recorded is read again: the height stays.
-    NodeSnapshot.objects.filter(id=1).update(deposits_at=at, **({"deposits_height": height} if whole else {}))
-
-
-def _first_height(height: int) -> int:
-    oldest = ChannelOrder.objects.aggregate(height=Min("created_height"))["height"]
-    return int(oldest) if oldest is not None else height
-
-
-def _invoices_that_differ(node: LndNode) -> set[UUID]:
-    rows = HoldInvoice.objects.filter(state__in=_INVOICE_STATES).values_list(
-        "order_id", "payment_hash", "state", "add_index"
-    )
-    if not rows:
-        return set()
-    first = min(add_index for _, _, _, add_index in rows)
-    pending = node.pending_invoices(after_add_index=max(0, first - 1))
-    states = {invoice.payment_hash: invoice.state for invoice in pending}
-    return {
-        order_id
-        for order_id, payment_hash, state, _ in rows
-        if states.get(payment_hash) is not _INVOICE_STATES[InvoiceState(state)]
-    }
 
 
 def _channels_that_differ(node: LndNode) -> set[UUID]:
@@ -165,18 +122,11 @@ def _differs(state: str, seen: OrderState | None) -> bool:
     return seen is not None and seen != state
 
 
-def _holds_running_out(seen: NodeSnapshot) -> set[UUID]:
-    """Held payments whose margin is gone while nothing is being opened for them."""
-    last = seen.block_height + settings.PUBLISH_MARGIN_BLOCKS + settings.SPARE_BLOCKS
-    rows = HoldInvoice.objects.filter(state=InvoiceState.HELD, hold_expires_height__lt=last)
-    return set(rows.values_list("order_id", flat=True))
-
-
 def new_block(node: LndNode) -> int:
     """A block came: what it can change is nudged, the rest is left alone."""
     nudged = look(node)
     waiting = ChannelOrder.objects.filter(
-        state=OrderState.URI_SET, last_failure_reason__in=failing.ENDED_BY_A_BLOCK
+        state=OrderState.URI_SET, last_failure_reason__in=reasons.ENDED_BY_A_BLOCK
     ).values_list("pk", flat=True)
     live = ChannelOpening.objects.filter(
         state__in=[OpeningState.PUBLISHING, OpeningState.PUBLISHED, OpeningState.CONFLICTING]

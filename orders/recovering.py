@@ -6,7 +6,6 @@ Adopted where it carries the id of an order we know; listed for a person where i
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,21 +19,29 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
-from orders import keys, queries
+from orders import keys, marks, money, queries
 from orders.advance import advance
 from orders.errors import OrderError
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
+from orders.models import (
+    ChannelOpening,
+    ChannelOrder,
+    HoldInvoice,
+    SwitchEvent,
+    SwitchName,
+    TransactionKind,
+    WalletTransaction,
+)
 from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
-from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL, sent_back_sat
-from orders.states import OrderState
+from orders.states import At, OrderState
 from orders.transitions import LSP
+from orders.wallet.looking import LOOK_BACK_BLOCKS
+from orders.wallet.refunded import sent_back_sat
 
 log = logging.getLogger(__name__)
 
 #: Of these a pause's reason names so many; the next process that starts names the next.
 _MOST_NAMED: Final = 5
-_ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 #: States in which an order may still get the channel that the node has for it.
 _BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 #: States of an order whose money went back, or never came.
@@ -93,9 +100,7 @@ def _since(node: LndNode) -> int:
 
 def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
     ours = [
-        (order_id, invoice)
-        for invoice in pending
-        if invoice.memo.startswith(keys.MEMO) and (order_id := order_id_in(invoice.memo)) is not None
+        (order_id, invoice) for invoice in pending if (order_id := marks.order_of_invoice(invoice.memo)) is not None
     ]
     hashes = [invoice.payment_hash for _, invoice in ours]
     known = set(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", flat=True))
@@ -115,7 +120,8 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
 
 def _channels(node: LndNode) -> Iterator[Unknown]:
     channels: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
-    ours = [(order_id, channel) for channel in channels if (order_id := order_id_in(channel.memo)) is not None]
+    named = [(marks.order_of_channel(channel.memo), channel) for channel in channels]
+    ours = [(order_id, channel) for order_id, channel in named if order_id is not None]
     known = _known_outpoints({channel.outpoint.txid for _, channel in ours})
     for order_id, channel in ours:
         if str(channel.outpoint) in known:
@@ -135,10 +141,8 @@ def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterat
     known = set(WalletTransaction.objects.values_list("txid", flat=True))
     for transaction in transactions:
         # A conflict pays ourselves: whatever became of it, nobody is owed anything for it.
-        if not transaction.label.startswith("funding:") or transaction.txid in known:
-            continue
-        order_id = order_id_in(transaction.label)
-        if order_id is not None:
+        order_id = marks.order_of_label(transaction.label, TransactionKind.FUNDING)
+        if order_id is not None and transaction.txid not in known:
             advice, is_done = _advice(order_id, node)
             yield Unknown(Kind.FUNDING, transaction.txid, order_id, 0, advice, is_done=is_done)
 
@@ -146,14 +150,14 @@ def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterat
 def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
     """Money that staff sent back by hand, of orders that do not say so. A surplus that was returned is no news."""
     for transaction in transactions:
-        order_id = order_id_in(transaction.label) if transaction.label.startswith(REFUND_LABEL) else None
+        order_id = marks.order_of_refund(transaction.label)
         if order_id is None:
             continue
         order = ChannelOrder.objects.filter(pk=order_id).exclude(state__in=_SETTLED_WITH).first()
         if order is None:
             continue
         returned_sat = sent_back_sat(order_id, [transaction])
-        if queries.received_sat(order) - returned_sat < order.order_total_sat:
+        if money.of(order, At.SEEN).received_sat - returned_sat < order.order_total_sat:
             advice = "Sent back by hand: cancel the order, then press `Returned by hand` in the admin."
             yield Unknown(Kind.REFUND, transaction.txid, order.pk, returned_sat, advice)
 
@@ -193,12 +197,6 @@ def _deposits(transactions: tuple[ChainTransaction, ...]) -> Iterator[Unknown]:
             if output.ours and output.address not in known:
                 advice = "To an address that no order has: yours, or of an order that was lost."
                 yield Unknown(Kind.DEPOSIT, f"{transaction.txid}:{output.index}", None, output.amount_sat, advice)
-
-
-def order_id_in(text: str) -> UUID | None:
-    """The order's id that a memo or a label carries."""
-    found = _ORDER_ID.search(text)
-    return UUID(found.group()) if found else None
 
 
 def adopt(found: Iterable[Unknown], node: LndNode, *, actor: str) -> set[UUID]:
@@ -241,7 +239,7 @@ def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
     Money: ours, as it would have been had the order's record not been lost. Repeat: safe.
     Raises: NodeUnavailable, OutcomeUnknown.
     """
-    open_for = {order_id_in(channel.memo) for channel in node.channels()}
+    open_for = {marks.order_of_channel(channel.memo) for channel in node.channels()}
     settled = []
     for unknown in found:
         if unknown.kind is Kind.PAYMENT and unknown.order_id is not None and unknown.order_id in open_for:

@@ -5,6 +5,7 @@ Spec: OrderStates. The numbers are those that the first server of this API publi
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from django.db import models
@@ -98,6 +99,36 @@ class DepositState(models.TextChoices):
     SEEN = "seen", _("Seen")
     CONFIRMED = "confirmed", _("Confirmed")
     VANISHED = "vanished", _("Vanished")
+
+
+class At(StrEnum):
+    """How far money has come on its way to us. Lightning money that is held has come as far as it goes."""
+
+    SEEN = "seen"  # on chain: in a block or not
+    CONFIRMED = "confirmed"  # in a block
+    DEEP = "deep"  # as deep as our policy asks of this order
+
+
+class TransactionState(models.TextChoices):
+    """Where a transaction of our own is. It may carry the openings of several orders."""
+
+    DRAFTED = "drafted", _("Drafted, unsigned")
+    SIGNED = "signed", _("Signed")
+    PUBLISHED = "published", _("Published")
+    DEEP = "deep", _("Deep")
+    EXCLUDED = "excluded", _("Excluded")
+
+
+_T = TransactionState
+
+TRANSACTION_MOVES: Final[dict[TransactionState, frozenset[TransactionState]]] = {
+    _T.DRAFTED: frozenset({_T.SIGNED, _T.EXCLUDED}),
+    _T.SIGNED: frozenset({_T.PUBLISHED, _T.DEEP, _T.EXCLUDED}),
+    _T.PUBLISHED: frozenset({_T.DEEP, _T.EXCLUDED}),
+    _T.DEEP: frozenset(),
+    # DRAFTED, SIGNED: found at the node after we had written it off, as our records were put back
+    _T.EXCLUDED: frozenset({_T.DRAFTED, _T.SIGNED}),
+}
 
 
 class OpeningState(models.TextChoices):

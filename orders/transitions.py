@@ -12,9 +12,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from orders.errors import OrderNotFound
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent, WalletTransaction
 from orders.nudges import nudge
-from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, InvoiceState, OpeningState, OrderState
+from orders.states import (
+    INVOICE_MOVES,
+    MOVES,
+    OPENING_MOVES,
+    TRANSACTION_MOVES,
+    InvoiceState,
+    OpeningState,
+    OrderState,
+    TransactionState,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +89,21 @@ def move_opening(opening: ChannelOpening, to: OpeningState, **fields: Any) -> No
     opening.save()
 
 
+def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -> None:
+    """The transaction is in state `to`, with `fields` set, if it was not there before.
+
+    It may carry the openings of several orders: so it is locked too, after the order's row, which the caller holds.
+    """
+    row = WalletTransaction.objects.select_for_update().get(pk=transaction_id)
+    if row.state == to:
+        return
+    if to not in TRANSACTION_MOVES[TransactionState(row.state)]:
+        raise IllegalMove(f"transaction {row.txid}: {row.state} -> {to}")
+    row.state = to
+    _set(row, fields)
+    row.save(update_fields=["state", *fields])
+
+
 def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
     """The order is flagged for a person, once for each reason."""
     reason = reason[:200]
@@ -110,6 +134,6 @@ def _write(order: ChannelOrder, before: str, cause: str, actor: str, facts: dict
     )
 
 
-def _set(row: HoldInvoice | ChannelOpening, fields: dict[str, Any]) -> None:
+def _set(row: HoldInvoice | ChannelOpening | WalletTransaction, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         setattr(row, name, value)

@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orders import keys, lnurl
+from orders import keys, lnurl, money
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
 from orders.options import announced
-from orders.states import COMMITTED_OPENINGS, DELIVERED, DepositState, InvoiceState, OpeningState, OrderState
+from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState
 
 _PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
-#: Of our money's states: these count as received.
-_WITH_US = frozenset({InvoiceState.HELD, InvoiceState.RETURNING, InvoiceState.SETTLED})
-_STILL_THE_BUYERS = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +137,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
     """The order as the outside may see it, at `place`."""
     openings = list(order.openings.all())
     opening = _delivering(order, openings)
+    came = money.of(order, At.CONFIRMED)  # unconfirmed deposits are listed, and not counted
     deposits = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
     return OrderView(
         order_id=str(order.pk),
@@ -155,8 +153,8 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         order_total_sat=order.order_total_sat,
         payment_request=order.invoice.payment_request if order.invoice else None,
         deposit_address=order.deposit_address,
-        received_sat=_received_sat(order, deposits),
-        payment_held=order.invoice is not None and order.invoice.state in _STILL_THE_BUYERS,
+        received_sat=came.received_sat,
+        payment_held=bool(came.held_sat),
         underpaid=order.underpaid,
         overpaid=order.overpaid,
         paid_late=order.paid_late,
@@ -214,12 +212,6 @@ def _funding(opening: ChannelOpening | None) -> FundingView | None:
     if opening is None or opening.transaction is None or opening.output_index is None:
         return None
     return FundingView(opening.transaction.txid, opening.output_index)
-
-
-def _received_sat(order: ChannelOrder, deposits: list[OnchainPayment]) -> int:
-    """What is held, settled or in a block: unconfirmed deposits are listed, and not counted."""
-    held = order.invoice.held_sat if order.invoice and order.invoice.state in _WITH_US else 0
-    return held + sum(row.amount_sat for row in deposits if row.state == DepositState.CONFIRMED)
 
 
 def _refunded_at(order: ChannelOrder) -> datetime | None:

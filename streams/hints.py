@@ -16,7 +16,7 @@ from lightning import types
 from lightning.types import ChainTransaction, ChannelEvent
 from orders import queries
 from orders.nudges import nudge_all
-from orders.operations import deposits
+from orders.payments.onchain import recording
 from orders.states import InvoiceState, OrderState
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def invoice_changed(order_id: UUID, state: types.InvoiceState) -> None:
 
 def transaction_seen(transaction: ChainTransaction) -> None:
     """Its outputs that pay an order are recorded, which nudges."""
-    deposits.record([transaction])
+    recording.record([transaction])
 
 
 def channel_changed(event: ChannelEvent) -> None:

@@ -15,12 +15,11 @@ from uuid import UUID
 from django.db import connection
 from psycopg import AsyncConnection, sql
 
+from orders.locks import STREAMS
 from orders.nudges import CHANNEL, NEW
 
 log = logging.getLogger(__name__)
 
-#: Two numbers, as no order's lock is: "LSP", streams.
-_LOCK: Final = (0x4C5350, 1)
 _STANDBY_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 10.0
 #: A holder whose machine vanished keeps the lock until the server notices: within about 30 s.
@@ -55,7 +54,7 @@ async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
 
 
 async def _obtained(line: AsyncConnection) -> bool:
-    answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", _LOCK)
+    answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", STREAMS)
     row = await answer.fetchone()
     return bool(row and row[0])
 

@@ -29,7 +29,7 @@ from orders.models import (
     Service,
     WalletTransaction,
 )
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState
+from orders.states import DepositState, InvoiceState, OpeningState, OrderState, TransactionState
 from tests.fakes import OUR_KEY, regtest_address
 
 
@@ -135,7 +135,9 @@ class TransactionFactory(DjangoModelFactory[WalletTransaction]):
         model = WalletTransaction
 
     kind = "funding"
+    state = TransactionState.PUBLISHED
     label = factory.Sequence(lambda n: f"funding:{n}")
+    lock_id = factory.LazyAttribute(lambda row: hashlib.sha256(row.label.removeprefix("funding:").encode()).digest())
     txid = factory.Sequence(lambda n: txid(f"funding {n}"))
     psbt = b"psbt"
     raw = b"raw"
@@ -144,6 +146,18 @@ class TransactionFactory(DjangoModelFactory[WalletTransaction]):
     fee_sat = 2_000
     created_at = factory.LazyFunction(timezone.now)
     published_at = factory.LazyFunction(timezone.now)
+
+
+#: Where the transaction of an attempt is that is in such a state.
+_TRANSACTION_STATES = {
+    OpeningState.FUNDED: TransactionState.DRAFTED,
+    OpeningState.PUBLISHING: TransactionState.SIGNED,
+    OpeningState.CONFLICTING: TransactionState.SIGNED,
+    OpeningState.PUBLISHED: TransactionState.PUBLISHED,
+    OpeningState.CONFIRMED: TransactionState.DEEP,
+    OpeningState.CANCELLING: TransactionState.DRAFTED,
+    OpeningState.FAILED: TransactionState.EXCLUDED,
+}
 
 
 class OpeningFactory(DjangoModelFactory[ChannelOpening]):
@@ -164,7 +178,9 @@ class OpeningFactory(DjangoModelFactory[ChannelOpening]):
     capacity_sat = factory.SelfAttribute("order.capacity_sat")
     push_sat = factory.SelfAttribute("order.client_balance_sat")
     transaction = factory.SubFactory(
-        TransactionFactory, label=factory.LazyAttribute(lambda row: f"funding:{row.factory_parent.order.pk}")
+        TransactionFactory,
+        label=factory.LazyAttribute(lambda row: f"funding:{row.factory_parent.order.pk}"),
+        state=factory.LazyAttribute(lambda row: _TRANSACTION_STATES[row.factory_parent.state]),
     )
     output_index = 0
 

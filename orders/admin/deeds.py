@@ -12,12 +12,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders import flags, money
 from orders.errors import OrderError
 from orders.models import ChannelOrder
-from orders.models.order import Rail
-from orders.operations import giving_up, paying
-from orders.states import CLAIMABLE, InvoiceState, OrderState
-from orders.story import live_opening, sat, when
+from orders.operations import ending, giving_up
+from orders.payments import security
+from orders.states import At, OrderState
+from orders.story import sat, when
 
 log = logging.getLogger(__name__)
 
@@ -63,29 +64,6 @@ def _refusal(deed: Deed, order_id: UUID, actor: str) -> str:
     return ""
 
 
-def _can_be_given_up(order: ChannelOrder) -> bool:
-    return order.state == OrderState.URI_SET and live_opening(order) is None
-
-
-def _can_be_cancelled(order: ChannelOrder) -> bool:
-    in_time = order.state == OrderState.CREATED or order.state == OrderState.GIVE_UP or order.state in CLAIMABLE
-    invoice = order.invoice
-    returning = invoice is not None and invoice.state == InvoiceState.RETURNING
-    return in_time and not returning and live_opening(order) is None
-
-
-def _can_be_revived(order: ChannelOrder) -> bool:
-    return order.state == OrderState.EXPIRED and bool(order.onchain_payments.all())
-
-
-def _can_be_returned(order: ChannelOrder) -> bool:
-    over = order.state in {OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED}
-    invoice = order.invoice
-    taken = order.counted_payment == Rail.ONCHAIN or bool(order.onchain_payments.all())
-    settled = invoice is not None and invoice.state == InvoiceState.SETTLED
-    return over and not _held_sat(order) and (taken or settled)
-
-
 def _money_returned(order: ChannelOrder) -> str:
     return "You say that you have sent the buyer's money back yourself. Nothing is sent now, nor opened any more."
 
@@ -96,28 +74,28 @@ def _give_up(order_id: UUID, actor: str) -> object:
     return giving_up.give_up(order_id, reason=last or "FAILED_OPENING", actor=actor)
 
 
-def _held_sat(order: ChannelOrder) -> int:
-    """What the node holds and may still return."""
-    invoice = order.invoice
-    is_held = invoice is not None and invoice.state == InvoiceState.HELD
-    return invoice.held_sat if invoice is not None and is_held else 0
-
-
 def _money_given_up(order: ChannelOrder) -> str:
-    if order.counted_payment == Rail.LIGHTNING and _held_sat(order):
+    held_sat = _held_sat(order)
+    if held_sat:
         until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
-        return f"{sat(_held_sat(order))} stay held until {when(until)} for a retry, and then go back to the buyer."
+        return f"{sat(held_sat)} stay held until {when(until)} for a retry, and then go back to the buyer."
     return f"{sat(order.order_total_sat)} stay with us and wait for a person: retry, or return them."
 
 
 def _money_cancelled(order: ChannelOrder) -> str:
-    deposits_sat = sum(deposit.amount_sat for deposit in order.onchain_payments.all() if deposit.state != "vanished")
+    seen_sat = money.of(order, At.SEEN).received_sat
     if order.state == OrderState.CREATED:
-        stay = f" {sat(deposits_sat)} seen on chain stay with us and wait for a person." if deposits_sat else ""
+        stay = f" {sat(seen_sat)} seen on chain stay with us and wait for a person." if seen_sat else ""
         return f"Nothing is paid that counts; it cannot be paid any more.{stay}"
-    if order.counted_payment == Rail.LIGHTNING and _held_sat(order):
-        return f"{sat(_held_sat(order))} that the node holds go back to the buyer at once."
-    return f"{sat(max(deposits_sat, order.order_total_sat))} stay with us and wait for a person to return them."
+    held_sat = _held_sat(order)
+    if held_sat:
+        return f"{sat(held_sat)} that the node holds go back to the buyer at once."
+    return f"{sat(max(seen_sat, order.order_total_sat))} stay with us and wait for a person to return them."
+
+
+def _held_sat(order: ChannelOrder) -> int:
+    """What the node holds and may still return."""
+    return money.of(order, At.SEEN).held_sat if security.is_held(order) else 0
 
 
 DEEDS: Final[dict[str, Deed]] = {
@@ -127,14 +105,14 @@ DEEDS: Final[dict[str, Deed]] = {
             name="retry",
             label="Retry",
             done="Will be tried again",
-            fits=lambda order: order.state == OrderState.GIVE_UP,
+            fits=lambda order: not giving_up.why_not_retried(order),
             run=lambda order_id, actor: giving_up.retry(order_id, actor=actor),
         ),
         Deed(
             name="give_up",
             label="Give up",
             done="Given up",
-            fits=_can_be_given_up,
+            fits=lambda order: not giving_up.why_not_given_up(order),
             run=_give_up,
             money=_money_given_up,
         ),
@@ -142,31 +120,31 @@ DEEDS: Final[dict[str, Deed]] = {
             name="cancel",
             label="Cancel",
             done="Cancelled",
-            fits=_can_be_cancelled,
-            run=lambda order_id, actor: paying.cancel(order_id, actor=actor),
+            fits=lambda order: not ending.why_not_cancelled(order),
+            run=lambda order_id, actor: ending.cancel(order_id, actor=actor),
             money=_money_cancelled,
         ),
         Deed(
             name="record_returned",
             label="Returned by hand",
             done="Recorded as returned",
-            fits=_can_be_returned,
-            run=lambda order_id, actor: paying.record_returned(order_id, actor=actor),
+            fits=lambda order: not ending.why_not_returned(order),
+            run=lambda order_id, actor: ending.record_returned(order_id, actor=actor),
             money=_money_returned,
         ),
         Deed(
             name="revive",
             label="Accept late payment",
             done="Paid after all",
-            fits=_can_be_revived,
-            run=lambda order_id, actor: paying.revive(order_id, actor=actor),
+            fits=lambda order: not ending.why_not_revived(order),
+            run=lambda order_id, actor: ending.revive(order_id, actor=actor),
         ),
         Deed(
             name="settle_flag",
             label="Mark as seen",
             done="Marked as seen",
             fits=lambda order: order.needs_staff,
-            run=lambda order_id, actor: paying.settle_flag(order_id, actor=actor),
+            run=lambda order_id, actor: flags.settle_flag(order_id, actor=actor),
         ),
     )
 }

@@ -32,7 +32,7 @@ from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
 from orders.errors import InvalidField, NotAvailable, NotClaimable, OrderNotFound
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
-from orders.operations import claiming, creating, seeing
+from orders.operations import claiming, creating, snapshot
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
 
@@ -90,7 +90,7 @@ class NodeViewSet(ApiViewSet):
     @schema.NODE_INFO
     def info(self, request: Request) -> Response:
         """From what was last seen: it answers while the node is down."""
-        seen = queries.snapshot() or seeing.refresh_snapshot(connection.node())
+        seen = queries.snapshot() or snapshot.refresh_snapshot(connection.node())
         paused = queries.paused(SwitchName.SALES)
         info = {
             "node_info": {

@@ -25,8 +25,8 @@ class ChannelOpening(models.Model):
     capacity_sat = models.BigIntegerField()
     push_sat = models.BigIntegerField()
 
-    transaction = models.OneToOneField(
-        WalletTransaction, null=True, blank=True, on_delete=models.PROTECT, related_name="opening"
+    transaction = models.ForeignKey(
+        WalletTransaction, null=True, blank=True, on_delete=models.PROTECT, related_name="openings"
     )
     output_index = models.PositiveIntegerField(null=True, blank=True)
     conflict = models.ForeignKey(
@@ -51,6 +51,8 @@ class ChannelOpening(models.Model):
                 fields=["node_pubkey"], name="opening_one_for_peer", condition=Q(state__in=sorted(PEER_OCCUPYING))
             ),
             models.CheckConstraint(name="opening_state_known", condition=Q(state__in=OpeningState.values)),
+            # A transaction carries several openings, each with an output of its own.
+            models.UniqueConstraint(fields=["transaction", "output_index"], name="opening_one_for_output"),
             models.CheckConstraint(
                 name="opening_committed_has_transaction",
                 condition=Q(state__in=["negotiating", "cancelling", "failed"]) | Q(transaction__isnull=False),

@@ -9,14 +9,14 @@ from django.db import models
 from django.db.models import Q
 
 from orders.models.service import Service
-from orders.states import CLAIMABLE, LIVE_OPENINGS, OrderState
+from orders.states import CLAIMABLE, OrderState
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
-    from orders.models.payment import HoldInvoice
+    from orders.models.payment import HoldInvoice, OnchainPayment
 
 
 class Rail(models.TextChoices):
@@ -92,6 +92,7 @@ class ChannelOrder(models.Model):
         hold_invoice: HoldInvoice
         events: RelatedManager[OrderEvent]
         openings: RelatedManager[ChannelOpening]
+        onchain_payments: RelatedManager[OnchainPayment]
 
     class Meta:
         ordering = ["-created_at", "id"]
@@ -140,9 +141,15 @@ class ChannelOrder(models.Model):
         return getattr(self, "hold_invoice", None)
 
     @property
+    def payments(self) -> list[HoldInvoice | OnchainPayment]:
+        """What every rail has for the order."""
+        invoice = [] if self.invoice is None else [self.invoice]
+        return [*invoice, *self.onchain_payments.all()]
+
+    @property
     def live_opening(self) -> ChannelOpening | None:
         """The attempt that is not over, if there is one (never two: the database forbids it)."""
-        return self.openings.filter(state__in=LIVE_OPENINGS).first()
+        return next((opening for opening in self.openings.all() if opening.is_live), None)
 
 
 class IdempotencyKey(models.Model):

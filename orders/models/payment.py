@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from django.db import models
 
-from orders.models.order import ChannelOrder
-from orders.states import DepositState, InvoiceState
+from orders.models.order import ChannelOrder, Rail
+from orders.states import At, DepositState, InvoiceState
+
+#: Of the Lightning payment: at the node, and the buyer's still.
+_HELD_BACK = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
 
 
 class HoldInvoice(models.Model):
-    """The Lightning rail of an order. The preimage is derived, never stored (see operations.secrets)."""
+    """The Lightning rail of an order. The preimage is derived, never stored (see orders.keys)."""
 
     order = models.OneToOneField(ChannelOrder, on_delete=models.PROTECT, related_name="hold_invoice")
     payment_hash = models.CharField(max_length=64, unique=True)
@@ -36,8 +39,19 @@ class HoldInvoice(models.Model):
             )
         ]
 
+    rail = Rail.LIGHTNING
+
     def __str__(self) -> str:
         return self.payment_hash
+
+    @property
+    def held_back_sat(self) -> int:
+        """What the node holds and the buyer may still get back."""
+        return self.held_sat if self.state in _HELD_BACK else 0
+
+    def received_sat(self, at: At, *, height: int, depth: int) -> int:
+        """What is held or settled: it has come as far as it goes."""
+        return self.held_sat if self.state in _HELD_BACK | {InvoiceState.SETTLED} else 0
 
 
 class OnchainPayment(models.Model):
@@ -61,5 +75,18 @@ class OnchainPayment(models.Model):
         ]
         indexes = [models.Index(fields=["state", "block_height"], name="onchain_payment_there")]
 
+    rail = Rail.ONCHAIN
+    held_back_sat = 0
+
     def __str__(self) -> str:
         return f"{self.txid}:{self.vout}"
+
+    def received_sat(self, at: At, *, height: int, depth: int) -> int:
+        """What of it is there at this depth, where our records reach up to block `height`."""
+        if self.state == DepositState.VANISHED or (at is not At.SEEN and self.state != DepositState.CONFIRMED):
+            return 0
+        return 0 if at is At.DEEP and self.depth(height) < depth else self.amount_sat
+
+    def depth(self, height: int) -> int:
+        """How deep it is by our records: its block, and the last height that deposits were read at."""
+        return 0 if self.block_height is None else max(self.confirmations, height - self.block_height + 1)

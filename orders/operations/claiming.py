@@ -12,9 +12,9 @@ from django.utils import timezone
 from lightning.types import NodeAddress
 from orders.errors import NotClaimable
 from orders.models import ChannelOrder
-from orders.models.order import Rail
 from orders.nudges import nudge
-from orders.states import InvoiceState, OrderState
+from orders.payments import security
+from orders.states import OrderState
 from orders.transitions import locked, move, note
 
 #: Of one order's claim, by anybody.
@@ -95,8 +95,8 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
 
 
 def _require_not_returning(order: ChannelOrder) -> None:
-    invoice = order.invoice if order.counted_payment == Rail.LIGHTNING else None
-    if invoice is not None and invoice.state == InvoiceState.RETURNING:
+    rail = security.counted(order)
+    if rail is not None and rail.is_going_back(order):
         raise NotClaimable("The payment is going back.", field="order_id")
 
 

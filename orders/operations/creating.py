@@ -14,10 +14,9 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from lightning.errors import LightningError
 from lightning.node import LndNode
-from lightning.types import NodeAddress, OpenedInvoice
-from orders import keys, options, pricing, queries
+from lightning.types import NodeAddress
+from orders import locks, options, pricing, queries
 from orders.errors import (
     DATABASE_TROUBLE,
     InvalidField,
@@ -28,15 +27,16 @@ from orders.errors import (
     SalesPaused,
     TooManyOrders,
 )
-from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
+from orders.locks import Lock
+from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
-from orders.operations import seeing
+from orders.operations import snapshot
+from orders.payments import offering
+from orders.payments.offering import Payable
 from orders.transitions import BUYER, tell
 
 log = logging.getLogger(__name__)
 
-#: The advisory lock under which stock is counted and promised: one sale at a time, from the count to the commit.
-_SALES_LOCK: Final = 0x6C73700001
 #: A first request that has not ended by then has died.
 _IN_FLIGHT_SECONDS: Final = 120
 
@@ -62,15 +62,6 @@ class Purchase:
     idempotency: Idempotency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Payable:
-    """What the node made for an order that does not exist yet: unseen, it expires by itself."""
-
-    order_id: UUID
-    invoice: OpenedInvoice | None
-    address: str | None
-
-
 def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     """The order exists, with everything it can be paid with, and our coins are promised to it.
 
@@ -93,20 +84,20 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     _require_sales()
     service = _service(purchase.service_id)
     options.check(purchase.wanted, service.limits)
-    seen = seeing.fresh_snapshot(node)
+    seen = snapshot.fresh_snapshot(node)
     if not seen.synced_to_chain:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
     quote = _quote(service, purchase.wanted, seen)
     try:
         _require_stock(purchase, quote, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
-        seen = seeing.refresh_snapshot(node)
+        seen = snapshot.refresh_snapshot(node)
         _require_stock(purchase, quote, seen)
-    payable = _make_payable(service, quote, node)
+    payable = offering.offer(uuid4(), service, quote.order_total_sat, node)
     try:
         return _insert(purchase, service, quote, seen, payable)
     except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
-        _withdraw(payable, node)
+        offering.withdraw(payable, node)
         raise
 
 
@@ -155,31 +146,8 @@ def _require_stock(
         raise NotAvailable("Too much is promised to unpaid orders now; please try again later.", field=options.LOCAL)
 
 
-def _make_payable(service: Service, quote: pricing.Quote, node: LndNode) -> _Payable:
-    order_id = uuid4()
-    onchain = service.accepts_onchain and settings.ONCHAIN_ENABLED
-    if not service.accepts_lightning and not onchain:
-        raise NotAvailable("This service takes on-chain payments only, and they are off now.")
-    try:
-        invoice = _add_invoice(order_id, quote, node) if service.accepts_lightning else None
-        return _Payable(order_id, invoice, node.new_address() if onchain else None)
-    except LightningError as error:
-        log.warning("order=%s buying failed at the node: %s", order_id, error)
-        raise NotAvailable("Our node cannot be reached now; please try again later.") from error
-
-
-def _add_invoice(order_id: UUID, quote: pricing.Quote, node: LndNode) -> OpenedInvoice:
-    return node.add_hold_invoice(
-        payment_hash=keys.payment_hash(order_id),
-        amount_sat=quote.order_total_sat,
-        memo=f"{keys.MEMO}{order_id}",
-        expiry_seconds=settings.ORDER_LIFETIME_SECONDS,
-        cltv_blocks=settings.HOLD_CLTV_BLOCKS,
-    )
-
-
 def _insert(
-    purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: _Payable
+    purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: Payable
 ) -> ChannelOrder:
     """The order is committed, with our coins promised to it.
 
@@ -188,14 +156,7 @@ def _insert(
     now = timezone.now()
     with transaction.atomic(durable=True):
         order = _order(purchase, service, quote, seen, payable, now)
-        if payable.invoice is not None:
-            HoldInvoice.objects.create(
-                order=order,
-                payment_hash=keys.payment_hash(order.pk),
-                payment_request=payable.invoice.payment_request,
-                add_index=payable.invoice.add_index,
-                amount_sat=quote.order_total_sat,
-            )
+        offering.record(order, payable)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=BUYER, cause="quoted", to_state=order.state,
             facts={"order_total_sat": quote.order_total_sat},
@@ -204,7 +165,7 @@ def _insert(
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch
-        _one_sale_at_a_time()
+        locks.hold(Lock.SALES)
         _require_stock(purchase, quote, seen, besides=order.pk)
     return order
 
@@ -214,7 +175,7 @@ def _order(
     service: Service,
     quote: pricing.Quote,
     seen: NodeSnapshot,
-    payable: _Payable,
+    payable: Payable,
     now: datetime,
 ) -> ChannelOrder:
     wanted, address = purchase.wanted, purchase.address
@@ -244,22 +205,6 @@ def _order(
         node_host=address.host if address else "",
         announced_by_purchase=purchase.announced,
     )
-
-
-def _one_sale_at_a_time() -> None:
-    """Nobody else counts the stock until this transaction has promised its part of it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_SALES_LOCK])
-
-
-def _withdraw(payable: _Payable, node: LndNode) -> None:
-    """The invoice of an order that was not made is gone; where that fails it expires by itself, unseen."""
-    if payable.invoice is None:
-        return
-    try:
-        node.cancel_invoice(keys.payment_hash(payable.order_id))
-    except LightningError as error:
-        log.info("order=%s the unseen invoice stays until it expires: %s", payable.order_id, error)
 
 
 def forget_old_keys() -> None:

@@ -12,7 +12,7 @@ from orders import queries
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
 from orders.nudges import nudge_all
-from orders.operations.failing import OPENINGS_PAUSED
+from orders.openings.reasons import OPENINGS_PAUSED
 from orders.states import OrderState
 
 log = logging.getLogger(__name__)

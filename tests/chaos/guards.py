@@ -15,8 +15,12 @@ from lightning import types
 from lightning.node import LndNode
 from orders import keys, transitions
 from orders.models import ChannelOpening, OrderEvent
-from orders.operations import cancelling, creating, leasing, opening, paying, publishing, tracing
+from orders.openings import cancelling, committing, opening, publishing, tracing
+from orders.operations import creating
+from orders.payments import lightning as lightning_rail
+from orders.payments.lightning import returning, settling
 from orders.states import OpeningState
+from orders.wallet import coins
 
 GUARDS: dict[str, Callable[[], None]] = {}
 
@@ -46,39 +50,39 @@ def settling_waits_for_publishing() -> None:
 @_guard
 def the_node_says_what_is_settled() -> None:
     """Recorded as settled before the node is asked to."""
-    settle = paying.settle
+    settle = lightning_rail.settle
 
     def recorded_first(order_id: UUID, node: LndNode) -> None:
         if ChannelOpening.objects.filter(order=order_id, state=OpeningState.PUBLISHED).exists():
-            paying._record_settling(order_id, types.InvoiceState.SETTLED, 0)
+            settling._record_settling(order_id, types.InvoiceState.SETTLED, 0)
             node.settle_invoice(keys.preimage(order_id))
         settle(order_id, node)
 
-    paying.settle = recorded_first  # type: ignore[assignment]
+    lightning_rail.settle = recorded_first  # type: ignore[assignment]
 
 
 @_guard
 def the_node_says_what_is_returned() -> None:
     """Recorded as returned before the node is asked to."""
-    finish = paying.finish_return
+    finish = lightning_rail.finish_return
 
     def recorded_first(order_id: UUID, node: LndNode) -> None:
-        paying.record_cancelled(order_id)
+        returning.record_cancelled(order_id)
         finish(order_id, node)
 
-    paying.finish_return = recorded_first  # type: ignore[assignment]
+    lightning_rail.finish_return = recorded_first  # type: ignore[assignment]
 
 
 @_guard
 def settling_is_looked_at_again() -> None:
     """Settled by who has published, or never."""
-    _only_after(publishing, "_record_published", paying, "settle")
+    _only_after(publishing, "_record_published", lightning_rail, "settle")
 
 
 @_guard
 def publishing_is_looked_at_again() -> None:
     """Published by who has signed, or never."""
-    _only_after(opening, "_record_committed", publishing, "publish")
+    _only_after(committing, "_record_committed", publishing, "publish")
 
 
 def _only_after(earlier: Any, first: str, later: Any, then: str) -> None:
@@ -137,10 +141,10 @@ def a_cancelled_channel_is_abandoned() -> None:
 def a_cancelled_attempt_releases_its_coins() -> None:
     """Nobody looks what it has leased."""
 
-    def nothing_held(_order_id: UUID, _node: LndNode) -> list[types.Outpoint]:
+    def nothing_held(_lock_id: bytes, _node: LndNode) -> list[types.Outpoint]:
         return []
 
-    leasing.held = nothing_held  # type: ignore[assignment]
+    coins.held = nothing_held  # type: ignore[assignment]
 
 
 @_guard

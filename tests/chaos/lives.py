@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 from lightning.simulator.control import FAIL
 from orders import nudges, queries
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, OrderEvent
-from orders.operations import paying
+from orders.operations import ending
 from orders.states import LIVE_OPENINGS, OpeningState, OrderState
 from tests.chaos.mortal import WORKER
 from tests.chaos.processes import Processes
@@ -211,7 +211,7 @@ def cancelled(sale: Sale) -> None:
     """Paid, never claimed, and cancelled by staff: the payment goes back."""
     sale.pay(sale.buy(None))
     sale.until(lambda: sale.state() == OrderState.PAID, "paid")
-    paying.cancel(UUID(sale.order_id), actor="staff:ada")
+    ending.cancel(UUID(sale.order_id), actor="staff:ada")
     sale.refunded()
 
 

@@ -26,7 +26,7 @@ from lightning.calls import Calls
 from lightning.negotiation import Negotiation
 from lightning.streams import LndStreams
 from orders import tasks
-from orders.operations import opening
+from orders.openings import committing, opening
 from tests.chaos import guards
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ def run(job: Job) -> None:
     """This process is the role, until it dies."""
     for name, value in job.settings.items():
         setattr(settings, name, value)
-    opening.NEGOTIATE_SECONDS, opening.PENDING_SECONDS = job.patience  # type: ignore[misc]
+    opening.NEGOTIATE_SECONDS, committing.PENDING_SECONDS = job.patience  # type: ignore[misc]
     boundaries = Boundaries(job, is_counting=job.role != WORKER)
     _hook(boundaries)
     if job.without:

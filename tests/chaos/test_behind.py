@@ -13,7 +13,9 @@ from orders import keys, queries, recovering
 from orders.advance import advance
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, SwitchName
-from orders.operations import opening, pausing, paying
+from orders.openings import opening
+from orders.operations import ending, pausing
+from orders.payments.lightning import holding
 from tests.chaos.standby import Standby
 from tests.chaos.test_failover import Begin, begin, send_away
 from tests.chaos.trials import Trial, lightning
@@ -177,7 +179,7 @@ def test_staff_cancel_nothing_while_the_node_knows_more(begin: Begin) -> None:
         assert order is not None and order.state == "uri_set" and not order.openings.exists()
         trial.start_anew()
         with pytest.raises(NotPossible, match="recover"):
-            paying.cancel(order.pk, actor="staff:ada")
+            ending.cancel(order.pk, actor="staff:ada")
         trial.recover("--resume")
         trial.go_on()
         order.refresh_from_db()
@@ -200,7 +202,7 @@ def two_orders_of_one_peer(trial: Trial) -> tuple[ChannelOrder, ChannelOrder]:
     trial.buy()
     trial.pay()
     other = ChannelOrder.objects.exclude(pk=behind.pk).get()
-    paying.hold(other.pk, trial.shop.node.invoice(other.hold_invoice.payment_hash))
+    holding.hold(other.pk, trial.shop.node.invoice(other.hold_invoice.payment_hash))
     trial.claim()
     opening._intend(queries.order_or_raise(other.pk))
     behind.refresh_from_db()

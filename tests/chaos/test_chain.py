@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orders import models
-from orders.operations import tracing
+from orders.openings import tracing
 from tests.chaos.conftest import Engine
 from tests.chaos.test_kills import assert_whole, finish
 from tests.chaos.test_losses import advance_until, committed

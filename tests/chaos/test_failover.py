@@ -17,7 +17,8 @@ from django.utils import timezone
 from lightning import node, transactions
 from orders import queries, reconcile
 from orders.models import Service, SwitchName
-from orders.operations import opening, pausing
+from orders.openings import opening
+from orders.operations import pausing
 from tests.chaos.standby import Standby
 from tests.chaos.trials import DELIVERED, RETURNED, Life, Trial, lightning, never_claimed, onchain, retried
 from tests.property import truths

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orders import keys
+from orders import marks
 from orders.models import ChannelOrder, OrderEvent
 from orders.states import InvoiceState
 from tests.chaos.conftest import Engine
@@ -113,7 +113,7 @@ def assert_whole(shop: Shop, quote: dict[str, object], payment: Payment, wallet:
     if payment.status() != "UNKNOWN":
         assert payment.wait() == SUCCEEDED
     order = ChannelOrder.objects.get(pk=str(quote["order_id"]))
-    assert not [lease for lease in shop.node.leases() if lease.lock_id == keys.lock_id(order.pk)]
+    assert not [lease for lease in shop.node.leases() if lease.lock_id == marks.lock_id(order.pk)]
     assert not [pending for pending in shop.node.pending_channels() if pending.memo == str(order.pk)]
 
 

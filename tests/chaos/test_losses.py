@@ -12,8 +12,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from lightning.types import Outpoint
-from orders import keys, models
-from orders.operations import opening, paying, publishing, security, tracing
+from orders import keys, marks, models
+from orders.openings import opening, publishing, tracing
+from orders.payments import counting, security
+from orders.payments import lightning as lightning_rail
+from orders.payments.lightning import holding
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.chaos.conftest import Engine
 from tests.chaos.test_kills import assert_whole, begin, finish
@@ -133,7 +136,7 @@ def test_control_without_the_look_a_second_channel_is_opened(shop: Shop, monkeyp
 def test_a_pending_channel_whose_signed_funding_was_lost_is_put_out_and_opened_anew(shop: Shop, engine: Engine) -> None:
     quote = shop.buy(node_uri=shop.wallet.p2p_address)
     payment = shop.pay(quote)
-    paying.hold(shop.order(quote).pk, shop.node.invoice(shop.order(quote).hold_invoice.payment_hash))
+    holding.hold(shop.order(quote).pk, shop.node.invoice(shop.order(quote).hold_invoice.payment_hash))
     before = snapshot()
     engine.start(quote, "before publish")
     engine.wait_reached()
@@ -162,10 +165,10 @@ def test_control_a_payment_returned_while_an_attempt_is_live_is_lost(
 ) -> None:
     """The guard: nothing that returns a payment passes while an attempt is live."""
     quote, payment = committed(shop, engine)
-    assert paying.intend_return(shop.order(quote).pk, cause="test") is False
+    assert counting.intend_return(shop.order(quote).pk, cause="test") is False
     monkeypatch.setattr(models.ChannelOrder, "live_opening", None)
-    assert paying.intend_return(shop.order(quote).pk, cause="test") is True
-    paying.finish_return(shop.order(quote).pk, shop.node)
+    assert counting.intend_return(shop.order(quote).pk, cause="test") is True
+    lightning_rail.finish_return(shop.order(quote).pk, shop.node)
     monkeypatch.undo()
     raw = bytes(models.WalletTransaction.objects.get(label=f"funding:{quote['order_id']}").raw or b"")
     shop.node.publish(raw, label="test")  # what a process that was merely slow would have done
@@ -214,7 +217,7 @@ def test_control_without_leasing_again_two_fundings_share_a_coin(
     engine.kill()
     order = shop.order(quote)
     coin = Outpoint.parse(models.WalletTransaction.objects.get(label=f"funding:{order.pk}").inputs[0][0])
-    shop.node.release(coin, lock_id=keys.lock_id(order.pk))
+    shop.node.release(coin, lock_id=marks.lock_id(order.pk))
     thief = b"\x02" * 32
     shop.node.lease(coin, lock_id=thief, seconds=600)
     with monkeypatch.context() as patch:
@@ -230,7 +233,7 @@ def test_a_coin_leased_by_another_ends_the_attempt_before_the_point_of_no_return
     engine.kill()
     order = shop.order(quote)
     coin = Outpoint.parse(models.WalletTransaction.objects.get(label=f"funding:{order.pk}").inputs[0][0])
-    shop.node.release(coin, lock_id=keys.lock_id(order.pk))
+    shop.node.release(coin, lock_id=marks.lock_id(order.pk))
     thief = b"\x02" * 32
     shop.node.lease(coin, lock_id=thief, seconds=600)
     advance_until(shop, quote, lambda: "opening_failed" in shop.journal(quote), "it is cancelled", mine=False)
@@ -245,7 +248,7 @@ def test_control_a_payment_settled_before_publishing_is_taken_for_nothing(
 ) -> None:
     """The guard: only a published attempt gives the right to settle."""
     quote, payment = committed(shop, engine)
-    paying.settle(shop.order(quote).pk, shop.node)
+    lightning_rail.settle(shop.order(quote).pk, shop.node)
     assert shop.order(quote).hold_invoice.state == InvoiceState.HELD
     shop.node.settle_invoice(keys.preimage(shop.order(quote).pk))  # as without the guard
     assert payment.wait() == SUCCEEDED

@@ -18,7 +18,7 @@ import pytest
 from django.db import OperationalError, close_old_connections
 
 from orders.models import ChannelOrder
-from orders.operations import opening
+from orders.openings import opening
 from orders.states import InvoiceState
 from streams import standby
 from tests.chaos import test_lost_replies as replies
@@ -131,29 +131,31 @@ def never_claimed(sale: Buyer) -> None:
 #: The records of each way, as (record, which of them); those that an earlier way has are not said again.
 RECORDS: dict[Way, list[tuple[str, int]]] = {
     replies.delivered: [
-        ("creating._insert", 1), ("paying.hold", 1), ("opening._record_funded", 1), ("opening._record_committed", 1),
-        ("publishing._record_published", 1), ("paying._record_settling", 1), ("opening._intend", 1),
-        ("throttles.allow_request", 1), ("seeing.refresh_snapshot", 1), ("seeing.refresh_snapshot", 2),
-        ("reconcile.read_deposits", 1), ("reconcile.look", 1), ("paying.settle", 1), ("following._record_open", 1),
+        ("creating._insert", 1), ("holding.hold", 1), ("funding._record_funded", 1),
+        ("committing._record_committed", 1),
+        ("publishing._record_published", 1), ("settling._record_settling", 1), ("opening._intend", 1),
+        ("throttles.allow_request", 1), ("snapshot.refresh_snapshot", 1), ("snapshot.refresh_snapshot", 2),
+        ("watching.read_deposits", 1), ("reconcile.look", 1), ("settling.settle", 1), ("following._record_open", 1),
         ("publishing._record_depth", 1), ("publishing._confirm", 1),
         *(("advance._set_due", nth) for nth in range(1, 8)),
     ],
-    never_claimed: [("paying.intend_return", 1), ("paying.record_cancelled", 1)],
+    never_claimed: [("counting.intend_return", 1), ("returning.record_cancelled", 1)],
     claimed_by_hand: [("claiming.claim", 1)],
-    replies.paid_on_chain: [("deposits._record", 1), ("deposits.count", 1), ("paying.record_cancelled", 1)],
+    replies.paid_on_chain: [("recording._record", 1), ("counting.count", 1), ("returning.record_cancelled", 1)],
     replies.cancelled_then_delivered: [
         ("opening._remember", 1), ("cancelling.begin", 1), ("cancelling.finish", 1), ("cancelling._record_failed", 1),
-        ("opening._intend", 2), ("opening._record_funded", 2),
+        ("opening._intend", 2), ("funding._record_funded", 2),
     ],
     refused_then_delivered: [
         ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1), ("cancelling.begin", 1),
-        ("cancelling._record_failed", 1), ("opening._record_committed", 2),
+        ("cancelling._record_failed", 1), ("committing._record_committed", 2),
     ],
 }  # fmt: skip
 
 #: In every run of the tests: the records that follow a step with money.
 _SHORT = {
-    "opening._record_funded", "opening._record_committed", "publishing._record_published", "paying._record_settling",
+    "funding._record_funded", "committing._record_committed", "publishing._record_published",
+    "settling._record_settling",
 }  # fmt: skip
 
 

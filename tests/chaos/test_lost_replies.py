@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from orders import keys
+from orders import marks
 from orders.models import ChannelOrder, HoldInvoice
-from orders.operations import opening, paying
+from orders.openings import opening
+from orders.operations import ending
 from orders.states import InvoiceState, OrderState
 from tests.chaos.ending import see_through
 from tests.chaos.test_kills import assert_whole
@@ -85,7 +86,7 @@ def cancelled_then_refunded(sale: Sale) -> None:
     """The same, and then staff cancel the order."""
     quote, payment = cancelled(sale)
     sale.advance_until(quote, "opening_failed")
-    paying.cancel(sale.shop.order(quote).pk, actor="staff")
+    ending.cancel(sale.shop.order(quote).pk, actor="staff")
     advance_until(sale.shop, quote, lambda: sale.shop.order(quote).state == OrderState.REFUNDED, "refunded")
     assert payment.wait() == FAILED
     assert sale.shop.order(quote).hold_invoice.state == InvoiceState.CANCELLED
@@ -196,5 +197,5 @@ def test_every_changing_call_of_an_order_is_among_those_that_go_wrong(sale: Sale
 
 
 def assert_no_lease(shop: Shop, quote: Quote) -> None:
-    lock_id = keys.lock_id(shop.order(quote).pk)
+    lock_id = marks.lock_id(shop.order(quote).pk)
     assert not [lease for lease in shop.node.leases() if lease.lock_id == lock_id]

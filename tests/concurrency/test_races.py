@@ -16,7 +16,8 @@ from orders import advance as advancing
 from orders import nudges, queries, transitions
 from orders.errors import NotAvailable, NotClaimable
 from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
-from orders.operations import claiming, creating, opening
+from orders.openings import opening
+from orders.operations import claiming, creating
 from orders.operations.creating import Idempotency, Purchase
 from orders.options import Wanted
 from tests.factories import OrderFactory, ServiceFactory, pubkey

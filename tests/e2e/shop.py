@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from lightning import connection
 from lightning.node import LndNode
-from orders import keys, queries, reconcile
+from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
 from orders.states import OpeningState, OrderState
@@ -147,7 +147,7 @@ class Shop:
     def assert_nothing_left(self, quote: dict[str, Any]) -> None:
         """No lease, no pending channel, no channel of this order."""
         order = self.order(quote)
-        lock = keys.lock_id(order.pk)
+        lock = marks.lock_id(order.pk)
         assert not [lease for lease in self.node.leases() if lease.lock_id == lock]
         assert not [c for c in self.node.pending_channels() if c.memo == str(order.pk)]
         assert not [c for c in self.node.channels() if c.memo == str(order.pk)]

@@ -13,7 +13,7 @@ from tests.house.size import too_long
 from tests.house.source import ROOT, Source, first_party, imported, with_tests
 
 #: The one place that moves a state; deposits only note what the chain says.
-STATE_WRITERS = {"orders/transitions.py", "orders/operations/deposits.py"}
+STATE_WRITERS = {"orders/transitions.py", "orders/payments/onchain/recording.py"}
 #: Who reads the environment, and why.
 ENVIRONMENT_READERS = {
     "lsp_site/settings.py",  # the one reader of the configuration

@@ -11,10 +11,11 @@ import pytest
 from django.utils import timezone
 
 from lightning.types import NodeAddress
-from orders import queries
+from orders import flags, queries
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service
-from orders.operations import claiming, opening, paying
+from orders.openings import opening
+from orders.operations import claiming
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.integration.conftest import Api
 from tests.scripted import ScriptedNode, held
@@ -28,7 +29,7 @@ def test_d11_a_look_writes_nothing_back_over_what_happened_meanwhile() -> None:
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
     meanwhile: list[Any] = [
         lambda: claiming.claim(order.pk, NodeAddress(pubkey(5)), announced=False, actor="buyer", replace=False),
-        lambda: paying.flag(order.pk, "Somebody wants to look at this."),
+        lambda: flags.flag(order.pk, "Somebody wants to look at this."),
     ]
 
     def happens(name: str) -> None:

@@ -13,11 +13,14 @@ from django.utils import timezone
 from lightning.errors import OutcomeUnknown
 from lightning.types import InvoiceState as NodeInvoice
 from lightning.types import Lease, NodeAddress, Outpoint, TxOutput
-from orders import keys, queries, reconcile
+from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotClaimable, NotPossible
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, NodeSnapshot, OnchainPayment, SwitchName
-from orders.operations import cancelling, claiming, conflicting, deposits, opening, pausing, paying
+from orders.openings import cancelling, conflicting, opening
+from orders.operations import claiming, ending, pausing
+from orders.payments import lightning as lightning_rail
+from orders.payments.onchain import recording
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.factories import (
     DepositFactory,
@@ -48,9 +51,9 @@ def look(order: Any, node: ScriptedNode) -> ChannelOrder:
 def test_a_late_deposit_that_was_returned_by_hand_is_recorded() -> None:
     order = OrderFactory(expired=True)
     with pytest.raises(NotPossible):
-        paying.record_returned(order.pk, actor="staff:ada")  # nothing was received
+        ending.record_returned(order.pk, actor="staff:ada")  # nothing was received
     DepositFactory(order=order)
-    assert paying.record_returned(order.pk, actor="staff:ada").state == OrderState.REFUNDED
+    assert ending.record_returned(order.pk, actor="staff:ada").state == OrderState.REFUNDED
 
 
 def test_a_claimed_order_that_a_wrong_clock_put_off_for_a_year_moves_again(node: ScriptedNode) -> None:
@@ -81,7 +84,7 @@ def test_a_deposit_that_could_not_be_recorded_is_read_again(
         raise OperationalError("canceling statement due to lock timeout")
 
     with monkeypatch.context() as patch:
-        patch.setattr(deposits, "_record", locked_out)
+        patch.setattr(recording, "_record", locked_out)
         reconcile.look(node)  # type: ignore[arg-type]
     assert not OnchainPayment.objects.exists()
     node.height = 810
@@ -94,7 +97,7 @@ def test_a_node_that_does_not_know_the_invoice_for_a_moment_ends_no_payment(node
     HoldInvoice.objects.update(state=InvoiceState.HELD, settled_at=None)
     sent = order.openings.get().transaction
     node.wallet[sent.txid] = unmined(sent.txid)
-    paying.settle(order.pk, node)  # type: ignore[arg-type]
+    lightning_rail.settle(order.pk, node)  # type: ignore[arg-type]
     order.refresh_from_db()
     assert order.needs_staff and HoldInvoice.objects.get().state == InvoiceState.HELD
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
@@ -172,7 +175,7 @@ def test_a_cancelling_that_slept_frees_none_of_its_successors_coins(
     first = OpeningFactory(order=order, state=OpeningState.CANCELLING)
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
     coin = Outpoint(txid("second coin"), 0)
-    monkeypatch.setattr(node, "leases", lambda: (Lease(coin, keys.lock_id(order.pk), 0, b"", 5),))
+    monkeypatch.setattr(node, "leases", lambda: (Lease(coin, marks.lock_id(order.pk), 0, b"", 5),))
 
     def frozen(name: str) -> None:
         if name == "disconnect":

@@ -16,7 +16,8 @@ from lightning.types import Outpoint, TxOutput
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, WalletTransaction
-from orders.operations import cancelling, paying, seeing
+from orders.openings import cancelling
+from orders.operations import ending, snapshot
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, txid
 from tests.scripted import ScriptedNode, channel, held, mined, pending, unmined
@@ -176,7 +177,7 @@ def test_a_refused_conflict_is_made_dearer_once_in_a_look(node: ScriptedNode, mo
         def txid(self) -> str:
             return txid(f"conflict {next(number)}")
 
-    monkeypatch.setattr("orders.operations.conflicting.transactions.read_transaction", lambda raw: Read())
+    monkeypatch.setattr("orders.openings.conflicting.transactions.read_transaction", lambda raw: Read())
     ChannelOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
     advance(order.pk, node=node)  # type: ignore[arg-type]
     fees = list(WalletTransaction.objects.filter(kind="conflict").order_by("id").values_list("fee_sat", flat=True))
@@ -207,7 +208,7 @@ def test_a_coin_too_small_for_a_conflict_calls_staff(node: ScriptedNode) -> None
 
 def test_a_snapshot_from_the_future_is_replaced(node: ScriptedNode) -> None:
     NodeSnapshot.objects.update(at=timezone.now() + timedelta(days=1), spendable_sat=10**12)
-    seen = seeing.fresh_snapshot(node)  # type: ignore[arg-type]
+    seen = snapshot.fresh_snapshot(node)  # type: ignore[arg-type]
     assert seen.spendable_sat == node.spendable_sat
 
 
@@ -240,14 +241,14 @@ def test_a_deep_short_deposit_is_flagged_when_the_order_expires(node: ScriptedNo
 
 def test_money_returned_by_hand_is_not_delivered_by_retry_all(node: ScriptedNode) -> None:
     order = OrderFactory(give_up=True, counted_payment="onchain")
-    paying.record_returned(order.pk, actor="staff:ada")
+    ending.record_returned(order.pk, actor="staff:ada")
     call_command("retry_give_up", "--all")
     assert queries.order_or_raise(order.pk).state != OrderState.URI_SET
 
 
 def test_the_coins_of_an_order_that_staff_have_cancelled_are_free_again(node: ScriptedNode) -> None:
     order = OrderFactory(give_up=True, counted_payment="onchain")
-    paying.cancel(order.pk, actor="staff")
+    ending.cancel(order.pk, actor="staff")
     assert queries.promised_sat(NodeSnapshot.objects.get()) == 0
 
 

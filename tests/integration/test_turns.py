@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from orders import queries
-from orders.operations import opening
+from orders.openings import opening
 from orders.states import OpeningState
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.scripted import ScriptedNode, held

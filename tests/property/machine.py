@@ -20,7 +20,7 @@ from orders import queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable, OrderError
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent
-from orders.operations import giving_up, paying
+from orders.operations import ending, giving_up
 from orders.states import LIVE_OPENINGS, OrderState
 from tests.e2e.shop import Shop
 from tests.property import records, truths
@@ -173,7 +173,7 @@ class Purchases(RuleBasedStateMachine):
     # Staff
 
     @precondition(lambda self: self.quotes)
-    @rule(number=which, deed=st.sampled_from([paying.cancel, paying.revive, giving_up.retry]))
+    @rule(number=which, deed=st.sampled_from([ending.cancel, ending.revive, giving_up.retry]))
     def staff(self, number: int, deed: Any) -> None:
         try:
             deed(self.shop.order(self.quote(number)).pk, actor="staff:ada")

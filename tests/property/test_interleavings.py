@@ -11,7 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lightning import node
 from orders.models import Service
-from orders.operations import opening, paying
+from orders.openings import opening
+from orders.operations import ending
 from tests.property.inside import Loop
 from tests.property.machine import Purchases
 
@@ -69,7 +70,7 @@ def test_a_deposit_of_an_order_that_staff_cancel_is_flagged(machine: type[Purcha
         for _ in range(8):
             example.engines_turn_as_blocks_come(1)
         order_id = example.shop.order(example.quote(0)).pk
-        paying.cancel(order_id, actor="staff:ada")
+        ending.cancel(order_id, actor="staff:ada")
         example.engines_turn_as_blocks_come(3)
         order = example.shop.order(example.quote(0))
     finally:

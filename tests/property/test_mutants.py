@@ -16,8 +16,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from lightning.node import LndNode
 from orders import advance, keys
 from orders.models import ChannelOrder
-from orders.operations import leasing, paying
+from orders.payments import lightning as lightning_rail
+from orders.payments.lightning import returning
 from orders.states import InvoiceState, OrderState
+from orders.wallet import coins
 from tests.property.machine import Purchases
 from tests.property.test_interleavings import OPTIONS, machine
 
@@ -46,15 +48,15 @@ def settle_as_soon_as_it_is_held(patch: pytest.MonkeyPatch) -> None:
 
 
 def return_without_the_nodes_word(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(paying, "finish_return", lambda order_id, node: paying.record_cancelled(order_id))
+    patch.setattr(lightning_rail, "finish_return", lambda order_id, node: returning.record_cancelled(order_id))
 
 
 def leave_coins_leased(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(leasing, "held", lambda order_id, node: [])
+    patch.setattr(coins, "held", lambda lock_id, node: [])
 
 
 def never_settle(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(paying, "settle", lambda order_id, node: None)
+    patch.setattr(lightning_rail, "settle", lambda order_id, node: None)
 
 
 MUTANTS = (

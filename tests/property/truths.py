@@ -10,7 +10,7 @@ from uuid import UUID
 from lightning.simulator import scripts
 from lightning.simulator.invoices import Invoice
 from lightning.simulator.world import World
-from orders import keys
+from orders import marks
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, WalletTransaction
 from orders.models.order import Rail
 from orders.states import MOVES, DepositState, InvoiceState, OrderState
@@ -141,14 +141,14 @@ def check_leases(seen: Facts) -> None:
     """Asked long before a forgotten lease runs out by itself."""
     for order in ChannelOrder.objects.filter(state__in=_REST):
         if order.live_opening is None:
-            assert keys.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
+            assert marks.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
 
 
 def check_at_rest(order: ChannelOrder, seen: Facts) -> None:
     waits = order.needs_staff and order.state in _WAITS_FOR_STAFF
     assert order.state in _REST or waits, f"{order} never rests: {order.state} {order.needs_staff_reason}"
     assert order.live_opening is None, f"{order} has a live attempt: {order.live_opening.state}"
-    assert keys.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
+    assert marks.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
 
 
 def check_lightning(order: ChannelOrder, seen: Facts, committed: dict[str, int]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from orders.models import ChannelOrder, Service
-from orders.operations import giving_up, paying
+from orders.operations import ending, giving_up
 from tests.e2e.shop import Shop
 from tests.fakes import regtest_address
 from tests.integration.described import CHECKS, description, make_knowing
@@ -137,8 +137,8 @@ def orders_in_many_states(shop: Shop, nodes: list[str]) -> list[str]:
     for quote in quotes[2:5]:
         shop.post("/channel/manual_finalise", order_id=quote["order_id"], node_uri=nodes[-1])
     giving_up.give_up(shop.order(quotes[3]).pk, reason="PEER_NOT_REACHABLE")
-    paying.cancel(shop.order(quotes[4]).pk, actor="staff")
-    paying.cancel(shop.order(quotes[1]).pk, actor="staff")
+    ending.cancel(shop.order(quotes[4]).pk, actor="staff")
+    ending.cancel(shop.order(quotes[1]).pk, actor="staff")
     shop.claim(quotes[5])
     until(lambda: shop.network.mine(1) or shop.order(quotes[5]).state == "open", "it is open", pause=0.5)
     states = {shop.order(quote).state for quote in quotes}

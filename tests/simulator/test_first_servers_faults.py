@@ -15,7 +15,9 @@ from lightning.node import LndNode
 from lightning.simulator import control as faults
 from orders import queries, reconcile
 from orders.models import ChannelOrder
-from orders.operations import opening, paying
+from orders.openings import opening
+from orders.operations import ending
+from orders.payments.lightning import holding
 from streams.jobs import advance_if_due
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, SUCCEEDED
@@ -104,7 +106,7 @@ def test_d4_a_payment_that_arrives_while_we_die_is_held_and_found(shop: Shop, mo
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(paying, "hold", dies)
+        patch.setattr(holding, "hold", dies)
         with pytest.raises(Killed):
             shop.turn()
     assert shop.order(quote).state == "created"
@@ -187,7 +189,7 @@ def test_d6_a_deposit_made_too_late_is_told_and_can_still_buy_the_channel(shop: 
     shop.network.mine(1)
     one_pass(shop)
     assert shop.seen(quote)["paid_late"] and shop.order(quote).needs_staff
-    assert paying.revive(shop.order(quote).pk, actor="staff:ada").state == "paid"
+    assert ending.revive(shop.order(quote).pk, actor="staff:ada").state == "paid"
 
 
 def test_d7_no_unconfirmed_deposit_pays_an_order_whatever_its_size_or_number(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from lightning.node import LndNode
 from lightning.refusals import refusal
 from lightning.simulator import control as faults
 from lightning.simulator.control import Control
-from orders.operations import failing
+from orders.openings import reasons
 from tests.contract.account import all_rows, rows_of
 from tests.contract.conftest import Opening, credentials
 from tests.simulator.network import SimulatedNetwork
@@ -116,8 +116,8 @@ def test_each_refusal_of_an_opening_has_its_word(network, node, control, case: C
     case.bring_about(attempt, control)
     with attempt.negotiate() as negotiation, pytest.raises(LightningError) as caught:
         negotiation.funding_request(timeout_seconds=5)
-    assert (type(caught.value), failing.known(caught.value.reason)) == (case.error, case.word)
-    assert (case.word in failing.FINAL) == case.is_final
+    assert (type(caught.value), reasons.known(caught.value.reason)) == (case.error, case.word)
+    assert (case.word in reasons.FINAL) == case.is_final
 
 
 def test_a_peer_that_agreed_gives_up_after_ten_minutes(add_own) -> None:

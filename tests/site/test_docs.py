@@ -16,12 +16,12 @@ from django.urls import resolve
 
 from lightning.credentials import required_methods
 from lsp_site.declared import VARIABLES
-from orders.operations import failing
+from orders.openings import reasons
 from tests.house.source import ROOT, first_party
 from tests.site.documented import PAGES, blocks
 
 #: Words in capitals with an underscore that are no settings: states, reasons, and where the settings are read from.
-NO_SETTINGS = failing.FINAL | failing.PASSING | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE"}
+NO_SETTINGS = reasons.FINAL | reasons.PASSING | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE"}
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -109,7 +109,7 @@ def said(node: ast.expr) -> str | None:
     return None
 
 
-def reasons() -> Iterator[str]:
+def reasons_for_staff() -> Iterator[str]:
     for source in first_party():
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {
@@ -118,11 +118,11 @@ def reasons() -> Iterator[str]:
                 "flag",
             }:
                 yield from (pattern for argument in node.args if (pattern := said(argument)))
-    yield from map(re.escape, failing.CALLS_STAFF.values())
+    yield from map(re.escape, reasons.CALLS_STAFF.values())
 
 
 def test_every_reason_to_call_staff_has_its_advice() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-    found = list(reasons())
+    found = list(reasons_for_staff())
     assert [pattern for pattern in found if not re.search(rf"^\| {pattern} \|", text, re.MULTILINE)] == []
     assert len(found) > 15

@@ -93,7 +93,7 @@ def test_a_transaction_is_recorded_and_one_that_cannot_be_breaks_nothing(
         if len(recorded) == 1:
             raise RuntimeError("a defect")
 
-    monkeypatch.setattr("orders.operations.deposits.record", record)
+    monkeypatch.setattr("orders.payments.onchain.recording.record", record)
     for txid in ("aa", "bb"):
         lnd.put("transactions", ChainTransaction(txid * 32, 0, 0, 0, "", b"", (), ()))
     until(lambda: len(recorded) == 2, "both were tried")

@@ -18,7 +18,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from orders import queries, searching
 from orders.errors import NotPossible, OrderError
 from orders.models import ChannelOrder, OrderEvent
-from orders.operations import giving_up, paying
+from orders.operations import giving_up
 from orders.states import OrderState
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -96,10 +96,7 @@ def given_up(since: datetime | None) -> list[UUID]:
 
 def refuse_unless_possible(order_id: UUID) -> None:
     """By our own records `giving_up.retry` would succeed now. Raises: OrderNotFound, NotPossible with the reason."""
-    order = queries.order_or_raise(order_id)
-    if order.state != OrderState.GIVE_UP:
-        raise NotPossible(f"The order is in state {order.get_state_display()}, not given up.", field="order_id")
-    why = paying.insecurity(order)
+    why = giving_up.why_not_retried(queries.order_or_raise(order_id))
     if why:
         raise NotPossible(why, field="order_id")
 

@@ -10,14 +10,17 @@ from django.db import IntegrityError
 from lightning.errors import LightningError, OutcomeUnknown, PeerOffline
 from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
-from orders import queries
+from orders import marks, queries
 from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
-from orders.operations import leasing, security, tracing
-from orders.operations.failing import after_failure, known
-from orders.operations.giving_up import mark_given_up
+from orders.openings import tracing
+from orders.openings.reasons import known
+from orders.openings.retrying import after_failure, mark_given_up
+from orders.payments import security
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, needs_staff, note
+from orders.wallet import coins
+from orders.wallet import transaction as machine
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +80,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
         _disconnected(opening, node)
     if not order.openings.filter(pk=opening.pk, state=OpeningState.CANCELLING).exists():
         return  # we slept, and somebody has ended it: what is leased now is the next attempt's
-    leasing.release(order_id, node)
-    if _left_behind(opening, node) or leasing.held(order_id, node):
+    coins.release(marks.lock_id(order_id), node)
+    if _left_behind(opening, node) or coins.held(marks.lock_id(order_id), node):
         raise OutcomeUnknown("The node said that it was done, and it was not.")  # CANCELLING stays: again, later
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
@@ -119,6 +122,8 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         if opening.state != OpeningState.CANCELLING:
             return
         move_opening(opening, OpeningState.FAILED)
+        if opening.transaction is not None:
+            machine.excluded(opening.transaction)
         note(order, "opening_failed", attempt=opening.attempt, reason=opening.failure_reason)
         if order.state == OrderState.OPENING:
             _leave_opening(order, opening, still_secured)

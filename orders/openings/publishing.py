@@ -8,16 +8,21 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
+from lightning.errors import OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
-from orders import pricing, queries
+from orders import marks, pricing, queries
+from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
-from orders.operations import cancelling, conflicting, leasing, security
-from orders.operations.tracing import conflicting_spend, open_or_opening, wallet_transaction
+from orders.openings import cancelling, conflicting
+from orders.openings.tracing import open_or_opening
+from orders.payments import security
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, needs_staff, note
+from orders.wallet import broadcasting, coins
+from orders.wallet import transaction as machine
+from orders.wallet.looking import wallet_transaction
 
 
 def publish(order_id: UUID, node: LndNode) -> None:
@@ -30,10 +35,11 @@ def publish(order_id: UUID, node: LndNode) -> None:
     order, opening, transaction = committed(order_id, OpeningState.PUBLISHING)
     if opening is None or transaction is None:
         return
-    if wallet_transaction(node, transaction.txid) is not None:
-        _record_published(order_id, opening.pk)
+    seen = wallet_transaction(node, transaction.txid)
+    if seen is not None:
+        _record_published(order_id, opening.pk, raw=seen.raw)
         return
-    leasing.renew(order_id, transaction, node)
+    coins.renew(transaction, node)
     if ended_by_conflict(order, transaction, node):
         return
     payment = security.look(order, node)
@@ -48,11 +54,11 @@ def publish(order_id: UUID, node: LndNode) -> None:
         conflicting.begin(order_id, node, reason="FAILED_OPENING")  # published without its channel it would be burnt
         return
     try:
-        node.publish(bytes(transaction.raw), label=transaction.label)
+        broadcasting.publish(transaction, node)
     except (Rejected, OutcomeUnknown) as error:
         _refused(order, opening, error, node)
         return
-    _record_published(order_id, opening.pk)
+    _record_published(order_id, opening.pk, raw=bytes(transaction.raw))
 
 
 def committed(
@@ -67,8 +73,9 @@ def committed(
 def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | OutcomeUnknown, node: LndNode) -> None:
     """The node does not take the funding now. With patience it may; else we put it out and try with a better fee."""
     over = _patience_is_over(opening)
-    if over and opening.transaction is not None and wallet_transaction(node, opening.transaction.txid) is not None:
-        _record_published(order.pk, opening.pk)  # the answer was lost, and it was published
+    seen = wallet_transaction(node, opening.transaction.txid) if over and opening.transaction else None
+    if seen is not None:
+        _record_published(order.pk, opening.pk, raw=seen.raw)  # the answer was lost, and it was published
         return
     with locked(order.pk) as held:
         current = held.openings.get(pk=opening.pk)
@@ -91,8 +98,7 @@ def _patience_is_over(opening: ChannelOpening) -> bool:
 
 def ended_by_conflict(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> bool:
     """A stranger's spend of our coin stands in the way; once it is 6 deep the attempt is cancelled."""
-    coins = [Outpoint.parse(outpoint) for outpoint, _, _ in transaction.inputs]
-    other = conflicting_spend(node, from_height=order.created_height, inputs=coins, ours=transaction.txid)
+    other = broadcasting.rival(transaction, node, from_height=order.created_height)
     if other is None or other.confirmations == 0:
         return False
     deep = other.confirmations >= settings.FINAL_DEPTH_BLOCKS
@@ -103,13 +109,12 @@ def ended_by_conflict(order: ChannelOrder, transaction: WalletTransaction, node:
     return True
 
 
-def _record_published(order_id: UUID, opening_id: int) -> None:
+def _record_published(order_id: UUID, opening_id: int, *, raw: bytes) -> None:
     with locked(order_id) as order:
         opening = order.openings.select_related("transaction").get(pk=opening_id)
         if opening.state != OpeningState.PUBLISHING or opening.transaction is None:
             return
-        opening.transaction.published_at = opening.transaction.published_at or timezone.now()
-        opening.transaction.save()
+        machine.published(opening.transaction, raw)
         move_opening(opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
         note(order, "funding_published", attempt=opening.attempt, outpoint=opening.funding_outpoint)
         nudge(order)
@@ -129,12 +134,12 @@ def watch(order_id: UUID, node: LndNode) -> None:
         _forgotten(order, transaction, node)
         return
     if seen.confirmations < settings.FINAL_DEPTH_BLOCKS:
-        leasing.renew(order_id, transaction, node)
+        coins.renew(transaction, node)
     if seen.confirmations == 0:
         if ended_by_conflict(order, transaction, node):
             return
-        _rebroadcast(transaction, node)
-        _bump(order, transaction, node)
+        broadcasting.rebroadcast(transaction, node)
+        _bump(order_id, transaction, node)
         _flag_unmined(order_id, transaction)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
@@ -144,44 +149,24 @@ def watch(order_id: UUID, node: LndNode) -> None:
 def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
     """The wallet has lost the transaction (evicted, then restarted): it is published again."""
     if not ended_by_conflict(order, transaction, node):
-        leasing.renew(order.pk, transaction, node)
-        _rebroadcast(transaction, node)
+        coins.renew(transaction, node)
+        broadcasting.rebroadcast(transaction, node)
 
 
-def _rebroadcast(transaction: WalletTransaction, node: LndNode) -> None:
-    if transaction.raw is not None:
-        try:
-            node.publish(bytes(transaction.raw), label=transaction.label)
-        except Rejected:
-            return  # the mempool's affair: the next look tries again
-
-
-def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
+def _bump(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None:
     """A funding that stays unmined for long gets a child that pays for both."""
-    since = transaction.bumped_at or transaction.published_at
-    wait = timedelta(seconds=settings.BUMP_AFTER_SECONDS)
-    if transaction.change_index < 0 or since is None or since + wait > timezone.now():
+    if not broadcasting.is_slow(transaction, timezone.now()):
         return
-    trouble = ""
-    try:
-        node.bump_fee(
-            Outpoint(transaction.txid, transaction.change_index),
-            conf_target=settings.FUNDING_CONF_TARGET,
-            budget_sat=settings.MAX_FUNDING_FEE_SAT,
-        )
-    except (Rejected, NotFound, InsufficientFunds) as error:
-        trouble = str(error)[:300]  # mined this moment, or the change is spent: nothing to bump
-    with locked(order.pk) as held:
+    trouble = broadcasting.bump(transaction, node)
+    with locked(order_id) as held:
         transaction.bumped_at = timezone.now()
-        transaction.save()
+        transaction.save(update_fields=["bumped_at"])
         note(held, "funding_bumped", txid=transaction.txid, trouble=trouble)
 
 
 def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
-    wait = timedelta(seconds=2 * settings.BUMP_AFTER_SECONDS)
-    if transaction.published_at is not None and transaction.published_at + wait <= timezone.now():
-        with locked(order_id) as order:
-            needs_staff(order, "The funding transaction stays unmined, although it was published and bumped.")
+    if broadcasting.is_stuck(transaction, timezone.now()):
+        flag(order_id, "The funding transaction stays unmined, although it was published and bumped.")
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:
@@ -193,7 +178,7 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         if transaction is None or transaction.block_height == height:
             return
         transaction.block_height = height
-        transaction.save()
+        transaction.save(update_fields=["block_height"])
         order.lease_starts_height = height
         order.lease_starts_at = datetime.fromtimestamp(seen.at, UTC) if height else None
         weeks = order.weeks
@@ -203,9 +188,10 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
 
 
 def _confirm(order_id: UUID, opening_id: int, node: LndNode) -> None:
-    leasing.release(order_id, node)
+    coins.release(marks.lock_id(order_id), node)
     with locked(order_id) as order:
-        opening = order.openings.get(pk=opening_id)
-        if opening.state == OpeningState.PUBLISHED:
+        opening = order.openings.select_related("transaction").get(pk=opening_id)
+        if opening.state == OpeningState.PUBLISHED and opening.transaction is not None:
             move_opening(opening, OpeningState.CONFIRMED)
+            machine.deep(opening.transaction)
             note(order, "funding_confirmed", attempt=opening.attempt, depth=settings.FINAL_DEPTH_BLOCKS)

@@ -10,50 +10,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders.models import ChannelOrder
-from orders.operations.giving_up import mark_given_up
+from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
+from orders.payments.security import is_ours
 from orders.states import OrderState
-from orders.transitions import locked, needs_staff, note
+from orders.transitions import LSP, locked, move, needs_staff, note
 
-#: Staff have stopped the openings.
-OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
-#: The peer or the node has said that it will not be, however often we ask.
-FINAL: Final = frozenset(
-    {"CHAN_SIZE_TOO_BIG", "CHAN_SIZE_TOO_SMALL", "FEATURE_MISSING", "CHANNEL_REJECTED", "PEER_REJECT_MULTI_CHAN"}
-)
-#: They pass by themselves.
-PASSING: Final = frozenset(
-    {
-        "PEER_NOT_REACHABLE",
-        "PEER_BUSY",
-        "LSP_BUSY",
-        OPENINGS_PAUSED,
-        "PEER_TOO_MANY_PENDING_CHANNELS",
-        "NODE_NOT_READY",
-        "INSUFFICIENT_FUNDS",
-        "FEE_TOO_HIGH",
-        "PAYMENT_NOT_SECURED",
-        "FUNDING_CONFLICT",
-        "FAILED_OPENING",
-    }
-)
-#: They pass when a person tops up or looks at the fees.
-CALLS_STAFF: Final = {
-    "INSUFFICIENT_FUNDS": "The node has not enough deep coins for this channel.",
-    "FEE_TOO_HIGH": "The funding transaction would cost more than MAX_FUNDING_FEE_SAT.",
-}
-#: No failures of this order: whoever ends them nudges us, and this is the net below that.
-_NOT_ITS_FAULT: Final = {
-    "PEER_BUSY": timedelta(seconds=30),
-    "LSP_BUSY": timedelta(seconds=5),
-    OPENINGS_PAUSED: timedelta(minutes=5),
-}
-#: A block may change them: no need to wait for the pause.
-ENDED_BY_A_BLOCK: Final = frozenset({"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "PEER_TOO_MANY_PENDING_CHANNELS"})
-
-
-def known(reason: str) -> str:
-    """The reason, or FAILED_OPENING where it is no word that buyers know."""
-    return reason if reason in FINAL | PASSING else "FAILED_OPENING"
+#: How the flag begins that a retry takes down.
+GAVE_UP: Final = "Gave up"
 
 
 def pause(failures: int) -> timedelta:
@@ -84,7 +47,7 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
         needs_staff(order, CALLS_STAFF[reason])
-    wait = _NOT_ITS_FAULT.get(reason)
+    wait = NOT_ITS_FAULT.get(reason)
     if wait is None:
         order.failed_openings += 1
         wait = pause(order.failed_openings)
@@ -93,3 +56,15 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
 
 def _deadline_passed(order: ChannelOrder, now: datetime) -> bool:
     return order.open_deadline_at is not None and order.open_deadline_at <= now
+
+
+def mark_given_up(order: ChannelOrder, *, reason: str, actor: str = LSP) -> None:
+    """The order is GIVE_UP, and a person is told where its money does not go back by itself.
+
+    The caller holds the order's row and knows that no attempt is live.
+    """
+    order.give_up_reason = reason
+    order.give_up_until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
+    move(order, OrderState.GIVE_UP, cause="gave_up", actor=actor, reason=reason)
+    if is_ours(order):
+        needs_staff(order, f"{GAVE_UP} ({reason}) with the buyer's money: retry, or return it.")

@@ -12,12 +12,14 @@ from lightning import transactions
 from lightning.errors import Rejected
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import pricing, queries
+from orders import marks, pricing, queries
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
-from orders.operations import cancelling, leasing
-from orders.operations.tracing import conflict_label, conflicting_spend, wallet_transaction
-from orders.states import OpeningState
+from orders.openings import cancelling
+from orders.states import OpeningState, TransactionState
 from orders.transitions import locked, move_opening, needs_staff, note
+from orders.wallet import broadcasting, coins
+from orders.wallet import transaction as machine
+from orders.wallet.looking import wallet_transaction
 
 #: One input, one output, generously.
 CONFLICT_VBYTES = 130
@@ -79,7 +81,9 @@ def _store(
     assert opening.transaction is not None
     return WalletTransaction.objects.create(
         kind=TransactionKind.CONFLICT,
-        label=conflict_label(order),
+        state=TransactionState.SIGNED,
+        label=marks.label(TransactionKind.CONFLICT, order.pk),
+        lock_id=marks.lock_id(order.pk),
         txid=txid,
         psbt=psbt,
         raw=raw,
@@ -99,34 +103,38 @@ def push(order_id: UUID, node: LndNode) -> None:
     opening = order.openings.filter(state=OpeningState.CONFLICTING).select_related("transaction", "conflict").first()
     if opening is None or opening.transaction is None or opening.conflict is None:
         return
-    leasing.renew(order_id, opening.transaction, node)
+    coins.renew(opening.transaction, node)
     ours = wallet_transaction(node, opening.transaction.txid)
     if ours is not None and ours.confirmations:
         if ours.confirmations >= settings.FINAL_DEPTH_BLOCKS:
             _record_ours_won(order_id, opening.pk)
         return
-    coins = [Outpoint.parse(outpoint) for outpoint, _, _ in opening.transaction.inputs]
-    other = conflicting_spend(node, from_height=order.created_height, inputs=coins, ours=opening.transaction.txid)
+    other = broadcasting.rival(opening.transaction, node, from_height=order.created_height)
     if other is not None and other.confirmations >= settings.FINAL_DEPTH_BLOCKS:
         detail = f"{other.txid} spends a coin of the funding."
         if cancelling.begin(order_id, reason=opening.failure_reason, detail=detail, conflict_is_deep=True):
+            _record_decided(order_id, opening.conflict, other.txid)
             cancelling.finish(order_id, node)
         return
     if other is None or other.confirmations == 0:
         _publish(order, opening, opening.conflict, node)
 
 
+def _record_decided(order_id: UUID, conflict: WalletTransaction, winner_txid: str) -> None:
+    with locked(order_id):
+        machine.decided(conflict, winner_txid)
+
+
 def _publish(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTransaction, node: LndNode) -> None:
     try:
-        node.publish(bytes(conflict.raw or b""), label=conflict.label)
+        broadcasting.publish(conflict, node)
     except Rejected as error:
         if error.reason == "fee_too_low":
             _rebuild(order, opening, conflict, node)
         return
     if conflict.published_at is None:
         with locked(order.pk) as held:
-            conflict.published_at = timezone.now()
-            conflict.save()
+            machine.published(conflict, bytes(conflict.raw or b""))
             note(held, "conflict_published", attempt=opening.attempt, txid=conflict.txid)
 
 
@@ -153,8 +161,10 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
 
 def _record_ours_won(order_id: UUID, opening_id: int) -> None:
     with locked(order_id) as order:
-        opening = order.openings.get(pk=opening_id)
+        opening = order.openings.select_related("transaction", "conflict").get(pk=opening_id)
         if opening.state == OpeningState.CONFLICTING:
             move_opening(opening, OpeningState.PUBLISHED)
+            if opening.conflict is not None and opening.transaction is not None:
+                machine.decided(opening.conflict, opening.transaction.txid)
             note(order, "funding_mined_after_all", attempt=opening.attempt)
             needs_staff(order, "The funding was mined although we had put it out: see whether it was paid.")

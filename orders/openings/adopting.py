@@ -9,13 +9,13 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Lease, Outpoint
-from orders import keys
+from orders import marks
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
-from orders.operations import tracing
-from orders.operations.failing import postpone
-from orders.operations.tracing import Trace, funding_label
-from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, needs_staff, note
+from orders.openings.retrying import postpone
+from orders.openings.tracing import Trace
+from orders.states import OpeningState, OrderState, TransactionState
+from orders.transitions import locked, move, move_transaction, needs_staff, note
+from orders.wallet.looking import wallet_transaction
 
 #: (outpoint, amount_sat, script_hex) of a coin; 0 and "": not known.
 Input = tuple[str, int, str]
@@ -29,7 +29,7 @@ def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
     an input leased under the order's lock id; where none is leased a person has to look.
     Repeat: safe. Raises: NodeUnavailable.
     """
-    lock_id = keys.lock_id(order_id)
+    lock_id = marks.lock_id(order_id)
     leases = [lease for lease in node.leases() if lease.lock_id == lock_id]
     inputs = _spent(trace.transaction, node) if trace.transaction else _leased(leases)
     try:
@@ -55,26 +55,27 @@ def _take_over(order_id: UUID, trace: Trace, leases: list[Lease], inputs: list[I
 def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list[Input]) -> ChannelOpening:
     now = timezone.now()
     found, channel = trace.transaction, trace.channel
+    state = TransactionState.SIGNED if found else TransactionState.DRAFTED
     transaction, _ = WalletTransaction.objects.get_or_create(
         txid=outpoint.txid,
         defaults={
             "kind": TransactionKind.FUNDING,
-            "label": funding_label(order),
+            "label": marks.label(TransactionKind.FUNDING, order.pk),
             "psbt": b"",
             "raw": found.raw if found else None,
+            "state": state,
+            "lock_id": marks.lock_id(order.pk),
             "inputs": inputs,
             "change_index": _change_index(found),
             "fee_sat": _fee_sat(found, inputs),
             "created_at": now,
         },
     )
-    if transaction.raw is None and found is not None:
-        transaction.raw = found.raw
-        transaction.save()
-    earlier = ChannelOpening.objects.filter(transaction=transaction).first()
-    if earlier is not None:
-        earlier.transaction = None  # the attempt we thought dead lives on under a new number
-        earlier.save()
+    if transaction.state in {TransactionState.DRAFTED, TransactionState.EXCLUDED}:
+        raw = transaction.raw if found is None else found.raw
+        move_transaction(transaction.pk, state if raw is None else TransactionState.SIGNED, raw=raw)
+    # The attempt that we thought dead lives on under a new number.
+    ChannelOpening.objects.filter(transaction=transaction, output_index=outpoint.index).update(transaction=None)
     return ChannelOpening.objects.create(
         order=order,
         attempt=order.openings.count() + 1,
@@ -101,7 +102,7 @@ def _spent(found: ChainTransaction, node: LndNode) -> list[Input]:
     """Its coins with what they were worth, as far as the wallet still has the transactions that made them."""
     inputs: list[Input] = []
     for spent in found.inputs:
-        parent = tracing.wallet_transaction(node, spent.txid)
+        parent = wallet_transaction(node, spent.txid)
         amounts = {output.index: output.amount_sat for output in parent.outputs} if parent else {}
         inputs.append((str(spent), amounts.get(spent.index, 0), ""))
     return inputs

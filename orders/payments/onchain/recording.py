@@ -1,4 +1,4 @@
-"""The on-chain payment: every output that pays an address of ours is recorded, and some make an order PAID."""
+"""Every output that pays an address of ours is recorded, on time or not."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from lightning.types import ChainTransaction, TxOutput
 from orders.models import ChannelOrder, OnchainPayment
 from orders.models.order import Rail
 from orders.nudges import nudge
-from orders.operations.paying import mark_returning, pay
-from orders.operations.security import required_confirmations
-from orders.operations.surprises import flag_surprises
-from orders.queries import deposits_of, depth_of
-from orders.states import DepositState, OrderState
-from orders.transitions import LSP, locked, needs_staff, note
+from orders.payments.surprises import flag_surprises
+from orders.states import DepositState
+from orders.transitions import locked, needs_staff, note
 
 log = logging.getLogger(__name__)
 
@@ -129,20 +126,3 @@ def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOu
         note(order, f"deposit_{row.state}", txid=row.txid, vout=row.vout, confirmations=row.confirmations)
     nudge(order)
     return is_new or before != row.state
-
-
-def count(order_id: UUID) -> None:
-    """The order is PAID once deposits deep enough cover it.
-
-    Money: ours, at the depth that policy asks for. The Lightning invoice is recorded to go back, so that nobody
-    pays twice. Repeat: safe.
-    """
-    with locked(order_id) as order:
-        if order.state != OrderState.CREATED:
-            return
-        depth = required_confirmations(order)
-        deep = [deposit for deposit in deposits_of(order) if depth_of(deposit) >= depth]
-        if sum(deposit.amount_sat for deposit in deep) < order.order_total_sat:
-            return
-        pay(order, Rail.ONCHAIN, cause="onchain_payment_confirmed")
-        mark_returning(order, cause="other_rail_paid", actor=LSP)

@@ -1,0 +1,64 @@
+"""PostgreSQL's advisory locks: all of them in one table, so that no two are the same by accident.
+
+They are for order and thrift. What makes money safe is the row lock of `transitions.locked`: an advisory lock goes
+with a lost connection while its holder still runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+
+from orders.errors import DATABASE_TROUBLE
+
+log = logging.getLogger(__name__)
+
+#: Held by the streams process on a connection of its own. Two numbers, as no other lock of ours is: "LSP", streams.
+STREAMS: Final = (0x4C5350, 1)
+
+
+class Lock(IntEnum):
+    """What only one may do at a time."""
+
+    SALES = 0x6C73700001  # counting the stock, until what was counted is promised
+    BEGINNINGS = 0x6C73700002  # counting the attempts under way, until one more is recorded
+    ALERTS = 0x6C73700003  # one round of alerts: two would tell everything twice
+
+
+def hold(lock: Lock) -> None:
+    """It is ours until the transaction that is open ends; whoever else wants it waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
+
+
+def order(order_id: UUID) -> int:
+    """The number of the order's own lock."""
+    return int.from_bytes(order_id.bytes[:8], signed=True)
+
+
+@contextmanager
+def only_one(key: int) -> Iterator[bool]:
+    """Whether we are the only one, for as long as the block lasts; nobody waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        row = cursor.fetchone()
+    obtained = bool(row and row[0])
+    try:
+        yield obtained
+    finally:
+        if obtained:
+            _unlock(key)
+
+
+def _unlock(key: int) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+    except DATABASE_TROUBLE as error:
+        log.warning("an advisory lock went with its connection: %s", error)

@@ -1,0 +1,64 @@
+"""What our orders leave at the node: every memo, label and lock id, written and read here alone.
+
+They are how an order is found again without our database; another program's things at the same node carry none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+from uuid import UUID
+
+from orders.models import TransactionKind
+
+#: How the memo of our invoices begins.
+_INVOICE: Final = "Lightning channel, order "
+_ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
+#: How the label begins that staff give to what they send back by hand.
+_REFUND: Final = "refund"
+
+
+def invoice_memo(order_id: UUID) -> str:
+    """What the payer of the order's invoice reads."""
+    return f"{_INVOICE}{order_id}"
+
+
+def order_of_invoice(memo: str) -> UUID | None:
+    """The order whose invoice has this memo; None: no invoice of ours."""
+    return _order_id_in(memo) if memo.startswith(_INVOICE) else None
+
+
+def channel_memo(order_id: UUID) -> str:
+    """What our node alone keeps with the order's channel."""
+    return str(order_id)
+
+
+def order_of_channel(memo: str) -> UUID | None:
+    """The order whose channel has this memo."""
+    return _order_id_in(memo)
+
+
+def label(kind: TransactionKind, order_id: UUID) -> str:
+    """The wallet's label of a transaction that is made for the order."""
+    return f"{kind}:{order_id}"
+
+
+def order_of_label(text: str, kind: TransactionKind) -> UUID | None:
+    """The order that a transaction of this kind was made for."""
+    return _order_id_in(text) if text.startswith(f"{kind}:") else None
+
+
+def order_of_refund(text: str) -> UUID | None:
+    """The order whose money a transaction sent back, as staff have labelled it by hand."""
+    return _order_id_in(text) if text.startswith(_REFUND) else None
+
+
+def lock_id(order_id: UUID) -> bytes:
+    """The id of the leases of the order's coins."""
+    return hashlib.sha256(str(order_id).encode()).digest()
+
+
+def _order_id_in(text: str) -> UUID | None:
+    found = _ORDER_ID.search(text)
+    return UUID(found.group()) if found else None

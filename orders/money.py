@@ -1,0 +1,54 @@
+"""What came for an order, and what of it is still the buyer's, by our records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from orders import queries
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.states import At
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Amounts of one order at one depth."""
+
+    owed_sat: int
+    #: At the node, and still the buyer's.
+    held_sat: int
+    #: Held, ours, or on chain as deep as was asked.
+    received_sat: int
+
+    @property
+    def is_covered(self) -> bool:
+        """What came pays the order."""
+        return self.received_sat >= self.owed_sat
+
+    @property
+    def surplus_sat(self) -> int:
+        """What came beyond what is owed."""
+        return max(0, self.received_sat - self.owed_sat)
+
+
+def of(order: ChannelOrder, at: At, *, rail: Rail | None = None) -> Money:
+    """The order's money that is `at` least so far on its way to us, by one rail or by all."""
+    rows = [row for row in order.payments if rail in {None, row.rail}]
+    height = queries.deposits_height() if at is At.DEEP else 0
+    depth = required_confirmations(order)
+    return Money(
+        owed_sat=order.order_total_sat,
+        held_sat=sum(row.held_back_sat for row in rows),
+        received_sat=sum(row.received_sat(at, height=height, depth=depth) for row in rows),
+    )
+
+
+def required_confirmations(order: ChannelOrder) -> int:
+    """How deep a deposit must be to count: deeper where much of it is pushed straight to the buyer.
+
+    What we push can be spent by the buyer at once, so a taken-back deposit would cost that much more.
+    """
+    base: int = settings.ONCHAIN_CONFIRMATIONS
+    return max(base, min(6, base + order.client_balance_sat // 5_000_000))

@@ -1,0 +1,98 @@
+"""The funding transaction of an attempt: drafted, checked, and recorded before the peer hears of it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from lightning import transactions
+from lightning.node import LndNode
+from lightning.types import FundedPsbt, FundingRequest
+from orders import marks
+from orders.models import ChannelOpening, TransactionKind, WalletTransaction
+from orders.openings.reasons import Broken
+from orders.states import OpeningState
+from orders.transitions import locked, move_opening, note
+from orders.wallet.looking import wallet_transaction
+
+
+def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
+    """Our coins are leased and the unsigned funding transaction is recorded: the attempt is FUNDED.
+
+    Checked before the peer hears of it: later a refusal would strand a half-made channel at the peer.
+    """
+    if request.amount_sat != opening.capacity_sat:
+        raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
+    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    funded = node.fund_psbt(
+        address=request.address,
+        amount_sat=request.amount_sat,
+        sat_per_kw=max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
+        min_confirmations=settings.FUNDING_MIN_CONFS,
+        lock_id=marks.lock_id(order_id),
+        lease_seconds=settings.FUNDING_LEASE_SECONDS,
+    )
+    index, fee_sat = _check_funding(opening, request, funded, fees.minimum_sat_per_kw, node)
+    _record_funded(order_id, opening, funded, index, fee_sat)
+
+
+def _check_funding(
+    opening: ChannelOpening, request: FundingRequest, funded: FundedPsbt, minimum_sat_per_kw: int, node: LndNode
+) -> tuple[int, int]:
+    """(index of the funding output, fee in satoshis) of a transaction that is as it must be."""
+    try:
+        unsigned = transactions.read_psbt(funded.psbt)
+    except ValueError as error:  # a nested input: its txid is not final before it is signed
+        raise Broken("FAILED_OPENING", str(error)) from error
+    script = transactions.address_script(request.address)
+    paying = [i for i, output in enumerate(unsigned.outputs) if output == (script, request.amount_sat)]
+    others = {i for i in range(len(unsigned.outputs)) if i not in paying}
+    if len(paying) != 1 or others - {funded.change_index}:
+        raise Broken("FAILED_OPENING", "The funding transaction pays something else.")
+    for coin in unsigned.inputs:
+        parent = wallet_transaction(node, coin.txid)
+        if parent is None or not parent.confirmations:
+            raise Broken("FAILED_OPENING", f"The coin {coin} was taken back by a reorganisation.")
+    leased = {lease.outpoint: lease.amount_sat for lease in funded.leases}
+    if set(unsigned.inputs) != set(leased):
+        raise Broken("FAILED_OPENING", "The funding transaction spends coins that are not leased.")
+    fee_sat = sum(leased.values()) - sum(amount for _, amount in unsigned.outputs)
+    lowest = unsigned.vbytes * 4 * minimum_sat_per_kw // 1000
+    if fee_sat > settings.MAX_FUNDING_FEE_SAT:
+        raise Broken("FEE_TOO_HIGH", f"The funding transaction would cost {fee_sat} sat.")
+    if fee_sat < lowest:
+        raise Broken("FAILED_OPENING", f"The funding transaction pays {fee_sat} sat; {lowest} are asked to relay.")
+    change = unsigned.outputs[funded.change_index][1] if funded.change_index >= 0 else 0
+    _check_reserve(opening, change, node)
+    return paying[0], fee_sat
+
+
+def _check_reserve(opening: ChannelOpening, change_sat: int, node: LndNode) -> None:
+    """LND keeps coins to bump closes of announced channels, and refuses late when they would be spent."""
+    required = node.required_reserve_sat(additional_public_channels=1 if opening.announced else 0)
+    left = sum(coin.amount_sat for coin in node.coins(min_confirmations=0)) + change_sat
+    if left < required:
+        raise Broken("INSUFFICIENT_FUNDS", f"{left} sat would be left of the {required} sat kept for closes.")
+
+
+def _record_funded(order_id: UUID, opening: ChannelOpening, funded: FundedPsbt, index: int, fee_sat: int) -> None:
+    unsigned = transactions.read_psbt(funded.psbt)
+    with locked(order_id) as order:
+        current = order.openings.get(pk=opening.pk)
+        if current.state != OpeningState.NEGOTIATING:
+            raise Broken("FAILED_OPENING", "Another process has taken the attempt over.")
+        transaction = WalletTransaction.objects.create(
+            kind=TransactionKind.FUNDING,
+            label=marks.label(TransactionKind.FUNDING, order_id),
+            txid=unsigned.txid,
+            psbt=funded.psbt,
+            lock_id=marks.lock_id(order_id),
+            inputs=[[str(lease.outpoint), lease.amount_sat, lease.pk_script.hex()] for lease in funded.leases],
+            change_index=funded.change_index,
+            fee_sat=fee_sat,
+            created_at=timezone.now(),
+        )
+        move_opening(current, OpeningState.FUNDED, transaction=transaction, output_index=index)
+        note(order, "opening_funded", attempt=current.attempt, outpoint=current.funding_outpoint, fee_sat=fee_sat)

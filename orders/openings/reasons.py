@@ -1,0 +1,66 @@
+"""Why an attempt failed, or why none is made: in words that buyers know, and what follows from each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from lightning.errors import InsufficientFunds, LightningError, PeerOffline
+
+#: Staff have stopped the openings.
+OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
+#: The peer or the node has said that it will not be, however often we ask.
+FINAL: Final = frozenset(
+    {"CHAN_SIZE_TOO_BIG", "CHAN_SIZE_TOO_SMALL", "FEATURE_MISSING", "CHANNEL_REJECTED", "PEER_REJECT_MULTI_CHAN"}
+)
+#: They pass by themselves.
+PASSING: Final = frozenset(
+    {
+        "PEER_NOT_REACHABLE",
+        "PEER_BUSY",
+        "LSP_BUSY",
+        OPENINGS_PAUSED,
+        "PEER_TOO_MANY_PENDING_CHANNELS",
+        "NODE_NOT_READY",
+        "INSUFFICIENT_FUNDS",
+        "FEE_TOO_HIGH",
+        "PAYMENT_NOT_SECURED",
+        "FUNDING_CONFLICT",
+        "FAILED_OPENING",
+    }
+)
+#: They pass when a person tops up or looks at the fees.
+CALLS_STAFF: Final = {
+    "INSUFFICIENT_FUNDS": "The node has not enough deep coins for this channel.",
+    "FEE_TOO_HIGH": "The funding transaction would cost more than MAX_FUNDING_FEE_SAT.",
+}
+#: No failures of this order: whoever ends them nudges us, and this is the net below that.
+NOT_ITS_FAULT: Final = {
+    "PEER_BUSY": timedelta(seconds=30),
+    "LSP_BUSY": timedelta(seconds=5),
+    OPENINGS_PAUSED: timedelta(minutes=5),
+}
+#: A block may change them: no need to wait for the pause.
+ENDED_BY_A_BLOCK: Final = frozenset({"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "PEER_TOO_MANY_PENDING_CHANNELS"})
+
+
+def known(reason: str) -> str:
+    """The reason, or FAILED_OPENING where it is no word that buyers know."""
+    return reason if reason in FINAL | PASSING else "FAILED_OPENING"
+
+
+class Broken(Exception):
+    """The attempt cannot go on; it is cancelled with this reason."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def reason_of(error: Exception) -> str:
+    """The word for what ended an attempt."""
+    if isinstance(error, PeerOffline):
+        return error.reason or "PEER_NOT_REACHABLE"
+    if isinstance(error, InsufficientFunds):
+        return "INSUFFICIENT_FUNDS"
+    return (error.reason if isinstance(error, (Broken, LightningError)) else "") or "FAILED_OPENING"

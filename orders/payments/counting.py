@@ -1,0 +1,81 @@
+"""A payment counts, or the order ends unpaid."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from orders import money, payments
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.payments.surprises import flag_surprises
+from orders.states import At, InvoiceState, OrderState
+from orders.transitions import LSP, locked, move, needs_staff
+
+
+def pay(order: ChannelOrder, rail: Rail, *, cause: str, actor: str = LSP) -> None:
+    """The order is PAID by `rail`, which counts from now on; claimed too, where the buyer named the node.
+
+    What may still come on another rail is recorded to go back, so that nobody pays twice.
+    The caller holds the order's row.
+    """
+    now = timezone.now()
+    order.counted_payment, order.paid_at = rail, now
+    order.claim_expires_at = now + payments.RAILS[rail].claim_window()
+    move(order, OrderState.PAID, cause=cause, actor=actor, rail=str(rail))
+    if order.node_pubkey:
+        order.claimed_at = now
+        order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
+        move(order, OrderState.URI_SET, cause="node_named_at_purchase", actor=actor, node=order.node_pubkey)
+    flag_surprises(order)
+    for other, its in payments.RAILS.items():
+        if other is not rail:
+            its.give_back(order, cause="other_rail_paid", actor=LSP)
+
+
+def intend_return(order_id: UUID, *, cause: str, actor: str = LSP) -> bool:
+    """It is recorded that what can go back by itself goes back; False where nothing does, or may.
+
+    Money: still held. After this commit nothing but a return can follow, and no attempt to open can begin.
+    Refused while an attempt is live, because its channel may yet come to be.
+    """
+    with locked(order_id) as order:
+        return give_back(order, cause=cause, actor=actor)
+
+
+def give_back(order: ChannelOrder, *, cause: str, actor: str) -> bool:
+    """As `intend_return`, for who holds the order's row already."""
+    going_back = [rail.give_back(order, cause=cause, actor=actor) for rail in payments.RAILS.values()]
+    return any(going_back)
+
+
+def covered(order: ChannelOrder) -> bool:
+    """Deposits that would pay the order are there, deep enough or not."""
+    return money.of(order, At.SEEN).is_covered
+
+
+def expire(order_id: UUID) -> None:
+    """The unpaid order is EXPIRED; its invoice is dead at the node already.
+
+    Money: none is held. A covering deposit that was seen keeps the order, so the caller's look decides and this
+    tests again under the lock. Repeat: safe.
+    """
+    with locked(order_id) as order:
+        invoice = order.invoice
+        dead = invoice is None or invoice.state == InvoiceState.CANCELLED
+        if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
+            end_unpaid(order, cause="expired", actor=LSP)
+
+
+def end_unpaid(order: ChannelOrder, *, cause: str, actor: str) -> None:
+    """The order is EXPIRED; what has arrived on chain all the same is for staff to return.
+
+    The caller holds the order's row.
+    """
+    move(order, OrderState.EXPIRED, cause=cause, actor=actor)
+    received_sat = money.of(order, At.SEEN).received_sat
+    if received_sat:
+        needs_staff(order, f"Ended unpaid with {received_sat} sat on chain: return them, or revive the order.")

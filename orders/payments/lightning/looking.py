@@ -1,0 +1,109 @@
+"""The Lightning payment, as the node has it and as we have recorded it."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+
+from lightning import types
+from lightning.errors import NotFound
+from lightning.node import LndNode
+from orders import keys
+from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot
+from orders.payments.rail import SETTLED, Security
+from orders.states import InvoiceState
+
+_AT_THE_NODE: Final = {
+    InvoiceState.OPEN: types.InvoiceState.OPEN,
+    InvoiceState.HELD: types.InvoiceState.ACCEPTED,
+}
+_STANDS: Final = frozenset({InvoiceState.HELD, InvoiceState.SETTLED})
+
+
+def look(order: ChannelOrder, node: LndNode) -> Security:
+    """The held payment, and for how many blocks it is secured.
+
+    Raises: NodeUnavailable.
+    """
+    if order.invoice is None:
+        return Security(secured=False, lost=True, reason="there is no invoice")
+    return _look(order.invoice.payment_hash, order.order_total_sat, node)
+
+
+def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
+    try:
+        invoice = node.invoice(payment_hash)
+    except NotFound:
+        return Security(secured=False, lost=True, reason="the node does not know the invoice")
+    if invoice.state is types.InvoiceState.SETTLED:
+        return SETTLED
+    if invoice.state is not types.InvoiceState.ACCEPTED:
+        return Security(secured=False, lost=True, reason=f"the node says the invoice is {invoice.state}")
+    if invoice.held_msat < total_sat * 1000 or invoice.nearest_expiry_height is None:
+        return Security(secured=False, lost=True, reason="less is held than is owed")
+    spare = invoice.nearest_expiry_height - node.info().block_height - settings.PUBLISH_MARGIN_BLOCKS
+    if spare < 0:
+        return Security(secured=False, lost=True, reason="the hold runs out too soon", spare_blocks=spare)
+    return Security(secured=True, lost=False, reason="held", spare_blocks=spare)
+
+
+def insecurity(order: ChannelOrder) -> str:
+    """Why the payment is not secured by our own records; "" when it is."""
+    stands = order.invoice is not None and order.invoice.state in _STANDS
+    return "" if stands else "The Lightning payment is not held any more."
+
+
+def obstacle(order: ChannelOrder) -> str:
+    """Why the held payment could not be settled; "" when it can."""
+    invoice = order.invoice
+    if invoice is None or invoice.state != InvoiceState.HELD or invoice.payment_hash == keys.payment_hash(order.pk):
+        return ""
+    return "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled."
+
+
+def is_held(order: ChannelOrder) -> bool:
+    """The node holds it, and nobody has asked for its return."""
+    return order.invoice is not None and order.invoice.state == InvoiceState.HELD
+
+
+def is_ours(order: ChannelOrder) -> bool:
+    """It is settled."""
+    return order.invoice is not None and order.invoice.state == InvoiceState.SETTLED
+
+
+def is_going_back(order: ChannelOrder) -> bool:
+    """Its return was recorded, and the node has not confirmed it yet."""
+    return order.invoice is not None and order.invoice.state == InvoiceState.RETURNING
+
+
+def differing(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
+    """Invoices that stand elsewhere at the node, and held payments that run out.
+
+    Raises: NodeUnavailable.
+    """
+    return _invoices_that_differ(node) | _holds_running_out(seen)
+
+
+def _invoices_that_differ(node: LndNode) -> set[UUID]:
+    rows = HoldInvoice.objects.filter(state__in=_AT_THE_NODE).values_list(
+        "order_id", "payment_hash", "state", "add_index"
+    )
+    if not rows:
+        return set()
+    first = min(add_index for _, _, _, add_index in rows)
+    pending = node.pending_invoices(after_add_index=max(0, first - 1))
+    states = {invoice.payment_hash: invoice.state for invoice in pending}
+    return {
+        order_id
+        for order_id, payment_hash, state, _ in rows
+        if states.get(payment_hash) is not _AT_THE_NODE[InvoiceState(state)]
+    }
+
+
+def _holds_running_out(seen: NodeSnapshot) -> set[UUID]:
+    """Held payments whose margin is gone while nothing is being opened for them."""
+    last = seen.block_height + settings.PUBLISH_MARGIN_BLOCKS + settings.SPARE_BLOCKS
+    rows = HoldInvoice.objects.filter(state=InvoiceState.HELD, hold_expires_height__lt=last)
+    return set(rows.values_list("order_id", flat=True))

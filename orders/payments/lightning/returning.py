@@ -1,0 +1,99 @@
+"""The Lightning payment goes back: recorded first, then done, then told."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from uuid import UUID
+
+from django.utils import timezone
+
+from lightning import types
+from lightning.errors import NotFound, Rejected
+from lightning.node import LndNode
+from orders import queries
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.nudges import nudge
+from orders.payments.counting import end_unpaid
+from orders.states import InvoiceState, OrderState
+from orders.transitions import LSP, locked, move, move_invoice, needs_staff, note
+
+
+def give_back(order: ChannelOrder, *, cause: str, actor: str) -> bool:
+    """As `intend_return`, for who holds the order's row already."""
+    invoice = order.invoice
+    if invoice is None or invoice.state not in {InvoiceState.OPEN, InvoiceState.HELD} or order.live_opening is not None:
+        return False
+    move_invoice(invoice, InvoiceState.RETURNING, return_cause=cause)
+    note(order, "payment_returning", actor=actor, why=cause)
+    nudge(order)
+    return True
+
+
+def finish_return(order_id: UUID, node: LndNode) -> None:
+    """What was recorded as RETURNING is back with the buyer, and the order says so.
+
+    Money: the buyer's once the node says CANCELED; the order is EXPIRED or REFUNDED only then.
+    Repeat: safe; the node is asked what it did.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    payment_hash = queries.order_or_raise(order_id).hold_invoice.payment_hash
+    with suppress(Rejected, NotFound):  # settled already, or gone: the look below tells
+        node.cancel_invoice(payment_hash)
+    try:
+        state = node.invoice(payment_hash).state
+    except NotFound:
+        state = types.InvoiceState.CANCELED  # an invoice that does not exist holds nothing
+    if state is types.InvoiceState.CANCELED:
+        record_cancelled(order_id)
+    elif state is types.InvoiceState.SETTLED:
+        _record_settled_against_our_will(order_id)
+
+
+def record_cancelled(order_id: UUID) -> None:
+    """The node holds nothing of this order's Lightning payment any more; the order follows.
+
+    Repeat: safe.
+    """
+    with locked(order_id) as order:
+        invoice = order.hold_invoice
+        if invoice.state in {InvoiceState.CANCELLED, InvoiceState.SETTLED}:
+            return
+        was_held = invoice.held_at is not None
+        cause = invoice.return_cause or "node_cancelled"
+        move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
+        note(order, "payment_returned" if was_held else "invoice_cancelled", why=cause)
+        nudge(order)
+        if order.counted_payment == Rail.LIGHTNING:
+            _after_return(order, cause)
+        elif order.state == OrderState.CREATED and cause == "cancelled":
+            end_unpaid(order, cause=cause, actor=LSP)
+
+
+def _after_return(order: ChannelOrder, cause: str) -> None:
+    """A held payment that counted is gone: wherever the order stands, it says so."""
+    if order.live_opening is not None or order.state not in {
+        OrderState.PAID,
+        OrderState.URI_SET,
+        OrderState.GIVE_UP,
+        OrderState.REJECTED,
+    }:
+        # The node cancelled by itself while we were about to deliver: a loss with a name, unless the attempt fails.
+        needs_staff(order, "The node returned the Lightning payment although the channel is being opened.")
+        return
+    if order.state == OrderState.URI_SET:
+        order.give_up_reason = order.give_up_reason or "PAYMENT_NOT_SECURED"
+        order.give_up_until = timezone.now()
+        move(order, OrderState.GIVE_UP, cause=cause, reason=order.give_up_reason)
+    move(order, OrderState.REFUNDED, cause=cause, rail=Rail.LIGHTNING.value)
+
+
+def _record_settled_against_our_will(order_id: UUID) -> None:
+    with locked(order_id) as order:
+        invoice = order.hold_invoice
+        if invoice.state == InvoiceState.SETTLED:
+            return
+        move_invoice(invoice, InvoiceState.SETTLED, settled_at=timezone.now())
+        note(order, "payment_settled", unexpected=True)
+        needs_staff(order, "The Lightning payment was settled at the node although it was to be returned.")
+        nudge(order)

@@ -1,0 +1,75 @@
+"""What a new order can be paid with, on each rail that its service takes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+
+from lightning.errors import LightningError
+from lightning.node import LndNode
+from lightning.types import OpenedInvoice
+from orders import keys, marks
+from orders.errors import NotAvailable
+from orders.models import ChannelOrder, HoldInvoice, Service
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """What the node made for an order that does not exist yet: unseen, it expires by itself."""
+
+    order_id: UUID
+    invoice: OpenedInvoice | None
+    address: str | None
+
+
+def offer(order_id: UUID, service: Service, total_sat: int, node: LndNode) -> Payable:
+    """Everything that an order of this service can be paid with.
+
+    Raises: NotAvailable.
+    """
+    onchain = service.accepts_onchain and settings.ONCHAIN_ENABLED
+    if not service.accepts_lightning and not onchain:
+        raise NotAvailable("This service takes on-chain payments only, and they are off now.")
+    try:
+        invoice = _add_invoice(order_id, total_sat, node) if service.accepts_lightning else None
+        return Payable(order_id, invoice, node.new_address() if onchain else None)
+    except LightningError as error:
+        log.warning("order=%s buying failed at the node: %s", order_id, error)
+        raise NotAvailable("Our node cannot be reached now; please try again later.") from error
+
+
+def _add_invoice(order_id: UUID, total_sat: int, node: LndNode) -> OpenedInvoice:
+    return node.add_hold_invoice(
+        payment_hash=keys.payment_hash(order_id),
+        amount_sat=total_sat,
+        memo=marks.invoice_memo(order_id),
+        expiry_seconds=settings.ORDER_LIFETIME_SECONDS,
+        cltv_blocks=settings.HOLD_CLTV_BLOCKS,
+    )
+
+
+def record(order: ChannelOrder, payable: Payable) -> None:
+    """What the order's row does not hold itself has its own, in the transaction that makes the order."""
+    if payable.invoice is not None:
+        HoldInvoice.objects.create(
+            order=order,
+            payment_hash=keys.payment_hash(order.pk),
+            payment_request=payable.invoice.payment_request,
+            add_index=payable.invoice.add_index,
+            amount_sat=order.order_total_sat,
+        )
+
+
+def withdraw(payable: Payable, node: LndNode) -> None:
+    """The invoice of an order that was not made is gone; where that fails it expires by itself, unseen."""
+    if payable.invoice is None:
+        return
+    try:
+        node.cancel_invoice(keys.payment_hash(payable.order_id))
+    except LightningError as error:
+        log.info("order=%s the unseen invoice stays until it expires: %s", payable.order_id, error)

@@ -1,0 +1,39 @@
+"""Deposits deep enough make an order PAID."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+
+from lightning.node import LndNode
+from orders import money
+from orders.models import ChannelOrder
+from orders.models.order import Rail
+from orders.payments.counting import pay
+from orders.states import At, OrderState
+from orders.transitions import locked
+
+
+def arrive(order: ChannelOrder, node: LndNode) -> bool:
+    """Deposits that are deep enough count. Each was read in bulk, and nudged: no reason for another look."""
+    if money.of(order, At.SEEN, rail=Rail.ONCHAIN).received_sat:
+        count(order.pk)
+    return False
+
+
+def count(order_id: UUID) -> None:
+    """The order is PAID once deposits deep enough cover it.
+
+    Money: ours, at the depth that policy asks for. The Lightning invoice is recorded to go back, so that nobody
+    pays twice. Repeat: safe.
+    """
+    with locked(order_id) as order:
+        if order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
+            pay(order, Rail.ONCHAIN, cause="onchain_payment_confirmed")
+
+
+def claim_window() -> timedelta:
+    """As long as we keep money that nobody claims before a person is told."""
+    return timedelta(seconds=settings.CLAIM_WINDOW_ONCHAIN_SECONDS)

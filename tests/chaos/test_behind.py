@@ -13,7 +13,7 @@ from orders import keys, queries, recovering
 from orders.advance import advance
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, SwitchName
-from orders.openings import opening
+from orders.openings import opening, terms
 from orders.operations import ending, pausing
 from orders.payments.lightning import holding
 from tests.chaos.standby import Standby
@@ -204,6 +204,6 @@ def two_orders_of_one_peer(trial: Trial) -> tuple[ChannelOrder, ChannelOrder]:
     other = ChannelOrder.objects.exclude(pk=behind.pk).get()
     holding.hold(other.pk, trial.shop.node.invoice(other.hold_invoice.payment_hash))
     trial.claim()
-    opening._intend(queries.order_or_raise(other.pk))
+    opening._intend(other.pk, terms.of(queries.order_or_raise(other.pk)))
     behind.refresh_from_db()
     return behind, other

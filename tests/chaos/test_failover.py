@@ -17,7 +17,7 @@ from django.utils import timezone
 from lightning import node, transactions
 from orders import queries, reconcile
 from orders.models import Service, SwitchName
-from orders.openings import opening
+from orders.openings import committing, opening
 from orders.operations import pausing
 from tests.chaos.standby import Standby
 from tests.chaos.trials import DELIVERED, RETURNED, Life, Trial, lightning, never_claimed, onchain, retried
@@ -37,7 +37,7 @@ def begin(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pytest
     monkeypatch.setattr(node, "monotonic", clock.monotonic)
     monkeypatch.setattr(node, "sleep", clock.sleep)
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 1)
-    monkeypatch.setattr(opening, "PENDING_SECONDS", 1)
+    monkeypatch.setattr(committing, "PENDING_SECONDS", 1)
     if not Service.objects.exists():
         Service.objects.create()
 

@@ -18,7 +18,7 @@ import pytest
 from django.db import OperationalError, close_old_connections
 
 from orders.models import ChannelOrder
-from orders.openings import opening
+from orders.openings import committing, opening
 from orders.states import InvoiceState
 from streams import standby
 from tests.chaos import test_lost_replies as replies
@@ -91,7 +91,7 @@ def sale(
     shop: Shop, network: SimulatedNetwork, line: Line, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[Buyer]:
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 0.3)  # for answers that never come
-    monkeypatch.setattr(opening, "PENDING_SECONDS", 0.3)
+    monkeypatch.setattr(committing, "PENDING_SECONDS", 0.3)
     monkeypatch.setattr(opening, "CONNECT_SECONDS", 2)
     control = network.lsp.control
     yield Buyer(shop, Wire(control, monkeypatch), network.add_peer(), settings)

@@ -13,7 +13,7 @@ import pytest
 
 from orders import marks
 from orders.models import ChannelOrder, HoldInvoice
-from orders.openings import opening
+from orders.openings import committing, opening
 from orders.operations import ending
 from orders.states import InvoiceState, OrderState
 from tests.chaos.ending import see_through
@@ -173,7 +173,7 @@ def network(simulated_network: SimulatedNetwork) -> SimulatedNetwork:
 @pytest.fixture
 def sale(shop: Shop, network: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Sale]:
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 0.3)  # for answers that never come
-    monkeypatch.setattr(opening, "PENDING_SECONDS", 0.3)
+    monkeypatch.setattr(committing, "PENDING_SECONDS", 0.3)
     monkeypatch.setattr(opening, "CONNECT_SECONDS", 2)
     control = network.lsp.control
     yield Sale(shop, Wire(control, monkeypatch), network.add_peer(), settings)

@@ -16,7 +16,7 @@ from orders import advance as advancing
 from orders import nudges, queries, transitions
 from orders.errors import NotAvailable, NotClaimable
 from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
-from orders.openings import opening
+from orders.openings import opening, terms
 from orders.operations import claiming, creating
 from orders.operations.creating import Idempotency, Purchase
 from orders.options import Wanted
@@ -86,7 +86,7 @@ def test_control_without_the_sales_lock_the_last_coins_are_sold_twice(
             together.wait(5)
 
     monkeypatch.setattr(creating, "_require_stock", slow)
-    monkeypatch.setattr(creating, "_one_sale_at_a_time", lambda: None)
+    monkeypatch.setattr(creating.locks, "hold", lambda lock: None)
     at_once(*[lambda: creating.create(purchase(), node=scarce)] * 2)
     assert ChannelOrder.objects.count() == 2
 
@@ -139,7 +139,7 @@ def test_two_processes_that_both_mean_to_open_begin_one_attempt() -> None:
     """The advisory lock is thrift only: with it lost, row and constraint still allow one attempt."""
     order = OrderFactory(uri_set=True)
     seen = queries.order_or_raise(order.pk)
-    results = at_once(*[lambda: opening._intend(seen)] * 6)
+    results = at_once(*[lambda: opening._intend(seen.pk, terms.of(seen))] * 6)
     assert ChannelOpening.objects.filter(order=order).count() == 1
     assert sum(isinstance(result, ChannelOpening) for result in results) == 1
 
@@ -154,14 +154,14 @@ def test_two_orders_of_one_peer_begin_one_attempt() -> None:
 
 
 def _intend(order: ChannelOrder) -> Callable[[], ChannelOpening | None]:
-    return lambda: opening._intend(order)
+    return lambda: opening._intend(order.pk, terms.of(order))
 
 
 def test_control_without_looking_for_a_live_attempt_the_constraint_still_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     order = OrderFactory(uri_set=True)
     seen = queries.order_or_raise(order.pk)
     monkeypatch.setattr(opening, "_may_begin", lambda order, seen: True)
-    at_once(*[lambda: opening._intend(seen)] * 4)
+    at_once(*[lambda: opening._intend(seen.pk, terms.of(seen))] * 4)
     assert ChannelOpening.objects.filter(order=order).count() == 1
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.conf import settings
 
+from orders.locks import STREAMS, Lock
 from tests.house.size import too_long
 from tests.house.source import ROOT, Source, first_party, imported, with_tests
 
@@ -89,10 +90,19 @@ def test_no_database_pool_is_shared_over_a_fork() -> None:
     assert "pool" not in settings.DATABASES["default"]["OPTIONS"]
 
 
-def test_no_two_advisory_locks_are_the_same() -> None:
+def test_every_advisory_lock_is_in_the_one_table() -> None:
     """Who waits for another's lock waits for no reason, and with rows of its own locked."""
-    found = [number for source in first_party() for number in re.findall(r"_LOCK: Final = (.+)", source.text)]
-    assert len(found) >= 4 and len(set(found)) == len(found)
+    assert [source.name for source in first_party() if re.search(r"_advisory_(xact_)?lock", source.text)] == [
+        "orders/locks.py",
+        "streams/standby.py",  # on a connection that Django knows nothing of
+    ]
+    numbers = [*Lock, (STREAMS[0] << 32) + STREAMS[1]]
+    assert len(set(numbers)) == len(Lock) + 1 == len(Lock.__members__) + 1
+
+
+def test_every_memo_label_and_lock_id_is_written_in_one_place() -> None:
+    words = re.compile(r"""Lightning channel, order|["'](?:funding|conflict):""")
+    assert [source.name for source in first_party() if words.search(source.text)] == ["orders/marks.py"]
 
 
 def test_nothing_rests_on_django_signals() -> None:

@@ -11,10 +11,10 @@ import pytest
 from django.utils import timezone
 
 from lightning.types import NodeAddress
-from orders import flags, queries
+from orders import flags
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service
-from orders.openings import opening
+from orders.openings import opening, terms
 from orders.operations import claiming
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.integration.conftest import Api
@@ -61,8 +61,9 @@ def test_d15_the_limit_on_openings_counts_those_of_every_earlier_pass(db: None, 
     for _ in range(2):
         OpeningFactory(order=OrderFactory(uri_set=True), negotiating=True)
     waiting = OrderFactory(uri_set=True)
+    wanted = terms.of(waiting)
     for _ in range(3):  # each with nothing but the database to know the others by
-        assert opening._intend(queries.order_or_raise(waiting.pk)) is None
+        assert opening._intend(waiting.pk, wanted) is None
     assert ChannelOrder.objects.get(pk=waiting.pk).last_failure_reason == "LSP_BUSY"
     ChannelOpening.objects.filter(order__in=ChannelOrder.objects.exclude(pk=waiting.pk)).update(state="failed")
-    assert opening._intend(queries.order_or_raise(waiting.pk)) is not None
+    assert opening._intend(waiting.pk, wanted) is not None

@@ -18,6 +18,7 @@ from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, WalletTransaction
 from orders.openings import cancelling
 from orders.operations import ending, snapshot
+from orders.payments.onchain import watching
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, txid
 from tests.scripted import ScriptedNode, channel, held, mined, pending, unmined
@@ -223,7 +224,7 @@ def test_a_deposit_counts_at_whatever_depth_the_settings_ask(node: ScriptedNode,
             outputs=[TxOutput(0, order.deposit_address, order.order_total_sat, True)],
         )
         node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.OPEN)
-        reconcile.read_deposits(node, NodeSnapshot.objects.get())  # type: ignore[arg-type]
+        watching.read_deposits(node, NodeSnapshot.objects.get())  # type: ignore[arg-type]
         look(order, node, 1)
     assert queries.order_or_raise(order.pk).state == OrderState.PAID
 

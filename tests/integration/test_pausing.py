@@ -168,7 +168,7 @@ class TestOpenings:
         pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
         pushed: list[object] = []
         monkeypatch.setattr("orders.advance._push_on", lambda *arguments: pushed.append(arguments[0]))
-        monkeypatch.setattr("orders.advance.paying.settle", lambda *_: None)
+        monkeypatch.setattr("orders.payments.lightning.settle", lambda *_: None)
         monkeypatch.setattr("orders.advance.following.follow", lambda *_: None)
         advance(order.pk, node=opener)
         assert order.pk in pushed

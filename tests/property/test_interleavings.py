@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lightning import node
 from orders.models import Service
-from orders.openings import opening
+from orders.openings import committing, opening
 from orders.operations import ending
 from tests.property.inside import Loop
 from tests.property.machine import Purchases
@@ -47,7 +47,7 @@ def machine(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pyte
     monkeypatch.setattr(node, "monotonic", clock.monotonic)
     monkeypatch.setattr(node, "sleep", clock.sleep)
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 1)
-    monkeypatch.setattr(opening, "PENDING_SECONDS", 1)
+    monkeypatch.setattr(committing, "PENDING_SECONDS", 1)
     if not Service.objects.exists():
         Service.objects.create()
 

@@ -102,8 +102,8 @@ def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
 
 def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
     """Expired, unless a deposit that was made in time is on its way: deposits must have been read since."""
-    seen = queries.snapshot()
-    if seen is None or seen.deposits_at is None or seen.deposits_at < order.expires_at:
+    read_at = order.lsp_node.deposits_at
+    if read_at is None or read_at < order.expires_at:
         return now + timedelta(seconds=15)
     if counting.covered(order):
         return now + _LOOK_AGAIN

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from orders import queries
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.states import At
@@ -36,7 +35,7 @@ class Money:
 def of(order: ChannelOrder, at: At, *, rail: Rail | None = None) -> Money:
     """The order's money that is `at` least so far on its way to us, by one rail or by all."""
     rows = [row for row in order.payments if rail in {None, row.rail}]
-    height = queries.deposits_height() if at is At.DEEP else 0
+    height = order.lsp_node.deposits_height if at is At.DEEP else 0
     depth = required_confirmations(order)
     return Money(
         owed_sat=order.order_total_sat,

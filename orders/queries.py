@@ -18,6 +18,7 @@ from orders.models import (
     ChannelOpening,
     ChannelOrder,
     HoldInvoice,
+    Node,
     NodeSnapshot,
     OnchainPayment,
     Service,
@@ -38,7 +39,12 @@ from orders.states import (
 
 def snapshot() -> NodeSnapshot | None:
     """What we last saw of the node, if we ever saw it."""
-    return NodeSnapshot.objects.first()
+    return NodeSnapshot.objects.select_related("node").order_by("node").first()
+
+
+def our_node() -> Node | None:
+    """The node that we sell from, if we ever saw it."""
+    return Node.objects.first()
 
 
 def database_started_at() -> datetime:
@@ -76,7 +82,7 @@ def order_or_raise(order_id: UUID) -> ChannelOrder:
 
 def orders_with_details() -> QuerySet[ChannelOrder]:
     """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "service")
+    orders = ChannelOrder.objects.select_related("hold_invoice", "service", "lsp_node")
     return orders.prefetch_related("onchain_payments", "openings__transaction")
 
 
@@ -183,12 +189,6 @@ def invoice_is(order_id: UUID, states: Collection[InvoiceState]) -> bool:
 def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
     """The order's deposits that are there, mined or not."""
     return list(OnchainPayment.objects.filter(order=order).exclude(state=DepositState.VANISHED))
-
-
-def deposits_height() -> int:
-    """The last block that deposits were read up to; 0: none yet."""
-    seen = snapshot()
-    return seen.deposits_height if seen else 0
 
 
 def openings_under_way(now: datetime) -> int:

@@ -19,7 +19,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import payments, queries, recovering
 from orders.errors import NotAvailable
-from orders.models import ChannelOpening, ChannelOrder, Heartbeat
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node
 from orders.nudges import nudge_all
 from orders.openings import reasons
 from orders.operations import creating
@@ -139,6 +139,7 @@ def _unpaid_with_deposits() -> Iterable[UUID]:
     return rows.values_list("pk", flat=True).distinct()
 
 
-def beat(name: str, detail: str = "") -> None:
-    """The process has finished its round."""
-    Heartbeat.objects.update_or_create(name=name, defaults={"at": timezone.now(), "detail": detail[:200]})
+def beat(name: str, detail: str = "", *, node: Node | None = None) -> None:
+    """The process has finished its round; `node`: whom it listens to."""
+    row = {"at": timezone.now(), "detail": detail[:200], "node": node}
+    Heartbeat.objects.update_or_create(name=name, defaults=row)

@@ -99,7 +99,7 @@ class Process:
     async def _beat(self) -> None:
         while True:
             self._node.changed.clear()
-            await self._hands.do(reconcile.beat, BEAT, self._detail())
+            await self._hands.do(_beat, self._detail())
             self._outage.over()  # what was written proves it
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BEAT_SECONDS):
@@ -109,6 +109,10 @@ class Process:
         orders, invoices = self._jobs.orders, self._node.invoices
         node = "up" if self._node.is_up else "down"
         return f"node={node} invoices={len(invoices or ())} running={orders.running} waiting={len(orders)}"
+
+
+def _beat(detail: str) -> None:
+    reconcile.beat(BEAT, detail, node=queries.our_node())
 
 
 def _look_at_the_clock() -> tuple[list[UUID], datetime | None]:

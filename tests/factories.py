@@ -24,6 +24,7 @@ from orders.models import (
     ChannelOpening,
     ChannelOrder,
     HoldInvoice,
+    Node,
     NodeSnapshot,
     OnchainPayment,
     Service,
@@ -61,16 +62,26 @@ class ServiceFactory(DjangoModelFactory[Service]):
         model = Service
 
 
+class NodeFactory(DjangoModelFactory[Node]):
+    """The node that we sell from."""
+
+    class Meta:
+        model = Node
+        django_get_or_create = ("pubkey",)
+
+    pubkey = OUR_KEY
+    first_seen_at = factory.LazyFunction(timezone.now)
+
+
 class SnapshotFactory(DjangoModelFactory[NodeSnapshot]):
     """The node, just seen, with one BTC to sell."""
 
     class Meta:
         model = NodeSnapshot
-        django_get_or_create = ("id",)
+        django_get_or_create = ("node",)
 
-    id = 1
+    node = factory.SubFactory(NodeFactory)
     at = factory.LazyFunction(timezone.now)
-    pubkey = OUR_KEY
     alias = "our node"
     uris = factory.LazyFunction(lambda: [f"{OUR_KEY}@203.0.113.5:9735"])
     version = "0.20.0"
@@ -246,6 +257,7 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
     expires_at = factory.LazyAttribute(
         lambda order: order.created_at + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS)
     )
+    lsp_node = factory.SubFactory(NodeFactory)
     service = factory.LazyFunction(lambda: Service.objects.filter(on_sale=True).first() or ServiceFactory())
     lsp_balance_sat = 1_000_000
     client_balance_sat = 50_000

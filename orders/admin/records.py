@@ -15,6 +15,7 @@ from orders.models import (
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
+    Node,
     NodeSnapshot,
     OnchainPayment,
     OrderEvent,
@@ -218,6 +219,16 @@ class EventAdmin(ReadOnlyAdmin):
         return pairs(story.facts(row.facts))
 
 
+@admin.register(Node)
+class NodeAdmin(ReadOnlyAdmin):
+    """The node that we sell from."""
+
+    list_display = ["pubkey", "seen", "deposits", "deposits_height"]
+    fields = ["pubkey", "seen", ("deposits", "deposits_height")]
+    seen = at("first_seen_at", "first seen")
+    deposits = at("deposits_at", "deposits read")
+
+
 @admin.register(NodeSnapshot)
 class SnapshotAdmin(ReadOnlyAdmin):
     """What we last saw of the node."""
@@ -231,10 +242,8 @@ class SnapshotAdmin(ReadOnlyAdmin):
         ("spendable", "reserve"),
         ("active_channels", "local_balance", "remote_balance"),
         ("estimate_sat_per_kw", "minimum_sat_per_kw"),
-        ("deposits", "deposits_height"),
     ]
     seen = at("at", "seen")
-    deposits = at("deposits_at", "deposits read")
     spendable = sats("spendable_sat", "spendable")
     reserve = sats("required_reserve_sat", "reserve of the node")
     local_balance = sats("local_balance_sat", "our side")
@@ -243,7 +252,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
     @admin.display(description="key")
     def key(self, row: NodeSnapshot) -> SafeString | str:
         """Whole."""
-        return code(row.pubkey)
+        return code(row.node.pubkey)
 
     @admin.display(description="addresses")
     def addresses(self, row: NodeSnapshot) -> SafeString | str:
@@ -256,7 +265,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     """Signs of life."""
 
     list_display = ["name", "last", "detail"]
-    fields = ["name", "last", "detail"]
+    fields = ["name", "node", "last", "detail"]
     last = at("at", "last")
 
 

@@ -97,7 +97,7 @@ class NodeViewSet(ApiViewSet):
                 "alias": seen.alias,
                 "active_channels": seen.active_channels,
                 "uris": node_uris(seen),
-                "pubkey": seen.pubkey,
+                "pubkey": seen.node.pubkey,
             },
             "capacity": seen,
             "services": queries.services_on_sale(),

@@ -3,7 +3,7 @@
 from orders.models.alert import Alert
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
-from orders.models.node import Heartbeat, NodeSnapshot, Switch, SwitchEvent, SwitchName
+from orders.models.node import Heartbeat, Node, NodeSnapshot, Switch, SwitchEvent, SwitchName
 from orders.models.opening import ChannelOpening
 from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
@@ -17,6 +17,7 @@ __all__ = [
     "Heartbeat",
     "HoldInvoice",
     "IdempotencyKey",
+    "Node",
     "NodeSnapshot",
     "OnchainPayment",
     "OrderEvent",

@@ -1,4 +1,4 @@
-"""What we last saw of the node, signs of life of our own processes, and what staff have switched off."""
+"""Our node, what we last saw of it, signs of life of our own processes, and what staff have switched off."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ from django.db import models
 from django.db.models import Q
 
 
-class NodeSnapshot(models.Model):
-    """The one row that reads answer from, also while the node is down."""
+class Node(models.Model):
+    """A Lightning node that we sell from, and how far we have read it. There is one."""
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    pubkey = models.CharField(max_length=66, unique=True)
+    first_seen_at = models.DateTimeField()
+    deposits_height = models.PositiveIntegerField(default=0, help_text="Deposits were read up to this block.")
+    deposits_at = models.DateTimeField(null=True, blank=True, help_text="When deposits were last read.")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.pubkey
+
+
+class NodeSnapshot(models.Model):
+    """A node as we last saw it: what reads answer from, also while it is down."""
+
+    node = models.OneToOneField(Node, primary_key=True, on_delete=models.CASCADE, related_name="snapshot")
     at = models.DateTimeField()
-    pubkey = models.CharField(max_length=66)
     alias = models.CharField(max_length=64, blank=True)
     uris = models.JSONField(default=list)
     version = models.CharField(max_length=100, blank=True)
@@ -25,20 +39,22 @@ class NodeSnapshot(models.Model):
     required_reserve_sat = models.BigIntegerField()
     estimate_sat_per_kw = models.PositiveIntegerField()
     minimum_sat_per_kw = models.PositiveIntegerField()
-    deposits_height = models.PositiveIntegerField(default=0, help_text="Deposits were read up to this block.")
-    deposits_at = models.DateTimeField(null=True, help_text="When deposits were last read.")
-
-    class Meta:
-        constraints = [models.CheckConstraint(name="node_snapshot_is_one", condition=models.Q(id=1))]
 
     def __str__(self) -> str:
-        return self.pubkey
+        return self.alias
 
 
 class Heartbeat(models.Model):
     """When a process last finished its round."""
 
     name = models.CharField(max_length=32, primary_key=True)
+    node = models.ForeignKey(
+        Node,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        help_text="Whom it listens to; empty: not yet.",
+    )
     at = models.DateTimeField()
     detail = models.CharField(max_length=200, blank=True)
 

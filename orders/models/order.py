@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from orders.models.node import Node
 from orders.models.service import Service
 from orders.states import CLAIMABLE, OrderState
 
@@ -36,6 +37,9 @@ class ChannelOrder(models.Model):
     version = models.PositiveIntegerField(default=0, help_text="Counts the journal's rows.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When to look again; empty: when something happens.")
 
+    lsp_node = models.ForeignKey(
+        Node, on_delete=models.PROTECT, related_name="orders", help_text="It opens the channel."
+    )
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="orders")
     lsp_balance_sat = models.BigIntegerField()
     client_balance_sat = models.BigIntegerField()

@@ -186,6 +186,7 @@ def _order(
         version=1,
         expires_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
         due_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
+        lsp_node_id=seen.pk,
         service=service,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,

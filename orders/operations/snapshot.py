@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import logging
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -11,8 +12,10 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import queries
 from orders.errors import NotAvailable
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder, Node, NodeSnapshot
 from orders.states import PROMISING
+
+log = logging.getLogger(__name__)
 
 
 def fresh_snapshot(node: LndNode) -> NodeSnapshot:
@@ -33,25 +36,42 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     """
     at = timezone.now()  # before the look: what is leased meanwhile must count as promised
     try:
-        facts = _look(node)
+        pubkey, facts = _look(node)
     except LightningError as error:
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
-    seen = NodeSnapshot.objects.first()
+    ours = _ours(pubkey, at)
+    seen = NodeSnapshot.objects.filter(node=ours).first()
     if seen is not None and at < seen.at <= timezone.now():
         return seen  # somebody saw it later than we did (and not in a future that a wrong clock made)
-    row, _ = NodeSnapshot.objects.update_or_create(id=1, defaults={"at": at, **facts})
+    row, _ = NodeSnapshot.objects.update_or_create(node=ours, defaults={"at": at, **facts})
     return row
 
 
-def _look(node: LndNode) -> dict[str, object]:
+def _ours(pubkey: str, now: datetime) -> Node:
+    """The row of the node that has this key.
+
+    Raises: NotAvailable where our records are of another one: its orders must not be looked for at this.
+    """
+    ours = queries.our_node()
+    if ours is None:
+        return Node.objects.get_or_create(pubkey=pubkey, defaults={"first_seen_at": now})[0]
+    if not ours.pubkey:  # orders of a node that was never seen since they have a node of their own
+        Node.objects.filter(pk=ours.pk).update(pubkey=pubkey)
+        ours.pubkey = pubkey
+    if ours.pubkey != pubkey:
+        log.error("the node has the key %s, and our records are of the node %s", pubkey, ours.pubkey)
+        raise NotAvailable("Our node cannot be reached now; please try again later.")
+    return ours
+
+
+def _look(node: LndNode) -> tuple[str, dict[str, object]]:
     info = node.info()
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     shown = [channel for channel in node.channels() if channel.active and not channel.private]
     # LND keeps 10,000 sat for each announced channel, 100,000 at most: count those that are promised too.
     coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING).order_by()[:10].count())
-    return {
-        "pubkey": info.pubkey,
+    return info.pubkey, {
         "alias": info.alias[:64],
         "uris": list(info.uris),
         "version": info.version[:100],

@@ -19,7 +19,7 @@ from tests.property import records
 
 _TABLES: Final = (
     models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
-    models.OrderEvent, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch,
+    models.OrderEvent, models.Node, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch,
     models.SwitchEvent,
 )  # fmt: skip
 _COLUMNS: Final = {

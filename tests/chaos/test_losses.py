@@ -88,7 +88,7 @@ def test_control_without_the_look_at_the_payment_a_channel_is_given_away(
 
 _TABLES = (
     models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
-    models.OrderEvent, models.NodeSnapshot,
+    models.OrderEvent, models.Node, models.NodeSnapshot,
 )  # fmt: skip
 
 
@@ -109,9 +109,8 @@ def put_back(saved: str) -> None:
 def sold_then_put_back(shop: Shop, *, until_state: str, mine: bool) -> tuple[Quote, Any]:
     quote = shop.buy(node_uri=shop.wallet.p2p_address)
     payment = shop.pay(quote)
-    from orders.advance import paying as at_work  # the order is paid and claimed, and nothing has begun
-
-    at_work.hold(shop.order(quote).pk, shop.node.invoice(shop.order(quote).hold_invoice.payment_hash))
+    # the order is paid and claimed, and nothing has begun
+    holding.hold(shop.order(quote).pk, shop.node.invoice(shop.order(quote).hold_invoice.payment_hash))
     before = snapshot()
     shop.run(quote, until_state, mine=mine)
     put_back(before)

@@ -16,7 +16,7 @@ from lightning.types import Lease, NodeAddress, Outpoint, TxOutput
 from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotClaimable, NotPossible
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, NodeSnapshot, OnchainPayment, SwitchName
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, Node, OnchainPayment, SwitchName
 from orders.openings import cancelling, conflicting, opening, terms
 from orders.operations import claiming, ending, pausing
 from orders.payments import lightning as lightning_rail
@@ -76,7 +76,7 @@ def test_a_deposit_that_could_not_be_recorded_is_read_again(
     node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = OrderFactory()
-    NodeSnapshot.objects.update(deposits_height=700)
+    Node.objects.update(deposits_height=700)
     output = TxOutput(1, order.deposit_address, order.order_total_sat, True)
     node.wallet[txid("deposit")] = mined(txid("deposit"), confirmations=51, height=750, outputs=[output])
 

@@ -15,7 +15,7 @@ from lightning.types import InvoiceState as NodeInvoice
 from lightning.types import Outpoint, TxOutput
 from orders import queries, reconcile
 from orders.advance import advance
-from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, Node, NodeSnapshot, WalletTransaction
 from orders.openings import cancelling
 from orders.operations import ending, snapshot
 from orders.payments.onchain import watching
@@ -234,7 +234,7 @@ def test_a_deep_short_deposit_is_flagged_when_the_order_expires(node: ScriptedNo
         created_at=timezone.now() - timedelta(hours=2), invoice__state=InvoiceState.CANCELLED, underpaid=True
     )
     DepositFactory(order=order, amount_sat=500, confirmations=8, block_height=793)
-    NodeSnapshot.objects.update(deposits_at=timezone.now())
+    Node.objects.update(deposits_at=timezone.now())
     order = look(order, node)
     assert order.state == OrderState.EXPIRED
     assert order.needs_staff

@@ -15,6 +15,7 @@ from orders.models import (
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
+    Node,
     NodeSnapshot,
     OnchainPayment,
     OrderEvent,
@@ -23,7 +24,7 @@ from orders.models import (
 )
 
 _TABLES: tuple[type[models.Model], ...] = (
-    ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, NodeSnapshot,
+    ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
@@ -34,7 +35,8 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     ),
     ChannelOpening: ("created_at", "changed_at"),
     WalletTransaction: ("created_at", "published_at", "bumped_at"),
-    NodeSnapshot: ("at", "deposits_at"),
+    NodeSnapshot: ("at",),
+    Node: ("deposits_at",),
 }  # fmt: skip
 
 

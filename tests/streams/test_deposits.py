@@ -10,7 +10,7 @@ import pytest
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, TxOutput
 from orders.models import ChannelOrder, OnchainPayment
-from orders.reconcile import read_deposits
+from orders.payments.onchain.watching import read_deposits
 from orders.states import DepositState
 from streams import hints
 from tests.factories import OrderFactory, SnapshotFactory, txid

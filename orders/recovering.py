@@ -21,6 +21,7 @@ from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
 from orders import keys, queries
+from orders.actors import LSP
 from orders.advance import advance
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, WalletTransaction
@@ -28,7 +29,6 @@ from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
 from orders.operations.tracing import LOOK_BACK_BLOCKS, REFUND_LABEL, sent_back_sat
 from orders.states import OrderState
-from orders.transitions import LSP
 
 log = logging.getLogger(__name__)
 

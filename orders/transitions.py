@@ -5,22 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
+from orders.actors import LSP
 from orders.errors import OrderNotFound
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
 from orders.nudges import nudge
 from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, InvoiceState, OpeningState, OrderState
 
 log = logging.getLogger(__name__)
-
-#: Who acts when nobody asked: the server itself.
-LSP: Final = "lsp"
-BUYER: Final = "buyer"
 
 
 class IllegalMove(Exception):

@@ -18,6 +18,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress, OpenedInvoice
 from orders import keys, options, pricing, queries
+from orders.actors import BUYER
 from orders.errors import (
     DATABASE_TROUBLE,
     InvalidField,
@@ -31,7 +32,7 @@ from orders.errors import (
 from orders.models import ChannelOrder, HoldInvoice, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import seeing
-from orders.transitions import BUYER, tell
+from orders.transitions import tell
 
 log = logging.getLogger(__name__)
 

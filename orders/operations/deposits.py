@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from lightning.types import ChainTransaction, TxOutput
+from orders.actors import LSP
 from orders.models import ChannelOrder, OnchainPayment
 from orders.models.order import Rail
 from orders.nudges import nudge
@@ -20,7 +21,7 @@ from orders.operations.security import required_confirmations
 from orders.operations.surprises import flag_surprises
 from orders.queries import deposits_of, depth_of
 from orders.states import DepositState, OrderState
-from orders.transitions import LSP, locked, needs_staff, note
+from orders.transitions import locked, needs_staff, note
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders.actors import LSP
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.operations.security import insecurity
 from orders.states import InvoiceState, OrderState
-from orders.transitions import LSP, locked, move, needs_staff
+from orders.transitions import locked, move, needs_staff
 
 _GAVE_UP = "Gave up"
 

@@ -13,6 +13,7 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from orders import keys
+from orders.actors import LSP
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, HoldInvoice
 from orders.models.order import Rail
@@ -22,7 +23,7 @@ from orders.operations.security import insecurity, required_confirmations
 from orders.operations.surprises import flag_surprises
 from orders.queries import deposits_of, depth_of, order_or_raise
 from orders.states import CLAIMABLE, InvoiceState, OrderState
-from orders.transitions import LSP, locked, move, move_invoice, needs_staff, note
+from orders.transitions import locked, move, move_invoice, needs_staff, note
 
 __all__ = ["insecurity"]
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from lightning.simulator.control import FAIL
 from orders import keys, queries, recovering
 from orders.advance import advance
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, SwitchName
 from orders.operations import opening, pausing, paying
+from simulator.control import FAIL
 from tests.chaos.standby import Standby
 from tests.chaos.test_failover import Begin, begin, send_away
 from tests.chaos.trials import Trial, lightning

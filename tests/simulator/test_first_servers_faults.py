@@ -12,10 +12,10 @@ import pytest
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.simulator import control as faults
 from orders import queries, reconcile
 from orders.models import ChannelOrder
 from orders.operations import opening, paying
+from simulator import control as faults
 from streams.jobs import advance_if_due
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, SUCCEEDED

@@ -23,7 +23,7 @@ run: $(RUN) ## the whole server in the foreground; Ctrl-C ends it
 	@exec .venv/bin/python manage.py run
 
 regtest: $(DEV) ## the server on a network of its own: btcd, our lnd, a buyer's lnd
-	@exec .venv/bin/python -m lsp_site.playground
+	@exec .venv/bin/python -m lsp_site.running.playground
 
 buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLAIM=lnurl show the other ways
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy \

@@ -24,7 +24,7 @@ def main() -> None:
 def _database_not_running() -> str | None:
     from django.conf import settings
 
-    from lsp_site import embedded
+    from lsp_site.running import embedded
 
     if not settings.DATABASE_IS_EMBEDDED or embedded.is_running(settings.LSP_HOME):
         return None

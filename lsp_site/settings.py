@@ -9,8 +9,8 @@ from typing import Any
 
 import environ
 
-from lsp_site import embedded
 from lsp_site.configuration import ConfigurationFaults, kept_key, read
+from lsp_site.running import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -133,7 +133,9 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_q",
     "lightning.apps.LightningConfig",
+    "simulator.apps.SimulatorConfig",
     "orders.apps.OrdersConfig",
+    "watch.apps.WatchConfig",
     "streams.apps.StreamsConfig",
     "lsp_site.apps.SiteConfig",
 ]
@@ -264,7 +266,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
-        # Its lines may repeat a URL, which is a secret: orders.alerting says what failed.
+        # Its lines may repeat a URL, which is a secret: watch.alerting says what failed.
         "apprise": {"handlers": [], "level": "CRITICAL", "propagate": True},
     },
 }

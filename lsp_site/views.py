@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
-from orders import doctor
 from orders.models import Heartbeat
+from watch import doctor
 
 
 def described_api() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
 from orders import keys, marks, money, queries
+from orders.actors import LSP
 from orders.advance import advance
 from orders.errors import OrderError
 from orders.models import (
@@ -34,7 +35,6 @@ from orders.models import (
 from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
 from orders.states import At, OrderState
-from orders.transitions import LSP
 from orders.wallet.looking import LOOK_BACK_BLOCKS
 from orders.wallet.refunded import sent_back_sat
 

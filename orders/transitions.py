@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
+from orders.actors import LSP
 from orders.errors import OrderNotFound
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent, WalletTransaction
 from orders.nudges import nudge
@@ -26,10 +27,6 @@ from orders.states import (
 )
 
 log = logging.getLogger(__name__)
-
-#: Who acts when nobody asked: the server itself.
-LSP: Final = "lsp"
-BUYER: Final = "buyer"
 
 
 class IllegalMove(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from lsp_site.embedded import EmbeddedPostgres
+from lsp_site.running.embedded import EmbeddedPostgres
 
 pytest_plugins = ["tests.regtest.fixtures", "tests.simulator.fixtures"]
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 #: Where .proto files are; what is generated stands beside each.
-FOLDERS = (HERE, HERE.parent / "simulator")
+FOLDERS = (HERE, ROOT / "simulator")
 
 
 def generate(into: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from lightning import connection
 from orders import lnurl, queries, wire
+from orders.actors import BUYER
 from orders.api import errors, schema
 from orders.api.clients import client_address
 from orders.api.parsers import StrictJSONParser
@@ -35,9 +36,6 @@ from orders.models import ChannelOrder, NodeSnapshot, SwitchName
 from orders.operations import claiming, creating, snapshot
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
-
-#: Who acts, in the journal.
-BUYER: Final = "buyer"
 
 
 class AlwaysJson(BaseContentNegotiation):

@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
             model_name="channelorder",
             name="lsp_node",
             field=models.ForeignKey(
-                help_text="It opens.",
+                help_text="It opens the channel.",
                 null=True,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="orders",

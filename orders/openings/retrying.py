@@ -9,11 +9,12 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders.actors import LSP
 from orders.models import ChannelOrder
 from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
 from orders.payments.security import is_ours
 from orders.states import OrderState
-from orders.transitions import LSP, locked, move, needs_staff, note
+from orders.transitions import locked, move, needs_staff, note
 
 #: How the flag begins that a retry takes down.
 GAVE_UP: Final = "Gave up"

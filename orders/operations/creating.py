@@ -17,6 +17,7 @@ from django.utils import timezone
 from lightning.node import LndNode
 from lightning.types import NodeAddress
 from orders import locks, options, pricing, queries
+from orders.actors import BUYER
 from orders.errors import (
     DATABASE_TROUBLE,
     InvalidField,
@@ -33,7 +34,7 @@ from orders.nudges import NEW, notify
 from orders.operations import snapshot
 from orders.payments import offering
 from orders.payments.offering import Payable
-from orders.transitions import BUYER, tell
+from orders.transitions import tell
 
 log = logging.getLogger(__name__)
 

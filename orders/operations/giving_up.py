@@ -8,12 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders.actors import LSP
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
 from orders.openings.retrying import GAVE_UP, mark_given_up
 from orders.payments.security import insecurity
 from orders.states import OrderState
-from orders.transitions import LSP, locked, move
+from orders.transitions import locked, move
 
 
 def give_up(order_id: UUID, *, reason: str, actor: str = LSP) -> ChannelOrder:

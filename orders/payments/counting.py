@@ -9,11 +9,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import money, payments
+from orders.actors import LSP
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments.surprises import flag_surprises
 from orders.states import At, InvoiceState, OrderState
-from orders.transitions import LSP, locked, move, needs_staff
+from orders.transitions import locked, move, needs_staff
 
 
 def pay(order: ChannelOrder, rail: Rail, *, cause: str, actor: str = LSP) -> None:

@@ -30,8 +30,8 @@ _FORGETFUL = """
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from lightning.simulator.running import Options, run
-from lightning.simulator.world import World
+from simulator.running import Options, run
+from simulator.world import World
 World.save = lambda world: None
 run(Options(Path({folder!r}), {listen!r}))
 """

@@ -23,7 +23,7 @@ from psycopg import sql
 
 from lightning import connection as lightning
 from lightning.node import LndNode
-from lsp_site.embedded import DATABASE, EmbeddedPostgres, data_folder
+from lsp_site.running.embedded import DATABASE, EmbeddedPostgres, data_folder
 from tests.bench import processor
 from tests.regtest.network import Network
 from tests.regtest.processes import Program, free_port, release_port
@@ -75,7 +75,8 @@ class Shop:
         with (settings.LSP_HOME / "postgres.log").open("wb") as log:
             self._postgres.start(output=log)
         call_command("migrate", interactive=False, verbosity=0)
-        self._web.launch(self._command("-m", "gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi"))
+        gunicorn = ("-m", "gunicorn", "--config", "python:lsp_site.running.gunicorn", "lsp_site.wsgi")
+        self._web.launch(self._command(*gunicorn))
         until(self._answers, "the API answers")
 
     def stop(self) -> None:

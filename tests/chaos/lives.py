@@ -18,11 +18,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from lightning.simulator.control import FAIL
 from orders import nudges, queries
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, OrderEvent
 from orders.operations import ending
 from orders.states import LIVE_OPENINGS, OpeningState, OrderState
+from simulator.control import FAIL
 from tests.chaos.mortal import WORKER
 from tests.chaos.processes import Processes
 from tests.property.inside import InsideNetwork

@@ -175,7 +175,7 @@ def run(job: Job) -> None:
 def _web() -> None:
     from gunicorn.app.wsgiapp import run as gunicorn  # it reads the settings when it is imported
 
-    sys.argv = ["gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi"]
+    sys.argv = ["gunicorn", "--config", "python:lsp_site.running.gunicorn", "lsp_site.wsgi"]
     gunicorn()
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from django.conf import settings
 from django_q.models import OrmQ
 
-from lightning.simulator import control as faults
-from lightning.simulator.world import World
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service
 from orders.models.order import Rail
 from orders.states import OpeningState
+from simulator import control as faults
+from simulator.world import World
 from tests.chaos.lives import LIVES, RETURNED, SETTINGS, NeverEnded, Sale
 from tests.chaos.mortal import ROLES, SCOPES, STREAMS, WEB, WHENS, WORKER, Death
 from tests.chaos.processes import Processes, Zygote

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from lightning.simulator.control import FAIL
 from orders import keys, queries, recovering
 from orders.advance import advance
 from orders.errors import NotPossible
@@ -16,6 +15,7 @@ from orders.models import ChannelOrder, SwitchName
 from orders.openings import opening, terms
 from orders.operations import ending, pausing
 from orders.payments.lightning import holding
+from simulator.control import FAIL
 from tests.chaos.standby import Standby
 from tests.chaos.test_failover import Begin, begin, send_away
 from tests.chaos.trials import Trial, lightning

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from lsp_site.embedded import EmbeddedPostgres, data_folder
+from lsp_site.running.embedded import EmbeddedPostgres, data_folder
 from tests.regtest.payment import SUCCEEDED
 from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNetwork

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from lightning import connection
 from lightning.errors import LightningError
-from lightning.simulator.control import FAIL
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Switch, SwitchEvent
 from orders.operations import giving_up
 from orders.states import LIVE_OPENINGS, OrderState
+from simulator.control import FAIL
 from tests.chaos.standby import Died, Standby
 from tests.e2e.shop import Shop
 from tests.property import records, truths

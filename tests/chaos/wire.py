@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from lightning.calls import Calls
-from lightning.simulator import control as faults
-from lightning.simulator.control import Control
+from simulator import control as faults
+from simulator.control import Control
 
 UNKNOWN_TEXT = "a sentence that no table knows"
 

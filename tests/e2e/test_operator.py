@@ -17,8 +17,6 @@ from django.core.management import CommandError, call_command
 from lightning import connection
 from lightning.credentials import required_methods
 from lightning.node import LndNode
-from orders import doctor
-from orders.doctor import Finding, Health
 from orders.models import Alert, SwitchName
 from orders.operations import pausing
 from tests.e2e.shop import Shop
@@ -29,6 +27,8 @@ from tests.regtest.build import DESCRIPTORS
 from tests.regtest.payment import SUCCEEDED
 from tests.regtest.rpc import Rpc
 from tests.regtest.waiting import until
+from watch import doctor
+from watch.doctor import Finding, Health
 
 __all__ = ["receiver", "worker"]  # fixtures
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lsp_site.playground import COMMANDS, PLAY
+from lsp_site.running.playground import COMMANDS, PLAY
 from tests.e2e.shop import Shop
 from tests.regtest import playground
 from tests.regtest.build import GoMissing, binaries

@@ -20,7 +20,7 @@ ENVIRONMENT_READERS = {
     "lsp_site/settings.py",  # the one reader of the configuration
     "lightning/transactions.py",  # bitcoinlib can only be told by the environment where to put its files
 }
-EVENT_LOOPS = ("streams/", "lightning/streams", "lightning/simulator/")
+EVENT_LOOPS = ("streams/", "lightning/streams", "simulator/")
 
 
 def assigned_attributes(source: Source, name: str) -> Iterator[int]:

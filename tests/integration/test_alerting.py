@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pydoc
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
@@ -20,12 +21,12 @@ from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 
 from lightning.errors import NodeUnavailable
-from orders import alerting, tasks
-from orders.doctor import Finding, Health
 from orders.models import Alert, ChannelOrder
 from orders.reconcile import beat
 from tests.factories import OrderFactory, SnapshotFactory
 from tests.integration.test_doctor import WellNode
+from watch import alerting, tasks
+from watch.doctor import Finding, Health
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -224,9 +225,11 @@ def test_warnings_are_for_the_doctor_and_not_for_the_night(well: WellNode, recei
 def test_it_is_scheduled_in_a_task_of_its_own_with_a_limit() -> None:
     Schedule.objects.all().delete()
     import_module("orders.migrations.0003_switches_and_alerts").make(apps, None)
+    import_module("orders.migrations.0010_schedule_of_alerts").rename(apps, None)
     scheduler()
     (task,) = (queued.task for queued in OrmQ.objects.all())
-    assert (task["func"], task["timeout"], task.get("kwargs")) == ("orders.tasks.send_alerts", 60, {})
+    assert (task["func"], task["timeout"], task.get("kwargs")) == ("watch.tasks.send_alerts", 60, {})
+    assert pydoc.locate(task["func"]) is tasks.send_alerts, "as the queue finds it"
     assert Schedule.objects.get().minutes == 1
 
 

@@ -20,12 +20,12 @@ from django_q.models import OrmQ
 from lightning.credentials import required_methods
 from lightning.errors import NodeUnavailable, NotFound
 from lightning.types import NodeInfo, Outpoint, Utxo
-from orders import doctor
-from orders.doctor import Finding, Health, examination
 from orders.models import Heartbeat, NodeSnapshot, Service
 from orders.reconcile import beat
 from tests.factories import OrderFactory, SnapshotFactory
 from tests.fakes import FakeNode, regtest_address
+from watch import doctor
+from watch.doctor import Finding, Health, examination
 
 pytestmark = pytest.mark.django_db
 

@@ -12,12 +12,13 @@ import pytest
 from django.conf import settings as configured
 from django.db import connection
 
-from lightning.simulator.control import FAIL
 from lsp_site.logs import KeyValueFormatter
-from orders import alerting, keys
+from orders import keys
+from simulator.control import FAIL
 from tests.chaos.standby import Standby
 from tests.chaos.test_failover import begin
 from tests.chaos.trials import Trial
+from watch import alerting
 
 __all__ = ["begin"]  # fixtures
 

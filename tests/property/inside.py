@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lightning.simulator.server import Server
-from lightning.simulator.world import Beginning, World
+from simulator.server import Server
+from simulator.world import Beginning, World
 from tests.regtest.processes import release_port
 from tests.simulator.network import BUYER_CHANNEL_SAT, SimulatedNode, SimulatedPeer
 

@@ -15,13 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lightning import connection
 from lightning.errors import LightningError
-from lightning.simulator.control import FAIL, LOSE_REPLY, LOSE_REQUEST, Refused
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable, OrderError
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent
 from orders.operations import ending, giving_up
 from orders.states import LIVE_OPENINGS, OrderState
+from simulator.control import FAIL, LOSE_REPLY, LOSE_REQUEST, Refused
 from tests.e2e.shop import Shop
 from tests.property import records, truths
 from tests.property.dying import Death, DyingNode

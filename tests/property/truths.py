@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from lightning.simulator import scripts
-from lightning.simulator.invoices import Invoice
-from lightning.simulator.world import World
 from orders import marks
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, WalletTransaction
 from orders.models.order import Rail
 from orders.states import MOVES, DepositState, InvoiceState, OrderState
+from simulator import scripts
+from simulator.invoices import Invoice
+from simulator.world import World
 
 _DELIVERED: Final = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED})
 _NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState.GIVE_UP, OrderState.REJECTED})

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
-from lightning.simulator.control import Control, Refused
+from simulator.control import Control, Refused
 from tests.regtest.payment import FINAL
 from tests.regtest.processes import Program, ProgramDied, free_port, release_port
 from tests.regtest.waiting import PATIENCE, until
@@ -35,8 +35,8 @@ _PROGRAM = """
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from lightning.simulator.running import Options, run
-from lightning.simulator.world import Beginning
+from simulator.running import Options, run
+from simulator.world import Beginning
 home, listen, block_seconds, beginning = {options!r}
 run(Options(Path(home), listen, block_seconds, beginning=Beginning(**beginning)))
 """

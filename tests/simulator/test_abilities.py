@@ -12,11 +12,11 @@ import pytest
 from lightning.errors import NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.node import LndNode
 from lightning.proto import invoicesrpc_pb2 as inv
-from lightning.simulator import control as faults
-from lightning.simulator.control import Control
-from lightning.simulator.world import Beginning, World
 from lightning.transactions import read_transaction
 from lightning.types import Invoice, InvoiceState
+from simulator import control as faults
+from simulator.control import Control
+from simulator.world import Beginning, World
 from tests.contract.conftest import HOUR, Opening, Secret, credentials
 from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
 from tests.regtest.waiting import until

@@ -11,8 +11,8 @@ from google.protobuf.descriptor import FileDescriptor
 
 from lightning.connection import node
 from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, walletrpc_pb2
-from lightning.simulator import control_pb2, control_service, invoices_service, lightning_service, wallet_service
-from lightning.simulator.faults import Faults
+from simulator import control_pb2, control_service, invoices_service, lightning_service, wallet_service
+from simulator.faults import Faults
 from tests.house.source import first_party, imported
 from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNetwork, SimulatedNode
@@ -82,7 +82,6 @@ def test_nothing_but_commands_knows_of_the_simulator() -> None:
     knowing = [
         source.name
         for source in first_party()
-        if not source.name.startswith(("lightning/simulator/", "lightning/management/commands/"))
-        and any(name.startswith("lightning.simulator") for name in imported(source))
+        if not source.name.startswith("simulator/") and any(name.startswith("simulator") for name in imported(source))
     ]
     assert knowing == []

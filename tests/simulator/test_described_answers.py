@@ -51,7 +51,7 @@ class Running:
         variables = environment | _ENVIRONMENT | {"LISTEN": f"127.0.0.1:{self.port}"}
         environ = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items()), sys.executable]
         web, streams = self._programs
-        web.launch([*environ, "-m", "gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi"])
+        web.launch([*environ, "-m", "gunicorn", "--config", "python:lsp_site.running.gunicorn", "lsp_site.wsgi"])
         streams.launch([*environ, str(ROOT / "manage.py"), "run_streams"])
         until(self._answers, "the server answers")
 

@@ -11,9 +11,9 @@ import pytest
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from lightning.simulator import files
-from lightning.simulator.control import Refused
 from lightning.types import InvoiceState
+from simulator import files
+from simulator.control import Refused
 from tests.contract.conftest import Secret, credentials
 
 ROUNDS = 3

@@ -12,12 +12,12 @@ import pytest
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.simulator import control as faults
 from orders import queries, reconcile
 from orders.models import ChannelOrder
 from orders.openings import opening
 from orders.operations import ending
 from orders.payments.lightning import holding
+from simulator import control as faults
 from streams.jobs import advance_if_due
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, SUCCEEDED

@@ -14,9 +14,9 @@ import pytest
 from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline, Rejected
 from lightning.node import LndNode
 from lightning.refusals import refusal
-from lightning.simulator import control as faults
-from lightning.simulator.control import Control
 from orders.openings import reasons
+from simulator import control as faults
+from simulator.control import Control
 from tests.contract.account import all_rows, rows_of
 from tests.contract.conftest import Opening, credentials
 from tests.simulator.network import SimulatedNetwork

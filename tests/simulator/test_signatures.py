@@ -8,8 +8,8 @@ import pytest
 from bitcoinlib.transactions import Transaction
 
 from lightning.node import LndNode
-from lightning.simulator import scripts
 from lightning.transactions import read_transaction
+from simulator import scripts
 from tests.contract.conftest import Opening, credentials
 from tests.regtest.network import Network
 from tests.simulator.network import SimulatedNetwork

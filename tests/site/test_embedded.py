@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lsp_site import embedded
-from lsp_site.embedded import DatabaseFailed, EmbeddedPostgres
+from lsp_site.running import embedded
+from lsp_site.running.embedded import DatabaseFailed, EmbeddedPostgres
 
 
 @pytest.fixture

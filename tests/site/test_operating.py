@@ -15,9 +15,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from lsp_site import embedded
 from lsp_site.configuration import read
-from lsp_site.embedded import EmbeddedPostgres
+from lsp_site.running import embedded
+from lsp_site.running.embedded import EmbeddedPostgres
 from tests.site.conftest import Visited, shell
 from tests.site.documented import blocks, commands
 from tests.site.test_readme import is_alike

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from lightning.simulator.control import Control
 from lsp_site.configuration import read
+from simulator.control import Control
 from tests.regtest.waiting import until
 from tests.site.conftest import Visited, made, needs_curl
 from tests.site.documented import blocks, commands, inline_commands

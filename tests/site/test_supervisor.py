@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lsp_site.management.commands.run import is_silent
-from lsp_site.processes import Child, Program
-from lsp_site.supervisor import Stop, Stopped, Supervisor, Watch
+from lsp_site.running.processes import Child, Program
+from lsp_site.running.supervisor import Stop, Stopped, Supervisor, Watch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SLEEPER = "import time; print('here', flush=True); time.sleep(600)"
@@ -72,7 +72,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("lsp_site.processes._FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("lsp_site.running.processes._FIRST_PAUSE_SECONDS", 0.05)
     yield
 
 
@@ -137,7 +137,7 @@ def test_a_worker_is_silent_only_after_it_had_time_to_report(beat_age: int | Non
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_programs_end_also_when_the_supervisor_is_killed() -> None:
     code = (
-        "from lsp_site.processes import Child, Program; import sys, time\n"
+        "from lsp_site.running.processes import Child, Program; import sys, time\n"
         f"child = Child(Program('x', (sys.executable, '-c', {SLEEPER!r}), 1)); child.start()\n"
         "print(child.process.pid, flush=True); time.sleep(600)"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lightning.errors import NodeUnavailable
-from orders.doctor import Health, machine, node, records
-from orders.doctor.finding import Finding
+from watch.doctor import Health, machine, node, records
+from watch.doctor.finding import Finding
 
 OK, WARNING, FAILURE = Health.OK, Health.WARNING, Health.FAILURE
 MISSING = "/invoicesrpc.Invoices/SettleInvoice"

@@ -21,11 +21,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from lsp_site import simulated
-from lsp_site.embedded import DatabaseFailed, EmbeddedPostgres
-from lsp_site.playground import play
-from lsp_site.processes import Program
-from lsp_site.supervisor import Stop, Stopped, Supervisor, Watch
+from lsp_site.running import simulated
+from lsp_site.running.embedded import DatabaseFailed, EmbeddedPostgres
+from lsp_site.running.playground import play
+from lsp_site.running.processes import Program
+from lsp_site.running.supervisor import Stop, Stopped, Supervisor, Watch
 from orders.models import Heartbeat
 
 WORKER = "worker"
@@ -135,7 +135,7 @@ def start_database(postgres: EmbeddedPostgres) -> None:
 def programs() -> tuple[Program, ...]:
     """What the server consists of. Each is asked to end and given time for what it has begun."""
     manage = (sys.executable, str(settings.BASE_DIR / "manage.py"))
-    web = (sys.executable, "-m", "gunicorn", "--config", "python:lsp_site.gunicorn", "lsp_site.wsgi")
+    web = (sys.executable, "-m", "gunicorn", "--config", "python:lsp_site.running.gunicorn", "lsp_site.wsgi")
     return (
         Program("web", web, stop_seconds=25),
         Program(WORKER, (*manage, "qcluster"), stop_seconds=45),

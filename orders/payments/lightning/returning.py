@@ -11,12 +11,13 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from orders import queries
+from orders.actors import LSP
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.payments.counting import end_unpaid
 from orders.states import InvoiceState, OrderState
-from orders.transitions import LSP, locked, move, move_invoice, needs_staff, note
+from orders.transitions import locked, move, move_invoice, needs_staff, note
 
 
 def give_back(order: ChannelOrder, *, cause: str, actor: str) -> bool:

@@ -1,0 +1,1 @@
+"""What runs the server's processes: starts them, ends them, and leaves none behind."""

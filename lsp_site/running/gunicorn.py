@@ -1,0 +1,34 @@
+"""gunicorn's configuration: `gunicorn --config python:lsp_site.running.gunicorn lsp_site.wsgi`.
+
+Never with preload: connections made before a fork would be shared.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
+
+from django.conf import settings
+
+bind = f"{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
+workers = settings.WEB_PROCESSES
+worker_class = "gthread"
+threads = 4
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+max_requests = 0
+preload_app = False
+forwarded_allow_ips = ""  # lsp_site.middleware decides whom to believe
+control_socket_disable = True
+proc_name = "lsp-web"
+_loggers: Any = settings.LOGGING["loggers"]
+logconfig_dict = settings.LOGGING | {
+    "loggers": {
+        **_loggers,
+        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": False},
+    }
+}

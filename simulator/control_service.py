@@ -1,0 +1,245 @@
+"""simulator.Control, method by method: what tests and demonstrations do to the world."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+
+from google.protobuf.message import Message
+
+from simulator import control_pb2 as control
+from simulator import invoices, messages, peers, scripts
+from simulator.channels import COOPERATIVE
+from simulator.faults import Fault, Faults
+from simulator.refused import Refused
+from simulator.scripts import Output, Point
+from simulator.world import World
+
+_CLTV_BLOCKS = 80
+_EXPIRY_SECONDS = 3600
+
+# The chain
+
+
+def mine(world: World, request: control.MineRequest) -> control.Tip:
+    """So many blocks more (at least one)."""
+    only = [*request.txids, *map(world.chain.add_unchecked, request.raw)] if request.chosen else None
+    return _tip(world, world.mine(max(request.blocks, 1), only))
+
+
+def reorganise(world: World, request: control.ReorganiseRequest) -> control.Tip:
+    """The last blocks are others."""
+    if not 0 < request.depth < len(world.chain.blocks) - 1:
+        raise Refused("there are not so many blocks")
+    replacement = list(request.replacement) if request.replaced else None
+    return _tip(world, world.reorganise(request.depth, replacement))
+
+
+def _tip(world: World, _: object) -> control.Tip:
+    return control.Tip(height=world.chain.height, hash=world.chain.tip.hash)
+
+
+def set_fees(world: World, request: control.Fees) -> control.Nothing:
+    """What is not given stays."""
+    chain = world.chain
+    chain.estimate_sat_per_kw = request.estimate_sat_per_kw or chain.estimate_sat_per_kw
+    chain.floor_sat_per_kw = request.minimum_sat_per_kw or chain.floor_sat_per_kw
+    if request.evict:
+        for txid in list(chain.mempool):
+            if txid in chain.mempool and chain.fee_sat(txid) + 1 < chain.least_fee_sat(chain.txs[txid].vbytes):
+                chain.evict(txid)
+    return control.Nothing()
+
+
+def deposit(world: World, request: control.DepositRequest) -> control.TxId:
+    """A stranger pays these addresses in one transaction."""
+    return control.TxId(txid=world.deposit(_outputs(request.outputs), replaceable=request.replaceable))
+
+
+def replace(world: World, request: control.ReplaceRequest) -> control.TxId:
+    """The stranger pays otherwise what he had paid, for a higher fee."""
+    _require_known(world, request.txid)
+    return control.TxId(txid=world.replace(request.txid, _outputs(request.outputs)))
+
+
+def rival_of(world: World, request: control.TxId) -> control.RawTransaction:
+    """A transaction that takes the stranger's money back; nobody has seen it yet."""
+    _require_known(world, request.txid)
+    return control.RawTransaction(raw=world.chain.rival(request.txid))
+
+
+def evict(world: World, request: control.TxId) -> control.Nothing:
+    """The mempool has lost it; the wallet has not."""
+    world.chain.evict(request.txid)
+    return control.Nothing()
+
+
+def list_mempool(world: World, _: control.Nothing) -> control.Mempool:
+    """What waits."""
+    return control.Mempool(txids=world.chain.mempool)
+
+
+def _outputs(wanted: Iterable[control.Output]) -> list[Output]:
+    try:
+        return [(scripts.script_of(each.address), each.amount_sat) for each in wanted]
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _require_known(world: World, txid: str) -> None:
+    if txid not in world.chain.txs:
+        raise Refused("there is no such transaction")
+
+
+# Customers
+
+
+def get_customer(world: World, request: control.CustomerName) -> control.Customer:
+    """The customer of this name, new where there was none."""
+    return _customer(world.customers.named(request.name))
+
+
+def set_customer(world: World, request: control.CustomerChange) -> control.Customer:
+    """What is given has changed, and what waited for the customer goes on."""
+    customer = world.customers.named(request.name)
+    if request.vanishes not in peers.VANISHES:
+        raise Refused(f"vanishes is one of {peers.VANISHES}")
+    for name in (
+        "refusal", "min_channel_sat", "max_channel_sat", "refuses_push", "pending_limit", "vanishes",
+        "withholds_signature",
+    ):  # fmt: skip
+        if request.HasField(name):  # type: ignore[arg-type]  # a name of ours, from the tuple above
+            setattr(customer, name, getattr(request, name))
+    if request.HasField("presence"):
+        has_channel = world.channels.has_open(customer.pubkey)
+        world.customers.set_presence(customer, request.presence, has_channel=has_channel)
+    world.negotiations.customer_changed(customer)
+    return _customer(customer)
+
+
+def list_customers(world: World, _: control.Nothing) -> control.Customers:
+    """All there are."""
+    return control.Customers(customers=map(_customer, world.customers.by_name.values()))
+
+
+def _customer(customer: peers.Customer) -> control.Customer:
+    return control.Customer(
+        name=customer.name,
+        pubkey=customer.pubkey,
+        host=customer.host,
+        presence=customer.presence,
+        connected=customer.is_connected,
+    )
+
+
+def open_channel(world: World, request: control.DirectOpening) -> control.ChannelName:
+    """A channel that nobody bought is pending, its funding waiting for a block; its customer is connected."""
+    customer = world.customers.named(request.customer)
+    point = world.open_directly(
+        request.customer,
+        capacity_sat=request.capacity_sat,
+        push_sat=request.push_sat,
+        by_us=request.by_us,
+        private=request.private,
+    )
+    world.customers.set_presence(customer, customer.presence, has_channel=True)
+    return control.ChannelName(point=messages.point_text(point))
+
+
+def close_channel(world: World, request: control.Closing) -> control.TxId:
+    """The channel is closing."""
+    return control.TxId(txid=world.close(_point(request.point), request.type or COOPERATIVE))
+
+
+def _point(text: str) -> Point:
+    txid, _, index = text.partition(":")
+    if not index.isdecimal():
+        raise Refused("a channel is named txid:index")
+    return txid, int(index)
+
+
+# Payments
+
+
+def add_invoice(world: World, request: control.PlainInvoice) -> control.PaymentRequest:
+    """An invoice that is settled as soon as it is paid."""
+    preimage = os.urandom(32)
+    added = world.invoices.add(
+        hashlib.sha256(preimage).digest(),
+        value_sat=request.amount_sat,
+        memo="",
+        expiry_seconds=_EXPIRY_SECONDS,
+        cltv_blocks=_CLTV_BLOCKS,
+        now=world.now(),
+    )
+    added.preimage = preimage.hex()
+    return control.PaymentRequest(payment_request=added.payment_request)
+
+
+def pay(world: World, request: control.PayRequest) -> control.Payment:
+    """Somebody pays; the answer is how it stands at once."""
+    payment = world.invoices.pay(
+        request.payment_request,
+        payer=request.payer,
+        amount_msat=request.amount_msat,
+        parts=request.parts,
+        missing_parts=request.missing_parts,
+        part_msat=request.part_msat,
+        height=world.chain.height,
+        now=world.now(),
+    )
+    return _payment(payment)
+
+
+def look_payment(world: World, request: control.PaymentId) -> control.Payment:
+    """How the payment stands now."""
+    if request.id not in world.invoices.payments:
+        raise Refused("there is no such payment")
+    return _payment(world.invoices.payments[request.id])
+
+
+def _payment(payment: invoices.Payment) -> control.Payment:
+    return control.Payment(
+        id=payment.id,
+        state=payment.stage,
+        failure=payment.failure,
+        preimage=payment.preimage,
+        payment_hash=payment.payment_hash,
+    )
+
+
+# The node itself
+
+
+def pass_time(world: World, request: control.Seconds) -> control.Nothing:
+    """The node's clock is so much later than it was."""
+    world.kept.clock_ahead_seconds += request.seconds
+    world.time_passed()
+    return control.Nothing()
+
+
+def set_synced(world: World, request: control.Synced) -> control.Nothing:
+    """Whether the node says that it knows the whole chain."""
+    world.is_synced = request.synced
+    return control.Nothing()
+
+
+def fault_calls(faults: Faults) -> dict[str, Callable[..., Message]]:
+    """The methods that concern calls, not the world."""
+
+    def add_fault(_: World, request: control.Fault) -> Message:
+        """The next calls of the method meet it."""
+        faults.add(Fault(request.method, request.kind, request.text, request.times))
+        return control.Nothing()
+
+    def list_waiting(_: World, request: control.Nothing) -> Message:
+        """The methods of the calls that are held."""
+        return control.Waiting(methods=faults.waiting)
+
+    def end_faults(_: World, request: control.Method) -> Message:
+        """What was held goes on."""
+        faults.end(request.method)
+        return control.Nothing()
+
+    return {"AddFault": add_fault, "ListWaiting": list_waiting, "EndFaults": end_faults}

@@ -1,0 +1,234 @@
+"""lnrpc.Lightning, method by method: each takes the world and a request, and answers or raises Refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.message import Message
+
+from lightning.credentials import required_methods
+from lightning.proto import lnrpc_pb2 as ln
+from simulator import channels as ch
+from simulator import events, messages, scripts
+from simulator.channels import Flow
+from simulator.refused import Refused
+from simulator.world import World
+
+#: Methods of LND's that we never call, for who asks whether he might.
+_OTHERS = frozenset(
+    f"/lnrpc.Lightning/{name}"
+    for name in (
+        "BakeMacaroon", "BatchOpenChannel", "CloseChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
+        "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendCustomMessage", "SendMany", "SendPaymentSync",
+        "SignMessage", "StopDaemon", "UpdateChannelPolicy", "WalletBalance",
+    )
+)  # fmt: skip
+
+
+def get_info(world: World, _: ln.GetInfoRequest) -> ln.GetInfoResponse:
+    """What the node says of itself."""
+    return messages.node_info(world)
+
+
+def bake_macaroon(world: World, request: ln.BakeMacaroonRequest) -> ln.BakeMacaroonResponse:
+    """Only whole methods can be allowed (`uri:/package.Service/Method`)."""
+    if any(permission.entity != "uri" for permission in request.permissions):
+        raise Refused("the simulator bakes macaroons of the entity uri only")
+    actions = frozenset(permission.action for permission in request.permissions)
+    return ln.BakeMacaroonResponse(macaroon=world.macaroons.bake(actions))
+
+
+def check_macaroon_permissions(world: World, request: ln.CheckMacPermRequest) -> ln.CheckMacPermResponse:
+    """Whether this macaroon may call the method. Refused where it may not, as LND does."""
+    if request.fullMethod not in {*required_methods(), *_OTHERS}:
+        raise Refused(f"no permissions found for full method {request.fullMethod}")
+    world.macaroons.require([request.macaroon.hex()], request.fullMethod)
+    return ln.CheckMacPermResponse(valid=True)
+
+
+# Peers
+
+
+def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
+    """The customers that are connected."""
+    connected = [each for each in world.customers.by_name.values() if each.is_connected]
+    return ln.ListPeersResponse(peers=map(messages.peer, connected))
+
+
+def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
+    """The customer is connected, or (`perm`) tried again later."""
+    world.customers.connect(request.addr.pubkey, request.addr.host, stays=request.perm)
+    return ln.ConnectPeerResponse()
+
+
+def disconnect_peer(world: World, request: ln.DisconnectPeerRequest) -> ln.DisconnectPeerResponse:
+    """The connection is cut; a customer with a channel comes back by itself."""
+    has_channel = world.channels.has_open(request.pub_key)
+    world.customers.disconnect(request.pub_key, now=world.now(), has_channel=has_channel)
+    return ln.DisconnectPeerResponse()
+
+
+# Channels
+
+
+def list_channels(world: World, request: ln.ListChannelsRequest) -> ln.ListChannelsResponse:
+    """The open ones."""
+    found = [each for each in world.channels.alive(request.peer.hex()) if each.stage == ch.OPEN]
+    return ln.ListChannelsResponse(channels=[messages.open_channel(world, each) for each in found])
+
+
+def pending_channels(world: World, _: ln.PendingChannelsRequest) -> ln.PendingChannelsResponse:
+    """What is being opened or closed."""
+    return messages.pending_channels(world)
+
+
+def closed_channels(world: World, _: ln.ClosedChannelsRequest) -> ln.ClosedChannelsResponse:
+    """What is over, also what was abandoned."""
+    over = [each for each in world.channels.by_point.values() if not each.is_alive]
+    return ln.ClosedChannelsResponse(channels=map(messages.closed_channel, over))
+
+
+async def open_channel(world: World, request: ln.OpenChannelRequest) -> AsyncIterator[Message]:
+    """The negotiation. It goes on when nobody reads any more."""
+    flow = _begin(world, request)
+    while True:
+        update = await flow.updates.get()
+        if isinstance(update, Refused):
+            raise update
+        kind, point = update
+        yield _status(flow, kind, point)
+        if kind == "open":
+            return
+
+
+def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
+    if not world.is_synced:
+        raise Refused("channels cannot be created before the wallet is fully synced")
+    shim = request.funding_shim.psbt_shim
+    if not shim.no_publish or len(shim.pending_chan_id) != 32:
+        raise Refused("the simulator opens channels by a PSBT with no_publish only")
+    return world.negotiations.begin(
+        request.node_pubkey.hex(),
+        shim.pending_chan_id,
+        capacity_sat=request.local_funding_amount,
+        push_sat=request.push_sat,
+        private=request.private,
+        memo=request.memo,
+    )
+
+
+def _status(flow: Flow, kind: str, point: scripts.Point) -> ln.OpenStatusUpdate:
+    status = ln.OpenStatusUpdate(pending_chan_id=flow.pending_chan_id)
+    if kind == "fund":
+        status.psbt_fund.funding_address = scripts.address(flow.pk_script)
+        status.psbt_fund.funding_amount = flow.capacity_sat
+    elif kind == "pending":
+        status.chan_pending.CopyFrom(messages.pending_update(point))
+    else:
+        status.chan_open.channel_point.CopyFrom(messages.channel_point(point))
+    return status
+
+
+def funding_state_step(world: World, request: ln.FundingTransitionMsg) -> ln.FundingStateStepResp:
+    """One step of a negotiation: cancelled, or the PSBT seen."""
+    if request.WhichOneof("trigger") == "shim_cancel":
+        world.negotiations.cancel(request.shim_cancel.pending_chan_id)
+        return ln.FundingStateStepResp()
+    verify = request.psbt_verify
+    flow = world.negotiations.verify(verify.pending_chan_id, verify.funded_psbt)
+    if not flow.private and not _keeps_reserve(world, verify.funded_psbt):
+        # The channel is there all the same: LND finds out too late.
+        raise Refused(
+            "reserved wallet balance invalidated: transaction would leave insufficient funds for fee bumping anchor "
+            "channel closings (see debug log for details)"
+        )
+    return ln.FundingStateStepResp()
+
+
+def _keeps_reserve(world: World, psbt: bytes) -> bool:
+    unsigned, spent = scripts.open_psbt(psbt)
+    left_sat = sum(output[1] for _, output in world.wallet.unspent(world.chain))
+    left_sat -= sum(amount_sat for pk_script, amount_sat in spent if pk_script in world.wallet.names)
+    left_sat += sum(vout.value for vout in unsigned.vout if vout.script_pubkey.data in world.wallet.names)
+    public = sum(1 for each in world.channels.alive() if not each.private)
+    return bool(left_sat >= world.wallet.required_reserve_sat(public))
+
+
+def abandon_channel(world: World, request: ln.AbandonChannelRequest) -> ln.AbandonChannelResponse:
+    """Our node has forgotten the channel."""
+    point = request.channel_point
+    txid = point.funding_txid_str or point.funding_txid_bytes[::-1].hex()
+    named = (txid, point.output_index)
+    if not request.i_know_what_i_am_doing and not request.pending_funding_shim_only:
+        raise Refused("AbandonChannel RPC call only available in dev builds")
+    known = world.channels.by_point.get(named)
+    if known and known.is_alive and not request.i_know_what_i_am_doing:
+        # LND looks at the thaw height, which no channel that a PSBT funds has.
+        raise Refused(f"channel {messages.point_text(named)} is not externally funded or not pending")
+    world.channels.abandon(named, height=world.chain.height)
+    return ln.AbandonChannelResponse()
+
+
+# Invoices
+
+
+def list_invoices(world: World, request: ln.ListInvoiceRequest) -> ln.ListInvoiceResponse:
+    """In the order they were added, from an index on, page by page."""
+    invoices = world.invoices
+    hashes = invoices.waiting if request.pending_only else invoices.by_hash
+    later = (invoices.by_hash[each] for each in hashes)
+    found = sorted(
+        (each for each in later if each.add_index > request.index_offset), key=lambda invoice: invoice.add_index
+    )
+    page = found[: request.num_max_invoices or 100]
+    last = page[-1].add_index if page else 0
+    return ln.ListInvoiceResponse(invoices=map(messages.invoice, page), last_index_offset=last)
+
+
+# The wallet
+
+
+def new_address(world: World, request: ln.NewAddressRequest) -> ln.NewAddressResponse:
+    """Native segwit or taproot."""
+    taproot = request.type == ln.TAPROOT_PUBKEY
+    if not taproot and request.type != ln.WITNESS_PUBKEY_HASH:
+        raise Refused("the simulator has native segwit and taproot addresses only")
+    return ln.NewAddressResponse(address=scripts.address(world.wallet.new_script(taproot=taproot)))
+
+
+def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.TransactionDetails:
+    """The wallet's, mined between the two heights; an open end includes the unmined."""
+    end = request.end_height if request.end_height > 0 else world.chain.height
+    mined = [
+        txid for txid in world.wallet.known if request.start_height <= world.wallet.mined.get(txid, (-1, ""))[0] <= end
+    ]
+    waiting = list(world.wallet.unmined) if request.end_height <= 0 else []
+    return ln.TransactionDetails(transactions=[messages.transaction(world, txid) for txid in [*mined, *waiting]])
+
+
+# Streams
+
+
+async def subscribe_peer_events(world: World, _: ln.PeerEventSubscription) -> AsyncIterator[Message]:
+    """Customers that come and go from now on."""
+    async for message in listen(world, events.PEERS):
+        yield message
+
+
+async def subscribe_channel_events(world: World, _: ln.ChannelEventSubscription) -> AsyncIterator[Message]:
+    """What happens to channels from now on."""
+    async for message in listen(world, events.CHANNELS):
+        yield message
+
+
+async def subscribe_transactions(world: World, _: ln.GetTransactionsRequest) -> AsyncIterator[Message]:
+    """The wallet's transactions from now on, when first seen and when first mined."""
+    async for message in listen(world, events.TRANSACTIONS):
+        yield message
+
+
+async def listen(world: World, topic: str) -> AsyncIterator[Message]:
+    """What is said about the topic from now on."""
+    with world.events.listening(topic) as queue:
+        while True:
+            yield await queue.get()

@@ -1,0 +1,246 @@
+"""The world's things as LND's messages."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from lightning.proto import chainrpc_pb2 as chain
+from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import walletrpc_pb2 as wal
+from simulator import channels as ch
+from simulator import events, scripts
+from simulator.channels import Channel
+from simulator.invoices import Invoice
+from simulator.peers import FEATURES, Customer
+from simulator.scripts import Point
+from simulator.wallet import Coin, Lease
+from simulator.world import World
+
+VERSION = "0.21.2-beta commit=simulator"
+
+
+def event(world: World, topic: str, fact: object) -> Message:
+    """What listeners of the topic are told about the fact."""
+    match topic, fact:
+        case events.BLOCKS, (str(block_hash), int(height)):
+            return chain.BlockEpoch(hash=bytes.fromhex(block_hash)[::-1], height=height)
+        case events.TRANSACTIONS, str(txid):
+            return transaction(world, txid)
+        case events.PEERS, (str(pubkey), bool(is_online)):
+            kind = ln.PeerEvent.PEER_ONLINE if is_online else ln.PeerEvent.PEER_OFFLINE
+            return ln.PeerEvent(pub_key=pubkey, type=kind)
+        case events.CHANNELS, (str(kind), tuple(point)):
+            return _channel_event(world, kind, (str(point[0]), int(point[1])))
+        case _, str(payment_hash):
+            return invoice(world.invoices.by_hash[payment_hash])
+    raise TypeError(f"nothing is known of {topic}")
+
+
+# The node
+
+
+def node_info(world: World) -> ln.GetInfoResponse:
+    """What the node says of itself."""
+    pubkey = scripts.pubkey(scripts.key(world.kept.seed, "node"))
+    return ln.GetInfoResponse(
+        version=VERSION,
+        identity_pubkey=pubkey,
+        alias=world.kept.alias,
+        num_active_channels=sum(1 for each in world.channels.alive() if world.is_active(each)),
+        block_height=world.chain.height,
+        best_header_timestamp=world.chain.tip.at,
+        synced_to_chain=world.is_synced,
+        chains=[ln.Chain(network=scripts.NETWORK)],
+        uris=[f"{pubkey}@{world.customers.our_host}"],
+        features=_features(),
+    )
+
+
+def _features() -> dict[int, ln.Feature]:
+    return {bit: ln.Feature(name=name, is_known=True) for bit, name in FEATURES.items()}
+
+
+def peer(customer: Customer) -> ln.Peer:
+    """A connected customer."""
+    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=_features())
+
+
+# Invoices
+
+
+def invoice(found: Invoice) -> ln.Invoice:
+    """The invoice with all the parts that ever came."""
+    settled_msat = sum(htlc.amount_msat for htlc in found.htlcs if htlc.stage == "SETTLED")
+    return ln.Invoice(
+        memo=found.memo,
+        r_hash=bytes.fromhex(found.payment_hash),
+        value=found.value_sat,
+        payment_request=found.payment_request,
+        add_index=found.add_index,
+        amt_paid_msat=settled_msat,
+        state=ln.Invoice.InvoiceState.Value(found.stage),
+        htlcs=[
+            ln.InvoiceHTLC(
+                amt_msat=htlc.amount_msat,
+                expiry_height=htlc.expiry_height,
+                state=ln.InvoiceHTLCState.Value(htlc.stage),
+            )
+            for htlc in found.htlcs
+        ],
+    )
+
+
+# Channels
+
+
+def point_text(point: Point) -> str:
+    """`txid:index`."""
+    return f"{point[0]}:{point[1]}"
+
+
+def open_channel(world: World, channel: Channel) -> ln.Channel:
+    """A channel that is open."""
+    return ln.Channel(
+        active=world.is_active(channel),
+        remote_pubkey=channel.pubkey,
+        channel_point=point_text(channel.point),
+        chan_id=channel.short_id,
+        capacity=channel.capacity_sat,
+        local_balance=channel.local_sat,
+        remote_balance=channel.remote_sat,
+        private=channel.private,
+        initiator=channel.by_us,
+        push_amount_sat=channel.push_sat,
+        memo=channel.memo,
+    )
+
+
+def pending_channels(world: World) -> ln.PendingChannelsResponse:
+    """What is being opened or closed."""
+    answer = ln.PendingChannelsResponse()
+    for channel in world.channels.alive():
+        common = ln.PendingChannelsResponse.PendingChannel(
+            remote_node_pub=channel.pubkey,
+            channel_point=point_text(channel.point),
+            capacity=channel.capacity_sat,
+            local_balance=channel.local_sat,
+            remote_balance=channel.remote_sat,
+            initiator=_initiator(channel.by_us),
+            private=channel.private,
+            memo=channel.memo,
+        )
+        if channel.stage == ch.PENDING:
+            answer.pending_open_channels.add(channel=common)
+        elif channel.stage == ch.CLOSING:
+            answer.waiting_close_channels.add(channel=common, closing_txid=channel.closing_txid)
+        elif channel.stage == ch.FORCE_CLOSING:
+            answer.pending_force_closing_channels.add(channel=common, closing_txid=channel.closing_txid)
+    return answer
+
+
+def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
+    """A channel that is over."""
+    abandoned = channel.close_type == ch.ABANDONED
+    return ln.ChannelCloseSummary(
+        channel_point=point_text(channel.point),
+        chan_id=channel.short_id,
+        closing_tx_hash=channel.closing_txid or "00" * 32,
+        remote_pubkey=channel.pubkey,
+        capacity=channel.capacity_sat,
+        close_height=channel.close_height,
+        close_type=ln.ChannelCloseSummary.ClosureType.Value(channel.close_type),
+        close_initiator=ln.INITIATOR_UNKNOWN if abandoned else _initiator(channel.closed_by_us),
+    )
+
+
+def _initiator(by_us: bool) -> ln.Initiator.ValueType:
+    return ln.INITIATOR_LOCAL if by_us else ln.INITIATOR_REMOTE
+
+
+def pending_update(point: Point) -> ln.PendingUpdate:
+    """The funding output of a channel that has just become pending."""
+    return ln.PendingUpdate(txid=bytes.fromhex(point[0])[::-1], output_index=point[1])
+
+
+def channel_point(point: Point) -> ln.ChannelPoint:
+    """The funding output that names a channel."""
+    return ln.ChannelPoint(funding_txid_bytes=bytes.fromhex(point[0])[::-1], output_index=point[1])
+
+
+def _channel_event(world: World, kind: str, point: Point) -> ln.ChannelEventUpdate:
+    channel = world.channels.by_point[point]
+    kinds = ln.ChannelEventUpdate
+    match kind:
+        case "pending":
+            return kinds(type=kinds.PENDING_OPEN_CHANNEL, pending_open_channel=pending_update(point))
+        case "open":
+            return kinds(type=kinds.OPEN_CHANNEL, open_channel=open_channel(world, channel))
+        case "active":
+            return kinds(type=kinds.ACTIVE_CHANNEL, active_channel=channel_point(point))
+        case "inactive":
+            return kinds(type=kinds.INACTIVE_CHANNEL, inactive_channel=channel_point(point))
+        case "closed":
+            return kinds(type=kinds.CLOSED_CHANNEL, closed_channel=closed_channel(channel))
+        case _:
+            return kinds(type=kinds.CHANNEL_UPDATE)
+
+
+# The wallet
+
+
+def transaction(world: World, txid: str) -> ln.Transaction:
+    """A transaction that the wallet knows."""
+    chain_, wallet = world.chain, world.wallet
+    tx = chain_.txs[txid]
+    height, block_hash = wallet.mined.get(txid, (0, ""))
+    return ln.Transaction(
+        tx_hash=txid,
+        num_confirmations=wallet.depth(txid, chain_),
+        block_hash=block_hash,
+        block_height=height,
+        time_stamp=chain_.block_at(height).at if height else wallet.known[txid],
+        raw_tx_hex=tx.raw.hex(),
+        label=wallet.labels.get(txid, ""),
+        output_details=[
+            ln.OutputDetail(
+                address=scripts.address(pk_script),
+                output_index=index,
+                amount=amount_sat,
+                is_our_address=pk_script in wallet.names,
+            )
+            for index, (pk_script, amount_sat) in enumerate(tx.outputs)
+        ],
+        previous_outpoints=[ln.PreviousOutPoint(outpoint=point_text(point)) for point in tx.inputs],
+    )
+
+
+def outpoint(point: Point) -> ln.OutPoint:
+    """Both of its forms, as LND fills them."""
+    return ln.OutPoint(txid_bytes=bytes.fromhex(point[0])[::-1], txid_str=point[0], output_index=point[1])
+
+
+def point_of(message: ln.OutPoint) -> Point:
+    """Whichever form is set."""
+    return message.txid_str or message.txid_bytes[::-1].hex(), message.output_index
+
+
+def utxo(world: World, coin: Coin) -> ln.Utxo:
+    """A coin that can be spent."""
+    return ln.Utxo(
+        address=scripts.address(coin.pk_script),
+        amount_sat=coin.amount_sat,
+        outpoint=outpoint(coin.point),
+        confirmations=world.wallet.depth(coin.point[0], world.chain),
+    )
+
+
+def lease(world: World, point: Point, held: Lease) -> wal.UtxoLease:
+    """A leased coin, spent or not."""
+    pk_script, amount_sat = world.wallet.owned[point]
+    return wal.UtxoLease(
+        id=held.lock_id,
+        outpoint=outpoint(point),
+        expiration=held.expires_at,
+        pk_script=pk_script,
+        value=amount_sat,
+    )

@@ -1,0 +1,284 @@
+"""The whole simulated world: what it remembers, and how one thing leads to another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulator import events, files, scripts
+from simulator.chain import Block, Chain
+from simulator.channels import COMMIT_FEE_SAT, Channel, Channels, Negotiations
+from simulator.events import Events
+from simulator.invoices import SETTLED, Invoices
+from simulator.macaroons import Macaroons
+from simulator.peers import Customers
+from simulator.refused import Refused
+from simulator.scripts import Output, Point, Tx
+from simulator.wallet import Wallet
+
+_STATE = "state"
+_FIRST_CUSTOMERS = ("alice", "bob", "carol", "dave")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a world is like at its first start; later ones go on as it was left."""
+
+    alias: str = "simulator"
+    seed: bytes = b""  # of all keys; empty: a random one
+    coins: int = 5
+    coin_sat: int = 2 * 10**8
+
+
+@dataclass
+class Kept:
+    """What survives the simulator's own end, however sudden."""
+
+    alias: str
+    seed: bytes
+    chain: Chain
+    wallet: Wallet
+    invoices: Invoices
+    channels: Channels
+    customers: Customers
+    macaroons: Macaroons
+    clock_ahead_seconds: int = 0
+
+
+class World:
+    """One node, its chain and its customers, in the folder `home`."""
+
+    def __init__(self, home: Path, beginning: Beginning) -> None:
+        self.is_synced = True
+        self.events = Events()
+        self._path = home / _STATE
+        kept = self._read()
+        self.kept = kept or _new(beginning)
+        self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
+        self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
+        self.negotiations = Negotiations(self.channels, self.customers, self.now)
+        #: Called with what every listener of a topic is to be told.
+        self.announce: Callable[[str, object], None] = lambda topic, fact: None
+        if kept is None:
+            self._equip(beginning)
+        else:
+            self._came_back()
+        self.save()
+
+    # Time and memory
+
+    def now(self) -> float:
+        """Unix seconds, of a clock that can be set ahead."""
+        return time.time() + self.kept.clock_ahead_seconds
+
+    def save(self) -> None:
+        """All of it is on disk."""
+        files.write(self._path, pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL))
+
+    def _read(self) -> Kept | None:
+        if not self._path.exists():
+            return None
+        kept = pickle.loads(self._path.read_bytes())  # noqa: S301  # our own file, readable by us alone
+        if not isinstance(kept, Kept):
+            raise TypeError(f"{self._path} is not the state of a simulator")
+        return kept
+
+    def _equip(self, beginning: Beginning) -> None:
+        """Blocks, coins of the wallet six deep, and a few customers."""
+        self.chain.begin()
+        for _ in range(beginning.coins):
+            self.deposit([(self.wallet.new_script(), beginning.coin_sat)])
+        self.mine(6)
+        for name in _FIRST_CUSTOMERS:
+            self.customers.named(name)
+
+    def _came_back(self) -> None:
+        """As LND starts: customers with channels connect again, and what the mempool refuses now is forgotten."""
+        for customer in self.customers.by_name.values():
+            customer.is_connected = customer.presence == "online" and self.channels.has_open(customer.pubkey)
+        for txid in list(self.wallet.unmined):
+            try:
+                self.chain.accept(self.chain.txs[txid])
+            except Refused:
+                self.wallet.forget(txid)
+        self.time_passed()
+
+    def time_passed(self) -> bool:
+        """What only waits for the clock has happened; whether there was something."""
+        self.invoices.time_passed(self.now())
+        self.customers.time_passed(self.now())
+        self.negotiations.time_passed()
+        return self.tell()
+
+    # The chain
+
+    def publish(self, tx: Tx, *, label: str | None = None) -> None:
+        """The transaction waits for a block, and the wallet knows of it where it is concerned. Raises: Refused."""
+        is_new = tx.txid not in self.chain.mempool and tx.txid not in self.chain.mined
+        self.chain.accept(tx)
+        if self.wallet.learn(tx, at=int(self.now())):
+            if label is not None:
+                self.wallet.labels[tx.txid] = label
+            if is_new:
+                self.wallet.unmined[tx.txid] = None
+                self.announce(events.TRANSACTIONS, tx.txid)
+
+    def deposit(self, outputs: list[Output], *, replaceable: bool = False) -> str:
+        """A stranger has sent a transaction with these outputs; its id. Raises: Refused."""
+        sequence = scripts.REPLACEABLE_SEQUENCE if replaceable else scripts.FINAL_SEQUENCE
+        txid = self.chain.pay(outputs, sequence=sequence)
+        self._seen(txid)
+        return txid
+
+    def replace(self, txid: str, outputs: list[Output]) -> str:
+        """Another transaction of the stranger has taken the first one's place in the mempool; its id."""
+        tx = scripts.read(self.chain.rival(txid, outputs))
+        self.chain.accept(tx)
+        self._seen(tx.txid)
+        return tx.txid
+
+    def _seen(self, txid: str) -> None:
+        if self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
+            self.wallet.unmined[txid] = None
+            self.announce(events.TRANSACTIONS, txid)
+
+    def mine(self, blocks: int = 1, only: list[str] | None = None) -> Block:
+        """So many blocks; the first has the mempool, or only these transactions."""
+        for number in range(blocks):
+            self._connected(self.chain.mine(only if number == 0 else []))
+        return self.chain.tip
+
+    def reorganise(self, depth: int, replacement: list[bytes] | None = None) -> Block:
+        """A branch longer by one has taken the place of the last `depth` blocks.
+
+        Its first block has what the lost ones had, or the replacement and nothing else; then what is lost waits
+        again, where it still can.
+        """
+        lost: list[str] = []
+        for number in range(depth):
+            txids = self.chain.unmine().txids
+            lost = txids + lost
+            # LND's wallet takes back the last block only, and goes on believing the others.
+            for txid in txids if number == 0 else ():
+                if self.wallet.mined.pop(txid, None):
+                    self.wallet.unmined[txid] = None
+        chosen = lost if replacement is None else [self.chain.add_unchecked(raw) for raw in replacement]
+        self._connected(self.chain.mine(chosen))
+        for txid in lost:
+            self._wait_again(txid)
+        for _ in range(depth):
+            self._connected(self.chain.mine([]))
+        return self.chain.tip
+
+    def _wait_again(self, txid: str) -> None:
+        try:
+            self.chain.accept(self.chain.txs[txid])
+        except Refused:
+            return  # what took its place excludes it
+
+    def _connected(self, block: Block) -> None:
+        for txid in block.txids:
+            tx = self.chain.txs[txid]
+            if self.wallet.learn(tx, at=block.at):
+                # Only what is the wallet's own makes it look for what is excluded now.
+                for rival in self.wallet.rivals_of(tx, self.chain):
+                    self.wallet.forget(rival)
+                self.wallet.unmined.pop(txid, None)
+                self.wallet.mined[txid] = (block.height, block.hash)
+                self.announce(events.TRANSACTIONS, txid)
+        for customer in self.customers.by_name.values():
+            customer.pending = [point for point in customer.pending if not self.chain.depth(point[0])]
+        self.invoices.block_came(block.height)
+        self.channels.block_came(self.chain)
+        self.announce(events.BLOCKS, (block.hash, block.height))
+
+    # Channels and customers
+
+    def is_active(self, channel: Channel) -> bool:
+        """It is open and the customer is there."""
+        customer = self.customers.find(channel.pubkey)
+        return channel.stage == "open" and customer is not None and customer.is_connected
+
+    def open_directly(self, name: str, *, capacity_sat: int, push_sat: int, by_us: bool, private: bool) -> Point:
+        """A channel is pending that none of our own calls asked for, its funding in the mempool. Raises: Refused."""
+        customer = self.customers.named(name)
+        key_name, pk_script, _ = self.channels.new_keys()
+        txid = self.deposit([(pk_script, capacity_sat)])
+        local_sat = capacity_sat - push_sat - COMMIT_FEE_SAT if by_us else push_sat
+        remote_sat = push_sat if by_us else capacity_sat - push_sat - COMMIT_FEE_SAT
+        point = (txid, 0)
+        self.channels.add(
+            Channel(point, customer.pubkey, capacity_sat, push_sat, private, by_us, "", local_sat, remote_sat, key_name)
+        )
+        return point
+
+    def close(self, point: Point, close_type: str) -> str:
+        """The channel is closing, its transaction in the mempool; its id. Raises: Refused."""
+        channel = self.channels.by_point.get(point)
+        if channel is None:
+            raise Refused("there is no such channel")
+        tx = self.channels.closing(
+            channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200))
+        )
+        self.publish(tx)
+        return tx.txid
+
+    def tell(self) -> bool:
+        """Whoever listens has heard what changed; whether there was something."""
+        something = False
+        while True:
+            invoices, self.invoices.changed = self.invoices.changed, []
+            customers, self.customers.changed = self.customers.changed, []
+            channels, self.channels.changed = self.channels.changed, []
+            if not (invoices or customers or channels):
+                return something
+            something = True
+            for payment_hash, stage in invoices:
+                self.announce(events.invoice(payment_hash), payment_hash)
+                if stage == SETTLED:
+                    self._balances_moved(payment_hash)
+            for pubkey, is_online in customers:
+                self._customer_changed(pubkey, is_online)
+            for kind, point in channels:
+                self._channel_changed(kind, point)
+
+    def _balances_moved(self, payment_hash: str) -> None:
+        """What a customer with a channel has paid is on our side of it."""
+        for htlc in self.invoices.by_hash[payment_hash].htlcs:
+            payer = self.customers.by_name.get(self.invoices.payments[htlc.payment_id].payer)
+            amount_sat = htlc.amount_msat // 1000
+            for channel in self.channels.alive(payer.pubkey) if payer and htlc.stage == SETTLED else ():
+                if self.is_active(channel) and channel.remote_sat >= amount_sat:
+                    channel.local_sat, channel.remote_sat = (
+                        channel.local_sat + amount_sat,
+                        channel.remote_sat - amount_sat,
+                    )
+                    self.channels.changed.append(("update", channel.point))
+                    break
+
+    def _customer_changed(self, pubkey: str, is_online: bool) -> None:
+        self.announce(events.PEERS, (pubkey, is_online))
+        if customer := self.customers.find(pubkey):
+            self.negotiations.customer_changed(customer)
+        for channel in self.channels.alive(pubkey):
+            if channel.stage == "open":
+                self.announce(events.CHANNELS, ("active" if is_online else "inactive", channel.point))
+
+    def _channel_changed(self, kind: str, point: Point) -> None:
+        self.announce(events.CHANNELS, (kind, point))
+        if kind == "open":
+            self.negotiations.opened(point)
+            if self.is_active(self.channels.by_point[point]):
+                self.announce(events.CHANNELS, ("active", point))
+
+
+def _new(beginning: Beginning) -> Kept:
+    seed = hashlib.sha256(beginning.seed or os.urandom(32)).digest()
+    return Kept(
+        beginning.alias, seed, Chain(seed), Wallet(seed), Invoices(seed), Channels(seed), Customers(seed), Macaroons()
+    )

@@ -1,0 +1,215 @@
+"""Looks at everything: our records and this machine (quick, no call to the node), then the node (thorough)."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import django.db
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Max, Min
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from lightning.credentials import required_methods
+from lightning.errors import LightningError, NodeUnavailable, NotFound
+from lightning.node import LndNode
+from lightning.types import NodeInfo
+from orders import queries
+from orders.models import Alert, ChannelOrder, Heartbeat, Switch
+from watch.doctor import machine, node, records
+from watch.doctor.finding import Finding
+
+#: It is a method that we need, and the question whether we may use another.
+_ASKING: Final = "/lnrpc.Lightning/CheckMacaroonPermissions"
+#: What a macaroon of the server should not be able to do.
+_NEVER: Final = (
+    "/lnrpc.Lightning/SendCoins",
+    "/lnrpc.Lightning/BakeMacaroon",
+    "/routerrpc.Router/SendPaymentV2",
+)
+
+
+def thorough(lnd: LndNode | None) -> list[Finding]:
+    """All checks. None: no node is set."""
+    found = quick()
+    if lnd is None:
+        return [*found, node.not_configured()]
+    try:
+        return [*found, *_node(lnd, _offered())]
+    except django.db.Error:  # told among the quick ones
+        return [*found, *_node(lnd, _Offered(0, 0))]
+
+
+def quick() -> list[Finding]:
+    """The checks that ask our database and this machine only."""
+    now = timezone.now()
+    return [*_records(now), *_machine()]
+
+
+# Records
+
+
+def _records(now: datetime) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found.extend(_database())
+        if not (missing := _missing_migrations()):
+            found.extend(_rows(now))
+        found.append(records.migrations(missing))
+    except django.db.Error as error:
+        connection.close()
+        told = str(error).strip() or type(error).__name__
+        return [records.unreachable_database(told.splitlines()[0][:200])]
+    return found
+
+
+def _database() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version'), now()")
+        row = cursor.fetchone()
+    assert row is not None
+    yield records.database(row[0])
+    yield machine.clock(round((timezone.now() - row[1]).total_seconds()))
+
+
+def _missing_migrations() -> list[str]:
+    applied = MigrationRecorder(connection).applied_migrations().keys()
+    return [f"{app}.{name}" for app, name in _on_disk() - applied]
+
+
+@functools.cache
+def _on_disk() -> frozenset[tuple[str, str]]:
+    """Read once: a running process has the code it was started with."""
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+def _rows(now: datetime) -> Iterator[Finding]:
+    limit_seconds = settings.HEARTBEAT_STALE_SECONDS
+    silent = {beat.name: _seconds(beat.at, now) for beat in Heartbeat.objects.all()}
+    yield records.worker(silent.get("reconcile"), limit_seconds)
+    yield records.streams(silent.get("streams"), limit_seconds)
+    waiting = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"))["oldest"]
+    yield records.queue(OrmQ.objects.filter(lock__lte=now).count(), _seconds(waiting, now) if waiting else 0)
+    seen = queries.snapshot()
+    yield records.node_seen(
+        _seconds(seen.at, now) if seen else None, bool(seen and seen.synced_to_chain), limit_seconds
+    )
+    yield records.offer(queries.services_on_sale().count())
+    off = Switch.objects.filter(on=False).order_by("name")
+    yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
+    yield records.flagged(ChannelOrder.objects.filter(needs_staff=True).count())
+    unsent = list(Alert.objects.filter(sent_at=None, cleared_at=None).values_list("since", flat=True))
+    yield records.alerts(bool(settings.ALERT_URL), len(unsent), _seconds(min(unsent), now) if unsent else 0)
+
+
+def _seconds(since: datetime, now: datetime) -> int:
+    return max(0, int((now - since).total_seconds()))
+
+
+def _machine() -> Iterator[Finding]:
+    folder = next(path for path in (settings.LSP_HOME, *Path(settings.LSP_HOME).parents) if path.exists())
+    yield machine.disk(shutil.disk_usage(folder).free, str(settings.LSP_HOME))
+    yield machine.debug(settings.DEBUG, settings.PUBLIC_URL)
+    yield machine.public_url(settings.PUBLIC_URL)
+
+
+# The node
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """The sizes on sale; 0 where nothing is."""
+
+    smallest_sat: int
+    largest_sat: int
+
+
+def _offered() -> _Offered:
+    sizes = queries.services_on_sale().aggregate(smallest=Min("min_channel_sat"), largest=Max("max_channel_sat"))
+    return _Offered(sizes["smallest"] or 0, sizes["largest"] or 0)
+
+
+def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
+    try:
+        info = lnd.info()
+    except LightningError as error:
+        return [node.unreadable(error)]
+    found = list(_said(info, offered))
+    try:
+        found.append(_macaroon(lnd, info))
+        found.extend(_money(lnd, offered))
+    except LightningError as error:
+        found.append(node.broken_off(error))
+    return found
+
+
+def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
+    yield node.node(info.alias, info.pubkey)
+    yield node.wallet()
+    yield node.version(info.version)
+    yield node.network(info.network, settings.LND_NETWORK)
+    yield node.chain(info.synced_to_chain, info.block_height)
+    yield node.block_time(info.best_header_at - int(timezone.now().timestamp()), info.network)
+    yield node.addresses(settings.NODE_URIS or info.uris)
+    yield node.features(info.features, offered.largest_sat)
+    yield node.inbound_slots()
+
+
+def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
+    deep = [coin.amount_sat for coin in lnd.coins(min_confirmations=settings.FUNDING_MIN_CONFS)]
+    required_sat = lnd.required_reserve_sat(additional_public_channels=0)
+    yield node.coins(deep, required_sat + settings.ONCHAIN_RESERVE_SAT, offered.smallest_sat)
+    yield node.reserve(sum(coin.amount_sat for coin in lnd.coins(min_confirmations=0)), required_sat)
+
+
+def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:
+    if not lnd.allows(_ASKING):
+        return node.uncheckable_macaroon(_refused_reads(lnd, info.block_height))
+    allowed = {method: _allows(lnd, method) for method in (*required_methods(), *_NEVER)}
+    return node.macaroon(
+        missing=[method for method in required_methods() if allowed[method] is False],
+        unknown=[method for method in required_methods() if allowed[method] is None],
+        excess=[method for method in _NEVER if allowed[method]],
+    )
+
+
+def _allows(lnd: LndNode, method: str) -> bool | None:
+    """None: the node has no such method."""
+    try:
+        return lnd.allows(method)
+    except NotFound:
+        return None
+
+
+def _refused_reads(lnd: LndNode, height: int) -> list[str]:
+    """Where the rights cannot be asked for, what only reads is tried. What changes anything never is."""
+    tries: dict[str, Callable[[], object]] = {
+        "EstimateFee": lambda: lnd.fee_rates(conf_target=settings.FUNDING_CONF_TARGET),
+        "ListPeers": lnd.peers,
+        "ListChannels": lnd.channels,
+        "PendingChannels": lnd.pending_channels,
+        "ClosedChannels": lnd.closed_channels,
+        "ListUnspent": lambda: lnd.coins(min_confirmations=1),
+        "ListLeases": lnd.leases,
+        "RequiredReserve": lambda: lnd.required_reserve_sat(additional_public_channels=0),
+        "GetTransactions": lambda: lnd.transactions(from_height=height),
+        "GetBlockHash": lambda: lnd.block_hash(height),
+    }
+    refused = []
+    for method, read in tries.items():
+        try:
+            read()
+        except NodeUnavailable as error:
+            if error.reason != "PERMISSION_DENIED":
+                raise
+            refused.append(method)
+    return refused

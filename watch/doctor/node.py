@@ -1,0 +1,165 @@
+"""Checks of what the node says. Pure: values in, a finding out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from lightning.credentials import LOWEST_LND_VERSION, is_supported
+from lightning.errors import LightningError
+from watch.doctor.finding import Finding, failure, ok, warning
+
+#: BOLT 2: without `option_support_large_channel` (bits 18 and 19) a channel is smaller than 2^24 sat.
+WUMBO_BITS: Final = frozenset({18, 19})
+LARGEST_SAT: Final = 2**24 - 1
+#: An opening takes a whole coin at least, and its change waits to be deep again.
+ENOUGH_COINS: Final = 3
+#: A block may not be dated further ahead of the others' clocks than that.
+_AHEAD_SECONDS: Final = 2 * 3600
+#: On a network with steady blocks a longer wait for one is rare.
+_BEHIND_SECONDS: Final = 2 * 3600
+_STEADY: Final = frozenset({"mainnet", "signet"})
+_SHOWN: Final = 8
+
+_UNLOCK: Final = "Unlock LND's wallet (`lncli unlock`, or wallet-unlock-password-file), and wait until it has started."
+_BAKE: Final = "Bake a macaroon with `manage.py bake_macaroon`, and set LND_MACAROON to it."
+
+
+def not_configured() -> Finding:
+    """We do not know which node is ours."""
+    return failure("node", "no node is set", "Set LND_GRPC, LND_TLS_CERT, LND_MACAROON and LND_NETWORK.")
+
+
+def unreadable(error: LightningError) -> Finding:
+    """The node did not say who it is, under the name of the check that this fails."""
+    seen = str(error)[:300]
+    match error.reason:
+        case "NODE_NOT_READY":
+            return failure("wallet", seen, _UNLOCK)
+        case "NETWORK_MISMATCH":
+            return failure("network", seen, "Set LND_NETWORK to the node's network, or LND_GRPC to another node.")
+        case "PERMISSION_DENIED" | "MACAROON_UNREADABLE":
+            return failure("macaroon", seen, _BAKE)
+        case "CERTIFICATE_UNREADABLE":
+            return failure("node", seen, "Set LND_TLS_CERT to LND's tls.cert.")
+    return failure("node", seen, "Start LND; look at LND_GRPC, at LND_TLS_CERT, and at what is between us and it.")
+
+
+def broken_off(error: LightningError) -> Finding:
+    """The node went away while we looked."""
+    return failure("examination", str(error)[:300], "Look at LND's log, and run `manage.py doctor` again.")
+
+
+def node(alias: str, pubkey: str) -> Finding:
+    """The node answers."""
+    return ok("node", f"{alias or '(no alias)'} {pubkey}")
+
+
+def wallet() -> Finding:
+    """Where the node answers GetInfo its wallet is open."""
+    return ok("wallet", "unlocked")
+
+
+def version(said: str) -> Finding:
+    """The node is one that our margins were made for."""
+    if is_supported(said):
+        return ok("version", said)
+    lowest = ".".join(map(str, LOWEST_LND_VERSION))
+    return failure("version", said or "unknown", f"Upgrade LND to {lowest} or newer.")
+
+
+def chain(synced: bool, height: int) -> Finding:
+    """The node follows the chain; until then nothing is sold."""
+    seen = f"block {height:,}, {'synced' if synced else 'not synced'}"
+    return ok("chain", seen) if synced else failure("chain", seen, "Wait until LND and its chain backend are synced.")
+
+
+def network(said: str, wanted: str) -> Finding:
+    """The node's coins are those that we sell."""
+    if said == wanted:
+        return ok("network", said)
+    return failure("network", f"{said}, not {wanted or '(not set)'}", "Set LND_NETWORK to the node's network.")
+
+
+def addresses(uris: Sequence[str]) -> Finding:
+    """Buyers know where to connect."""
+    if uris:
+        return ok("addresses", ", ".join(uris))
+    mend = "Set externalip in lnd.conf, or NODE_URIS: without an address nobody can claim by LNURL."
+    return failure("addresses", "none is advertised", mend)
+
+
+def macaroon(missing: Collection[str], unknown: Collection[str], excess: Collection[str]) -> Finding:
+    """We may do what we have to do, and not much more."""
+    if unknown:
+        mend = "Use a build of LND with chainrpc, invoicesrpc and walletrpc (release builds have them)."
+        return failure("macaroon", f"the node has no {_listed(unknown)}", mend)
+    if missing:
+        return failure("macaroon", f"does not allow {_listed(missing)}", _BAKE)
+    if excess:
+        return warning("macaroon", f"also allows {_listed(excess)}, which the server never calls", _BAKE)
+    return ok("macaroon", "allows what the server calls, and no more")
+
+
+def uncheckable_macaroon(refused: Collection[str]) -> Finding:
+    """It may not be asked about: so what reads was called, and what changes anything is not known."""
+    if refused:
+        return failure("macaroon", f"does not allow {_listed(refused)}", _BAKE)
+    return warning("macaroon", "allows all reads; the rest cannot be checked with it", _BAKE)
+
+
+def _listed(methods: Collection[str]) -> str:
+    names = sorted(method.rpartition("/")[2] for method in methods)
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def features(bits: Collection[int], largest_sat: int) -> Finding:
+    """The node can open the largest channel on sale."""
+    if largest_sat <= LARGEST_SAT:
+        return ok("features", f"no service sells more than {LARGEST_SAT:,} sat")
+    if WUMBO_BITS & set(bits):
+        return ok("features", f"large channels, up to {largest_sat:,} sat on sale")
+    mend = "Set protocol.wumbo-channels=true in lnd.conf, or lower the service's largest channel."
+    return failure("features", f"{largest_sat:,} sat on sale, and the node opens {LARGEST_SAT:,} at most", mend)
+
+
+def coins(deep_sat: Sequence[int], kept_sat: int, smallest_sat: int) -> Finding:
+    """Several channels can be opened one after the other, without waiting for change."""
+    free_sat = max(0, sum(deep_sat) - kept_sat)
+    seen = f"{len(deep_sat):,} deep coins, {free_sat:,} sat of them free"
+    if smallest_sat and free_sat <= smallest_sat:
+        mend = f"Send coins to LND's wallet: the smallest channel on sale has {smallest_sat:,} sat."
+        return warning("coins", seen, mend)
+    if len(deep_sat) < ENOUGH_COINS:
+        return warning("coins", seen, f"Keep {ENOUGH_COINS} or more coins: an opening takes at least one for an hour.")
+    return ok("coins", seen)
+
+
+def reserve(wallet_sat: int, required_sat: int) -> Finding:
+    """Closes of anchor channels can be paid for."""
+    seen = f"{wallet_sat:,} sat in the wallet, {required_sat:,} to be kept for closes"
+    if wallet_sat >= required_sat:
+        return ok("reserve", seen)
+    return failure(
+        "reserve", seen, "Send coins to LND's wallet: a forced close may not be paid for, nor a channel opened."
+    )
+
+
+def block_time(ahead_seconds: int, network: str) -> Finding:
+    """Our clock agrees with the newest block as far as a block can tell. Positive: the block is ahead of us."""
+    seen = (
+        f"the newest block is dated {abs(ahead_seconds):,} s {'ahead of' if ahead_seconds > 0 else 'before'} our clock"
+    )
+    mend = "Let this machine follow NTP; if its clock is right, look whether LND's chain backend gets blocks."
+    if ahead_seconds > _AHEAD_SECONDS:
+        return failure("block_time", seen, mend)
+    if network in _STEADY and -ahead_seconds > _BEHIND_SECONDS:
+        return warning("block_time", seen, mend)
+    return ok("block_time", seen)
+
+
+def inbound_slots() -> Finding:
+    """A note: LND tells nobody how many strangers may connect."""
+    note = "Set num-restricted-slots=10000 in lnd.conf: buyers without a channel are refused above it (100 by default)."
+    return ok("inbound_slots", "cannot be read from LND", note)

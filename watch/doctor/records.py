@@ -1,0 +1,109 @@
+"""Checks of what our own records say. Pure: values in, a finding out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from watch.doctor.finding import Finding, failure, ok, warning
+
+#: A healthy queue empties within seconds.
+_QUEUE_SLOW_SECONDS: Final = 120
+_QUEUE_STUCK_SECONDS: Final = 900
+#: Two rounds of alerts that reached nobody.
+_UNSENT_SECONDS: Final = 180
+
+
+def unreachable_database(error: str) -> Finding:
+    """PostgreSQL did not answer."""
+    mend = "Start PostgreSQL, or correct DATABASE_URL. An embedded database runs only while `manage.py run` does."
+    return failure("database", error, mend)
+
+
+def database(version: str) -> Finding:
+    """PostgreSQL answered."""
+    return ok("database", f"PostgreSQL {version.split(' ')[0]}")
+
+
+def migrations(missing: Collection[str]) -> Finding:
+    """The tables are those of this code."""
+    if not missing:
+        return ok("migrations", "all applied")
+    return failure("migrations", f"not applied: {', '.join(sorted(missing))}", "Run `manage.py migrate`.")
+
+
+def queue(waiting: int, oldest_seconds: int) -> Finding:
+    """The worker keeps up with the queue."""
+    seen = f"{waiting:,} waiting, the oldest for {oldest_seconds:,} s" if waiting else "empty"
+    if oldest_seconds <= _QUEUE_SLOW_SECONDS:
+        return ok("queue", seen)
+    if oldest_seconds <= _QUEUE_STUCK_SECONDS:
+        return warning("queue", seen, "Look whether the worker is busy with slow peers; raise WORKERS if it stays so.")
+    return failure("queue", seen, "Restart the worker: it has stopped taking tasks, or is not running.")
+
+
+def worker(silent_seconds: int | None, limit_seconds: int) -> Finding:
+    """The worker reconciles. Without it nothing is sure to move."""
+    mend = "Start the worker (`manage.py run`, or `manage.py qcluster`), or restart it."
+    return _heartbeat("worker", silent_seconds, limit_seconds, failure, mend)
+
+
+def streams(silent_seconds: int | None, limit_seconds: int) -> Finding:
+    """The streams process listens. Without it every step takes up to a minute."""
+    mend = "Start the streams process (`manage.py run`, or `manage.py run_streams`); until then orders are only slower."
+    return _heartbeat("streams", silent_seconds, limit_seconds, warning, mend)
+
+
+def _heartbeat(
+    name: str, silent_seconds: int | None, limit_seconds: int, bad: Callable[[str, str, str], Finding], mend: str
+) -> Finding:
+    if silent_seconds is None:
+        return bad(name, "has never reported", mend)
+    seen = f"reported {silent_seconds:,} s ago"
+    return ok(name, seen) if silent_seconds <= limit_seconds else bad(name, seen, mend)
+
+
+def node_seen(age_seconds: int | None, synced: bool, limit_seconds: int) -> Finding:
+    """The node was reached lately, and follows the chain."""
+    mend = "Run `manage.py doctor`: it asks the node itself."
+    if age_seconds is None:
+        return failure("node_seen", "the node was never reached", mend)
+    seen = f"{age_seconds:,} s ago, {'synced' if synced else 'not synced'} to the chain"
+    return ok("node_seen", seen) if synced and age_seconds <= limit_seconds else failure("node_seen", seen, mend)
+
+
+def offer(on_sale: int) -> Finding:
+    """There is something to buy."""
+    if on_sale:
+        return ok("offer", f"{on_sale:,} on sale")
+    return warning("offer", "nothing is on sale", "Put a service on sale in the admin.")
+
+
+def switches(paused: Iterable[tuple[str, str, str]]) -> Finding:
+    """Nothing is switched off; else (name, actor, reason) of each that is."""
+    told = [f"{name} paused by {actor}: {reason}" for name, actor, reason in paused]
+    if not told:
+        return ok("switches", "nothing is paused")
+    return warning(
+        "switches",
+        "; ".join(told),
+        "Run `manage.py resume` when the reason is gone (`manage.py recover` first, where records are being checked).",
+    )
+
+
+def flagged(count: int) -> Finding:
+    """No order waits for a person."""
+    if not count:
+        return ok("flagged_orders", "none")
+    mend = "The admin's list of orders, filtered by `needs a person`, says what each waits for."
+    return warning("flagged_orders", f"{count:,} need a person", mend)
+
+
+def alerts(are_on: bool, unsent: int, oldest_seconds: int) -> Finding:
+    """Alerts reach somebody."""
+    if not are_on:
+        return warning("alerts", "off", "Set ALERT_URL, so that somebody is told when something fails.")
+    if unsent and oldest_seconds > _UNSENT_SECONDS:
+        mend = "Try `manage.py doctor --test-alert`, and correct ALERT_URL; the worker's log says which URL failed."
+        return warning("alerts", f"{unsent:,} not delivered, the oldest since {oldest_seconds:,} s", mend)
+    return ok("alerts", "on")

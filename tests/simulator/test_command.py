@@ -78,7 +78,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def test_nothing_but_commands_knows_of_the_simulator() -> None:
+def test_nothing_but_its_own_commands_knows_of_the_simulator() -> None:
     knowing = [
         source.name
         for source in first_party()

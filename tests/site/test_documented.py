@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 
-from tests.house.source import ROOT, with_tests
+from tests.house.source import PACKAGES, ROOT, with_tests
 from tests.site.documented import LANGUAGES, PAGES, Block, blocks, commands, inline_commands, plain
 
 README, OPERATING = "README.md", "docs/operating.md"
@@ -158,7 +158,7 @@ def options() -> set[str]:
     """Those of our own commands."""
     found: set[str] = set()
     for name, app in get_commands().items():
-        if app in ("lsp_site", "orders", "lightning", "streams"):
+        if app in PACKAGES:
             parser: argparse.ArgumentParser = load_command_class(app, name).create_parser("manage.py", name)
             found |= set(parser._option_string_actions)
     return found

@@ -1,0 +1,58 @@
+"""The button and the operation ask the same guard: what is offered can be done, and what can be done is offered."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from orders.admin.deeds import DEEDS, Deed
+from orders.errors import OrderError
+from orders.models import ChannelOrder, HoldInvoice
+from orders.queries import order_or_raise
+from orders.states import InvoiceState
+from tests.factories import DepositFactory, OpeningFactory, OrderFactory, pubkey
+
+pytestmark = pytest.mark.django_db
+
+STATES = (
+    "new", "paid_lightning", "paid_onchain", "uri_set", "opening", "open", "closing", "closed", "give_up", "refunded",
+    "rejected", "expired",
+)  # fmt: skip
+DEPOSITS = ("none", "unconfirmed", "deep")
+#: Without a node no attempt can be live.
+CLAIMED = frozenset(STATES) - {"new", "paid_lightning", "paid_onchain", "refunded", "rejected", "expired"}
+
+
+def order_that_is(state: str, invoice: str, deposit: str, live: bool) -> ChannelOrder:
+    order = OrderFactory(**({} if state == "new" else {state: True}), attempts=False)
+    held_sat = order.order_total_sat if invoice in {InvoiceState.HELD, InvoiceState.SETTLED} else 0
+    HoldInvoice.objects.filter(order=order).update(state=invoice, held_sat=held_sat)
+    if deposit != "none":
+        DepositFactory(order=order, **({"unconfirmed": True} if deposit == "unconfirmed" else {"confirmations": 9}))
+    if live:
+        OpeningFactory(order=order, negotiating=True, node_pubkey=pubkey(order.created_at.microsecond))
+    return order_or_raise(order.pk)
+
+
+def does(deed: Deed, order: ChannelOrder) -> bool:
+    try:
+        deed.run(order.pk, "staff:alice")
+    except OrderError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_button_is_there_where_its_operation_would_not_refuse(state: str) -> None:
+    deeds = [deed for deed in DEEDS.values() if deed.name != "settle_flag"]  # it never refuses
+    differ = []
+    for facts in itertools.product(InvoiceState.values, DEPOSITS, (False, True) if state in CLAIMED else (False,)):
+        order = order_that_is(state, *facts)
+        for deed in deeds:
+            offered, done = deed.fits(order), does(deed, order)
+            if offered != done:
+                differ.append((deed.name, *facts))
+            if done:  # the next deed is tried on an order that nothing was done to
+                order = order_that_is(state, *facts)
+    assert differ == []

@@ -92,7 +92,8 @@ def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -
     It may carry the openings of several orders: so it is locked too, after the order's row, which the caller holds.
     """
     row = WalletTransaction.objects.select_for_update().get(pk=transaction_id)
-    if row.state == to:
+    another_orders_look_was_first = to == TransactionState.PUBLISHED and row.state == TransactionState.DEEP
+    if row.state == to or another_orders_look_was_first:
         return
     if to not in TRANSACTION_MOVES[TransactionState(row.state)]:
         raise IllegalMove(f"transaction {row.txid}: {row.state} -> {to}")

@@ -16,7 +16,7 @@ from lightning.simulator.scripts import Point
 from lightning.simulator.wallet import Coin, Lease
 from lightning.simulator.world import World
 
-VERSION = "0.21.2-beta commit=simulator"
+VERSION = "0.21.3-beta commit=simulator"
 
 
 def event(world: World, topic: str, fact: object) -> Message:

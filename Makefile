@@ -66,7 +66,7 @@ lock: $(DEV) ## pin what requirements.in and requirements-dev.in ask for
 	$$uv pip compile --quiet --python-version 3.11 --no-strip-markers --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what was built, except the server's own home (.lsp)
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/regtest/bin
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/regtest/bin tests/clients/ldk/bin
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

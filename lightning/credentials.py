@@ -12,11 +12,6 @@ import grpc
 from lightning.errors import NodeUnavailable
 from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, walletrpc_pb2
 
-#: The oldest LND we work with. What sets it is the clock of `Invoices.AddHoldInvoice`: from 0.21 on a
-#: held invoice is cancelled 18 blocks before its first HTLC runs out (0.20: 12), and our margins count
-#: on these 18. The newest fields we send, FundPsbt's `custom_lock_id` and `lock_expiration_seconds`, are of 0.19.
-LOWEST_LND_VERSION = (0, 21, 0)
-
 #: In place of a certificate: no TLS, and gRPC itself refuses any peer that is not this machine.
 #: It is how the simulator is reached.
 LOCAL = "local"
@@ -91,9 +86,3 @@ def required_methods() -> tuple[str, ...]:
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     uris = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     return tuple(sorted(uris - _NOT_OURS))
-
-
-def is_supported(version: str) -> bool:
-    """`version` (as GetInfo says it, "0.21.2-beta commit=…") is new enough."""
-    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    return numbers is not None and tuple(map(int, numbers.groups())) >= LOWEST_LND_VERSION

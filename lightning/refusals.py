@@ -88,7 +88,8 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"pendingChannelID\([0-9a-f]+\) already present", _FAILED_OPENING),
     (r"^duplicate pending channel ID", _FAILED_OPENING),
     (r"user canceled funding", _FAILED_OPENING),
-    (r"no funding intent found for pendingChannelID", Refusal(NotFound, "unknown_flow")),
+    # of a flow that has ended, psbt_verify misses the intent first up to 0.21.2, the reservation first from then on
+    (r"no (?:funding intent|channel reservation) found for ", Refusal(NotFound, "unknown_flow")),
     (r"^unable to find closed channel summary", Refusal(NotFound, "unknown_channel")),
     # the wallet
     (r"insufficient funds available to construct transaction", _NO_FUNDS),

@@ -216,7 +216,7 @@ class Negotiations:
 
     def verify(self, pending_chan_id: bytes, psbt: bytes) -> Flow:
         """The customer has our side's signature, and (where it answers) the channel is pending. Raises: Refused."""
-        flow = self._find(pending_chan_id)
+        flow = self._find(pending_chan_id, "channel reservation")
         if flow.stage != AGREED:
             raise Refused(f"invalid state. got {flow.stage} expected output_known")
         try:
@@ -259,7 +259,7 @@ class Negotiations:
 
         Raises: Refused when it is unknown: LND forgets it once the channel is pending.
         """
-        flow = self._find(pending_chan_id)
+        flow = self._find(pending_chan_id, "funding intent")
         if flow.stage in (ASKED, AGREED):
             self._end(flow, "user canceled funding")
 
@@ -294,10 +294,10 @@ class Negotiations:
     def _with(self, customer: Customer) -> list[Flow]:
         return [each for each in self.flows.values() if each.customer is customer and each.stage != OVER]
 
-    def _find(self, pending_chan_id: bytes) -> Flow:
+    def _find(self, pending_chan_id: bytes, missed: str) -> Flow:
         flow = self.flows.get(pending_chan_id)
         if flow is None or flow.stage == OVER:
-            raise Refused(f"no funding intent found for pendingChannelID({pending_chan_id.hex()})")
+            raise Refused(f"no {missed} found for pendingChannelID({pending_chan_id.hex()})")
         return flow
 
     def _end_by(self, customer: Customer, flow: Flow, words: str) -> None:

@@ -16,7 +16,7 @@ from simulator.scripts import Point
 from simulator.wallet import Coin, Lease
 from simulator.world import World
 
-VERSION = "0.21.2-beta commit=simulator"
+VERSION = "0.21.3-beta commit=simulator"
 
 
 def event(world: World, topic: str, fact: object) -> Message:

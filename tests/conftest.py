@@ -9,7 +9,7 @@ from django.conf import settings
 
 from lsp_site.running.embedded import EmbeddedPostgres
 
-pytest_plugins = ["tests.regtest.fixtures", "tests.simulator.fixtures"]
+pytest_plugins = ["tests.regtest.fixtures", "tests.clients.ldk.fixtures", "tests.simulator.fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from lightning.credentials import LOCAL, is_supported, required_methods
+from lightning.credentials import LOCAL, required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.types import NodeAddress, Outpoint
+from lightning.versions import is_supported
 from tests.contract.account import methods
 from tests.contract.conftest import credentials
 from tests.regtest.network import Network

@@ -69,8 +69,9 @@ def test_the_baked_macaroon_is_enough_for_a_whole_purchase(shop: Shop, baked: Pa
     shop.assert_delivered(quote)
     found = findings()
     assert found["macaroon"].seen == "allows what the server calls, and no more"
-    named = {"node", "wallet", "version", "network", "chain", "addresses", "features", "reserve", "macaroon"}
+    named = {"node", "wallet", "network", "chain", "addresses", "features", "reserve", "macaroon"}
     assert {name for name in named if found[name].health is not Health.OK} == set()
+    assert not found["version"].is_failure  # the newest that can be built from Go modules has known faults
     assert found["node"].seen.endswith(shop.network.lsp.pubkey)
 
 

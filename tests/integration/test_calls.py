@@ -40,7 +40,7 @@ class Answering(LightningServicer):
     def GetInfo(self, request, context):
         self.calls.append("GetInfo")
         self.macaroons.append(dict(context.invocation_metadata()).get("macaroon"))
-        return ln.GetInfoResponse(chains=[ln.Chain(network=self.network)], version="0.21.2-beta")
+        return ln.GetInfoResponse(chains=[ln.Chain(network=self.network)], version="0.21.3-beta")
 
     def NewAddress(self, request, context):
         self.calls.append("NewAddress")

@@ -41,7 +41,7 @@ class WellNode(FakeNode):
 
     def info(self) -> NodeInfo:
         now = int(timezone.now().timestamp())
-        return replace(super().info(), version="0.21.2-beta", best_header_at=now, **self.changes)
+        return replace(super().info(), **{"version": "0.21.8-beta", "best_header_at": now} | self.changes)
 
     def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
         self._called("coins")
@@ -95,6 +95,7 @@ def test_a_server_with_which_nothing_is_wrong_gets_no_warning(well: WellNode) ->
     ("changes", "name", "health"),
     [
         ({"version": "0.20.0-beta"}, "version", Health.FAILURE),
+        ({"version": "0.21.7-beta commit=v0.21.7-beta"}, "version", Health.WARNING),
         ({"synced_to_chain": False}, "chain", Health.FAILURE),
         ({"network": "testnet"}, "network", Health.FAILURE),
         ({"uris": ()}, "addresses", Health.FAILURE),
@@ -221,6 +222,15 @@ def test_the_command_ends_well_and_badly(well: WellNode) -> None:
     text, code = told()
     assert code == 1
     assert "FAILURE  addresses" in text and "Set externalip" in text
+
+
+def test_a_known_fault_of_the_node_is_told_line_by_line_and_is_no_failure(well: WellNode) -> None:
+    well.changes = {"version": "0.21.3-beta"}
+    text, code = told()
+    assert code == 0
+    assert "warning  version" in text
+    lines = [line.strip() for line in text.splitlines()]
+    assert sum(line.startswith("Before 0.21.") for line in lines) == 2
 
 
 def test_the_command_without_a_node_says_so(well: WellNode, settings: Any) -> None:

@@ -62,10 +62,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(SKIPPED, yellow=True)
 
 
+def has_real_nodes(config: pytest.Config) -> bool:
+    """The tests of this session that want real nodes get them; known once its tests are collected."""
+    return not config.stash.get(_were_skipped, False)
+
+
 @pytest.fixture(scope="session")
 def real_network(pytestconfig: pytest.Config) -> Iterator[Network]:
     """What `network` is, unless a folder of tests says otherwise."""
-    if pytestconfig.stash.get(_were_skipped, False):
+    if not has_real_nodes(pytestconfig):
         pytest.skip(SKIPPED)
     with Network() as running:
         yield running

@@ -123,7 +123,10 @@ class Program:
 
     def pause(self) -> None:
         """The program stands still (SIGSTOP): connections stay open and nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        if sys.platform == "linux":  # a busy machine lets it answer once more before all its threads stand
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self.is_paused = True
 
     def resume(self) -> None:

@@ -175,6 +175,7 @@ SENTENCES = (
     "duplicate pending channel ID: already has intent registered: 00ff",
     "user canceled funding",
     "no funding intent found for pendingChannelID(00ff)",
+    "no channel reservation found for pendingChannelID(00ff)",
     "unable to find closed channel summary",
     "wallet couldn't fund PSBT: insufficient funds available to construct transaction",
     "not enough witness outputs to create funding transaction, need 1 only have 0 available",

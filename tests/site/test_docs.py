@@ -20,8 +20,8 @@ from orders.openings import reasons
 from tests.house.source import ROOT, first_party
 from tests.site.documented import PAGES, blocks
 
-#: Words in capitals with an underscore that are no settings: states, reasons, and where the settings are read from.
-NO_SETTINGS = reasons.FINAL | reasons.PASSING | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE"}
+#: Words in capitals with an underscore that are no settings: states, reasons, where settings are read from, cargo's.
+NO_SETTINGS = reasons.FINAL | reasons.PASSING | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE", "CARGO_TARGET_DIR"}
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from lightning.credentials import LOCAL, Credentials, is_supported, required_methods
+from lightning.credentials import LOCAL, Credentials, required_methods
 from lightning.errors import NodeUnavailable
 
 HEX = "0201" + "ab" * 40
@@ -58,15 +58,3 @@ def test_we_ask_for_what_we_call_and_never_for_more_macaroons():
     assert "/chainrpc.ChainNotifier/RegisterBlockEpochNtfn" in methods
     assert "/walletrpc.WalletKit/FundPsbt" in methods
     assert not [method for method in methods if method.endswith(("BakeMacaroon", "SendCoins", "OpenChannelSync"))]
-
-
-@pytest.mark.parametrize(
-    "version", ["0.21.0-beta", "0.21.2-beta commit=v0.21.2-beta", "0.22.1", "1.0.0-beta.rc1", "v0.21.0"]
-)
-def test_a_new_enough_node_is_supported(version):
-    assert is_supported(version)
-
-
-@pytest.mark.parametrize("version", ["0.20.3-beta", "0.9.99", "", "unknown", "0.21"])
-def test_an_old_or_unknown_node_is_not(version):
-    assert not is_supported(version)

@@ -56,7 +56,9 @@ CASES = [
     (machine.public_url("http://lsp.example"), FAILURE),
     (node.not_configured(), FAILURE),
     (node.node("alice", "02" * 33), OK),
-    (node.version("0.21.0-beta"), OK),
+    (node.version("0.21.8-beta commit=v0.21.8-beta"), OK),
+    (node.version("0.21.7-beta"), WARNING),
+    (node.version("0.21.0-beta"), WARNING),
     (node.version("0.20.3-beta"), FAILURE),
     (node.version(""), FAILURE),
     (node.chain(True, 800), OK),
@@ -110,6 +112,16 @@ def test_a_check_tells_fine_from_not_and_how_to_mend_it(finding: Finding, health
 def test_a_node_that_does_not_answer_fails_the_check_that_its_reason_belongs_to(reason: str, name: str) -> None:
     finding = node.unreadable(NodeUnavailable("what it said", reason=reason))
     assert (finding.name, finding.health, finding.seen) == (name, FAILURE, "what it said")
+
+
+def test_a_version_with_faults_is_told_each_of_them_and_what_to_do() -> None:
+    mend = node.version("0.21.3-beta commit=v0.21.3-beta").mend.splitlines()
+    assert [line.partition(" ")[2].partition(" ")[0] for line in mend] == ["0.21.4", "0.21.8"]
+    assert "just in time" in mend[0] and "GODEBUG=multipathtcp=0" in mend[1]
+
+
+def test_a_version_that_is_too_old_is_told_only_that() -> None:
+    assert node.version("0.20.3-beta").mend == "Upgrade LND to 0.21.0 or newer."
 
 
 def test_a_long_list_of_rights_is_cut() -> None:

@@ -105,6 +105,8 @@ def test_a_file_that_the_node_may_not_write_is_no_refused_macaroon():
         ("requested channel type not supported", Rejected, "FEATURE_MISSING"),
         (f"pendingChannelID({'ab' * 32}) already present", Rejected, "FAILED_OPENING"),
         (f"no funding intent found for pendingChannelID({'ab' * 32})", NotFound, "unknown_flow"),
+        (f"no channel reservation found for pendingChannelID({'ab' * 32})", NotFound, "unknown_flow"),
+        ("no channel reservation found for reservation ID 7", NotFound, "unknown_flow"),
         (
             "wallet couldn't fund PSBT: insufficient funds available to construct transaction",
             InsufficientFunds,

@@ -16,7 +16,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's result. No secret is ever in it."""
+    """One check's result. No secret is ever in it. `mend` may have several lines."""
 
     name: str
     health: Health

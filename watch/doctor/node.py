@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from lightning.credentials import LOWEST_LND_VERSION, is_supported
 from lightning.errors import LightningError
+from lightning.versions import LOWEST_LND_VERSION, Fault, dotted, faults_of, is_supported
 from watch.doctor.finding import Finding, failure, ok, warning
 
 #: BOLT 2: without `option_support_large_channel` (bits 18 and 19) a channel is smaller than 2^24 sat.
@@ -61,11 +61,16 @@ def wallet() -> Finding:
 
 
 def version(said: str) -> Finding:
-    """The node is one that our margins were made for."""
-    if is_supported(said):
-        return ok("version", said)
-    lowest = ".".join(map(str, LOWEST_LND_VERSION))
-    return failure("version", said or "unknown", f"Upgrade LND to {lowest} or newer.")
+    """The node is one that our margins were made for, and nothing is known to be wrong with it."""
+    if not is_supported(said):
+        return failure("version", said or "unknown", f"Upgrade LND to {dotted(LOWEST_LND_VERSION)} or newer.")
+    if faults := faults_of(said):
+        return warning("version", said, "\n".join(map(_told, faults)))
+    return ok("version", said)
+
+
+def _told(fault: Fault) -> str:
+    return f"Before {dotted(fault.mended_in)} {fault.what}. {fault.mend}"
 
 
 def chain(synced: bool, height: int) -> Finding:

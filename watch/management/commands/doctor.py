@@ -57,8 +57,8 @@ class Command(BaseCommand):
         for finding in findings:
             sign = styles[finding.health](f"{_SIGNS[finding.health]:<8}")
             self.stdout.write(f"{sign} {finding.name:<{width}}  {finding.seen}")
-            if finding.mend:
-                self.stdout.write(f"{'':<8} {'':<{width}}    {finding.mend}")
+            for line in finding.mend.splitlines():
+                self.stdout.write(f"{'':<8} {'':<{width}}    {line}")
         counts = (f"{health}: {sum(finding.health is health for finding in findings)}" for health in Health)
         self.stdout.write(", ".join(counts))
 

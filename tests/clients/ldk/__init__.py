@@ -1,0 +1,1 @@
+"""A wallet made of ldk-node, on the test network."""

@@ -1,0 +1,135 @@
+//! A Lightning wallet that does what it is told: one JSON object a line on a TCP port, one answer a line.
+//!
+//!     ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT
+//!
+//! `{"do": "send", "address": "bcrt1…", "amount_sat": 2822}` is answered by `{"done": "<txid>"}`, or by
+//! `{"refused": "<why>"}`. CORE_PORT is where 127.0.0.1 speaks Bitcoin Core's JSON-RPC.
+//!
+//! The node has the defaults of ldk-node. So it has no alias and takes no announced channel; and without coins
+//! for their reserve it takes no anchor channel.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::str::FromStr;
+
+use ldk_node::bitcoin::secp256k1::PublicKey;
+use ldk_node::bitcoin::{Address, Network};
+use ldk_node::lightning::ln::msgs::SocketAddress;
+use ldk_node::lightning_invoice::Bolt11Invoice;
+use ldk_node::{Builder, ChannelDetails, Node};
+use serde_json::{json, Value};
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Fallible<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, listening, control, core_port] = arguments.as_slice() else {
+        return Err("ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT".into());
+    };
+    let node = built(folder, listening, core_port)?;
+    for caller in TcpListener::bind(control)?.incoming() {
+        if let Err(problem) = served(&node, &caller?) {
+            eprintln!("a caller went away: {problem}");
+        }
+    }
+    Ok(())
+}
+
+fn built(folder: &str, listening: &str, core_port: &str) -> Fallible<Node> {
+    let mut builder = Builder::new();
+    builder.set_network(Network::Regtest);
+    builder.set_storage_dir_path(folder.to_string());
+    builder.set_listening_addresses(vec![socket_address(listening)?])?;
+    let (user, password) = ("any".to_string(), "any".to_string());
+    builder.set_chain_source_bitcoind_rpc(
+        "127.0.0.1".to_string(),
+        core_port.parse()?,
+        user,
+        password,
+    );
+    Ok(builder.build()?)
+}
+
+fn served(node: &Node, mut caller: &TcpStream) -> Fallible<()> {
+    for line in BufReader::new(caller).lines() {
+        let answer = match answered(node, &serde_json::from_str(&line?)?) {
+            Ok(done) => json!({ "done": done }),
+            Err(refusal) => json!({ "refused": refusal.to_string() }),
+        };
+        writeln!(caller, "{answer}")?;
+    }
+    Ok(())
+}
+
+fn answered(node: &Node, told: &Value) -> Fallible<Value> {
+    Ok(match text(told, "do")? {
+        "start" => json!(node.start()?),
+        "stop" => json!(node.stop()?),
+        "sync" => json!(node.sync_wallets()?),
+        "pubkey" => json!(node.node_id().to_string()),
+        "new_address" => json!(node.onchain_payment().new_address()?.to_string()),
+        "balance" => balance(node),
+        "connect" => json!(node.connect(
+            PublicKey::from_str(text(told, "pubkey")?)?,
+            socket_address(text(told, "host")?)?,
+            true,
+        )?),
+        "channels" => node.list_channels().iter().map(channel).collect(),
+        "send" => {
+            let address =
+                Address::from_str(text(told, "address")?)?.require_network(Network::Regtest)?;
+            let amount_sat = told["amount_sat"].as_u64().ok_or("no amount_sat")?;
+            json!(node
+                .onchain_payment()
+                .send_to_address(&address, amount_sat, None)?
+                .to_string())
+        }
+        "pay" => {
+            let invoice: Bolt11Invoice = text(told, "invoice")?
+                .parse()
+                .map_err(|_| "not an invoice")?;
+            json!(node.bolt11_payment().send(&invoice, None)?.to_string())
+        }
+        "payment" => payment(node, text(told, "id")?)?,
+        other => return Err(format!("nobody can {other}").into()),
+    })
+}
+
+fn balance(node: &Node) -> Value {
+    let balances = node.list_balances();
+    json!({
+        "onchain_sat": balances.total_onchain_balance_sats,
+        "spendable_sat": balances.spendable_onchain_balance_sats,
+        "channels_sat": balances.total_lightning_balance_sats,
+    })
+}
+
+fn channel(channel: &ChannelDetails) -> Value {
+    json!({
+        "point": channel.funding_txo.map(|point| format!("{}:{}", point.txid, point.vout)),
+        "peer": channel.counterparty_node_id.to_string(),
+        "capacity_sat": channel.channel_value_sats,
+        "announced": channel.is_announced,
+        "usable": channel.is_usable,
+        "outbound_msat": channel.outbound_capacity_msat,
+        "inbound_msat": channel.inbound_capacity_msat,
+    })
+}
+
+/// The state of a payment that `pay` has begun: "Pending", "Succeeded" or "Failed".
+fn payment(node: &Node, id: &str) -> Fallible<Value> {
+    let mut found = node.list_payments_with_filter(|payment| payment.id.to_string() == id);
+    let payment = found.pop().ok_or("no such payment")?;
+    Ok(json!(format!("{:?}", payment.status)))
+}
+
+fn text<'a>(told: &'a Value, name: &str) -> Fallible<&'a str> {
+    told[name]
+        .as_str()
+        .ok_or_else(|| format!("no {name}").into())
+}
+
+fn socket_address(text: &str) -> Fallible<SocketAddress> {
+    SocketAddress::from_str(text).map_err(|_| format!("{text} is no address").into())
+}

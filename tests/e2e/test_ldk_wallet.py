@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orders.models import Service
-from orders.operations import opening
+from orders.openings import opening
 from orders.states import OrderState
 from tests.clients.ldk.wallet import Channel, LdkWallet
 from tests.e2e.shop import Shop

@@ -25,7 +25,7 @@ class Holdings:
 def losses(before: Holdings, after: Holdings, *, moved: Mapping[str, str], grown: frozenset[str]) -> list[str]:
     """A line for each table that has fewer rows or is gone, and for each column that says something else or is gone.
 
-    `moved`: what is somewhere else now, and where. `grown`: tables that migrations add rows to.
+    `moved`: what is somewhere else now, and where; "": not compared. `grown`: tables that migrations add rows to.
     """
     return [
         *_different("rows", before.rows, after.rows, moved, grown),
@@ -37,5 +37,6 @@ def losses(before: Holdings, after: Holdings, *, moved: Mapping[str, str], grown
 def _different(
     what: str, before: Mapping[str, Any], after: Mapping[str, Any], moved: Mapping[str, str], grown: frozenset[str]
 ) -> list[str]:
-    now = {name: after.get(moved.get(name, name), "gone") for name in before if name.partition(".")[0] not in grown}
+    compared = [name for name in before if name.partition(".")[0] not in grown and moved.get(name) != ""]
+    now = {name: after.get(moved.get(name, name), "gone") for name in compared}
     return [f"{name}: {what} {before[name]}, now {there}" for name, there in now.items() if before[name] != there]

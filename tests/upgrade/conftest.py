@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django_q.conf import Conf
 
 from lightning import connection
-from lsp_site.embedded import EmbeddedPostgres
+from lsp_site.running.embedded import EmbeddedPostgres
 from tests.property.inside import InsideNode, Loop
 from tests.regtest.processes import release_port
 from tests.upgrade import database

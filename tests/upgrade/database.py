@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import sql
 
-from lsp_site.embedded import EmbeddedPostgres
+from lsp_site.running.embedded import EmbeddedPostgres
 
 Rows = list[tuple[Any, ...]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.simulator.world import Beginning, World
+from simulator.world import Beginning, World
 from tests.upgrade import world
 
 #: The oldest version that an upgrade is tested from, named by its last migration of orders.

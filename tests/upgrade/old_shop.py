@@ -18,9 +18,9 @@ from django.test import Client
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule
 
-from lightning.simulator.channels import ABANDONED, Channel
-from lightning.simulator.world import World
 from orders import reconcile
+from simulator.channels import ABANDONED, Channel
+from simulator.world import World
 from tests.property.inside import InsideNode
 from tests.upgrade import database
 from tests.upgrade.dump import Dump

@@ -26,7 +26,12 @@ STATES = {
 }
 #: Tables and columns that migrations have moved, with all that is in them: the old name, and the new one. "": it has
 #: another shape now, and a test of its own says that nothing is lost by that.
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "orders_nodesnapshot.id": "",  # the node's own is its key
+    "orders_nodesnapshot.pubkey": "orders_node.pubkey",
+    "orders_nodesnapshot.deposits_height": "orders_node.deposits_height",
+    "orders_nodesnapshot.deposits_at": "orders_node.deposits_at",
+}
 #: Django has a row for each migration, and for each model and what may be done with it.
 GROWN = frozenset({"django_migrations", "django_content_type", "auth_permission"})
 #: Of these the node knows more than the database, which was put back; of one the operator has returned the money.

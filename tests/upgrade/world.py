@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from lightning.simulator.world import Kept
+from simulator.world import Kept
 
 #: The fields that hold a moment, in Unix seconds: they are moved with the database's. 0 means never.
 _MOMENTS = {

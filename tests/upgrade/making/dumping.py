@@ -16,10 +16,10 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from lightning.simulator.macaroons import Macaroons
-from lightning.simulator.world import World
-from lsp_site import embedded
+from lsp_site.running import embedded
 from orders.models import Service
+from simulator.macaroons import Macaroons
+from simulator.world import World
 from tests.property.inside import Loop
 from tests.upgrade import world
 from tests.upgrade.making import ending, hours_ago, just_now, long_ago

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lightning.simulator.control import FAIL
 from orders import keys
+from simulator.control import FAIL
 from tests.upgrade.making.elsewhere import send_away
 from tests.upgrade.making.stage import HOUR, Stage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.management import call_command
 
-from lightning.simulator.control import FAIL
+from simulator.control import FAIL
 from tests.upgrade.making.elsewhere import free_all, lease_all
 from tests.upgrade.making.long_ago import REFUSAL, UNPUBLISHABLE
 from tests.upgrade.making.stage import Stage

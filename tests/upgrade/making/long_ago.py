@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.simulator.control import FAIL
 from orders import keys
+from simulator.control import FAIL
 from tests.upgrade.making.elsewhere import ELSEWHERE
 from tests.upgrade.making.stage import DAY, HOUR, Stage
 

@@ -16,11 +16,11 @@ from django.utils import timezone
 from lightning import connection, transactions
 from lightning.errors import LightningError
 from lightning.negotiation import Negotiation
-from lightning.simulator.world import World
 from lightning.types import Outpoint
-from orders import keys, reconcile
+from orders import keys, marks, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, WalletTransaction
+from simulator.world import World
 from tests.e2e.shop import Shop
 from tests.property.dying import Death
 from tests.property.inside import InsideNetwork, Loop
@@ -227,7 +227,7 @@ class Stage:
 
     def release(self, name: str) -> None:
         """The operator has freed the order's coins."""
-        lock_id = keys.lock_id(self.order(name).pk)
+        lock_id = marks.lock_id(self.order(name).pk)
         for lease in self.node.leases():
             if lease.lock_id == lock_id:
                 self.node.release(lease.outpoint, lock_id=lock_id)

@@ -81,7 +81,7 @@ def test_control_without_the_look_at_the_payment_a_channel_is_given_away(
 ) -> None:
     quote, payment = committed(shop, engine)
     run_out(shop, quote)
-    monkeypatch.setattr(publishing.security, "look", lambda order, node: security.SETTLED)
+    monkeypatch.setattr(publishing.security, "look", lambda order, node: rail.SETTLED)
     advance_until(shop, quote, lambda: shop.order(quote).state == OrderState.OPEN, "the channel is open")
     assert payment.wait() == FAILED  # opened, and never paid
 

@@ -48,7 +48,7 @@ ENDS = {
     "expired": OVER,
     "expired_by_node": OVER,
     "expired_cancelled": OVER,
-    "forgotten": flagged("Paid on chain and never claimed.", OPEN_ONCHAIN),
+    "forgotten": flagged("Paid and never claimed.", OPEN_ONCHAIN),
     "given_up_onchain": OPEN_ONCHAIN,  # staff retry it
     "inactive": flagged("The channel has been mined for a day and is not active."),
     "late_and_seen": OVER,
@@ -67,7 +67,7 @@ ENDS = {
     "unpaid": flagged("The funding is published but the node had returned the payment", OPEN_ONCHAIN),
     # some hours ago
     "conflicting": BACK,
-    "deposit_vanished": End("paid", "cancelled", 0, "Paid on chain and never claimed."),
+    "deposit_vanished": End("paid", "cancelled", 0, "Paid and never claimed."),
     "funded_old": OPEN,
     "funding_lost": OPEN,
     "other_key": flagged("PREIMAGE_KEY is not the one this order was sold with", BACK),
@@ -91,7 +91,7 @@ ENDS = {
     "defect": flagged("A defect of the server keeps this order: its log says which.", BACK),
     "deposit_reorganised": flagged("A deposit that counted was taken back by a reorganisation.", OPEN_ONCHAIN),
     "deposit_seen": OPEN_ONCHAIN,
-    "deposits_over": End("paid", "cancelled", 0, "Paid on chain and never claimed."),
+    "deposits_over": End("paid", "cancelled", 0, "Paid and never claimed."),
     "expiring": OVER,
     "funded": OPEN,
     "funded_pending": OPEN,

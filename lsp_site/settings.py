@@ -7,17 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import environ
-
-from lsp_site import embedded
+from lsp_site import embedded, env_file
 from lsp_site.configuration import ConfigurationFaults, kept_key, read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 try:
-    if _env_file := os.environ.get("LSP_ENV_FILE", str(BASE_DIR / ".env")):
-        environ.Env.read_env(_env_file)  # what is set in the environment itself wins
-    _c = read(os.environ, BASE_DIR)
+    _faults_of_file = env_file.fill(os.environ, BASE_DIR)  # what is set in the environment itself wins
+    _c = read(os.environ, BASE_DIR, _faults_of_file)
     LSP_HOME: Path = _c["LSP_HOME"]
     _secret_key: bytes = _c["SECRET_KEY"] or kept_key(LSP_HOME, "secret_key")
     PREIMAGE_KEY: str = (_c["PREIMAGE_KEY"] or kept_key(LSP_HOME, "preimage_key")).hex()

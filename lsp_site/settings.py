@@ -101,15 +101,10 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "CONN_MAX_AGE": 60,
         **_described,
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "orders.postgres",
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,  # the beats of an operation are its own transactions
-        # A process that froze with a row in its hands must not hold up the others for ever.
-        "OPTIONS": {
-            "connect_timeout": 10,
-            "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
-            **_described.get("OPTIONS", {}),
-        },
+        "OPTIONS": {"connect_timeout": 10, **_described.get("OPTIONS", {})},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -65,6 +65,7 @@ class Process:
     async def _keep_working(self) -> None:
         while True:
             try:
+                await self._hands.do(_reach_the_database)
                 async with standby.alone(self._database) as line:
                     await self._work(line)
             except (psycopg.Error, django.db.Error) as lost:
@@ -109,6 +110,11 @@ class Process:
         orders, invoices = self._jobs.orders, self._node.invoices
         node = "up" if self._node.is_up else "down"
         return f"node={node} invoices={len(invoices or ())} running={orders.running} waiting={len(orders)}"
+
+
+def _reach_the_database() -> None:
+    """By a connection of Django's, which refuses a pooler that would keep our lock for itself."""
+    django.db.connection.ensure_connection()
 
 
 def _look_at_the_clock() -> tuple[list[UUID], datetime | None]:

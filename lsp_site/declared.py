@@ -112,6 +112,12 @@ SERVER = Group(
             "them (`mailto://…`, `json://…`, `ntfy://…`), between commas. They hold passwords: a secret.",
             "nobody is told",
         ),
+        V(
+            "LOGIN_RATE",
+            p.rate,
+            "20/hour",
+            "Guesses at passwords of staff, for each client address; five times as many for each account.",
+        ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "4", "Processes of the queue; more than PARALLEL_OPENINGS."),
         V("PARALLEL_OPENINGS", p.integer(1, 63), "3", "Channels that are negotiated at a time: peers may stall."),

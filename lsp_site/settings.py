@@ -53,6 +53,7 @@ UNPAID_ORDERS_PER_CLIENT: int = _c["UNPAID_ORDERS_PER_CLIENT"]
 BUY_RATE: str = _c["BUY_RATE"]
 READ_RATE: str = _c["READ_RATE"]
 CLAIM_RATE: str = _c["CLAIM_RATE"]
+LOGIN_RATE: str = _c["LOGIN_RATE"]
 IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
 
 # --- Opening channels
@@ -112,7 +113,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Django
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "lsp_site.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -168,6 +169,7 @@ STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True  # served from where the packages have them: nothing to collect
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+AUTHENTICATION_BACKENDS = ["lsp_site.logins.StaffBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

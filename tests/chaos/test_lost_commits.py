@@ -133,7 +133,7 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
     replies.delivered: [
         ("creating._insert", 1), ("paying.hold", 1), ("opening._record_funded", 1), ("opening._record_committed", 1),
         ("publishing._record_published", 1), ("paying._record_settling", 1), ("opening._intend", 1),
-        ("throttles.allow_request", 1), ("seeing.refresh_snapshot", 1), ("seeing.refresh_snapshot", 2),
+        ("limits.wait_seconds", 1), ("seeing.refresh_snapshot", 1), ("seeing.refresh_snapshot", 2),
         ("reconcile.read_deposits", 1), ("reconcile.look", 1), ("paying.settle", 1), ("following._record_open", 1),
         ("publishing._record_depth", 1), ("publishing._confirm", 1),
         *(("advance._set_due", nth) for nth in range(1, 8)),

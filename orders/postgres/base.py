@@ -24,8 +24,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         line = super().get_new_connection(conn_params)
         try:
-            session.prepare(line)
+            line.autocommit = True  # Django sets next what it wants
             _look_once(line, conn_params)
+            session.prepare(line)  # not before the look: it would change what others share
         except BaseException:
             line.close()
             raise

@@ -15,8 +15,7 @@ import psycopg
 TIMEOUTS: Final = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "1min"}
 
 SET: Final = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
-_SEEN: Final = "SELECT pg_backend_pid(), array(SELECT current_setting(name) FROM unnest(%s::text[]) AS asked (name))"
-#: A pooler that gives out its connections in turn is seen in a round or two; others may be asking at the same time.
+#: One is enough where nobody else is at it; others may be served in between.
 _ROUNDS: Final = 6
 
 
@@ -36,26 +35,22 @@ def wanted(settings: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def prepare(line: psycopg.Connection[Any]) -> None:
-    """The time-outs hold on this connection. It commits each statement, which is what Django sets next anyway."""
-    line.autocommit = True
+    """The time-outs hold on this connection, which must commit each statement: a rollback takes them back."""
     line.execute(SET, wanted(TIMEOUTS))
 
 
 def refuse_if_shared(line: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> None:
-    """Each of two connections has a server process of its own, and `line` keeps its settings.
+    """Each of two connections has a server process of its own, for as long as it lives.
 
-    `line` is asked twice and `other` once, so that whatever order a pooler has, it does not suit both.
+    A pooler that gives out what was used last gives both the same; one that gives out in turn gives `line` another.
     Raises: PooledByTransaction.
     """
-    own = _seen(line)
+    own = _server_process(line)
     for _ in range(_ROUNDS):
-        if _seen(line) != own or _seen(line) != own or _seen(other)[0] == own[0]:
+        if _server_process(line) != own or _server_process(other) == own:
             raise PooledByTransaction
-    if own[1] != list(TIMEOUTS.values()):
-        raise PooledByTransaction
 
 
-def _seen(line: psycopg.Connection[Any]) -> tuple[int, list[str]]:
-    """Whom we talk to, and what holds there."""
-    pid, settings = line.execute(_SEEN, [list(TIMEOUTS)]).fetchall()[0]
-    return pid, settings
+def _server_process(line: psycopg.Connection[Any]) -> int:
+    (pid,) = line.execute("SELECT pg_backend_pid()").fetchall()[0]
+    return int(pid)

@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """The command has run. Exits with 1 and a sentence when the embedded database is not running."""
+    """The command has run. Exits with 1 and a sentence when the database is not there, or not as we need it."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
     from django.core.management import execute_from_command_line
     from django.db.utils import OperationalError
@@ -16,9 +16,15 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:
-        if sentence := _database_not_running():
+        if sentence := _pooled_by_transaction(error) or _database_not_running():
             sys.exit(sentence)
         raise error
+
+
+def _pooled_by_transaction(error: Exception) -> str | None:
+    from orders.postgres.session import PooledByTransaction
+
+    return str(error) if isinstance(error.__cause__, PooledByTransaction) else None
 
 
 def _database_not_running() -> str | None:

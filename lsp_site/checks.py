@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
 
 
 @register
@@ -23,4 +24,14 @@ def transactions_are_ours(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     """A request is never one transaction: an operation commits its intent before it acts."""
     if settings.DATABASES["default"].get("ATOMIC_REQUESTS"):
         return [Error("ATOMIC_REQUESTS must be off.", id="lsp.E002")]
+    return []
+
+
+@register
+def node_class_is_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The class that talks to the node can be imported, which is otherwise tried at the first call only."""
+    try:
+        import_string(settings.LIGHTNING_NODE)
+    except ImportError as error:
+        return [Error(f"LIGHTNING_NODE cannot be imported: {error}", id="lsp.E003")]
     return []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from lsp_site.declared import NODE_REQUIRED, VARIABLES
+from lsp_site.names import misspelt
+from lsp_site.places import is_everywhere, is_this_machine
 
 Values = Mapping[str, Any]
 
@@ -39,12 +42,13 @@ class Configuration:
         return tuple(name for name in NODE_REQUIRED if self.values[name] is None)
 
 
-def read(environment: Mapping[str, str], base: Path) -> Configuration:
-    """The configuration of this environment; nothing was made or opened for it.
+def read(environment: Mapping[str, str], base: Path, found: Sequence[str] = ()) -> Configuration:
+    """The configuration of this environment; nothing was made for it. `found`: the faults of the file it came from.
 
     Raises: ConfigurationFaults, with every fault.
     """
     values, faults = _parsed(environment)
+    faults[:0] = [*found, *misspelt(environment)]
     _complete(values, base)
     for rule in RULES:
         try:
@@ -67,10 +71,21 @@ def _parsed(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
         if written is None:
             continue
         try:
-            values[variable.name] = variable.parse(written)
+            values[variable.name] = variable.parse(_plain(written))
         except ValueError as error:
             faults.append(f"{variable.name} {error}.")
     return values, faults
+
+
+def _plain(written: str) -> str:
+    """The value, as somebody meant it. Raises: ValueError where who handed it to us left his own signs in it."""
+    if not written.isprintable():
+        raise ValueError("has an invisible character")
+    if written[0] in "'\"" and written[-1] == written[0]:
+        raise ValueError("stands in quotes that have become part of the value")
+    if re.search(r"\$\{\w*\}", written):
+        raise ValueError("has a ${…} that nobody has filled in")
+    return written
 
 
 def _complete(values: dict[str, Any], base: Path) -> None:
@@ -82,13 +97,19 @@ def _complete(values: dict[str, Any], base: Path) -> None:
     if values["LISTEN"] is None:
         return
     host, port = values["LISTEN"]
+    here = f"http://{'127.0.0.1' if is_everywhere(host) else host}:{port}"
     if values["PUBLIC_URL"] is None and values["LND_NETWORK"] != "mainnet":
-        values["PUBLIC_URL"] = f"http://{host}:{port}"
-    public = urlsplit(values["PUBLIC_URL"] or f"http://{host}:{port}")
-    if values["ALLOWED_HOSTS"] is None:
-        values["ALLOWED_HOSTS"] = tuple(dict.fromkeys([public.hostname, host, "localhost", "127.0.0.1", "[::1]"]))
+        values["PUBLIC_URL"] = here
+    public = urlsplit(values["PUBLIC_URL"] or here)
+    answered = values["ALLOWED_HOSTS"] or (_bracketed(public.hostname or ""), host)
+    # The server asks itself whether it is there, and so do containers and timers.
+    values["ALLOWED_HOSTS"] = tuple(dict.fromkeys([*answered, "localhost", "127.0.0.1", "[::1]"]))
     if values["CSRF_TRUSTED_ORIGINS"] is None:
         values["CSRF_TRUSTED_ORIGINS"] = (f"{public.scheme}://{public.netloc}",)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def required_cltv_blocks(values: Values) -> int:
@@ -115,6 +136,35 @@ def _retries_grow(values: Values) -> str | None:
     return "RETRY_FIRST_SECONDS must not be above RETRY_MAX_SECONDS."
 
 
+def _retries_come_in_time(values: Values) -> str | None:
+    if values["RETRY_MAX_SECONDS"] <= values["OPEN_WINDOW_SECONDS"]:
+        return None
+    return "RETRY_MAX_SECONDS must not be above OPEN_WINDOW_SECONDS: such a retry never comes."
+
+
+def _stalled_peers_leave_a_hand_free(values: Values) -> str | None:
+    openings = values["PARALLEL_OPENINGS"]
+    short = [name for name in ("WORKERS", "STREAM_THREADS") if values[name] <= openings]
+    if not short:
+        return None
+    return f"{' and '.join(short)} must be above PARALLEL_OPENINGS ({openings}): peers that stall hold so many."
+
+
+def _leases_outlive_attempts(values: Values) -> str | None:
+    if values["FUNDING_LEASE_SECONDS"] > values["FRESH_ATTEMPT_SECONDS"]:
+        return None
+    return "FUNDING_LEASE_SECONDS must be above FRESH_ATTEMPT_SECONDS: a fresh attempt still needs its coins."
+
+
+def _mainnet_node_is_found(values: Values) -> str | None:
+    if values["LND_NETWORK"] != "mainnet":
+        return None
+    hosts = [uri.partition("@")[2].rpartition(":")[0] for uri in values["NODE_URIS"] or ()]
+    if not any(is_this_machine(host) for host in hosts):
+        return None
+    return "NODE_URIS must not name this machine itself on mainnet: no wallet could connect."
+
+
 def _mainnet_has_its_own_database(values: Values) -> str | None:
     if values["LND_NETWORK"] != "mainnet" or values["DATABASE_URL"] is not None:
         return None
@@ -139,6 +189,10 @@ def _mainnet_shows_no_debug_pages(values: Values) -> str | None:
 RULES: tuple[Callable[[Values], str | None], ...] = (
     _hold_covers_all_windows,
     _retries_grow,
+    _retries_come_in_time,
+    _stalled_peers_leave_a_hand_free,
+    _leases_outlive_attempts,
+    _mainnet_node_is_found,
     _mainnet_has_its_own_database,
     _mainnet_is_reached_safely,
     _mainnet_shows_no_debug_pages,
@@ -152,23 +206,30 @@ def kept_key(home: Path, name: str) -> bytes:
     Raises: ConfigurationFaults when the file is not such a key.
     """
     path = home / name
-    if not path.exists():
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = home / f".{name}.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(os.urandom(32).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # the other process was first: its key counts
-        finally:
-            draft.unlink()
     try:
+        if not path.exists():
+            _make_key(home, name)
         key = bytes.fromhex(path.read_text(encoding="ascii"))
-    except (ValueError, OSError):
+    except OSError as error:
+        raise ConfigurationFaults([f"{path} must be readable, or a folder to make it in: {error.strerror}."]) from None
+    except ValueError:
         key = b""
     if len(key) != 32:
-        raise ConfigurationFaults([f"{path} must hold 32 bytes in hex and be readable."])
+        raise ConfigurationFaults([f"{path} must hold 32 bytes in hex."])
     return key
+
+
+def _make_key(home: Path, name: str) -> None:
+    """The file is there, with all its bytes: ours, or that of a process that was first."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = home / f".{name}.{os.getpid()}"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(os.urandom(32).hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, home / name)
+    except FileExistsError:
+        pass  # the other process was first: its key counts
+    finally:
+        draft.unlink()

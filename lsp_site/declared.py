@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lsp_site import parsers as p
+from lsp_site import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,17 @@ V = Variable
 NODE = Group(
     "The node",
     (
-        V("LND_GRPC", p.host_and_port, None, "`host:port` of LND's gRPC interface.", "a simulated node"),
+        V("LND_GRPC", places.host_and_port, None, "`host:port` of LND's gRPC interface.", "a simulated node"),
         V("LND_MACAROON", p.macaroon, None, "The macaroon: a path, or hex.", "a simulated node"),
         V("LND_NETWORK", p.network, None, "`mainnet`, `testnet`, `signet` or `regtest`.", "a simulated node"),
-        V("LND_TLS_CERT", p.readable_file, None, "The path of LND's `tls.cert`.", "the system's authorities"),
-        V("NODE_URIS", p.node_uris, None, "Comma list of `key@host:port`: where buyers reach the node.", "as LND says"),
+        V("LND_TLS_CERT", p.certificate, None, "The path of LND's `tls.cert`.", "the system's authorities"),
+        V(
+            "NODE_URIS",
+            places.node_uris,
+            None,
+            "Comma list of `key@host:port`, all of one key: where buyers reach the node.",
+            "as LND says",
+        ),
         V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),
     ),
 )
@@ -43,10 +50,10 @@ NODE = Group(
 SERVER = Group(
     "The server",
     (
-        V("LISTEN", p.listen, "127.0.0.1:8000", "`host:port` where the server listens."),
+        V("LISTEN", places.listen, "127.0.0.1:8000", "`host:port` where the server listens."),
         V(
             "PUBLIC_URL",
-            p.url,
+            places.url,
             None,
             "Where buyers reach the server; LNURL callbacks are built from it. On mainnet it must be https or .onion.",
             "`http://LISTEN`; on mainnet it must be set",
@@ -74,11 +81,17 @@ SERVER = Group(
             "database: without it held payments cannot be settled.",
             "made and kept in `LSP_HOME/preimage_key`",
         ),
-        V("ALLOWED_HOSTS", p.items, None, "Comma list of host names we answer to.", "those of PUBLIC_URL, LISTEN"),
-        V("CSRF_TRUSTED_ORIGINS", p.origins, None, "Comma list of origins that may log in.", "PUBLIC_URL's"),
+        V(
+            "ALLOWED_HOSTS",
+            places.hosts,
+            None,
+            "Comma list of host names we answer to, this machine's own added.",
+            "those of PUBLIC_URL, LISTEN",
+        ),
+        V("CSRF_TRUSTED_ORIGINS", places.origins, None, "Comma list of origins that may log in.", "PUBLIC_URL's"),
         V(
             "TRUSTED_PROXIES",
-            p.proxies,
+            places.proxies,
             "0",
             "How many proxies stand before the server, or a comma list of their addresses: only from those is "
             "`X-Forwarded-For` believed.",
@@ -99,21 +112,32 @@ SERVER = Group(
             "them (`mailto://…`, `json://…`, `ntfy://…`), between commas. They hold passwords: a secret.",
             "nobody is told",
         ),
+        V(
+            "LOGIN_RATE",
+            p.rate,
+            "20/hour",
+            "Guesses at passwords of staff, for each client address; five times as many for each account.",
+        ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "4", "Processes of the queue; more than PARALLEL_OPENINGS."),
         V("PARALLEL_OPENINGS", p.integer(1, 63), "3", "Channels that are negotiated at a time: peers may stall."),
         V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),
-        V("STREAM_THREADS", p.integer(1, 64), "4", "Orders that the streams process looks at at a time."),
+        V(
+            "STREAM_THREADS",
+            p.integer(1, 64),
+            "4",
+            "Orders that the streams process looks at at a time; more than PARALLEL_OPENINGS.",
+        ),
     ),
 )
 
 ORDERS = Group(
     "Orders and payments",
     (
-        V("ORDER_LIFETIME_SECONDS", p.seconds(), "3600", "How long an order may stay unpaid."),
-        V("CLAIM_WINDOW_SECONDS", p.seconds(), "21600", "How long a held Lightning payment may stay unclaimed."),
-        V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(), "2592000", "How long an on-chain payment may stay unclaimed."),
-        V("OPEN_WINDOW_SECONDS", p.seconds(), "43200", "How long we try to open, from the claim."),
+        V("ORDER_LIFETIME_SECONDS", p.seconds(60), "3600", "How long an order may stay unpaid."),
+        V("CLAIM_WINDOW_SECONDS", p.seconds(60), "21600", "How long a held Lightning payment may stay unclaimed."),
+        V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(60), "2592000", "How long an on-chain payment may stay unclaimed."),
+        V("OPEN_WINDOW_SECONDS", p.seconds(120), "43200", "How long we try to open, from the claim."),
         V("GIVE_UP_GRACE_SECONDS", p.seconds(), "1800", "How long staff may retry before held money goes back."),
         V("HOLD_CLTV_BLOCKS", p.integer(24, 2016), "288", "Final CLTV delta of a hold invoice: covers all windows."),
         V(
@@ -145,9 +169,9 @@ OPENING = Group(
     (
         V("FUNDING_MIN_CONFS", p.integer(1, 100), "6", "Confirmations of the coins that fund a channel."),
         V("FUNDING_CONF_TARGET", p.integer(2, 1008), "3", "Blocks in which a funding should confirm: sets its fee."),
-        V("MAX_FUNDING_FEE_SAT", p.integer(1, 10**8), "100000", "The most that one funding may cost in fees."),
+        V("MAX_FUNDING_FEE_SAT", p.integer(200, 10**8), "100000", "The most that one funding may cost in fees."),
         V("FUNDING_LEASE_SECONDS", p.seconds(600), "86400", "How long the coins of a funding are leased at a time."),
-        V("FRESH_ATTEMPT_SECONDS", p.seconds(), "900", "A half-signed attempt older than this is cancelled."),
+        V("FRESH_ATTEMPT_SECONDS", p.seconds(120), "900", "A half-signed attempt older than this is cancelled."),
         V("PUBLISH_PATIENCE_SECONDS", p.seconds(), "3600", "A funding refused for so long is given up by a conflict."),
         V("FINAL_DEPTH_BLOCKS", p.integer(1, 100), "6", "The depth at which a transaction is final."),
         V("BUMP_AFTER_SECONDS", p.seconds(), "7200", "A transaction unconfirmed for so long gets a higher fee."),

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
+import logging
+import os
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import environ
+from psycopg.pq import Conninfo
 
 Parser = Callable[[str], Any]
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
-_NODE_URI = re.compile(r"0[23][0-9a-fA-F]{64}@(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _RATE = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _NETWORKS = ("mainnet", "testnet", "signet", "regtest")
-
-
-def text(value: str) -> str:
-    """The text as it stands."""
-    return value
+#: As LND writes them; a file in hex begins with a digit.
+_MACAROON_VERSION = b"\x02"
+_SHORTEST_MACAROON_BYTES = 32
+_LIBPQ_OPTIONS = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"replication", "client_encoding"}
+#: What django-environ would take from a URL, and what an operation's transactions rest on.
+_DJANGOS_OPTIONS = {"ATOMIC_REQUESTS", "AUTOCOMMIT", "CONN_HEALTH_CHECKS", "DISABLE_SERVER_SIDE_CURSORS"}
 
 
 def boolean(value: str) -> bool:
@@ -64,45 +66,51 @@ def network(value: str) -> str:
     return value
 
 
-def listen(value: str) -> tuple[str, int]:
-    """Host and port. Raises: ValueError."""
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError("must be host:port with a port from 1 to 65535")
-    if host.count(":") and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError("must have its IPv6 address in brackets")
-    return host, int(port)
-
-
-def host_and_port(value: str) -> str:
-    """The same text. Raises: ValueError when it is not host:port."""
-    listen(value)
-    return value
-
-
 def folder(value: str) -> Path:
-    """An absolute path (a relative one counts from where the command was started)."""
-    return Path(value).expanduser().absolute()
+    """An absolute path (a relative one counts from where the command was started). Raises: ValueError."""
+    path = _path(value)
+    there = next(step for step in (path, *path.parents) if os.path.exists(step))
+    if not os.path.isdir(there):
+        raise ValueError("must be a folder, and not a file or below one")
+    return path
 
 
-def readable_file(value: str) -> str:
-    """The path. Raises: ValueError when it cannot be read."""
-    path = Path(value).expanduser().absolute()
+def _path(value: str) -> Path:
     try:
-        path.open("rb").close()
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("must not begin with ~ here: it is not known whose home that is") from None
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"must name a file that we can read: {error.strerror}") from None
+
+
+def certificate(value: str) -> str:
+    """The path of a certificate. Raises: ValueError."""
+    path = _path(value)
+    raw = _contents(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=raw.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise ValueError("must name a certificate (-----BEGIN CERTIFICATE-----), and what is there is none") from None
     return str(path)
 
 
 def macaroon(value: str) -> str:
     """The hex or the path. Raises: ValueError that does not repeat the value, which is a secret."""
-    if re.fullmatch(r"([0-9a-fA-F]{2}){32,}", value):
-        return value
+    in_hex = re.fullmatch(r"([0-9a-fA-F]{2})+", value)
     try:
-        return readable_file(value)
+        raw = bytes.fromhex(value) if in_hex else _contents(_path(value))
     except ValueError:
         raise ValueError("must be the macaroon in hex, or the path of a file that we can read") from None
+    if raw[:1] != _MACAROON_VERSION or len(raw) < _SHORTEST_MACAROON_BYTES:
+        found = "what is written is none" if in_hex else "that file is none (it must not be in hex)"
+        raise ValueError(f"must be the macaroon in hex, or the path of its file: {found}")
+    return value if in_hex else str(_path(value))
 
 
 def key(value: str) -> bytes:
@@ -112,54 +120,22 @@ def key(value: str) -> bytes:
     return bytes.fromhex(value)
 
 
-def url(value: str) -> str:
-    """The URL without a slash at its end. Raises: ValueError."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("must be http(s)://host[:port][/path], without query")
-    _ = parts.port  # a port out of range raises ValueError
-    return value.rstrip("/")
-
-
-def items(value: str) -> tuple[str, ...]:
-    """The parts between the commas."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def origins(value: str) -> tuple[str, ...]:
-    """Raises: ValueError when one has no scheme."""
-    for part in items(value):
-        if urlsplit(part).scheme not in ("http", "https"):
-            raise ValueError("must be a comma list of origins such as https://lsp.example")
-    return items(value)
-
-
-def node_uris(value: str) -> tuple[str, ...]:
-    """Raises: ValueError when one is not key@host:port."""
-    for part in items(value):
-        if not _NODE_URI.fullmatch(part):
-            raise ValueError("must be a comma list of key@host:port")
-    return items(value)
-
-
-def proxies(value: str) -> int | tuple[str, ...]:
-    """How many proxies stand before us, or their addresses (networks). Raises: ValueError."""
-    if value.isascii() and value.isdecimal():
-        if int(value) > 10:
-            raise ValueError("must be a count of at most 10, or a comma list of addresses")
-        return int(value)
-    try:
-        return tuple(str(ipaddress.ip_network(part)) for part in items(value))
-    except ValueError:
-        raise ValueError("must be a count, or a comma list of addresses or networks") from None
-
-
 def alert_urls(value: str) -> tuple[str, ...]:
     """The URLs; a comma that no new URL follows belongs to the one before. Raises: ValueError that repeats none."""
     urls = tuple(re.split(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)", value))
     if not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url) for url in urls):
         raise ValueError("must be a comma list of URLs such as mailto://user:password@example.com")
+    for number, url in enumerate(urls, start=1):
+        if not _is_understood(url):
+            raise ValueError(f"must have URLs that Apprise understands: number {number} is none")
     return urls
+
+
+def _is_understood(url: str) -> bool:
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines repeat the URL
+    import apprise  # half a second, which only who has alerts should wait for
+
+    return apprise.Apprise.instantiate(url) is not None
 
 
 def dotted_path(value: str) -> str:
@@ -177,8 +153,11 @@ def postgres_url(value: str) -> dict[str, Any]:
         described: dict[str, Any] = dict(environ.Env.db_url_config(value))
     except (ValueError, TypeError):
         raise ValueError("must be postgres://user:password@host:port/name") from None
-    if "pool" in described.get("OPTIONS", {}):
-        raise ValueError("must not ask for a pool: after a fork it hands one process another's rows")
     if not described.get("NAME"):
         raise ValueError("must name the database: postgres://user:password@host:port/name")
+    options = described.get("OPTIONS", {})
+    if "pool" in options:
+        raise ValueError("must not ask for a pool: after a fork it hands one process another's rows")
+    if options.keys() - _LIBPQ_OPTIONS or described.keys() & _DJANGOS_OPTIONS:
+        raise ValueError("must have no other options behind the ? than those of PostgreSQL's own programs")
     return described

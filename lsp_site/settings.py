@@ -7,17 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import environ
-
+from lsp_site import env_file
 from lsp_site.configuration import ConfigurationFaults, kept_key, read
 from lsp_site.running import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 try:
-    if _env_file := os.environ.get("LSP_ENV_FILE", str(BASE_DIR / ".env")):
-        environ.Env.read_env(_env_file)  # what is set in the environment itself wins
-    _c = read(os.environ, BASE_DIR)
+    _faults_of_file = env_file.fill(os.environ, BASE_DIR)  # what is set in the environment itself wins
+    _c = read(os.environ, BASE_DIR, _faults_of_file)
     LSP_HOME: Path = _c["LSP_HOME"]
     _secret_key: bytes = _c["SECRET_KEY"] or kept_key(LSP_HOME, "secret_key")
     PREIMAGE_KEY: str = (_c["PREIMAGE_KEY"] or kept_key(LSP_HOME, "preimage_key")).hex()
@@ -56,6 +54,7 @@ UNPAID_ORDERS_PER_CLIENT: int = _c["UNPAID_ORDERS_PER_CLIENT"]
 BUY_RATE: str = _c["BUY_RATE"]
 READ_RATE: str = _c["READ_RATE"]
 CLAIM_RATE: str = _c["CLAIM_RATE"]
+LOGIN_RATE: str = _c["LOGIN_RATE"]
 IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
 
 # --- Opening channels
@@ -104,15 +103,10 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "CONN_MAX_AGE": 60,
         **_described,
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "orders.postgres",
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,  # the beats of an operation are its own transactions
-        # A process that froze with a row in its hands must not hold up the others for ever.
-        "OPTIONS": {
-            "connect_timeout": 10,
-            "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
-            **_described.get("OPTIONS", {}),
-        },
+        "OPTIONS": {"connect_timeout": 10, **_described.get("OPTIONS", {})},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -120,7 +114,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Django
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "lsp_site.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -178,6 +172,7 @@ STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True  # served from where the packages have them: nothing to collect
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+AUTHENTICATION_BACKENDS = ["lsp_site.logins.StaffBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

@@ -7,4 +7,9 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
-application = get_wsgi_application()
+
+from django.conf import settings
+
+from lsp_site.bodies import LengthKnown
+
+application = LengthKnown(get_wsgi_application(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

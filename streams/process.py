@@ -65,6 +65,7 @@ class Process:
     async def _keep_working(self) -> None:
         while True:
             try:
+                await self._hands.do(_reach_the_database)
                 async with standby.alone(self._database) as line:
                     await self._work(line)
             except (psycopg.Error, django.db.Error) as lost:
@@ -113,6 +114,11 @@ class Process:
 
 def _beat(detail: str) -> None:
     reconcile.beat(BEAT, detail, node=queries.our_node())
+
+
+def _reach_the_database() -> None:
+    """By a connection of Django's, which refuses a pooler that would keep our lock for itself."""
+    django.db.connection.ensure_connection()
 
 
 def _look_at_the_clock() -> tuple[list[UUID], datetime | None]:

@@ -17,13 +17,14 @@ from psycopg import AsyncConnection, sql
 
 from orders.locks import STREAMS
 from orders.nudges import CHANNEL, NEW
+from orders.postgres import session
 
 log = logging.getLogger(__name__)
 
 _STANDBY_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 10.0
 #: A holder whose machine vanished keeps the lock until the server notices: within about 30 s.
-_KEEPALIVE: Final = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
+_KEEPALIVE: Final = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 #: What Django adds for connections of its own.
 _DJANGOS: Final = frozenset({"cursor_factory", "context", "prepare_threshold"})
 
@@ -41,8 +42,7 @@ async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
     Raises: psycopg.OperationalError.
     """
     async with await AsyncConnection.connect(**parameters, autocommit=True) as line:
-        for name, value in _KEEPALIVE.items():
-            await line.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
+        await line.execute(session.SET, session.wanted(session.TIMEOUTS | _KEEPALIVE))
         if not await _obtained(line):
             log.info("standing by: another streams process works")
             # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.

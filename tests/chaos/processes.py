@@ -23,7 +23,8 @@ class Zygote:
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self.port = free_port()
-        environment = environment | {"LISTEN": f"127.0.0.1:{self.port}", "WORKERS": "1", "WEB_PROCESSES": "1"}
+        few = {"WORKERS": "2", "PARALLEL_OPENINGS": "1", "WEB_PROCESSES": "1"}
+        environment = environment | few | {"LISTEN": f"127.0.0.1:{self.port}"}
         self._log = log.open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.zygote"],

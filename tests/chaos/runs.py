@@ -236,7 +236,7 @@ def environment(database_url: str) -> dict[str, str]:
         "LSP_HOME": str(settings.LSP_HOME),
         "DATABASE_URL": database_url,
         "LND_GRPC": "127.0.0.1:1",  # each run has a node of its own
-        "LND_MACAROON": "00" * 32,
+        "LND_MACAROON": "02" * 32,
         "LND_NETWORK": "regtest",
         "ONCHAIN_CONFIRMATIONS": "1",
         "PAUSE_IF_BEHIND": "off",

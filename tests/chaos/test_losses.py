@@ -14,7 +14,7 @@ from django.utils import timezone
 from lightning.types import Outpoint
 from orders import keys, marks, models
 from orders.openings import opening, publishing, tracing
-from orders.payments import counting, security
+from orders.payments import counting, rail
 from orders.payments import lightning as lightning_rail
 from orders.payments.lightning import holding
 from orders.states import InvoiceState, OpeningState, OrderState

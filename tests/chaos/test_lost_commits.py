@@ -134,7 +134,7 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("creating._insert", 1), ("holding.hold", 1), ("funding._record_funded", 1),
         ("committing._record_committed", 1),
         ("publishing._record_published", 1), ("settling._record_settling", 1), ("opening._intend", 1),
-        ("throttles.allow_request", 1), ("snapshot.refresh_snapshot", 1), ("snapshot.refresh_snapshot", 2),
+        ("limits.wait_seconds", 1), ("snapshot.refresh_snapshot", 1), ("snapshot.refresh_snapshot", 2),
         ("watching.read_deposits", 1), ("reconcile.look", 1), ("settling.settle", 1), ("following._record_open", 1),
         ("publishing._record_depth", 1), ("publishing._confirm", 1),
         *(("advance._set_due", nth) for nth in range(1, 8)),

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from orders.api import throttles
+from orders import limits
 from orders.api.clients import client_address
 from orders.models import ChannelOrder, RequestCount
 from tests.factories import SnapshotFactory, pubkey
@@ -77,7 +77,7 @@ def test_a_forged_address_gains_nothing(api: Api, settings: Any) -> None:
 def test_counts_that_are_over_are_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     over = timezone.now() - timedelta(seconds=1)
     RequestCount.objects.create(key_hash="old", count=1, ends_at=over)
-    monkeypatch.setattr(throttles, "CLEANING_IN", 1)
+    monkeypatch.setattr(limits, "CLEANING_IN", 1)
     api.get("/node/info")
     assert not RequestCount.objects.filter(key_hash="old").exists()
 
@@ -91,7 +91,7 @@ def test_no_address_is_stored(api: Api) -> None:
     ("rate", "meaning"), [("60/min", (60, 60)), ("5/s", (5, 1)), ("7/hour", (7, 3600)), ("1/day", (1, 86400))]
 )
 def test_a_rate_is_read(rate: str, meaning: tuple[int, int]) -> None:
-    assert throttles.parsed_rate(rate) == meaning
+    assert limits.parsed_rate(rate) == meaning
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lightning.errors import NodeUnavailable, NotFound
 from lightning.types import NodeInfo, Outpoint, Utxo
 from orders.models import Heartbeat, NodeSnapshot, Service
 from orders.reconcile import beat
-from tests.factories import OrderFactory, SnapshotFactory
+from tests.factories import OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from watch import doctor
 from watch.doctor import Finding, Health, examination
@@ -111,8 +111,14 @@ def test_one_fault_of_the_node_is_one_finding(
 
 
 def test_an_address_in_the_settings_is_enough(well: WellNode, settings: Any) -> None:
-    well.changes, settings.NODE_URIS = {"uris": ()}, ("02@host:9735",)
+    well.changes, settings.NODE_URIS = {"uris": ()}, (f"{well.info().pubkey}@host:9735",)
     assert bad(well) == {}
+
+
+def test_found_d8_an_address_of_another_node_is_a_failure(well: WellNode, settings: Any) -> None:
+    settings.NODE_URIS = (f"{well.info().pubkey}@host:9735", f"{pubkey(7)}@host:9735")
+    assert bad(well) == {"addresses": Health.FAILURE}
+    assert pubkey(7) in found(well)["addresses"].seen and well.info().pubkey in found(well)["addresses"].mend
 
 
 def test_a_large_channel_on_sale_needs_the_nodes_feature(well: WellNode) -> None:

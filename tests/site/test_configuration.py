@@ -122,9 +122,9 @@ def test_an_onion_address_needs_no_https_on_mainnet() -> None:
     assert configured(**MAINNET | {"PUBLIC_URL": onion})["PUBLIC_URL"] == onion
 
 
-@pytest.mark.parametrize(("network", "confirmations"), [("regtest", 1), ("signet", 3), ("testnet", 3)])
-def test_onchain_confirmations_follow_the_network(network: str, confirmations: int) -> None:
-    assert configured(LND_NETWORK=network)["ONCHAIN_CONFIRMATIONS"] == confirmations
+@pytest.mark.parametrize(("chain", "confirmations"), [("regtest", 1), ("signet", 3), ("testnet", 3)])
+def test_onchain_confirmations_follow_the_network(chain: str, confirmations: int) -> None:
+    assert configured(LND_NETWORK=chain)["ONCHAIN_CONFIRMATIONS"] == confirmations
 
 
 def test_public_url_hosts_and_origins_follow_from_where_we_listen() -> None:

@@ -22,6 +22,7 @@ from lsp_site.configuration import read
 from lsp_site.management.commands.run import programs
 from tests.house.source import PACKAGES
 from tests.site.conftest import Visited, needs_curl
+from tests.site.credentials import node_files
 from tests.site.documented import blocks
 from tests.site.test_run import ROOT
 
@@ -127,10 +128,9 @@ def test_the_settings_of_the_containers_are_enough_for_mainnet(tmp_path: Path) -
     server, database = COMPOSE["services"]["lsp"], COMPOSE["services"]["database"]
     settings = example_env() | server["environment"]
     settings["DATABASE_URL"] = settings["DATABASE_URL"].replace("${DATABASE_PASSWORD}", "word")
-    for name in ("LND_TLS_CERT", "LND_MACAROON"):
-        assert settings[name].startswith("/run/lnd/")
-        (tmp_path / name).write_bytes(b"\x00" * 40)
-        settings[name] = str(tmp_path / name)
+    files = node_files(tmp_path)
+    assert all(settings[name].startswith("/run/lnd/") for name in files)
+    settings |= files
     values = read(settings, tmp_path).values
     assert read(settings, tmp_path).missing_node_variables == () and values["LND_NETWORK"] == "mainnet"
     url, made = values["DATABASE_URL"], database["environment"]

@@ -19,6 +19,7 @@ from lsp_site.configuration import read
 from lsp_site.running import embedded
 from lsp_site.running.embedded import EmbeddedPostgres
 from tests.site.conftest import Visited, shell
+from tests.site.credentials import node_files
 from tests.site.documented import blocks, commands
 from tests.site.test_readme import is_alike
 from tests.site.test_run import ROOT
@@ -116,9 +117,7 @@ def test_the_server_is_installed_as_the_page_says(visited: Visited, path_with_st
 def test_the_settings_of_the_page_are_enough_for_mainnet(tmp_path: Path) -> None:
     [written] = [block.text for block in blocks(PAGE, "Start", "ini") if "[Unit]" not in block.text]
     settings = dict(line.split("=", 1) for line in written.splitlines())
-    for name in ("LND_TLS_CERT", "LND_MACAROON"):
-        (tmp_path / name).write_bytes(b"\x00" * 40)
-        settings[name] = str(tmp_path / name)
+    settings |= node_files(tmp_path)
     [alert] = blocks(PAGE, "Alerts", "ini")
     settings |= dict([alert.text.strip().split("=", 1)])
     configuration = read(settings, tmp_path)

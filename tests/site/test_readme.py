@@ -19,6 +19,7 @@ from lsp_site.configuration import read
 from simulator.control import Control
 from tests.regtest.waiting import until
 from tests.site.conftest import Visited, made, needs_curl
+from tests.site.credentials import node_files
 from tests.site.documented import blocks, commands, inline_commands
 from tests.site.test_run import ROOT
 
@@ -176,7 +177,5 @@ def test_make_admin_makes_an_account_that_can_log_in(visited: Visited) -> None:
 def test_the_settings_of_the_readme_are_settings_that_are_understood(tmp_path: Path) -> None:
     [block] = blocks(README, "Run it with your node", "ini")
     written = dict(line.split("=", 1) for line in block.text.splitlines())
-    for name in ("LND_TLS_CERT", "LND_MACAROON"):
-        (tmp_path / name).write_bytes(b"\x00" * 40)
-        written[name] = str(tmp_path / name)
+    written |= node_files(tmp_path)
     assert read(written, tmp_path).missing_node_variables == ()

@@ -159,7 +159,7 @@ def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
     yield node.network(info.network, settings.LND_NETWORK)
     yield node.chain(info.synced_to_chain, info.block_height)
     yield node.block_time(info.best_header_at - int(timezone.now().timestamp()), info.network)
-    yield node.addresses(settings.NODE_URIS or info.uris)
+    yield node.addresses(settings.NODE_URIS or info.uris, info.pubkey)
     yield node.features(info.features, offered.largest_sat)
     yield node.inbound_slots()
 

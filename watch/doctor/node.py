@@ -86,8 +86,12 @@ def network(said: str, wanted: str) -> Finding:
     return failure("network", f"{said}, not {wanted or '(not set)'}", "Set LND_NETWORK to the node's network.")
 
 
-def addresses(uris: Sequence[str]) -> Finding:
-    """Buyers know where to connect."""
+def addresses(uris: Sequence[str], pubkey: str) -> Finding:
+    """Buyers know where to connect, and find our node there."""
+    others = [uri for uri in uris if uri.partition("@")[0].lower() != pubkey]
+    if others:
+        mend = f"Set NODE_URIS to addresses of {pubkey}, or leave it out: whoever connects finds another node."
+        return failure("addresses", f"of another node: {', '.join(others)}", mend)
     if uris:
         return ok("addresses", ", ".join(uris))
     mend = "Set externalip in lnd.conf, or NODE_URIS: without an address nobody can claim by LNURL."

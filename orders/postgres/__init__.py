@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend, with sessions that are what we rest on."""

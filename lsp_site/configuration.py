@@ -10,10 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lsp_site.declared import NODE_REQUIRED, VARIABLES
+from orders import blocks
 
 Values = Mapping[str, Any]
-
-BLOCK_SECONDS = 600
 
 
 class ConfigurationFaults(Exception):
@@ -94,7 +93,7 @@ def _complete(values: dict[str, Any], base: Path) -> None:
 def required_cltv_blocks(values: Values) -> int:
     """Blocks that a held payment may have to last, with half as much again for fast blocks."""
     waiting = values["CLAIM_WINDOW_SECONDS"] + values["OPEN_WINDOW_SECONDS"] + values["GIVE_UP_GRACE_SECONDS"]
-    fast_blocks = -(-waiting * 3 // (2 * BLOCK_SECONDS))
+    fast_blocks = -(-waiting * 3 // (2 * blocks.SECONDS))
     return int(values["PUBLISH_MARGIN_BLOCKS"] + values["SPARE_BLOCKS"] + fast_blocks)
 
 

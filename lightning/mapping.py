@@ -16,9 +16,9 @@ from lightning.types import (
     ChannelEvent,
     ClosedChannel,
     Invoice,
-    InvoiceState,
     Lease,
     NodeInfo,
+    NodeInvoiceState,
     Outpoint,
     Peer,
     PeerEvent,
@@ -113,10 +113,10 @@ def peer(message: ln.Peer) -> Peer:
 # Invoices
 
 _INVOICE_STATES = {
-    ln.Invoice.OPEN: InvoiceState.OPEN,
-    ln.Invoice.ACCEPTED: InvoiceState.ACCEPTED,
-    ln.Invoice.SETTLED: InvoiceState.SETTLED,
-    ln.Invoice.CANCELED: InvoiceState.CANCELED,
+    ln.Invoice.OPEN: NodeInvoiceState.OPEN,
+    ln.Invoice.ACCEPTED: NodeInvoiceState.ACCEPTED,
+    ln.Invoice.SETTLED: NodeInvoiceState.SETTLED,
+    ln.Invoice.CANCELED: NodeInvoiceState.CANCELED,
 }
 
 

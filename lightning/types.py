@@ -103,7 +103,7 @@ class Peer:
     features: frozenset[int] = frozenset()
 
 
-class InvoiceState(StrEnum):
+class NodeInvoiceState(StrEnum):
     """The node's word for where an invoice is."""
 
     OPEN = "open"
@@ -120,7 +120,7 @@ class Invoice:
     payment_request: str
     memo: str
     value_sat: int
-    state: InvoiceState
+    state: NodeInvoiceState
     add_index: int
     held_msat: int = 0  # HTLCs accepted and not resolved
     settled_msat: int = 0  # HTLCs settled

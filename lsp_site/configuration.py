@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 from lsp_site.declared import NODE_REQUIRED, VARIABLES
 from lsp_site.names import misspelt
 from lsp_site.places import is_everywhere, is_this_machine
+from orders import blocks
 
 Values = Mapping[str, Any]
-
-BLOCK_SECONDS = 600
 
 
 class ConfigurationFaults(Exception):
@@ -115,7 +114,7 @@ def _bracketed(host: str) -> str:
 def required_cltv_blocks(values: Values) -> int:
     """Blocks that a held payment may have to last, with half as much again for fast blocks."""
     waiting = values["CLAIM_WINDOW_SECONDS"] + values["OPEN_WINDOW_SECONDS"] + values["GIVE_UP_GRACE_SECONDS"]
-    fast_blocks = -(-waiting * 3 // (2 * BLOCK_SECONDS))
+    fast_blocks = -(-waiting * 3 // (2 * blocks.SECONDS))
     return int(values["PUBLISH_MARGIN_BLOCKS"] + values["SPARE_BLOCKS"] + fast_blocks)
 
 

@@ -160,7 +160,7 @@ ORDERS = Group(
         V("BUY_RATE", p.rate, "60/min", "Orders, for each client address."),
         V("READ_RATE", p.rate, "600/min", "Reads, for each client address."),
         V("CLAIM_RATE", p.rate, "60/min", "Claims, for each client address."),
-        V("IDEMPOTENCY_SECONDS", p.seconds(), "86400", "How long an `Idempotency-Key` is remembered."),
+        V("IDEMPOTENCY_SECONDS", p.seconds(), "86400", "How long a buyer's idempotency key is remembered."),
     ),
 )
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 Handler = Callable[[HttpRequest], HttpResponse]
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ClientAddress:
-    """After it `REMOTE_ADDR` is the client's address, as far as our own proxies vouch for it."""
+    """After it `REMOTE_ADDR` is the client's address, as far as our own proxies vouch for it: all that comes later
+    (limits, logs) reads nothing else.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -20,35 +25,44 @@ class ClientAddress:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The next answer, asked for with the client's own address."""
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-        if forwarded:
-            request.META["REMOTE_ADDR"] = client_address(
-                request.META.get("REMOTE_ADDR", ""), forwarded.split(","), settings.TRUSTED_PROXIES
-            )
+        request.META["REMOTE_ADDR"] = client_address(
+            request.META.get("REMOTE_ADDR", ""), forwarded.split(",") if forwarded else (), settings.TRUSTED_PROXIES
+        )
         return self.get_response(request)
 
 
 def client_address(remote: str, forwarded: Sequence[str], trusted: int | tuple[str, ...]) -> str:
-    """The nearest address that is not one of our proxies. What a stranger claims of itself is never believed."""
-    hops = [*(hop.strip() for hop in forwarded), remote]
-    address = hops.pop()
-    vouched = 0
-    while hops and (vouched < trusted if isinstance(trusted, int) else _is_among(address, trusted)):
-        if not _is_address(hops[-1]):
+    """The nearest address that is not one of our proxies. What a stranger claims of itself is never believed.
+
+    Every proxy appended the address that it saw; one that appended no address is all that we know.
+    """
+    hops, vouched = list(forwarded), 0
+    nearest = _parsed(remote)
+    while hops and (vouched < trusted if isinstance(trusted, int) else _is_among(nearest, trusted)):
+        said = _parsed(hops.pop())
+        if said is None:
             break
-        address = hops.pop()
-        vouched += 1
-    return address
+        nearest, vouched = said, vouched + 1
+    return remote if nearest is None else str(nearest)
 
 
-def _is_address(text: str) -> bool:
+def _is_among(address: _Address | None, trusted: tuple[str, ...]) -> bool:
+    return address is not None and any(address in network for network in _networks(trusted))
+
+
+def _parsed(text: str) -> _Address | None:
+    """The address, with or without brackets, a zone and a port; an IPv4 address in an IPv6 dress is one."""
+    host, bracket, _ = text.strip().removeprefix("[").partition("]")
+    if not bracket and host.count(":") == 1:
+        host = host.partition(":")[0]
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
-def _is_among(address: str, networks: tuple[str, ...]) -> bool:
-    return _is_address(address) and any(
-        ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks
-    )
+@lru_cache(maxsize=8)
+def _networks(trusted: tuple[str, ...]) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(part) for part in trusted)

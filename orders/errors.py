@@ -1,6 +1,7 @@
-"""What can be wrong with a request, each error naming the field and the rule.
+"""What can be wrong with a request: the class says which rule it breaks, and the facts are in our own words.
 
-The API maps them in one place (orders.api.errors); nobody else catches them.
+Each door (`orders.api`, later others) maps them in one place to its own names, sentences and numbers; staff and
+commands read the message as it is.
 """
 
 from __future__ import annotations
@@ -15,81 +16,90 @@ DATABASE_TROUBLE: Final = (OperationalError, InterfaceError, InternalError)
 
 
 class OrderError(Exception):
-    """A request that we refuse. `code` is for machines, the message for people."""
+    """A request that we refuse. The message is for people."""
 
-    code: ClassVar[str] = "refused"
-    http_status: ClassVar[int] = 400
-    retry_after_seconds: ClassVar[int | None] = None
+    #: By then it may be worth asking again; None: waiting alone changes nothing.
+    again_in_seconds: ClassVar[int | None] = None
 
-    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.field = field
-        self.error_code = code or self.code
 
 
 class InvalidField(OrderError):
-    """A value that is malformed or outside of what we offer."""
+    """A value that we do not take; `field` is our name of it."""
 
-    code = "invalid"
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class OutOfRange(InvalidField):
+    """A number outside of what is on offer."""
+
+    def __init__(self, field: str, value: int, *, least: int, most: int) -> None:
+        super().__init__(f"{field} is {value:,}: it must be from {least:,} to {most:,}.", field=field)
+        self.least, self.most = least, most
+        self.is_too_small = value < least
+
+
+class ClientSideTooLarge(InvalidField):
+    """The client's side is to be less than ours: we sell what can be received."""
+
+    def __init__(self) -> None:
+        super().__init__("client_balance_sat must be less than lsp_balance_sat.", field="client_balance_sat")
+
+
+class ServiceNotFound(OrderError):
+    """There is no such service, or it is not on sale."""
 
 
 class OrderNotFound(OrderError):
     """There is no such order."""
 
-    code = "order_not_found"
-    http_status = 404
+    def __init__(self, message: str = "Order not found.") -> None:
+        super().__init__(message)
 
-    def __init__(self, message: str = "Order not found.", *, field: str | None = "order_id") -> None:
-        super().__init__(message, field=field)
+
+class Ambiguous(OrderError):
+    """What was asked for is several orders."""
 
 
 class NotClaimable(OrderError):
     """The order cannot be claimed: not paid, over, or an opening has begun for another node."""
 
-    code = "not_claimable"
-    http_status = 409
-
 
 class NotPossible(OrderError):
     """The order's state does not allow what was asked."""
-
-    code = "not_possible"
-    http_status = 409
 
 
 class KeyReused(OrderError):
     """The idempotency key belongs to another request."""
 
-    code = "idempotency_key_reused"
-    http_status = 422
-
 
 class KeyInFlight(OrderError):
     """The first request with this idempotency key has not been answered yet."""
 
-    code = "idempotency_key_in_flight"
-    http_status = 409
-    retry_after_seconds = 1
+    again_in_seconds = 1
 
 
 class TooManyOrders(OrderError):
     """This client has too many unpaid orders."""
 
-    code = "too_many_unpaid_orders"
-    http_status = 429
-    retry_after_seconds = 60
+    again_in_seconds = 60
 
 
 class NotAvailable(OrderError):
-    """We cannot sell this now: coins are short, or the node cannot be reached."""
+    """We cannot sell this now: the node cannot be reached, nothing is on sale, or as the class says."""
 
-    code = "not_available"
-    http_status = 503
-    retry_after_seconds = 60
+    again_in_seconds = 60
+
+
+class NotEnoughCoins(NotAvailable):
+    """Our coins do not suffice for a channel of this size now."""
 
 
 class SalesPaused(NotAvailable):
     """Staff have stopped the sales; the reason they gave is for buyers to read."""
 
-    retry_after_seconds = 300
+    again_in_seconds = 300

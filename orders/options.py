@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from orders.errors import InvalidField
+from orders import blocks
+from orders.errors import ClientSideTooLarge, OutOfRange
 
 #: LND's smallest channel, and the most satoshis there can be.
 NODE_MIN_CHANNEL_SAT: Final = 20_000
 MAX_MONEY_SAT: Final = 21_000_000 * 100_000_000
+#: No service sells longer than ten years.
+MAX_EXPIRY_BLOCKS: Final = 520 * blocks.WEEK
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +22,17 @@ class Limits:
     min_channel_sat: int
     max_channel_sat: int
     max_client_balance_sat: int
-    min_weeks: int
-    max_weeks: int
+    min_expiry_blocks: int
+    max_expiry_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The channel that a buyer asks for, in the service's terms."""
+    """The channel that a buyer asks for."""
 
     lsp_balance_sat: int
     client_balance_sat: int
-    weeks: int
+    channel_expiry_blocks: int
 
     @property
     def capacity_sat(self) -> int:
@@ -37,42 +40,27 @@ class Wanted:
         return self.lsp_balance_sat + self.client_balance_sat
 
 
-#: The wire's names of the fields, used in errors: a wallet's developer knows no others.
-LOCAL, REMOTE, EXPIRY = "local_balance", "remote_balance", "channel_expiry"
-
-
 def check(wanted: Wanted, limits: Limits) -> None:
     """`wanted` is on offer.
 
-    Raises: InvalidField naming the field and the limit.
+    Raises: OutOfRange with the limits, ClientSideTooLarge.
     """
-    _require(wanted.client_balance_sat >= 0, REMOTE, "remote_balance must not be negative.")
-    _require(wanted.lsp_balance_sat > 0, LOCAL, "local_balance must be more than 0.")
+    _require("lsp_balance_sat", wanted.lsp_balance_sat, least=1)
+    _require("client_balance_sat", wanted.client_balance_sat, least=0, most=limits.max_client_balance_sat)
+    if wanted.client_balance_sat >= wanted.lsp_balance_sat:
+        raise ClientSideTooLarge
+    _require("capacity_sat", wanted.capacity_sat, least=limits.min_channel_sat, most=limits.max_channel_sat)
     _require(
-        wanted.client_balance_sat <= limits.max_client_balance_sat,
-        REMOTE,
-        f"remote_balance must not be more than {limits.max_client_balance_sat}.",
+        "channel_expiry_blocks",
+        wanted.channel_expiry_blocks,
+        least=limits.min_expiry_blocks,
+        most=limits.max_expiry_blocks,
     )
-    _require(
-        wanted.client_balance_sat < wanted.lsp_balance_sat,
-        REMOTE,
-        "local_balance must be more than remote_balance.",
-    )
-    _require(
-        limits.min_channel_sat <= wanted.capacity_sat,
-        LOCAL,
-        f"The channel must have at least {limits.min_channel_sat} satoshis.",
-    )
-    _require(
-        wanted.capacity_sat <= limits.max_channel_sat,
-        LOCAL,
-        f"The channel must not have more than {limits.max_channel_sat} satoshis.",
-    )
-    _require(
-        limits.min_weeks <= wanted.weeks <= limits.max_weeks,
-        EXPIRY,
-        f"channel_expiry must be from {limits.min_weeks} to {limits.max_weeks} weeks.",
-    )
+
+
+def _require(field: str, value: int, *, least: int, most: int = MAX_MONEY_SAT) -> None:
+    if not least <= value <= most:
+        raise OutOfRange(field, value, least=least, most=most)
 
 
 def announced(*, by_claim: bool | None, by_purchase: bool | None, by_service: bool) -> bool:
@@ -80,8 +68,3 @@ def announced(*, by_claim: bool | None, by_purchase: bool | None, by_service: bo
     if by_claim is not None:
         return by_claim
     return by_service if by_purchase is None else by_purchase
-
-
-def _require(holds: bool, field: str, message: str) -> None:
-    if not holds:
-        raise InvalidField(message, field=field)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-WEEK_SECONDS: Final = 7 * 24 * 3600
-WEEK_BLOCKS: Final = 1008
+from orders import blocks
 
 #: A funding transaction of two segwit inputs, the P2WSH funding output and P2TR change.
 OPEN_VBYTES: Final = 222
@@ -21,7 +20,7 @@ class Tariff:
     """What a service asks for."""
 
     base_fee_sat: int
-    rate_ppm_per_week: int
+    rate_ppm_per_1008_blocks: int
     minimum_fee_sat: int
 
 
@@ -49,13 +48,16 @@ class Quote:
         return self.fee_total_sat + self.client_balance_sat
 
 
-def quote(tariff: Tariff, *, lsp_balance_sat: int, client_balance_sat: int, weeks: int, sat_per_kw: int) -> Quote:
+def quote(
+    tariff: Tariff, *, lsp_balance_sat: int, client_balance_sat: int, channel_expiry_blocks: int, sat_per_kw: int
+) -> Quote:
     """The price at the node's fee estimate now.
 
-    base + rate × LSP balance × weeks + the chain cost of opening and, one day, of closing; what is missing
+    base + rate × LSP balance × blocks + the chain cost of opening and, one day, of closing; what is missing
     to the service's minimum fee is a part of its own, so that the parts always add up.
     """
-    lease = _ceil_div(lsp_balance_sat * tariff.rate_ppm_per_week * weeks, _MILLION)
+    rate = tariff.rate_ppm_per_1008_blocks
+    lease = _ceil_div(lsp_balance_sat * rate * channel_expiry_blocks, _MILLION * blocks.WEEK)
     opening, closing = chain_fee_sat(OPEN_VBYTES, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
     return Quote(

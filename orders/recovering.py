@@ -107,7 +107,7 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
     for order_id, invoice in ours:
         if invoice.payment_hash in known:
             continue
-        held = invoice.state is types.InvoiceState.ACCEPTED
+        held = invoice.state is types.NodeInvoiceState.ACCEPTED
         advice = "Held for an order we do not know: return it, unless a channel of this order is listed."
         yield Unknown(
             Kind.PAYMENT if held else Kind.INVOICE,
@@ -179,9 +179,9 @@ def _advice_on_lost(order_id: UUID, node: LndNode) -> tuple[str, bool]:
         state = node.invoice(keys.payment_hash(order_id)).state
     except NotFound:
         state = None
-    if state is types.InvoiceState.SETTLED:
+    if state is types.NodeInvoiceState.SETTLED:
         return "Of an order we do not know, delivered and paid: nothing is left to do.", True
-    if state is types.InvoiceState.ACCEPTED:
+    if state is types.NodeInvoiceState.ACCEPTED:
         return "Of an order we do not know, its payment held: once it is open, --settle-payments takes it.", False
     return "Of an order we do not know, not paid by Lightning: keep the channel if a deposit paid it.", False
 

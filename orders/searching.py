@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from orders.errors import InvalidField, OrderNotFound
+from orders.errors import Ambiguous, OrderNotFound
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OnchainPayment
 
 #: Shorter words are looked for in order ids only: they would be the beginning of too many hashes.
@@ -27,7 +27,7 @@ def matching(text: str) -> Q:
 def one(text: str) -> UUID:
     """The id of the one order that `text` names: an id or its beginning, or else what belongs to the order.
 
-    Raises: OrderNotFound, InvalidField when it is several orders.
+    Raises: OrderNotFound, Ambiguous.
     """
     word = _plain(text)
     for condition in (Q(id__startswith=_dashed(word)), _by_facts(word)) if word else ():
@@ -37,7 +37,7 @@ def one(text: str) -> UUID:
         if ids:
             names = ", ".join(str(order_id) for order_id in ids[:_MOST_NAMED])
             more = ", …" if len(ids) > _MOST_NAMED else ""
-            raise InvalidField(f"{text} is more than one order: {names}{more}", field="order_id")
+            raise Ambiguous(f"{text} is more than one order: {names}{more}")
     raise OrderNotFound(f"No order has {text or 'an empty name'}.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from orders import blocks
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
@@ -37,6 +38,14 @@ def sat(amount: int | None) -> str:
 def when(at: datetime | None) -> str:
     """The time in UTC, to the second, or a dash."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "–"
+
+
+def term(expiry_blocks: int) -> str:
+    """`4,032 blocks (4 weeks)`: how long a channel is promised."""
+    weeks, rest = divmod(expiry_blocks, blocks.WEEK)
+    if rest:
+        return f"{expiry_blocks:,} blocks (about {blocks.lasting(expiry_blocks).days:,} days)"
+    return f"{expiry_blocks:,} blocks ({weeks:,} {'week' if weeks == 1 else 'weeks'})"
 
 
 def short(order_id: Any) -> str:

@@ -6,9 +6,9 @@ Reads an order with its service, invoice, deposits and openings fetched; queries
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from orders import keys, lnurl, money
+from orders import blocks, keys, lnurl, money
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
 from orders.options import announced
 from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState
@@ -21,7 +21,7 @@ class Place:
     """Where the outside finds us: our URL and the node's address (`key@host:port`; "" unknown)."""
 
     public_url: str
-    node_uri: str = ""
+    node_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class OrderView:
     expires_at: datetime
     lsp_balance_sat: int
     client_balance_sat: int
-    weeks: int
+    channel_expiry_blocks: int
     lease_ends_at: datetime
     fee_total_sat: int
     order_total_sat: int
@@ -147,8 +147,8 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         expires_at=order.expires_at,
         lsp_balance_sat=order.lsp_balance_sat,
         client_balance_sat=order.client_balance_sat,
-        weeks=order.weeks,
-        lease_ends_at=order.lease_ends_at or order.created_at + timedelta(weeks=order.weeks),
+        channel_expiry_blocks=order.channel_expiry_blocks,
+        lease_ends_at=order.lease_ends_at or order.created_at + blocks.lasting(order.channel_expiry_blocks),
         fee_total_sat=order.fee_total_sat,
         order_total_sat=order.order_total_sat,
         payment_request=order.invoice.payment_request if order.invoice else None,
@@ -193,7 +193,7 @@ def quote(order: ChannelOrder, place: Place) -> QuoteView:
 def lnurl_view(order_id: str, place: Place) -> LnurlView:
     """The order's LNURL-channel, the same for its whole life."""
     return LnurlView(
-        uri=place.node_uri or None,
+        uri=place.node_address or None,
         callback=lnurl.callback_url(place.public_url),
         k1=order_id,
         tag=lnurl.TAG,

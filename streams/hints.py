@@ -22,18 +22,18 @@ from orders.states import InvoiceState, OrderState
 log = logging.getLogger(__name__)
 
 #: Which of our rows each state of the node's is news to.
-_NEWS_TO: Final[dict[types.InvoiceState, Collection[InvoiceState]]] = {
-    types.InvoiceState.OPEN: (),
-    types.InvoiceState.ACCEPTED: (InvoiceState.OPEN,),
-    types.InvoiceState.SETTLED: (InvoiceState.OPEN, InvoiceState.RETURNING),
-    types.InvoiceState.CANCELED: (InvoiceState.OPEN, InvoiceState.HELD),
+_NEWS_TO: Final[dict[types.NodeInvoiceState, Collection[InvoiceState]]] = {
+    types.NodeInvoiceState.OPEN: (),
+    types.NodeInvoiceState.ACCEPTED: (InvoiceState.OPEN,),
+    types.NodeInvoiceState.SETTLED: (InvoiceState.OPEN, InvoiceState.RETURNING),
+    types.NodeInvoiceState.CANCELED: (InvoiceState.OPEN, InvoiceState.HELD),
 }
 #: Channels that come to be, and channels that end. A peer that comes and goes says nothing new of an open channel.
 _MAY_BE_USABLE: Final = frozenset({"open_channel", "active_channel"})
 _ENDS: Final = frozenset({"closed_channel", "fully_resolved_channel"})
 
 
-def invoice_changed(order_id: UUID, state: types.InvoiceState) -> None:
+def invoice_changed(order_id: UUID, state: types.NodeInvoiceState) -> None:
     """The order is nudged if its invoice's state is news to us."""
     if _NEWS_TO[state] and queries.invoice_is(order_id, _NEWS_TO[state]):
         nudge_all([order_id])

@@ -19,7 +19,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from lightning.types import NodeAddress
-from orders import keys, pricing
+from orders import blocks, keys
 from orders.models import (
     ChannelOpening,
     ChannelOrder,
@@ -236,8 +236,8 @@ def _delivered(state: OrderState, **more: Any) -> factory.Trait:
         state,
         lease_starts_at=factory.LazyFunction(timezone.now),
         lease_starts_height=801,
-        lease_ends_at=factory.LazyAttribute(lambda order: order.lease_starts_at + timedelta(weeks=order.weeks)),
-        lease_ends_height=factory.LazyAttribute(lambda order: 801 + order.weeks * pricing.WEEK_BLOCKS),
+        lease_ends_at=factory.LazyAttribute(lambda o: o.lease_starts_at + blocks.lasting(o.channel_expiry_blocks)),
+        lease_ends_height=factory.LazyAttribute(lambda order: 801 + order.channel_expiry_blocks),
         opened_at=factory.LazyFunction(timezone.now),
         **more,
     )
@@ -261,9 +261,11 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
     service = factory.LazyFunction(lambda: Service.objects.filter(on_sale=True).first() or ServiceFactory())
     lsp_balance_sat = 1_000_000
     client_balance_sat = 50_000
-    weeks = 6
+    channel_expiry_blocks = 6 * blocks.WEEK
     base_fee_sat = 1_000
-    lease_fee_sat = factory.LazyAttribute(lambda order: order.lsp_balance_sat * order.weeks * 500 // 1_000_000)
+    lease_fee_sat = factory.LazyAttribute(
+        lambda order: order.lsp_balance_sat * order.channel_expiry_blocks * 500 // (1_000_000 * blocks.WEEK)
+    )
     open_fee_sat = 2_220
     close_fee_sat = 1_900
     floor_fee_sat = 0

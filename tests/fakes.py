@@ -8,7 +8,7 @@ from typing import Any
 from bech32 import encode
 
 from lightning.errors import NotFound
-from lightning.types import Channel, FeeRates, Invoice, InvoiceState, NodeInfo, OpenedInvoice, Outpoint, Utxo
+from lightning.types import Channel, FeeRates, Invoice, NodeInfo, NodeInvoiceState, OpenedInvoice, Outpoint, Utxo
 
 OUR_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
@@ -70,7 +70,7 @@ class FakeNode:
         self._called("add_hold_invoice")
         index = len(self.invoices) + 1
         request = f"lnbcrt{amount_sat}fake{payment_hash}"
-        self.invoices[payment_hash] = Invoice(payment_hash, request, memo, amount_sat, InvoiceState.OPEN, index)
+        self.invoices[payment_hash] = Invoice(payment_hash, request, memo, amount_sat, NodeInvoiceState.OPEN, index)
         return OpenedInvoice(request, index)
 
     def cancel_invoice(self, payment_hash: str) -> None:

@@ -10,7 +10,7 @@ from lightning.types import (
     ChainTransaction,
     Channel,
     Invoice,
-    InvoiceState,
+    NodeInvoiceState,
     Outpoint,
     PendingChannel,
     PendingPhase,
@@ -68,7 +68,7 @@ class ScriptedNode(FakeNode):
         return self.by_hash[payment_hash]
 
     def pending_invoices(self, *, after_add_index: int) -> Any:
-        return tuple(i for i in self.by_hash.values() if i.state in {InvoiceState.OPEN, InvoiceState.ACCEPTED})
+        return tuple(i for i in self.by_hash.values() if i.state in {NodeInvoiceState.OPEN, NodeInvoiceState.ACCEPTED})
 
     def settle_invoice(self, preimage: bytes) -> None:
         self._called("settle_invoice")
@@ -160,7 +160,7 @@ def pending(outpoint: Outpoint, order: Any) -> PendingChannel:
     )
 
 
-def held(order: Any, state: InvoiceState = InvoiceState.ACCEPTED, expiry: int = 1088) -> Invoice:
+def held(order: Any, state: NodeInvoiceState = NodeInvoiceState.ACCEPTED, expiry: int = 1088) -> Invoice:
     inv = order.hold_invoice
     return Invoice(
         inv.payment_hash,

@@ -30,7 +30,9 @@ class ServiceForm(forms.ModelForm):
             "accepts_onchain": "On-chain",
             "announced_by_default": "Public unless the buyer says otherwise",
             "base_fee_sat": "Base fee (sat)",
-            "rate_ppm_per_week": "Share of our side per week (ppm)",
+            "min_expiry_blocks": "Shortest term (blocks)",
+            "max_expiry_blocks": "Longest term (blocks)",
+            "rate_ppm_per_1008_blocks": "Share of our side in 1,008 blocks, a week (ppm)",
             "minimum_fee_sat": "Least fee (sat)",
         }
 
@@ -38,7 +40,7 @@ class ServiceForm(forms.ModelForm):
         """Limits are in order, and there is a way to pay."""
         given = super().clean() or self.cleaned_data
         self._require_order(given, "min_channel_sat", "max_channel_sat", "smallest channel")
-        self._require_order(given, "min_weeks", "max_weeks", "fewest weeks")
+        self._require_order(given, "min_expiry_blocks", "max_expiry_blocks", "shortest term")
         if not (given.get("accepts_lightning") or given.get("accepts_onchain")):
             self.add_error("accepts_lightning", "Accept Lightning or on-chain payments, or both.")
         return given
@@ -60,10 +62,16 @@ class ServiceAdmin(admin.ModelAdmin):
         (None, {"fields": ["description", ("on_sale", "position"), "used"]}),
         (
             "Sizes and terms",
-            {"fields": [("min_channel_sat", "max_channel_sat"), "max_client_balance_sat", ("min_weeks", "max_weeks")]},
+            {
+                "fields": [
+                    ("min_channel_sat", "max_channel_sat"),
+                    "max_client_balance_sat",
+                    ("min_expiry_blocks", "max_expiry_blocks"),
+                ]
+            },
         ),
         ("Payment and channel", {"fields": [("accepts_lightning", "accepts_onchain"), "announced_by_default"]}),
-        ("Price", {"fields": ["base_fee_sat", "rate_ppm_per_week", "minimum_fee_sat"]}),
+        ("Price", {"fields": ["base_fee_sat", "rate_ppm_per_1008_blocks", "minimum_fee_sat"]}),
     ]
     readonly_fields = ["used"]
     smallest = sats("min_channel_sat", "smallest")
@@ -82,10 +90,10 @@ class ServiceAdmin(admin.ModelAdmin):
         """A service that was ever sold stays; it can be taken off sale."""
         return super().has_delete_permission(request, obj) and not (obj is not None and obj.orders.exists())
 
-    @admin.display(description="weeks")
+    @admin.display(description="term (blocks)")
     def terms(self, service: Service) -> str:
         """From, to."""
-        return f"{service.min_weeks}–{service.max_weeks}"
+        return f"{service.min_expiry_blocks:,}–{service.max_expiry_blocks:,}"
 
     @admin.display(description="paid by")
     def rails(self, service: Service) -> str:
@@ -93,10 +101,10 @@ class ServiceAdmin(admin.ModelAdmin):
         ways = {"Lightning": service.accepts_lightning, "on-chain": service.accepts_onchain}
         return ", ".join(way for way, accepted in ways.items() if accepted)
 
-    @admin.display(description="rate", ordering="rate_ppm_per_week")
+    @admin.display(description="rate", ordering="rate_ppm_per_1008_blocks")
     def rate(self, service: Service) -> str:
-        """Base, and share of the size in each week."""
-        return f"{service.base_fee_sat:,} sat + {service.rate_ppm_per_week:,} ppm a week"
+        """Base, and share of our side in a week of blocks."""
+        return f"{service.base_fee_sat:,} sat + {service.rate_ppm_per_1008_blocks:,} ppm in 1,008 blocks"
 
     @admin.display(description="orders")
     def used(self, service: Service) -> SafeString | str:

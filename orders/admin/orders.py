@@ -159,7 +159,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     @admin.display(description="size (sat)", ordering="lsp_balance_sat")
     def sizes(self, order: ChannelOrder) -> SafeString:
         """Our side, and what is pushed."""
-        title = f"our side + pushed to the buyer, for {order.weeks} weeks"
+        title = f"our side + pushed to the buyer, for {story.term(order.channel_expiry_blocks)}"
         pushed = f" + {order.client_balance_sat:,}" if order.client_balance_sat else ""
         return format_html('<span title="{}">{}{}</span>', title, f"{order.lsp_balance_sat:,}", pushed)
 
@@ -184,8 +184,8 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
 
     @admin.display(description="term")
     def term(self, order: ChannelOrder) -> str:
-        """In weeks."""
-        return f"{order.weeks} weeks"
+        """How long the channel is promised."""
+        return story.term(order.channel_expiry_blocks)
 
     @admin.display(description="public", boolean=True)
     def public(self, order: ChannelOrder) -> bool:

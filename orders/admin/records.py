@@ -240,14 +240,14 @@ class SnapshotAdmin(ReadOnlyAdmin):
         "addresses",
         ("seen", "block_height", "synced_to_chain"),
         ("spendable", "reserve"),
-        ("active_channels", "local_balance", "remote_balance"),
+        ("active_channels", "our_side", "other_side"),
         ("estimate_sat_per_kw", "minimum_sat_per_kw"),
     ]
     seen = at("at", "seen")
     spendable = sats("spendable_sat", "spendable")
     reserve = sats("required_reserve_sat", "reserve of the node")
-    local_balance = sats("local_balance_sat", "our side")
-    remote_balance = sats("remote_balance_sat", "other side")
+    our_side = sats("local_balance_sat", "our side")
+    other_side = sats("remote_balance_sat", "other side")
 
     @admin.display(description="key")
     def key(self, row: NodeSnapshot) -> SafeString | str:

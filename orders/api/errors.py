@@ -1,4 +1,4 @@
-"""What a client is told when we refuse: one mapping for all of the API.
+"""How a client is told that we refuse: one mapping for all of the API (which words: orders.api.problems).
 
 Three manners: a proper HTTP status at the specification's own paths; status 200 with the same body at the paths of
 the first server, whose clients read nothing else; `status: ERROR` with a reason for wallets that speak LNURL.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
@@ -20,6 +19,8 @@ from rest_framework.response import Response
 
 from lightning.errors import LightningError
 from orders import lnurl
+from orders.api import problems
+from orders.api.problems import Problem, Unreadable
 from orders.errors import DATABASE_TROUBLE, OrderError
 
 log = logging.getLogger(__name__)
@@ -27,17 +28,6 @@ log = logging.getLogger(__name__)
 #: The mounts for clients of the first server.
 LEGACY_MOUNTS: Final = ("v1", "api/v1")
 _RETRY_SECONDS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a request was refused."""
-
-    http_status: int
-    code: str
-    message: str
-    field: str | None = None
-    retry_after_seconds: int | None = None
 
 
 NOT_FOUND: Final = Problem(404, "not_found", "There is nothing at this path.")
@@ -84,7 +74,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _problem(error: Exception) -> Problem | None:
     match error:
         case OrderError():
-            return Problem(error.http_status, error.error_code, error.message, error.field, error.retry_after_seconds)
+            return problems.of(error)
+        case Unreadable():
+            return error.problem
         case exceptions.APIException():
             return _of_framework(error)
         case LightningError():

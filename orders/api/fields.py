@@ -13,7 +13,8 @@ from rest_framework.fields import empty
 
 from lightning.transactions import check_address
 from lightning.types import NodeAddress
-from orders.errors import InvalidField, OrderNotFound
+from orders.api.problems import Unreadable
+from orders.errors import OrderNotFound
 
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _YES: Final = frozenset({"1", "true"})
@@ -36,21 +37,21 @@ class StrictField(serializers.Field):  # type: ignore[type-arg]
         return data if is_absent else self.to_internal_value(data)
 
     def fail(self, key: str, **kwargs: Any) -> NoReturn:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         if key in {"required", "null"}:
-            raise InvalidField(f"{self.field_name} is required.", field=self.field_name, code="required")
+            raise Unreadable(f"{self.field_name} is required.", field=self.field_name, code="required")
         raise self.invalid(f"is {key}")
 
-    def invalid(self, rule: str) -> InvalidField:
+    def invalid(self, rule: str) -> Unreadable:
         """The error that says which rule does not hold."""
-        return InvalidField(f"{self.field_name} {rule}.", field=self.field_name)
+        return Unreadable(f"{self.field_name} {rule}.", field=self.field_name)
 
 
 class Integer(StrictField, serializers.IntegerField):
     """A JSON integer: no float, no text, no boolean (which Python would take for one)."""
 
     def to_internal_value(self, data: Any) -> int:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         if isinstance(data, bool) or not isinstance(data, int):
             raise self.invalid("must be an integer")
         if self.min_value is not None and data < self.min_value:
@@ -64,7 +65,7 @@ class Text(StrictField, serializers.CharField):
     """A JSON string, of bounded length."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         if not isinstance(data, str):
             raise self.invalid("must be a string")
         if self.max_length is not None and len(data) > self.max_length:
@@ -76,12 +77,12 @@ class OrderId(Text):
     """The id of an order. What cannot be an id is the id of no order."""
 
     def to_internal_value(self, data: Any) -> UUID:
-        """Raises: InvalidField (no string), OrderNotFound."""
+        """Raises: Unreadable (no string), OrderNotFound."""
         if not isinstance(data, str):
             raise self.invalid("must be a string")
         order_id = uuid_or_none(data)
         if order_id is None:
-            raise OrderNotFound(field=self.field_name)
+            raise OrderNotFound
         return order_id
 
 
@@ -89,17 +90,17 @@ class OrderIds(Text):
     """One id, or several between commas: then what is no id is left out, like the id of no order."""
 
     def to_internal_value(self, data: Any) -> UUID | list[UUID]:
-        """Raises: InvalidField, OrderNotFound."""
+        """Raises: Unreadable, OrderNotFound."""
         if not isinstance(data, str):
             raise self.invalid("must be a string")
         if "," not in data:
             order_id = uuid_or_none(data)
             if order_id is None:
-                raise OrderNotFound(field=self.field_name)
+                raise OrderNotFound
             return order_id
         parts = [part.strip() for part in data.split(",") if part.strip()]
         if len(parts) > MAX_ORDERS:
-            raise InvalidField(f"Too many orders: at most {MAX_ORDERS}.", field=self.field_name, code="too_many_orders")
+            raise Unreadable(f"Too many orders: at most {MAX_ORDERS}.", field=self.field_name, code="too_many_orders")
         return list(dict.fromkeys(found for part in parts if (found := uuid_or_none(part))))
 
 
@@ -111,7 +112,7 @@ class ServiceId(Text):
     """The id of a service; an empty one means the default service."""
 
     def to_internal_value(self, data: Any) -> UUID | None:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         if not isinstance(data, str):
             raise self.invalid("must be a string")
         if not data:
@@ -126,26 +127,26 @@ class Node(Text):
     """A node: its key, or `key@host:port`."""
 
     def to_internal_value(self, data: Any) -> NodeAddress:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         text: str = super().to_internal_value(data)
         try:
             return NodeAddress.parse(text)
         except ValueError as error:
-            raise InvalidField(str(error), field=self.field_name) from None
+            raise Unreadable(str(error), field=self.field_name) from None
 
 
 class RefundAddress(Text):
     """A Bitcoin address of our network; empty means none."""
 
     def to_internal_value(self, data: Any) -> str:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         text: str = super().to_internal_value(data)
         if not text:
             return ""
         try:
             check_address(text, settings.LND_NETWORK)
         except ValueError as error:
-            raise InvalidField(str(error), field=self.field_name) from None
+            raise Unreadable(str(error), field=self.field_name) from None
         return text
 
 
@@ -154,7 +155,7 @@ class Flag(StrictField):
     """A yes or no, as JSON or as LNURL writes it; null says nothing."""
 
     def to_internal_value(self, data: Any) -> bool | None:
-        """Raises: InvalidField."""
+        """Raises: Unreadable."""
         if isinstance(data, bool):
             return data
         if isinstance(data, (int, str)):

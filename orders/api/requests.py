@@ -13,13 +13,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from lightning.types import NodeAddress
+from orders.api import weeks
 from orders.api.fields import Flag, Integer, Node, OrderId, OrderIds, RefundAddress, ServiceId
-from orders.errors import InvalidField
+from orders.api.problems import Unreadable
 from orders.operations.creating import Idempotency
-from orders.options import MAX_MONEY_SAT
+from orders.options import MAX_EXPIRY_BLOCKS, MAX_MONEY_SAT
 
-#: No service sells longer than ten years.
-MAX_WEEKS: Final = 520
+MAX_WEEKS: Final = weeks.whole(MAX_EXPIRY_BLOCKS)
 #: The longest `key@host:port`: 66 + 1 + 255 and a port.
 _NODE_LENGTH: Final = 330
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
@@ -32,23 +32,23 @@ class ClientRequest(serializers.Serializer):
     aliases: ClassVar[Mapping[str, str]] = {}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Raises: InvalidField, OrderNotFound."""
+        """Raises: Unreadable, OrderNotFound."""
         if not isinstance(data, Mapping):
-            raise InvalidField("The body must be a JSON object.", code="malformed")
+            raise Unreadable("The body must be a JSON object.", code="malformed")
         named = dict(data.items())
         for alias, name in self.aliases.items():
             said = named.get(alias)
             if said is None:
                 continue
             if named.get(name) is not None and named[name] != said:
-                raise InvalidField(f"{name} and {alias} must not differ.", field=name)
+                raise Unreadable(f"{name} and {alias} must not differ.", field=name)
             named[name] = said
         value: dict[str, Any] = super().to_internal_value(named)
         return value
 
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:
-        """What `data` means. Raises: InvalidField, OrderNotFound."""
+        """What `data` means. Raises: Unreadable, OrderNotFound."""
         serializer = cls(data=data)
         serializer.is_valid(raise_exception=True)
         meant: dict[str, Any] = serializer.validated_data
@@ -132,15 +132,15 @@ class LnurlRequest(ClientRequest):
 def remote_node(asked: Mapping[str, Any]) -> NodeAddress:
     """The node that a wallet names, by either name.
 
-    Raises: InvalidField when it names none, or two.
+    Raises: Unreadable when it names none, or two.
     """
     first: NodeAddress | None = asked.get("remoteid")
     second: NodeAddress | None = asked.get("remote_id")
     if first and second and first.pubkey != second.pubkey:
-        raise InvalidField("remoteid and remote_id must not differ.", field="remoteid")
+        raise Unreadable("remoteid and remote_id must not differ.", field="remoteid")
     named = [node for node in (first, second) if node]
     if not named:
-        raise InvalidField("remoteid is required.", field="remoteid", code="required")
+        raise Unreadable("remoteid is required.", field="remoteid", code="required")
     return max(named, key=lambda node: bool(node.host))
 
 
@@ -148,14 +148,12 @@ def idempotency(request: Request, meant: Mapping[str, Any], client: str) -> Idem
     """The buyer's `Idempotency-Key` with what the request means, if there is one.
 
     A key counts for its sender alone: two buyers who both chose "1" must not get one order.
-    Raises: InvalidField.
+    Raises: Unreadable.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not _VISIBLE_ASCII.fullmatch(key):
-        raise InvalidField(
-            "The key must have 1 to 255 visible ASCII characters.", field="Idempotency-Key", code="invalid"
-        )
+        raise Unreadable("The key must have 1 to 255 visible ASCII characters.", field="Idempotency-Key")
     canonical = json.dumps({name: str(value) for name, value in meant.items() if value is not None}, sort_keys=True)
     return Idempotency(f"{client}:{key}", hashlib.sha256(canonical.encode()).hexdigest())

@@ -12,6 +12,7 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from orders.api import weeks
 from orders.models import Service
 from orders.states import ORDER_STATE_NUMBERS
 from orders.wire import OrderView
@@ -27,6 +28,22 @@ NO_USD_LIMIT: Final = 9_999_999
 @extend_schema_field({"type": "integer", "enum": sorted(set(ORDER_STATE_NUMBERS.values()))})
 class StateNumber(serializers.IntegerField):
     """One of the published numbers."""
+
+
+class Weeks(serializers.IntegerField):
+    """A time in blocks, told in whole weeks."""
+
+    def to_representation(self, value: int) -> int:
+        """Rounded down: never more than there is."""
+        return weeks.whole(value)
+
+
+class LeastWeeks(serializers.IntegerField):
+    """The shortest time that is sold, in blocks, told in weeks."""
+
+    def to_representation(self, value: int) -> int:
+        """Rounded up: less is not sold."""
+        return weeks.begun(value)
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "description": "Milliseconds since 1970."})
@@ -153,7 +170,7 @@ class ChannelOrderSerializer(serializers.Serializer):
     order_expiry = Milliseconds(source="expires_at", help_text="Unpaid, the order is valid until then.")
     local_balance = serializers.IntegerField(source="lsp_balance_sat", help_text="Satoshis on the LSP's side.")
     remote_balance = serializers.IntegerField(source="client_balance_sat", help_text="Satoshis on the client's side.")
-    channel_expiry = serializers.IntegerField(source="weeks", help_text="Weeks.")
+    channel_expiry = Weeks(source="channel_expiry_blocks", help_text="Weeks.")
     channel_expiry_ts = Milliseconds(
         source="lease_ends_at",
         help_text="The LSP may close the channel after that. Counted from the order until the funding is in a block, "
@@ -283,8 +300,8 @@ class ServiceSerializer(serializers.Serializer):
     product_id = serializers.CharField(source="id")
     min_channel_size = serializers.IntegerField(source="min_channel_sat", help_text="Satoshis, both sides together.")
     max_channel_size = serializers.IntegerField(source="max_channel_sat")
-    min_chan_expiry = serializers.IntegerField(source="min_weeks", help_text="Weeks.")
-    max_chan_expiry = serializers.IntegerField(source="max_weeks")
+    min_chan_expiry = LeastWeeks(source="min_expiry_blocks", help_text="Weeks.")
+    max_chan_expiry = Weeks(source="max_expiry_blocks")
     max_node_usd_capacity = serializers.SerializerMethodField(help_text="No limit: above every channel.")
     order_states = serializers.SerializerMethodField()
     max_chan_receiving = serializers.CharField(source="max_channel_sat", help_text="Satoshis on the LSP's side.")

@@ -19,9 +19,10 @@ from rest_framework.viewsets import GenericViewSet
 from lightning import connection
 from orders import lnurl, queries, wire
 from orders.actors import BUYER
-from orders.api import errors, schema
+from orders.api import errors, schema, weeks
 from orders.api.clients import client_address
 from orders.api.parsers import StrictJSONParser
+from orders.api.problems import Unreadable
 from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
 from orders.api.serializers import (
     ChannelOrderSerializer,
@@ -30,7 +31,7 @@ from orders.api.serializers import (
     NodeInfoSerializer,
 )
 from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
-from orders.errors import InvalidField, NotAvailable, NotClaimable, OrderNotFound
+from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
 from orders.operations import claiming, creating, snapshot
@@ -117,7 +118,7 @@ class ChannelViewSet(ApiViewSet):
         client = client_hash(client_address(request._request))
         private = meant.get("private")
         purchase = creating.Purchase(
-            wanted=Wanted(meant["local_balance"], meant["remote_balance"], meant["channel_expiry"]),
+            wanted=Wanted(meant["local_balance"], meant["remote_balance"], weeks.in_blocks(meant["channel_expiry"])),
             service_id=meant.get("product_id"),
             address=meant.get("node_uri"),
             announced=None if private is None else not private,
@@ -172,10 +173,10 @@ class LnurlViewSet(ApiViewSet):
         order_id, k1 = meant.get("order_id"), meant.get("k1")
         if k1 is None:
             if order_id is None:
-                raise InvalidField("order_id is required, or k1 and remoteid.", field="order_id", code="required")
+                raise Unreadable("order_id is required, or k1 and remoteid.", field="order_id", code="required")
             return Response(self._offer(order_id))
         if order_id not in {None, k1}:
-            raise OrderNotFound("order_id and k1 must not differ.", field="k1")
+            raise Unreadable("order_id and k1 must not differ.", field="k1")
         self._claim(k1, meant)
         return Response({"status": "OK"})
 
@@ -204,7 +205,7 @@ def arguments(request: Request) -> Mapping[str, Any]:
         return query
     body: Any = request.data
     if not isinstance(body, Mapping):
-        raise InvalidField("The body must be a JSON object.", code="malformed")
+        raise Unreadable("The body must be a JSON object.", code="malformed")
     return {**query, **dict(body.items())}
 
 

@@ -43,7 +43,7 @@ class ChannelOrder(models.Model):
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="orders")
     lsp_balance_sat = models.BigIntegerField()
     client_balance_sat = models.BigIntegerField()
-    weeks = models.PositiveSmallIntegerField()
+    channel_expiry_blocks = models.PositiveIntegerField(help_text="The channel is promised for so long.")
 
     base_fee_sat = models.BigIntegerField()
     lease_fee_sat = models.BigIntegerField()
@@ -157,7 +157,7 @@ class ChannelOrder(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """One `Idempotency-Key` that a buyer sent, for 24 hours. Without an order: in flight."""
+    """One idempotency key that a buyer sent, for 24 hours. Without an order: in flight."""
 
     key_hash = models.CharField(max_length=64, primary_key=True)
     body_hash = models.CharField(max_length=64)

@@ -7,7 +7,8 @@ import uuid
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from orders.options import NODE_MIN_CHANNEL_SAT, Limits
+from orders import blocks
+from orders.options import MAX_EXPIRY_BLOCKS, NODE_MIN_CHANNEL_SAT, Limits
 from orders.pricing import Tariff
 
 
@@ -26,15 +27,19 @@ class Service(models.Model):
     max_client_balance_sat = models.BigIntegerField(
         default=8_000_000, validators=[MinValueValidator(0)], help_text="The most that we push to the client's side."
     )
-    min_weeks = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
-    max_weeks = models.PositiveSmallIntegerField(default=12, validators=[MinValueValidator(1), MaxValueValidator(520)])
+    min_expiry_blocks = models.PositiveIntegerField(
+        default=blocks.WEEK, validators=[MinValueValidator(blocks.WEEK)], help_text="A week has 1,008."
+    )
+    max_expiry_blocks = models.PositiveIntegerField(
+        default=12 * blocks.WEEK, validators=[MinValueValidator(blocks.WEEK), MaxValueValidator(MAX_EXPIRY_BLOCKS)]
+    )
 
     accepts_lightning = models.BooleanField(default=True)
     accepts_onchain = models.BooleanField(default=True)
     announced_by_default = models.BooleanField(default=True, help_text="Where neither claim nor purchase says.")
 
     base_fee_sat = models.BigIntegerField(default=1_000, validators=[MinValueValidator(0)])
-    rate_ppm_per_week = models.BigIntegerField(
+    rate_ppm_per_1008_blocks = models.BigIntegerField(
         default=500, validators=[MinValueValidator(0), MaxValueValidator(1_000_000)]
     )
     minimum_fee_sat = models.BigIntegerField(default=2_000, validators=[MinValueValidator(1)])
@@ -46,7 +51,7 @@ class Service(models.Model):
                 name="service_sizes_in_order", condition=models.Q(min_channel_sat__lte=models.F("max_channel_sat"))
             ),
             models.CheckConstraint(
-                name="service_weeks_in_order", condition=models.Q(min_weeks__lte=models.F("max_weeks"))
+                name="service_terms_in_order", condition=models.Q(min_expiry_blocks__lte=models.F("max_expiry_blocks"))
             ),
             models.CheckConstraint(
                 name="service_takes_a_rail", condition=models.Q(accepts_lightning=True) | models.Q(accepts_onchain=True)
@@ -64,8 +69,8 @@ class Service(models.Model):
             min_channel_sat=self.min_channel_sat,
             max_channel_sat=self.max_channel_sat,
             max_client_balance_sat=self.max_client_balance_sat,
-            min_weeks=self.min_weeks,
-            max_weeks=self.max_weeks,
+            min_expiry_blocks=self.min_expiry_blocks,
+            max_expiry_blocks=self.max_expiry_blocks,
         )
 
     @property
@@ -73,6 +78,6 @@ class Service(models.Model):
         """The price, as `pricing.quote` wants it."""
         return Tariff(
             base_fee_sat=self.base_fee_sat,
-            rate_ppm_per_week=self.rate_ppm_per_week,
+            rate_ppm_per_1008_blocks=self.rate_ppm_per_1008_blocks,
             minimum_fee_sat=self.minimum_fee_sat,
         )

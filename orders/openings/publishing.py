@@ -11,7 +11,7 @@ from django.utils import timezone
 from lightning.errors import OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
-from orders import marks, pricing, queries
+from orders import blocks, marks, queries
 from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
@@ -181,9 +181,9 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         transaction.save(update_fields=["block_height"])
         order.lease_starts_height = height
         order.lease_starts_at = datetime.fromtimestamp(seen.at, UTC) if height else None
-        weeks = order.weeks
-        order.lease_ends_height = height + weeks * pricing.WEEK_BLOCKS if height else None
-        order.lease_ends_at = order.lease_starts_at + timedelta(weeks=weeks) if order.lease_starts_at else None
+        term, starts_at = order.channel_expiry_blocks, order.lease_starts_at
+        order.lease_ends_height = height + term if height else None
+        order.lease_ends_at = starts_at + blocks.lasting(term) if starts_at else None
         note(order, "funding_mined" if height else "funding_unmined", attempt=opening.attempt, height=height)
 
 

@@ -35,14 +35,14 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             _note_details(order, address, announced, actor)
             return order
         if not order.is_claimable:
-            raise NotClaimable(_why_not(order), field="order_id")
+            raise NotClaimable(_why_not(order))
         _require_not_returning(order)
         if order.state == OrderState.URI_SET:
             _require_steady(order)
         if order.state == OrderState.URI_SET and not replace:
-            raise NotClaimable("The order is claimed for another node.", field="order_id")
+            raise NotClaimable("The order is claimed for another node.")
         if order.live_opening is not None:
-            raise NotClaimable("The channel to another node is being opened already.", field="order_id")
+            raise NotClaimable("The channel to another node is being opened already.")
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause="claimed", actor=actor, node=str(address))
     return order
@@ -83,7 +83,7 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
         if order.state == OrderState.PAID:
             return order
         if order.state != OrderState.URI_SET or order.live_opening is not None:
-            raise NotClaimable("The claim cannot be taken back any more.", field="order_id")
+            raise NotClaimable("The claim cannot be taken back any more.")
         _require_not_returning(order)
         _require_steady(order)
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
@@ -97,14 +97,14 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
 def _require_not_returning(order: ChannelOrder) -> None:
     rail = security.counted(order)
     if rail is not None and rail.is_going_back(order):
-        raise NotClaimable("The payment is going back.", field="order_id")
+        raise NotClaimable("The payment is going back.")
 
 
 def _require_steady(order: ChannelOrder) -> None:
     """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
     changes = order.events.filter(cause__in=["claimed", "claim_detailed", "claim_taken_back"]).count()
     if changes >= MOST_CHANGES:
-        raise NotClaimable("The claim was changed too often.", field="order_id")
+        raise NotClaimable("The claim was changed too often.")
 
 
 def _why_not(order: ChannelOrder) -> str:

@@ -20,12 +20,13 @@ from orders import locks, options, pricing, queries
 from orders.actors import BUYER
 from orders.errors import (
     DATABASE_TROUBLE,
-    InvalidField,
     KeyInFlight,
     KeyReused,
     NotAvailable,
+    NotEnoughCoins,
     OrderError,
     SalesPaused,
+    ServiceNotFound,
     TooManyOrders,
 )
 from orders.locks import Lock
@@ -69,7 +70,7 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     Spec: POST /channel/buy.
     Money: none moves; nothing payable is shown before the commit.
     Repeat: with the same idempotency key and body, the same order.
-    Raises: InvalidField, NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
+    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
     """
     if purchase.idempotency is None:
         return _create(purchase, node)
@@ -114,7 +115,7 @@ def _service(service_id: UUID | None) -> Service:
     else:
         service = queries.services_on_sale().filter(pk=service_id).first()
     if service is None and service_id is not None:
-        raise InvalidField("There is no such product on sale.", field="product_id", code="product_not_found")
+        raise ServiceNotFound("There is no such service on sale.")
     if service is None:
         raise NotAvailable("Nothing is on sale now.")
     return service
@@ -125,7 +126,7 @@ def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot) -> pric
         service.tariff,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
-        weeks=wanted.weeks,
+        channel_expiry_blocks=wanted.channel_expiry_blocks,
         sat_per_kw=seen.estimate_sat_per_kw,
     )
 
@@ -142,9 +143,9 @@ def _require_stock(
         raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
     needed = purchase.wanted.capacity_sat + quote.open_fee_sat
     if needed > stock.available_sat:
-        raise NotAvailable("We do not have enough coins for this channel now.", field=options.LOCAL)
+        raise NotEnoughCoins("We do not have enough coins for this channel now.")
     if needed > stock.unpaid_share_sat:
-        raise NotAvailable("Too much is promised to unpaid orders now; please try again later.", field=options.LOCAL)
+        raise NotEnoughCoins("Too much is promised to unpaid orders now; please try again later.")
 
 
 def _insert(
@@ -191,7 +192,7 @@ def _order(
         service=service,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
-        weeks=wanted.weeks,
+        channel_expiry_blocks=wanted.channel_expiry_blocks,
         base_fee_sat=quote.base_fee_sat,
         lease_fee_sat=quote.lease_fee_sat,
         open_fee_sat=quote.open_fee_sat,
@@ -248,9 +249,9 @@ def _free_key(idempotency: Idempotency, now: datetime) -> None:
 def _first_answer(key_hash: str, idempotency: Idempotency) -> ChannelOrder:
     row = IdempotencyKey.objects.select_related("order").filter(pk=key_hash).first()
     if row is not None and row.body_hash != idempotency.body_hash:
-        raise KeyReused("This idempotency key was used for another request.", field="Idempotency-Key")
+        raise KeyReused("This idempotency key was used for another request.")
     if row is None or row.order is None:
-        raise KeyInFlight("The first request with this idempotency key is still in flight.", field="Idempotency-Key")
+        raise KeyInFlight("The first request with this idempotency key is still in flight.")
     return row.order
 
 

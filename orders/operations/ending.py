@@ -118,4 +118,4 @@ def why_not_revived(order: ChannelOrder) -> str:
 
 def _require(why_not: str) -> None:
     if why_not:
-        raise NotPossible(why_not, field="order_id")
+        raise NotPossible(why_not)

@@ -26,7 +26,7 @@ def give_up(order_id: UUID, *, reason: str, actor: str = LSP) -> ChannelOrder:
     with locked(order_id) as order:
         why = why_not_given_up(order)
         if why:
-            raise NotPossible(why, field="order_id")
+            raise NotPossible(why)
         mark_given_up(order, reason=reason, actor=actor)
     return order
 
@@ -49,7 +49,7 @@ def retry(order_id: UUID, *, actor: str) -> ChannelOrder:
     with locked(order_id) as order:
         why = why_not_retried(order)
         if why:
-            raise NotPossible(why, field="order_id")
+            raise NotPossible(why)
         now = timezone.now()
         order.give_up_reason, order.give_up_until = "", None
         order.failed_openings, order.last_failure_reason = 0, ""

@@ -54,7 +54,7 @@ def the_node_says_what_is_settled() -> None:
 
     def recorded_first(order_id: UUID, node: LndNode) -> None:
         if ChannelOpening.objects.filter(order=order_id, state=OpeningState.PUBLISHED).exists():
-            settling._record_settling(order_id, types.InvoiceState.SETTLED, 0)
+            settling._record_settling(order_id, types.NodeInvoiceState.SETTLED, 0)
             node.settle_invoice(keys.preimage(order_id))
         settle(order_id, node)
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
-from lightning.types import Invoice, InvoiceState, OpenedInvoice
+from lightning.types import Invoice, NodeInvoiceState, OpenedInvoice
 from tests.contract.conftest import Secret
 from tests.regtest.network import Network
 from tests.regtest.payment import FAILED, SUCCEEDED
@@ -33,7 +33,7 @@ def accepted(network: Network, node: LndNode, secret: Secret) -> Invoice:
     """The buyer has paid, and we hold it."""
     opened = add(node, secret)
     network.buyer.pay(opened.payment_request)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED, "the payment is held")
     return node.invoice(secret.payment_hash)
 
 
@@ -42,7 +42,7 @@ def test_an_invoice_is_found_as_it_was_added(node, secret):
     found = node.invoice(secret.payment_hash)
     assert (found.payment_hash, found.payment_request) == (secret.payment_hash, opened.payment_request)
     assert (found.memo, found.value_sat, found.add_index) == ("order", AMOUNT_SAT, opened.add_index)
-    assert (found.state, found.held_msat, found.nearest_expiry_height) == (InvoiceState.OPEN, 0, None)
+    assert (found.state, found.held_msat, found.nearest_expiry_height) == (NodeInvoiceState.OPEN, 0, None)
 
 
 def test_the_same_hash_twice_is_refused_and_the_first_stays(node, secret):
@@ -59,12 +59,12 @@ def test_a_hash_is_used_up_also_once_its_invoice_is_over(node, secret):
     with pytest.raises(Rejected) as caught:
         add(node, secret)
     assert caught.value.reason == "already_exists"
-    assert node.invoice(secret.payment_hash).state is InvoiceState.CANCELED
+    assert node.invoice(secret.payment_hash).state is NodeInvoiceState.CANCELED
 
 
 def test_what_nobody_pays_in_time_is_cancelled_by_the_node(node, secret):
     index = add(node, secret, expiry_seconds=1).add_index
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.CANCELED, "it has run out")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.CANCELED, "it has run out")
     assert secret.payment_hash not in {each.payment_hash for each in node.pending_invoices(after_add_index=index - 1)}
     node.cancel_invoice(secret.payment_hash)
     with pytest.raises(Rejected) as caught:
@@ -93,7 +93,7 @@ def test_what_is_no_hash_is_refused(node, secret):
 
 def test_a_held_payment_says_how_much_and_until_when(network, node, secret):
     found = accepted(network, node, secret)
-    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.ACCEPTED, AMOUNT_SAT * 1000, 0)
+    assert (found.state, found.held_msat, found.settled_msat) == (NodeInvoiceState.ACCEPTED, AMOUNT_SAT * 1000, 0)
     assert found.nearest_expiry_height >= node.info().block_height + CLTV_BLOCKS
     node.cancel_invoice(secret.payment_hash)
 
@@ -103,7 +103,7 @@ def test_a_held_payment_is_settled_and_settled_again(network, node, secret):
     for _ in range(2):
         node.settle_invoice(secret.preimage)
     found = node.invoice(secret.payment_hash)
-    assert found.state is InvoiceState.SETTLED
+    assert found.state is NodeInvoiceState.SETTLED
     assert (found.held_msat, found.settled_msat) == (0, AMOUNT_SAT * 1000)
 
 
@@ -112,18 +112,18 @@ def test_a_held_payment_is_cancelled_and_cancelled_again(network, node, secret):
     for _ in range(2):
         node.cancel_invoice(secret.payment_hash)
     found = node.invoice(secret.payment_hash)
-    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.CANCELED, 0, 0)
+    assert (found.state, found.held_msat, found.settled_msat) == (NodeInvoiceState.CANCELED, 0, 0)
 
 
 def test_the_node_gives_a_held_payment_back_18_blocks_before_its_end(network, node, secret):
     opened = add(node, secret, cltv_blocks=24)
     payment = network.buyer.pay(opened.payment_request)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED, "the payment is held")
     left = node.invoice(secret.payment_hash).nearest_expiry_height - node.info().block_height
     network.mine(left - 18 - 1)
-    assert node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED
+    assert node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED
     network.mine(1)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.CANCELED, "it goes back")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.CANCELED, "it goes back")
     assert payment.wait() == FAILED
     with pytest.raises(Rejected) as caught:
         node.settle_invoice(secret.preimage)
@@ -133,7 +133,7 @@ def test_the_node_gives_a_held_payment_back_18_blocks_before_its_end(network, no
 def test_a_payment_in_parts_is_held_whole(network, node, secret):
     opened = add(node, secret)
     payment = network.buyer.pay(opened.payment_request, max_parts=4, max_shard_size_msat=AMOUNT_SAT * 250)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "all parts are there")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED, "all parts are there")
     assert node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 1000
     node.settle_invoice(secret.preimage)
     assert payment.wait() == SUCCEEDED
@@ -144,13 +144,13 @@ def test_a_part_alone_is_held_by_an_open_invoice_and_cannot_be_settled(network, 
     opened = add(node, secret)
     network.buyer.pay_part(opened.payment_request, AMOUNT_SAT * 250)
     until(lambda: node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 250, "the part is there")
-    assert node.invoice(secret.payment_hash).state is InvoiceState.OPEN
+    assert node.invoice(secret.payment_hash).state is NodeInvoiceState.OPEN
     with pytest.raises(Rejected) as caught:
         node.settle_invoice(secret.preimage)
     assert caught.value.reason == "still_open"
     node.cancel_invoice(secret.payment_hash)
     found = node.invoice(secret.payment_hash)
-    assert (found.state, found.held_msat) == (InvoiceState.CANCELED, 0)
+    assert (found.state, found.held_msat) == (NodeInvoiceState.CANCELED, 0)
 
 
 def test_parts_are_held_together_whoever_sent_them(network, node, lsp, peer, secret):
@@ -161,19 +161,19 @@ def test_parts_are_held_together_whoever_sent_them(network, node, lsp, peer, sec
         payer.pay_part(opened.payment_request, AMOUNT_SAT * 750)
         held_msat = AMOUNT_SAT * 750 * number
         until(lambda held=held_msat: node.invoice(secret.payment_hash).held_msat == held, "the part is there")
-    assert node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED
+    assert node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED
     node.settle_invoice(secret.preimage)
     found = node.invoice(secret.payment_hash)
-    assert (found.state, found.settled_msat) == (InvoiceState.SETTLED, AMOUNT_SAT * 1500)
+    assert (found.state, found.settled_msat) == (NodeInvoiceState.SETTLED, AMOUNT_SAT * 1500)
 
 
 def test_more_than_asked_is_held_whole_and_less_is_refused(network, node, secret):
     opened = add(node, secret)
     less = network.buyer.pay_amount(opened.payment_request, AMOUNT_SAT * 1000 - 1)
     assert less.wait() == FAILED
-    assert node.invoice(secret.payment_hash).state is InvoiceState.OPEN
+    assert node.invoice(secret.payment_hash).state is NodeInvoiceState.OPEN
     network.buyer.pay_amount(opened.payment_request, AMOUNT_SAT * 1500)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED, "the payment is held")
     assert node.invoice(secret.payment_hash).held_msat == AMOUNT_SAT * 1500
     node.settle_invoice(secret.preimage)
     assert node.invoice(secret.payment_hash).settled_msat == AMOUNT_SAT * 1500
@@ -220,7 +220,7 @@ def test_pending_invoices_are_those_open_or_held_after_an_index(network, node):
     add(node, cancelled_one)
     node.cancel_invoice(cancelled_one.payment_hash)
     found = {invoice.payment_hash: invoice.state for invoice in node.pending_invoices(after_add_index=index)}
-    assert found == {open_one.payment_hash: InvoiceState.OPEN, held_one.payment_hash: InvoiceState.ACCEPTED}
+    assert found == {open_one.payment_hash: NodeInvoiceState.OPEN, held_one.payment_hash: NodeInvoiceState.ACCEPTED}
     node.cancel_invoice(held_one.payment_hash)
 
 

@@ -11,7 +11,7 @@ from lightning.errors import NotFound, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.streams import LndStreams
 from lightning.transactions import read_transaction
-from lightning.types import InvoiceState, PendingPhase
+from lightning.types import NodeInvoiceState, PendingPhase
 from tests.contract.conftest import HOUR, Opening, Secret, credentials
 from tests.regtest.waiting import until
 
@@ -89,14 +89,14 @@ def test_a_held_payment_is_still_held(network, lsp, node, secret: Secret):
         payment_hash=secret.payment_hash, amount_sat=2_000, memo="order", expiry_seconds=HOUR, cltv_blocks=144
     )
     network.buyer.pay(opened.payment_request)
-    until(lambda: node.invoice(secret.payment_hash).state is InvoiceState.ACCEPTED, "the payment is held")
+    until(lambda: node.invoice(secret.payment_hash).state is NodeInvoiceState.ACCEPTED, "the payment is held")
     again = restarted(lsp)
     held = again.invoice(secret.payment_hash)
-    assert (held.state, held.held_msat) == (InvoiceState.ACCEPTED, 2_000_000)
+    assert (held.state, held.held_msat) == (NodeInvoiceState.ACCEPTED, 2_000_000)
     assert held in again.pending_invoices(after_add_index=opened.add_index - 1)
     until(lambda: any(each.active for each in again.channels()), "the buyer is back")
     again.settle_invoice(secret.preimage)
-    assert again.invoice(secret.payment_hash).state is InvoiceState.SETTLED
+    assert again.invoice(secret.payment_hash).state is NodeInvoiceState.SETTLED
 
 
 def test_a_published_transaction_and_its_label_are_remembered(own):

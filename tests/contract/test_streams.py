@@ -10,7 +10,7 @@ import pytest
 
 from lightning.errors import NodeUnavailable
 from lightning.streams import LndStreams
-from lightning.types import ChannelEvent, InvoiceState, NodeAddress, Outpoint, PeerEvent
+from lightning.types import ChannelEvent, NodeAddress, NodeInvoiceState, Outpoint, PeerEvent
 from tests.contract.conftest import credentials
 from tests.regtest.network import Network
 
@@ -67,13 +67,13 @@ def test_an_invoice_is_followed_to_its_end(network: Network, node, lsp, secret):
             cltv_blocks=144,
         )
         listening = Listening(streams.invoice(secret.payment_hash))
-        await listening.until(lambda invoice: invoice.state is InvoiceState.OPEN)
+        await listening.until(lambda invoice: invoice.state is NodeInvoiceState.OPEN)
         network.buyer.pay(opened.payment_request)
-        held = await listening.until(lambda invoice: invoice.state is InvoiceState.ACCEPTED)
+        held = await listening.until(lambda invoice: invoice.state is NodeInvoiceState.ACCEPTED)
         assert held.held_msat == 1_000_000
         await asyncio.to_thread(node.settle_invoice, secret.preimage)
         await listening.task
-        assert listening.heard[-1].state is InvoiceState.SETTLED
+        assert listening.heard[-1].state is NodeInvoiceState.SETTLED
 
     with_streams(lsp, scenario)
 
@@ -90,10 +90,10 @@ def test_an_invoice_that_is_not_there_yet_is_waited_for(node, lsp, secret):
             expiry_seconds=600,
             cltv_blocks=144,
         )
-        await listening.until(lambda invoice: invoice.state is InvoiceState.OPEN)
+        await listening.until(lambda invoice: invoice.state is NodeInvoiceState.OPEN)
         await asyncio.to_thread(node.cancel_invoice, secret.payment_hash)
         await listening.task
-        assert listening.heard[-1].state is InvoiceState.CANCELED
+        assert listening.heard[-1].state is NodeInvoiceState.CANCELED
 
     with_streams(lsp, scenario)
 

@@ -21,6 +21,24 @@ ENVIRONMENT_READERS = {
     "lightning/transactions.py",  # bitcoinlib can only be told by the environment where to put its files
 }
 EVENT_LOOPS = ("streams/", "lightning/streams", "simulator/")
+#: What only v1 calls so: the domain has its own word for each.
+V1_NAMES = re.compile(
+    r"(?<![\w-])(local_balance|remote_balance|local_amount|remote_amount|channel_expiry|m(?:in|ax)_chan_expiry|order_expiry"
+    r"|btc_address|ln_invoice|purchase_invoice|node_uri|total_amount|product_id|lnurl_channel|refund_onchain_address"
+    r"|private_channel|channel_open_tx|channel_close_tx|lightning_channel_id|Idempotency-Key)(?![\w-])"
+)
+#: Who speaks v1, and why.
+V1_SPEAKERS = (
+    "orders/api/",  # the door
+    "simulator/management/commands/buy.py",  # a client of v1
+    "lsp_site/running/playground.py",  # tells how to be one
+)
+#: LND calls the two sides of a channel as v1 does.
+LND_NAMES = {"lightning/mapping.py", "simulator/messages.py"}
+HTTP_WORDS = re.compile(r"http_status|status_code|HTTPStatus|Retry-After|\bHTTP\b")
+#: Rooms below every door.
+BELOW_DOORS = ("orders/", "streams/", "watch/", "lightning/")
+HTTP_SPEAKERS = ("orders/api/", "orders/admin/")
 
 
 def assigned_attributes(source: Source, name: str) -> Iterator[int]:
@@ -105,6 +123,24 @@ def test_every_memo_label_and_lock_id_is_written_in_one_place() -> None:
     assert [source.name for source in first_party() if words.search(source.text)] == ["orders/marks.py"]
 
 
+def v1_names(source: Source) -> Iterator[str]:
+    """Each line that has a name of v1's, with the name."""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        yield from (f"{source.name}:{number} {name}" for name in V1_NAMES.findall(line))
+
+
+def test_what_only_v1_calls_so_is_said_at_its_door_alone() -> None:
+    below = [source for source in first_party() if not source.name.startswith(V1_SPEAKERS)]
+    assert [said for source in below if source.name not in LND_NAMES for said in v1_names(source)] == []
+    of_lnd = {said.rpartition(" ")[2] for source in below if source.name in LND_NAMES for said in v1_names(source)}
+    assert of_lnd == {"local_balance", "remote_balance"}
+
+
+def test_below_the_doors_nobody_knows_how_a_door_answers() -> None:
+    below = [s for s in first_party() if s.name.startswith(BELOW_DOORS) and not s.name.startswith(HTTP_SPEAKERS)]
+    assert [source.name for source in below if HTTP_WORDS.search(source.text)] == []
+
+
 def test_nothing_rests_on_django_signals() -> None:
     signals = {"django.dispatch", "django.db.models.signals", "django.core.signals"}
     assert [source.name for source in first_party() if imported(source) & signals] == []
@@ -136,6 +172,18 @@ def test_no_file_has_a_name_without_a_home() -> None:
 )
 def test_control_every_way_of_assigning_a_state_is_seen(code: str) -> None:
     assert list(assigned_attributes(Source("x.py", code, ast.parse(code)), "state")) == [1]
+
+
+@pytest.mark.parametrize(
+    "code", ['field="local_balance"', "# `total_amount` is", "row.channel_expiry", "x = product_id"]
+)
+def test_control_a_name_of_v1s_is_seen(code: str) -> None:
+    assert len(list(v1_names(Source("x.py", code, ast.parse(code))))) == 1
+
+
+@pytest.mark.parametrize("code", ["row.local_balance_sat", "channel_expiry_blocks = 1", "NODE_URIS, node_uris"])
+def test_control_a_name_of_ours_is_none_of_v1s(code: str) -> None:
+    assert list(v1_names(Source("x.py", code, ast.parse(code)))) == []
 
 
 @pytest.mark.parametrize("code", ["os.environ['A']", "os.getenv('A')", "from os import environ", "f(os.environ)"])

@@ -29,11 +29,11 @@ def service_form(**changes: Any) -> dict[str, Any]:
         "min_channel_sat": 100_000,
         "max_channel_sat": 1_000_000,
         "max_client_balance_sat": 500_000,
-        "min_weeks": 1,
-        "max_weeks": 12,
+        "min_expiry_blocks": 1_008,
+        "max_expiry_blocks": 12_096,
         "accepts_lightning": "on",
         "base_fee_sat": 1_000,
-        "rate_ppm_per_week": 500,
+        "rate_ppm_per_1008_blocks": 500,
         "minimum_fee_sat": 2_000,
     }
     return {name: value for name, value in {**numbers, **changes}.items() if value is not None}
@@ -51,12 +51,13 @@ def test_a_service_is_added_and_changed(boss: Client) -> None:
     ("changes", "said"),
     [
         ({"min_channel_sat": 2_000_000}, "not be less than the smallest channel (2,000,000)"),
-        ({"min_weeks": 13}, "not be less than the fewest weeks (13)"),
+        ({"min_expiry_blocks": 13_104}, "not be less than the shortest term (13,104)"),
         ({"accepts_lightning": None}, "Accept Lightning or on-chain payments, or both."),
         ({"minimum_fee_sat": 0}, "greater than or equal to 1"),
         ({"max_channel_sat": 10**30}, "less than or equal to"),
         ({"base_fee_sat": -1}, "greater than or equal to 0"),
-        ({"min_weeks": "many"}, "Enter a whole number."),
+        ({"min_expiry_blocks": "many"}, "Enter a whole number."),
+        ({"min_expiry_blocks": 12}, "greater than or equal to 1008"),
     ],
 )
 def test_a_service_that_makes_no_sense_is_told_beside_its_field(

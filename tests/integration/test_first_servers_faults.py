@@ -49,7 +49,7 @@ def test_d11_a_look_writes_nothing_back_over_what_happened_meanwhile() -> None:
 
 def test_d12_what_costs_next_to_nothing_can_be_bought(api: Api) -> None:
     """The first server took a price of 0 for no price."""
-    Service.objects.update(base_fee_sat=0, rate_ppm_per_week=0, minimum_fee_sat=1)
+    Service.objects.update(base_fee_sat=0, rate_ppm_per_1008_blocks=0, minimum_fee_sat=1)
     NodeSnapshot.objects.update(estimate_sat_per_kw=0, minimum_sat_per_kw=0)
     answer = api.buy(remote_balance=0)
     assert answer.status_code == 200

@@ -11,8 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown
-from lightning.types import InvoiceState as NodeInvoice
-from lightning.types import Lease, NodeAddress, Outpoint, TxOutput
+from lightning.types import Lease, NodeAddress, NodeInvoiceState, Outpoint, TxOutput
 from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotClaimable, NotPossible
@@ -67,7 +66,7 @@ def test_a_claimed_order_that_a_wrong_clock_put_off_for_a_year_moves_again(node:
 
 def test_an_unpaid_order_with_a_long_life_is_not_looked_at_all_the_time(node: ScriptedNode) -> None:
     order = OrderFactory(expires_at=timezone.now() + timedelta(hours=20), due_at=timezone.now())
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.OPEN)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.OPEN)
     look(order, node)
     assert order.pk not in queries.due_ids(timezone.now())
 

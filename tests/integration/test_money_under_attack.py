@@ -11,8 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown, Rejected
-from lightning.types import InvoiceState as NodeInvoice
-from lightning.types import Outpoint, TxOutput
+from lightning.types import NodeInvoiceState, Outpoint, TxOutput
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, Node, NodeSnapshot, WalletTransaction
@@ -48,7 +47,7 @@ def test_a_database_put_back_to_funded_does_not_abandon_the_open_channel(node: S
     row = OpeningFactory(order=order, state=OpeningState.FUNDED, changed_at=timezone.now() - LONG_AGO)
     ours = Outpoint(row.transaction.txid, 0)
     WalletTransaction.objects.update(raw=None)  # nobody signed it, by these records
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.SETTLED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.SETTLED)
     node.wallet[ours.txid] = mined(ours.txid, label=f"funding:{order.pk}")
     node.open = [channel(ours, order)]
     look(order, node)
@@ -59,7 +58,7 @@ def test_a_database_put_back_to_negotiating_does_not_abandon_the_published_chann
     order = OrderFactory(uri_set=True)
     OpeningFactory(order=order, negotiating=True)  # even a second old
     ours = Outpoint(txid("real"), 0)
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.SETTLED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.SETTLED)
     node.wallet[ours.txid] = unmined(ours.txid, label=f"funding:{order.pk}")
     node.pending = [pending(ours, order)]
     look(order, node)
@@ -202,7 +201,7 @@ def test_a_coin_too_small_for_a_conflict_calls_staff(node: ScriptedNode) -> None
         inputs=[[f"{txid('dust')}:0", 600, "0014" + "00" * 20], [f"{txid('coin')}:0", 2_000_000, "0014" + "00" * 20]],
     )
     OpeningFactory(order=order, state=OpeningState.PUBLISHING, transaction=sent)
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.CANCELED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.CANCELED)
     order = look(order, node)
     assert order.needs_staff
 
@@ -223,7 +222,7 @@ def test_a_deposit_counts_at_whatever_depth_the_settings_ask(node: ScriptedNode,
             height=800,
             outputs=[TxOutput(0, order.deposit_address, order.order_total_sat, True)],
         )
-        node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.OPEN)
+        node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.OPEN)
         watching.read_deposits(node, NodeSnapshot.objects.get())  # type: ignore[arg-type]
         look(order, node, 1)
     assert queries.order_or_raise(order.pk).state == OrderState.PAID
@@ -266,7 +265,7 @@ def test_a_database_put_back_to_funded_opens_no_second_channel(node: ScriptedNod
     row = OpeningFactory(order=order, state=OpeningState.FUNDED, changed_at=timezone.now() - LONG_AGO)
     ours = Outpoint(row.transaction.txid, 0)
     WalletTransaction.objects.update(raw=None)  # nobody signed it, by these records
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.SETTLED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.SETTLED)
     node.wallet[ours.txid] = unmined(ours.txid, label=f"funding:{order.pk}")  # in the mempool
     node.pending = [pending(ours, order)]
     node.on_call = lambda name: node.pending.clear() if name == "abandon_channel" else None
@@ -281,7 +280,7 @@ def test_a_database_put_back_to_publishing_does_not_abandon_the_later_attempts_c
     OpeningFactory(
         order=order, state=OpeningState.PUBLISHING, transaction__inputs=[[str(coin), 2_000_000, "0014" + "00" * 20]]
     )
-    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoice.SETTLED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, NodeInvoiceState.SETTLED)
     node.wallet[txid("conflict")] = mined(txid("conflict"), confirmations=6, inputs=[coin])
     second = Outpoint(txid("second"), 0)
     node.wallet[second.txid] = mined(second.txid, label=f"funding:{order.pk}")

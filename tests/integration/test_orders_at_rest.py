@@ -41,7 +41,7 @@ class QuietNode(FakeNode):
         return ()
 
     def pending_invoices(self, *, after_add_index: int) -> tuple[Invoice, ...]:
-        return (Invoice("ab" * 32, "lnbcrt", f"order {uuid4()}", 1000, types.InvoiceState.OPEN, 1),)
+        return (Invoice("ab" * 32, "lnbcrt", f"order {uuid4()}", 1000, types.NodeInvoiceState.OPEN, 1),)
 
     def pending_channels(self) -> tuple[PendingChannel, ...]:
         return ()

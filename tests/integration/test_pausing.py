@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from lightning.types import Invoice, InvoiceState, NodeAddress
+from lightning.types import Invoice, NodeAddress, NodeInvoiceState
 from orders.advance import advance
 from orders.errors import InvalidField
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service, Switch, SwitchEvent, SwitchName
@@ -30,7 +30,14 @@ class OpeningNode(FakeNode):
         order = ChannelOrder.objects.get(hold_invoice__payment_hash=payment_hash)
         total = order.order_total_sat
         return Invoice(
-            payment_hash, "ln", "", total, InvoiceState.ACCEPTED, 1, held_msat=total * 1000, nearest_expiry_height=1088
+            payment_hash,
+            "ln",
+            "",
+            total,
+            NodeInvoiceState.ACCEPTED,
+            1,
+            held_msat=total * 1000,
+            nearest_expiry_height=1088,
         )
 
     def pending_channels(self) -> tuple[()]:

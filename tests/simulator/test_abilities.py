@@ -13,7 +13,7 @@ from lightning.errors import NodeUnavailable, NotFound, OutcomeUnknown, PeerOffl
 from lightning.node import LndNode
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.transactions import read_transaction
-from lightning.types import Invoice, InvoiceState
+from lightning.types import Invoice, NodeInvoiceState
 from simulator import control as faults
 from simulator.control import Control
 from simulator.world import Beginning, World
@@ -56,7 +56,7 @@ def add(node: LndNode, secret: Secret, *, expiry_seconds: int = 600) -> str:
     ).payment_request
 
 
-def found(node: LndNode, secret: Secret) -> tuple[InvoiceState, int]:
+def found(node: LndNode, secret: Secret) -> tuple[NodeInvoiceState, int]:
     invoice: Invoice = node.invoice(secret.payment_hash)
     return invoice.state, invoice.held_msat
 
@@ -66,7 +66,7 @@ def found(node: LndNode, secret: Secret) -> tuple[InvoiceState, int]:
 
 def test_a_payment_in_parts_is_held_as_one(node, control, secret, request_of) -> None:
     payment = control.pay(request_of, parts=3)
-    assert found(node, secret) == (InvoiceState.ACCEPTED, 1_000_000)
+    assert found(node, secret) == (NodeInvoiceState.ACCEPTED, 1_000_000)
     assert node.invoice(secret.payment_hash).nearest_expiry_height == node.info().block_height + CLTV_BLOCKS + 3
     node.settle_invoice(secret.preimage)
     assert control.payment(payment.id).state == SUCCEEDED
@@ -77,20 +77,20 @@ def test_parts_whose_rest_never_comes_are_returned_after_two_minutes(network, ad
     own = add_own()
     node, secret = LndNode(credentials(own)), Secret()
     payment = own.control.pay(add(node, secret), parts=4, missing_parts=1)
-    assert found(node, secret) == (InvoiceState.OPEN, 750_000)
+    assert found(node, secret) == (NodeInvoiceState.OPEN, 750_000)
     with pytest.raises(Rejected) as caught:
         node.settle_invoice(secret.preimage)
     assert caught.value.reason == "still_open"
     own.control.pass_time(121)
-    assert found(node, secret) == (InvoiceState.OPEN, 0)
+    assert found(node, secret) == (NodeInvoiceState.OPEN, 0)
     assert own.control.payment(payment.id).state == FAILED
 
 
 def test_more_than_asked_is_held_and_less_is_refused(node, control, secret, request_of) -> None:
     assert control.pay(request_of, amount_msat=999_999).state == FAILED
-    assert found(node, secret) == (InvoiceState.OPEN, 0)
+    assert found(node, secret) == (NodeInvoiceState.OPEN, 0)
     assert control.pay(request_of, amount_msat=1_500_000).state == IN_FLIGHT
-    assert found(node, secret) == (InvoiceState.ACCEPTED, 1_500_000)
+    assert found(node, secret) == (NodeInvoiceState.ACCEPTED, 1_500_000)
     node.cancel_invoice(secret.payment_hash)
 
 
@@ -105,8 +105,8 @@ def test_the_clock_ends_what_is_open_and_leaves_what_is_held(add_own) -> None:
     late, held = add(node, unpaid), add(node, paid)
     own.control.pay(held)
     own.control.pass_time(601)
-    assert found(node, unpaid)[0] is InvoiceState.CANCELED
-    assert found(node, paid)[0] is InvoiceState.ACCEPTED
+    assert found(node, unpaid)[0] is NodeInvoiceState.CANCELED
+    assert found(node, paid)[0] is NodeInvoiceState.ACCEPTED
     assert own.control.pay(late).state == FAILED
 
 
@@ -115,9 +115,9 @@ def test_the_node_gives_a_held_payment_back_18_blocks_before_its_end(add_own) ->
     node, secret = LndNode(credentials(own)), Secret()
     payment = own.control.pay(add(node, secret))
     own.control.mine(CLTV_BLOCKS + 3 - 18 - 1)
-    assert found(node, secret)[0] is InvoiceState.ACCEPTED
+    assert found(node, secret)[0] is NodeInvoiceState.ACCEPTED
     own.control.mine(1)
-    assert found(node, secret)[0] is InvoiceState.CANCELED
+    assert found(node, secret)[0] is NodeInvoiceState.CANCELED
     assert own.control.payment(payment.id).state == FAILED
 
 
@@ -262,14 +262,14 @@ def test_a_lost_reply_leaves_the_deed_done(node, control, secret, request_of) ->
     control.add_fault("CancelInvoice", faults.LOSE_REPLY)
     with pytest.raises(OutcomeUnknown):
         node.cancel_invoice(secret.payment_hash)
-    assert found(node, secret)[0] is InvoiceState.CANCELED
+    assert found(node, secret)[0] is NodeInvoiceState.CANCELED
 
 
 def test_a_lost_request_leaves_it_undone_and_sounds_the_same(node, control, secret, request_of) -> None:
     control.add_fault("CancelInvoice", faults.LOSE_REQUEST)
     with pytest.raises(OutcomeUnknown):
         node.cancel_invoice(secret.payment_hash)
-    assert found(node, secret)[0] is InvoiceState.OPEN
+    assert found(node, secret)[0] is NodeInvoiceState.OPEN
     node.cancel_invoice(secret.payment_hash)
 
 
@@ -292,7 +292,7 @@ def test_a_paused_call_waits_before_or_after_its_deed(node, control, secret, req
     assert found(node, secret)[0] == state
     control.end_faults("CancelInvoice")
     caller.join(5)
-    assert found(node, secret)[0] is InvoiceState.CANCELED
+    assert found(node, secret)[0] is NodeInvoiceState.CANCELED
 
 
 def test_a_call_whose_caller_has_gone_is_done_all_the_same(node, control, secret, request_of) -> None:
@@ -300,7 +300,7 @@ def test_a_call_whose_caller_has_gone_is_done_all_the_same(node, control, secret
     with pytest.raises(OutcomeUnknown):
         cancel_within(node, secret, seconds=0.2)
     control.end_faults("CancelInvoice")
-    until(lambda: found(node, secret)[0] is InvoiceState.CANCELED, "it is done")
+    until(lambda: found(node, secret)[0] is NodeInvoiceState.CANCELED, "it is done")
 
 
 def cancel_within(node: LndNode, secret: Secret, *, seconds: float) -> None:

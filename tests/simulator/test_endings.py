@@ -11,7 +11,7 @@ import pytest
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from lightning.types import InvoiceState
+from lightning.types import NodeInvoiceState
 from simulator import files
 from simulator.control import Refused
 from tests.contract.conftest import Secret, credentials
@@ -47,8 +47,8 @@ class Customer:
 
     def check(self, node: LndNode) -> None:
         states = {secret.payment_hash: node.invoice(secret.payment_hash).state for secret in self.held}
-        assert {states[secret.payment_hash] for secret in self.settled} == {InvoiceState.SETTLED}
-        assert set(states.values()) <= {InvoiceState.ACCEPTED, InvoiceState.SETTLED}
+        assert {states[secret.payment_hash] for secret in self.settled} == {NodeInvoiceState.SETTLED}
+        assert set(states.values()) <= {NodeInvoiceState.ACCEPTED, NodeInvoiceState.SETTLED}
         assert set(self.deposits) <= {each.txid for each in node.transactions(from_height=0)}
 
 

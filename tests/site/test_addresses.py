@@ -21,7 +21,21 @@ CLIENT, PROXY, SECOND, LIE = "203.0.113.7", "10.0.0.1", "10.0.0.2", "198.51.100.
         (PROXY, [LIE, CLIENT], ("10.0.0.0/8",), CLIENT),
         (SECOND, [LIE, CLIENT, PROXY], ("10.0.0.1/32", "10.0.0.2/32"), CLIENT),
         (SECOND, [LIE, CLIENT, PROXY], ("10.0.0.2/32",), PROXY),
+        (CLIENT, [LIE], (), CLIENT),
+        (PROXY, [], 1, PROXY),
+        (PROXY, [CLIENT, "nonsense"], ("10.0.0.0/8",), PROXY),
+        (PROXY, [CLIENT, ""], ("10.0.0.0/8",), PROXY),
+        # without an address of the peer: only a proxy at a socket of this machine has none
         ("", [LIE], ("10.0.0.2/32",), ""),
+        ("", [CLIENT], 1, CLIENT),
+        ("unix:", [], 0, "unix:"),
+        # as proxies write them: with spaces, a port, brackets, a zone; an IPv4 address in an IPv6 dress is one
+        (PROXY, [LIE, f" {CLIENT} "], 1, CLIENT),
+        (PROXY, [f"{CLIENT}:4711"], ("10.0.0.1/32",), CLIENT),
+        ("::1", ["[2001:db8:1:2::99]:4711"], ("::1/128",), "2001:db8:1:2::99"),
+        (f"::ffff:{PROXY}", [CLIENT], ("10.0.0.0/8",), CLIENT),
+        (f"::ffff:{CLIENT}", [], 0, CLIENT),
+        ("fe80::1%eth0", [], 0, "fe80::1"),
     ],
 )
 def test_only_our_own_proxies_are_believed(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from lightning.types import ChannelEvent, InvoiceState, Outpoint
+from lightning.types import ChannelEvent, NodeInvoiceState, Outpoint
 from orders.models import ChannelOrder
 from streams import hints
 from tests.factories import OrderFactory
@@ -27,21 +27,21 @@ def is_nudged(order: ChannelOrder) -> bool:
 
 def test_a_payment_that_arrives_nudges_its_unpaid_order(later: datetime) -> None:
     order = OrderFactory.create(due_at=later)
-    hints.invoice_changed(order.pk, InvoiceState.OPEN)
+    hints.invoice_changed(order.pk, NodeInvoiceState.OPEN)
     assert not is_nudged(order)
-    hints.invoice_changed(order.pk, InvoiceState.ACCEPTED)
+    hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
     assert is_nudged(order)
 
 
 def test_a_payment_that_we_know_to_be_held_does_not_end_a_pause(later: datetime) -> None:
     order = OrderFactory.create(uri_set=True, due_at=later)
-    hints.invoice_changed(order.pk, InvoiceState.ACCEPTED)
+    hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
     assert not is_nudged(order)
 
 
 def test_a_payment_that_the_node_gave_back_by_itself_nudges(later: datetime) -> None:
     order = OrderFactory.create(uri_set=True, due_at=later)
-    hints.invoice_changed(order.pk, InvoiceState.CANCELED)
+    hints.invoice_changed(order.pk, NodeInvoiceState.CANCELED)
     assert is_nudged(order)
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from lightning.errors import NodeUnavailable
-from lightning.types import ChainTransaction, Invoice, InvoiceState
+from lightning.types import ChainTransaction, Invoice, NodeInvoiceState
 from orders.models import HoldInvoice
 from orders.nudges import NEW, notify, nudge_all
 from streams.hands import Hands
@@ -19,7 +19,7 @@ from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
 
 
-def invoice(payment_hash: str, state: InvoiceState) -> Invoice:
+def invoice(payment_hash: str, state: NodeInvoiceState) -> Invoice:
     return Invoice(payment_hash, "lnbcrt", "", 1000, state, 1)
 
 
@@ -34,7 +34,7 @@ def test_a_payment_brings_a_look_although_nobody_nudged(streams: Running, lnd: F
     payment_hash = HoldInvoice.objects.get(order=order).payment_hash
     # Sooner than all are compared, which would find it too.
     until(lambda: lnd.is_asked_for(payment_hash), "the new order's invoice is followed", timeout=20)
-    lnd.put(payment_hash, invoice(payment_hash, InvoiceState.ACCEPTED))
+    lnd.put(payment_hash, invoice(payment_hash, NodeInvoiceState.ACCEPTED))
     looks.wait(order)
 
 
@@ -43,7 +43,7 @@ def test_an_invoice_that_ended_is_not_followed_anew_at_each_nudge(streams: Runni
     payment_hash = HoldInvoice.objects.get(order=order).payment_hash
     notify(order.pk)
     until(lambda: lnd.is_asked_for(payment_hash), "the invoice is followed")
-    lnd.put(payment_hash, invoice(payment_hash, InvoiceState.CANCELED))
+    lnd.put(payment_hash, invoice(payment_hash, NodeInvoiceState.CANCELED))
     lnd.put(payment_hash, None)
     looks.wait(order)
     until(lambda: not lnd.is_asked_for(payment_hash), "the subscription has ended")

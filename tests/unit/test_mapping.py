@@ -10,7 +10,7 @@ from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, Outco
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wal
 from lightning.refusals import refusal
-from lightning.types import ChannelEvent, InvoiceState, Outpoint, PendingPhase
+from lightning.types import ChannelEvent, NodeInvoiceState, Outpoint, PendingPhase
 
 KEY = "02" + "ab" * 32
 TXID = "0102" + "00" * 29 + "ff"
@@ -204,7 +204,7 @@ def invoice(state, *htlcs):
 
 def test_only_what_is_held_now_counts_as_held():
     found = invoice(ln.Invoice.ACCEPTED, (ln.ACCEPTED, 7000, 120), (ln.ACCEPTED, 3000, 110), (ln.CANCELED, 9000, 100))
-    assert (found.state, found.held_msat, found.settled_msat) == (InvoiceState.ACCEPTED, 10_000, 0)
+    assert (found.state, found.held_msat, found.settled_msat) == (NodeInvoiceState.ACCEPTED, 10_000, 0)
     assert found.nearest_expiry_height == 110
 
 
@@ -215,7 +215,7 @@ def test_a_settled_invoice_holds_nothing():
 
 def test_each_state_of_an_invoice_has_our_word():
     words = {invoice(state).state for state in ln.Invoice.InvoiceState.values()}
-    assert words == set(InvoiceState)
+    assert words == set(NodeInvoiceState)
 
 
 # Channels

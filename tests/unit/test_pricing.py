@@ -7,18 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orders import options
-from orders.errors import InvalidField
-from orders.options import Limits, Wanted
-from orders.pricing import Tariff, chain_fee_sat, quote
+from orders.errors import ClientSideTooLarge, OutOfRange
+from orders.options import MAX_MONEY_SAT, Limits, Wanted
+from orders.pricing import Quote, Tariff, chain_fee_sat, quote
 
-TARIFF = Tariff(base_fee_sat=1_000, rate_ppm_per_week=500, minimum_fee_sat=2_000)
+TARIFF = Tariff(base_fee_sat=1_000, rate_ppm_per_1008_blocks=500, minimum_fee_sat=2_000)
 LIMITS = Limits(
-    min_channel_sat=100_000, max_channel_sat=1_000_000, max_client_balance_sat=400_000, min_weeks=1, max_weeks=12
+    min_channel_sat=100_000,
+    max_channel_sat=1_000_000,
+    max_client_balance_sat=400_000,
+    min_expiry_blocks=1_008,
+    max_expiry_blocks=12_096,
 )
 
 
+def price_of(lsp: int, client: int, blocks: int, rate: int, tariff: Tariff = TARIFF) -> Quote:
+    return quote(tariff, lsp_balance_sat=lsp, client_balance_sat=client, channel_expiry_blocks=blocks, sat_per_kw=rate)
+
+
 def test_a_price_worked_out_by_hand() -> None:
-    price = quote(TARIFF, lsp_balance_sat=1_000_000, client_balance_sat=50_000, weeks=4, sat_per_kw=2_500)
+    price = price_of(1_000_000, 50_000, 4_032, 2_500)
     assert price.lease_fee_sat == 2_000  # 1,000,000 × 500 ppm × 4
     assert price.open_fee_sat == 2_220  # 222 vbytes at 10 sat/vbyte
     assert price.close_fee_sat == 1_900
@@ -28,7 +36,7 @@ def test_a_price_worked_out_by_hand() -> None:
 
 
 def test_what_is_missing_to_the_minimum_is_a_part_of_its_own() -> None:
-    price = quote(TARIFF, lsp_balance_sat=1, client_balance_sat=0, weeks=1, sat_per_kw=1)
+    price = price_of(1, 0, 1_008, 1)
     assert price.fee_total_sat == 2_000
     assert price.floor_fee_sat == 2_000 - 1_000 - 1 - 1 - 1
 
@@ -39,45 +47,64 @@ def test_fees_are_rounded_up() -> None:
 
 
 @given(
-    st.integers(1, 10**11), st.integers(0, 10**11), st.integers(1, 520), st.integers(0, 10**7),
+    st.integers(1, 10**11), st.integers(0, 10**11), st.integers(1, 524_160), st.integers(0, 10**7),
     st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10**6),
 )  # fmt: skip
 def test_the_parts_always_add_up_and_the_floor_holds(
-    lsp: int, client: int, weeks: int, rate: int, base: int, ppm: int, floor: int
+    lsp: int, client: int, blocks: int, rate: int, base: int, ppm: int, floor: int
 ) -> None:
-    price = quote(
-        Tariff(base, ppm, floor), lsp_balance_sat=lsp, client_balance_sat=client, weeks=weeks, sat_per_kw=rate
-    )
+    price = price_of(lsp, client, blocks, rate, Tariff(base, ppm, floor))
     assert price.fee_total_sat >= floor
     assert price.order_total_sat - client == price.fee_total_sat
     parts = (price.base_fee_sat, price.lease_fee_sat, price.open_fee_sat, price.close_fee_sat, price.floor_fee_sat)
     assert sum(parts) == price.fee_total_sat and min(parts) >= 0
-    assert price.lease_fee_sat * 10**6 >= lsp * ppm * weeks  # never rounded in the buyer's favour
+    asked = lsp * ppm * blocks
+    assert 0 <= price.lease_fee_sat * 1_008 * 10**6 - asked < 1_008 * 10**6  # rounded up, by less than a satoshi
+
+
+@given(st.integers(1, 10**11), st.integers(0, 10**6), st.integers(1, 520))
+def test_a_whole_week_costs_to_the_satoshi_what_it_cost_when_weeks_were_sold(lsp: int, ppm: int, weeks: int) -> None:
+    price = price_of(lsp, 0, weeks * 1_008, 1, Tariff(0, ppm, 1))
+    assert price.lease_fee_sat == -(-lsp * ppm * weeks // 10**6)
+
+
+def test_a_part_of_a_week_costs_its_part_and_is_rounded_up() -> None:
+    assert price_of(1_000_000, 0, 504, 1).lease_fee_sat == 250
+    assert price_of(1_000_000, 0, 505, 1).lease_fee_sat == 251
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("wanted", "field", "limits"),
     [
-        (Wanted(0, 0, 4), "local_balance"),
-        (Wanted(-1, 0, 4), "local_balance"),
-        (Wanted(500_000, -1, 4), "remote_balance"),
-        (Wanted(500_000, 400_001, 4), "remote_balance"),
-        (Wanted(200_000, 200_000, 4), "remote_balance"),
-        (Wanted(99_999, 0, 4), "local_balance"),
-        (Wanted(900_000, 100_001, 4), "local_balance"),
-        (Wanted(500_000, 0, 0), "channel_expiry"),
-        (Wanted(500_000, 0, 13), "channel_expiry"),
+        (Wanted(0, 0, 4_032), "lsp_balance_sat", (1, MAX_MONEY_SAT)),
+        (Wanted(-1, 0, 4_032), "lsp_balance_sat", (1, MAX_MONEY_SAT)),
+        (Wanted(500_000, -1, 4_032), "client_balance_sat", (0, 400_000)),
+        (Wanted(500_000, 400_001, 4_032), "client_balance_sat", (0, 400_000)),
+        (Wanted(99_999, 0, 4_032), "capacity_sat", (100_000, 1_000_000)),
+        (Wanted(900_000, 100_001, 4_032), "capacity_sat", (100_000, 1_000_000)),
+        (Wanted(500_000, 0, 0), "channel_expiry_blocks", (1_008, 12_096)),
+        (Wanted(500_000, 0, 1_007), "channel_expiry_blocks", (1_008, 12_096)),
+        (Wanted(500_000, 0, 12_097), "channel_expiry_blocks", (1_008, 12_096)),
     ],
 )
-def test_what_is_not_on_offer_is_refused_by_its_field(wanted: Wanted, field: str) -> None:
-    with pytest.raises(InvalidField) as refused:
+def test_what_is_not_on_offer_is_refused_by_its_field_and_its_limits(
+    wanted: Wanted, field: str, limits: tuple[int, int]
+) -> None:
+    with pytest.raises(OutOfRange) as refused:
         options.check(wanted, LIMITS)
-    assert refused.value.field == field
+    error = refused.value
+    assert (error.field, (error.least, error.most)) == (field, limits)
+    assert error.is_too_small is (getattr(wanted, field) < limits[0])
+
+
+def test_the_client_has_less_than_we_have() -> None:
+    with pytest.raises(ClientSideTooLarge):
+        options.check(Wanted(200_000, 200_000, 4_032), LIMITS)
 
 
 def test_the_limits_themselves_are_on_offer() -> None:
-    options.check(Wanted(100_000, 0, 1), LIMITS)
-    options.check(Wanted(600_001, 399_999, 12), LIMITS)
+    options.check(Wanted(100_000, 0, 1_008), LIMITS)
+    options.check(Wanted(600_001, 399_999, 12_096), LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
         "channel",
         f"{sat(order.capacity_sat)} = {sat(order.lsp_balance_sat)} ours + {sat(order.client_balance_sat)} pushed",
     )
-    yield "term", f"{order.weeks} weeks"
+    yield "term", story.term(order.channel_expiry_blocks)
 
 
 def _price(order: ChannelOrder) -> Iterator[Row]:

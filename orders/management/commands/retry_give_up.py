@@ -98,7 +98,7 @@ def refuse_unless_possible(order_id: UUID) -> None:
     """By our own records `giving_up.retry` would succeed now. Raises: OrderNotFound, NotPossible with the reason."""
     why = giving_up.why_not_retried(queries.order_or_raise(order_id))
     if why:
-        raise NotPossible(why, field="order_id")
+        raise NotPossible(why)
 
 
 def moment(text: str) -> datetime:

@@ -28,9 +28,9 @@ def arrive(order: ChannelOrder, node: LndNode) -> bool:
     if invoice is None or invoice.state != InvoiceState.OPEN:
         return False
     seen = _at_the_node(invoice.payment_hash, node)
-    if seen is not None and seen.state is types.InvoiceState.OPEN:
+    if seen is not None and seen.state is types.NodeInvoiceState.OPEN:
         return False
-    if seen is None or seen.state is types.InvoiceState.CANCELED:
+    if seen is None or seen.state is types.NodeInvoiceState.CANCELED:
         record_cancelled(order.pk)
     else:
         hold(order.pk, seen)

@@ -16,8 +16,8 @@ from orders.payments.rail import SETTLED, Security
 from orders.states import InvoiceState
 
 _AT_THE_NODE: Final = {
-    InvoiceState.OPEN: types.InvoiceState.OPEN,
-    InvoiceState.HELD: types.InvoiceState.ACCEPTED,
+    InvoiceState.OPEN: types.NodeInvoiceState.OPEN,
+    InvoiceState.HELD: types.NodeInvoiceState.ACCEPTED,
 }
 _STANDS: Final = frozenset({InvoiceState.HELD, InvoiceState.SETTLED})
 
@@ -37,9 +37,9 @@ def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
         invoice = node.invoice(payment_hash)
     except NotFound:
         return Security(secured=False, lost=True, reason="the node does not know the invoice")
-    if invoice.state is types.InvoiceState.SETTLED:
+    if invoice.state is types.NodeInvoiceState.SETTLED:
         return SETTLED
-    if invoice.state is not types.InvoiceState.ACCEPTED:
+    if invoice.state is not types.NodeInvoiceState.ACCEPTED:
         return Security(secured=False, lost=True, reason=f"the node says the invoice is {invoice.state}")
     if invoice.held_msat < total_sat * 1000 or invoice.nearest_expiry_height is None:
         return Security(secured=False, lost=True, reason="less is held than is owed")

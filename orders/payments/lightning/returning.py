@@ -44,10 +44,10 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
     try:
         state = node.invoice(payment_hash).state
     except NotFound:
-        state = types.InvoiceState.CANCELED  # an invoice that does not exist holds nothing
-    if state is types.InvoiceState.CANCELED:
+        state = types.NodeInvoiceState.CANCELED  # an invoice that does not exist holds nothing
+    if state is types.NodeInvoiceState.CANCELED:
         record_cancelled(order_id)
-    elif state is types.InvoiceState.SETTLED:
+    elif state is types.NodeInvoiceState.SETTLED:
         _record_settled_against_our_will(order_id)
 
 

@@ -42,17 +42,17 @@ def settle(order_id: UUID, node: LndNode) -> None:
     _record_settling(order_id, seen.state, seen.settled_msat // 1000)
 
 
-def _record_settling(order_id: UUID, state: types.InvoiceState, settled_sat: int) -> None:
+def _record_settling(order_id: UUID, state: types.NodeInvoiceState, settled_sat: int) -> None:
     with locked(order_id) as order:
         invoice = order.hold_invoice
         if invoice.state != InvoiceState.HELD:
             return
-        if state is types.InvoiceState.SETTLED:
+        if state is types.NodeInvoiceState.SETTLED:
             held = max(settled_sat, invoice.held_sat)
             move_invoice(invoice, InvoiceState.SETTLED, settled_at=timezone.now(), held_sat=held)
             note(order, "payment_settled", amount_sat=held)
             nudge(order)
-        elif state is types.InvoiceState.CANCELED:
+        elif state is types.NodeInvoiceState.CANCELED:
             move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
             note(order, "payment_lost")
             needs_staff(

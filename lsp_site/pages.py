@@ -9,6 +9,7 @@ from drf_spectacular.validation import validate_schema
 
 from lsp_site.declared import GROUPS, Variable
 from lsp_site.views import described_api, written_schema
+from orders.causes import Cause
 from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, TRANSACTION_MOVES
 
 
@@ -51,11 +52,11 @@ def _row(variable: Variable) -> str:
 
 
 def states() -> str:
-    """`docs/states.md`: the diagrams, drawn from the tables of moves."""
+    """`docs/states.md`: the diagrams, drawn from the tables of moves, and what the journal says."""
     parts = [
         "# States",
         "",
-        "<!-- Written by `python manage.py generate` from orders/states.py. -->",
+        "<!-- Written by `python manage.py generate` from orders/states.py and orders/causes.py. -->",
         "",
         "An order, with the number that the API publishes:",
         "",
@@ -72,6 +73,12 @@ def states() -> str:
         "A transaction of our own, which may carry the openings of several orders:",
         "",
         *_diagram(TRANSACTION_MOVES, lambda state: str(state.name)),
+        "",
+        "## What the journal says",
+        "",
+        "| cause | means |",
+        "|---|---|",
+        *(f"| `{cause.value}` | {cause.label} |" for cause in Cause),
     ]
     return "\n".join(parts) + "\n"
 

@@ -16,8 +16,9 @@ from lightning.errors import LightningError, NodeUnavailable
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import locks, payments, queries
+from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE
-from orders.flags import flag
+from orders.flags import Found, flag, found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import cancelling, conflicting, following, opening, publishing, tracing
 from orders.operations import giving_up
@@ -61,11 +62,24 @@ def _advance(order_id: UUID, node: LndNode) -> None:
         except DATABASE_TROUBLE:
             raise  # the database's trouble, not the order's
         except Exception:
-            _set_due(order, now + _LOOK_AGAIN)  # a defect must not become a busy loop
-            flag(order_id, "A defect of the server keeps this order: its log says which.")
+            _pause(order_id)  # a defect must not become a busy loop
+            flag(order_id, FlagKind.SERVER_DEFECT, "A defect of the server keeps this order: its log says which.")
             raise
-        if _set_due(order, due):
+        if _set_due(order, _later(due, now)):
+            found(order, Found.NO_DEFECT)
             return
+    log.error("order=%s has taken %d steps in one look, and does not come to rest", order_id, _MOST_STEPS)
+    _pause(order_id)
+
+
+def _later(due: datetime | None, now: datetime) -> datetime | None:
+    """As the step asks; a pause where it asks for another look at once, and had nothing to change."""
+    return now + _LOOK_AGAIN if due is not None and due <= now else due
+
+
+def _pause(order_id: UUID) -> None:
+    """Whatever the look has changed is no reason to look again at once; what is done after this is."""
+    _set_due(ChannelOrder.objects.get(pk=order_id), timezone.now() + _LOOK_AGAIN)
 
 
 def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) -> None:
@@ -73,12 +87,16 @@ def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) ->
     live = order.live_opening
     if live is None or isinstance(error, NodeUnavailable) or live.changed_at + _STUCK > now:
         return
-    flag(order.pk, f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}.")
+    words = f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}."
+    flag(order.pk, FlagKind.ATTEMPT_STUCK, words)
 
 
 def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
-    """`due` is set, unless somebody moved or nudged the order since we read it: then look again."""
-    unmoved = ChannelOrder.objects.filter(pk=order.pk, version=order.version, due_at=order.due_at)
+    """`due` is set, unless somebody moved or nudged the order since we read it: then look again.
+
+    What was journalled or flagged meanwhile is no reason: it changes nothing that a look finds.
+    """
+    unmoved = ChannelOrder.objects.filter(pk=order.pk, step=order.step, due_at=order.due_at)
     return unmoved.update(due_at=due) == 1
 
 
@@ -107,7 +125,7 @@ def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
         return now + timedelta(seconds=15)
     if counting.covered(order):
         return now + _LOOK_AGAIN
-    if not counting.intend_return(order.pk, cause="expired"):
+    if not counting.intend_return(order.pk, cause=Cause.EXPIRED):
         counting.expire(order.pk)
     return now + _LOOK_AGAIN
 
@@ -116,19 +134,20 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     payment = security.look(order, node)
     expires_at = order.claim_expires_at or now
     if payment.lost:
-        return _return_payment(order, node, now, cause="payment_not_secured")
+        return _return_payment(order, node, now, cause=Cause.PAYMENT_NOT_SECURED)
     if expires_at <= now and security.is_held(order):
-        return _return_payment(order, node, now, cause="never_claimed")
+        return _return_payment(order, node, now, cause=Cause.NEVER_CLAIMED)
     if expires_at <= now:
-        flag(order.pk, "Paid and never claimed.")
+        flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
         return None
     return min(expires_at, now + _SELDOM)
 
 
-def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: str) -> datetime | None:
+def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: Cause) -> datetime | None:
     """Recorded to go back, unless the node has a channel of this order that a database put back knows nothing of."""
     if tracing.find_trace(order, node) is not None:
-        flag(order.pk, "The node has a channel or funding of this order that our records do not know.")
+        words = "The node has a channel or funding of this order that our records do not know."
+        flag(order.pk, FlagKind.TRACE_UNKNOWN, words)
         return None
     counting.intend_return(order.pk, cause=cause)
     return now + _LOOK_AGAIN
@@ -206,7 +225,7 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
         return None
     until = order.give_up_until or now
     if until <= now or security.look(order, node).lost:
-        return _return_payment(order, node, now, cause="gave_up")
+        return _return_payment(order, node, now, cause=Cause.GAVE_UP)
     return min(until, now + _SELDOM)
 
 

@@ -1,23 +1,162 @@
-"""What needs a person."""
+"""What needs a person: raised where it is seen, down when what ends it happens, or when a person has seen it.
+
+A flag is no reason to look at its order again, and none hides another.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
-from orders.models import ChannelOrder
-from orders.transitions import locked, needs_staff, note
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from orders.actors import LSP
+from orders.causes import Cause, FlagKind
+from orders.journal import locked, write
+from orders.models import ChannelOrder, Flag
+from orders.states import InvoiceState, OpeningState, OrderState
 
 
-def flag(order_id: UUID, reason: str) -> None:
-    """The order is flagged for staff. Repeat: safe."""
+class Found(StrEnum):
+    """What a look can find that moves nothing, and is the end of a flag all the same."""
+
+    NO_DEFECT = "no_defect"  # the look went through
+    CHANNEL = "channel"  # the node knows the channel
+    INVOICE = "invoice"  # the node knows the invoice
+    DEPOSITS = "deposits"  # what counted is in blocks again
+
+
+#: What can end a flag: the order, its attempt or its payment comes to a state; something is journalled, or found.
+Signal = OrderState | OpeningState | InvoiceState | Cause | Found
+
+
+def _left(state: OrderState | OpeningState | InvoiceState) -> Iterator[Signal]:
+    """Every other state of the same machine."""
+    return (other for other in type(state) if other is not state)
+
+
+_O, _A, _I, _C, _K = OrderState, OpeningState, InvoiceState, Cause, FlagKind
+
+#: What ends each, besides a person who has seen it; nothing where it names a loss, or asks for a decision. Money that
+#: staff say they have returned was all that there was.
+ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
+    # Before the point of no return. The coins suffice and the fee is bearable once a funding is drafted: that an
+    # attempt begins says nothing of them, and each would raise the flag anew.
+    _K.COINS_SHORT: (_A.FUNDED, *_left(_O.URI_SET)),
+    _K.FEE_TOO_HIGH: (_A.FUNDED, *_left(_O.URI_SET)),
+    _K.ATTEMPT_STUCK: tuple(_A),
+    _K.NOT_ADOPTABLE: (_A.NEGOTIATING, *_left(_O.URI_SET)),
+    _K.CANNOT_SETTLE: (_A.NEGOTIATING, *_left(_O.URI_SET)),
+    _K.SENT_BACK: (_A.NEGOTIATING, _C.RETURNED_BY_HAND),
+    _K.TRACE_UNKNOWN: (_O.OPENING, _I.RETURNING, _I.CANCELLED),
+    _K.GAVE_UP: tuple(_left(_O.GIVE_UP)),
+    # Of the funding. One that is refused and put out may be published after all; FAILED: nothing of it is left.
+    _K.PUBLISHING_REFUSED: (_A.PUBLISHED, _A.FAILED),
+    _K.UNMINED: (_C.FUNDING_MINED, *_left(_A.PUBLISHED)),
+    _K.CONFLICT_TOO_DEAR: tuple(_left(_A.CONFLICTING)),
+    _K.MINED_AFTER_ALL: (),
+    _K.DOUBLE_SPENT: (),
+    # Of the Lightning payment.
+    _K.NOT_SETTLED: tuple(_left(_I.HELD)),
+    _K.INVOICE_UNKNOWN: (Found.INVOICE, *_left(_I.HELD)),
+    _K.UNPAID_CHANNEL: (),
+    _K.RETURNED_WHILE_OPENING: (_O.REFUNDED,),
+    _K.SETTLED_UNASKED: (_C.RETURNED_BY_HAND,),
+    _K.LIGHTNING_SURPLUS: (_I.CANCELLED, _C.RETURNED_BY_HAND),
+    # Of deposits, and of money that waits for somebody to return it.
+    _K.NEVER_CLAIMED: tuple(_left(_O.PAID)),
+    _K.CANCELLED_PAID: (_O.REFUNDED,),
+    _K.ENDED_WITH_DEPOSITS: (_C.RETURNED_BY_HAND, _C.LATE_PAYMENT_ACCEPTED),
+    _K.PAID_LATE: (_C.RETURNED_BY_HAND, _C.LATE_PAYMENT_ACCEPTED),
+    _K.PAID_BESIDES: (_C.RETURNED_BY_HAND,),
+    _K.DEPOSITS_SURPLUS: (_C.RETURNED_BY_HAND,),
+    _K.DEPOSIT_TAKEN_BACK: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
+    _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
+    # Of the channel.
+    _K.CHANNEL_UNKNOWN: (Found.CHANNEL,),
+    _K.CHANNEL_INACTIVE: tuple(_left(_O.OPENING)),
+    _K.CLOSED_UNUSED: (),
+    _K.SERVER_DEFECT: (Found.NO_DEFECT,),
+    _K.OTHER: (),
+}
+
+
+def _by_signal() -> dict[tuple[type, Signal], set[FlagKind]]:
+    """With its type: states of different machines are the same text."""
+    ended: dict[tuple[type, Signal], set[FlagKind]] = defaultdict(set)
+    for kind, signals in ENDS.items():
+        for signal in signals:
+            ended[type(signal), signal].add(kind)
+    return ended
+
+
+_ENDED_BY: Final = _by_signal()
+
+
+def ended_by(*signals: Signal) -> set[FlagKind]:
+    """The kinds that any of these ends."""
+    return {kind for signal in signals for kind in _ENDED_BY.get((type(signal), signal), ())}
+
+
+def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: str = LSP) -> None:
+    """The order has a standing flag of this kind that says so. The caller holds the order's row.
+
+    Repeat: safe; one that stands and says something else says this from now on.
+    """
+    words = words[:300]
+    stands = _standing(order, [kind]).first()
+    if stands is None:
+        Flag.objects.create(order=order, kind=kind, words=words, raised_at=timezone.now(), raised_by=actor)
+        order.standing_flags += 1
+    elif stands.words == words:
+        return
+    else:
+        stands.words = words
+        stands.save(update_fields=["words"])
+    write(order, order.state, Cause.NEEDS_STAFF, actor, {"kind": kind, "reason": words})
+
+
+def flag(order_id: UUID, kind: FlagKind, words: str) -> None:
+    """As `raise_flag`, for who does not hold the order's row."""
     with locked(order_id) as order:
-        needs_staff(order, reason)
+        raise_flag(order, kind, words)
 
 
-def settle_flag(order_id: UUID, *, actor: str) -> ChannelOrder:
-    """Staff have looked at the order: its flag is down, the journal keeps it."""
+def happened(order: ChannelOrder, *signals: Signal, actor: str = LSP) -> None:
+    """Every flag that one of these ends is down, at the hand of who did it. The caller holds the order's row."""
+    _lower(order, ended_by(*signals), Cause.FLAG_FELL, actor)
+
+
+def found(order: ChannelOrder, what: Found) -> None:
+    """As `happened`, for who looks at the order and does not hold its row."""
+    if _standing(order, ended_by(what)).exists():
+        with locked(order.pk) as held:
+            happened(held, what)
+
+
+def mark_seen(order_id: UUID, *, actor: str, only: FlagKind | None = None) -> ChannelOrder:
+    """A person has seen why the order was flagged (`only`: one of the reasons): the flags are down, and kept.
+
+    What is still so is raised anew when it is seen again. Repeat: safe.
+    """
     with locked(order_id) as order:
-        if order.needs_staff:
-            note(order, "staff_have_looked", actor=actor, reason=order.needs_staff_reason)
-            order.needs_staff, order.needs_staff_reason = False, ""
+        _lower(order, [only] if only else list(FlagKind), Cause.STAFF_HAVE_LOOKED, actor)
     return order
+
+
+def _standing(order: ChannelOrder, kinds: Collection[FlagKind]) -> QuerySet[Flag]:
+    """Those of these kinds that stand; the database is not asked where none does, as with nearly every order."""
+    flags = Flag.objects.filter(order=order, kind__in=kinds, lowered_at=None)
+    return flags if order.standing_flags and kinds else flags.none()
+
+
+def _lower(order: ChannelOrder, kinds: Collection[FlagKind], cause: Cause, actor: str) -> None:
+    for row in _standing(order, kinds):
+        row.lowered_at, row.lowered_by = timezone.now(), actor
+        row.save(update_fields=["lowered_at", "lowered_by"])
+        order.standing_flags -= 1
+        write(order, order.state, cause, actor, {"kind": row.kind, "reason": row.words})

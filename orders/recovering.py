@@ -22,6 +22,7 @@ from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, Pe
 from orders import keys, marks, money, queries
 from orders.actors import LSP
 from orders.advance import advance
+from orders.causes import PauseCause
 from orders.errors import OrderError
 from orders.models import (
     ChannelOpening,
@@ -40,7 +41,9 @@ from orders.wallet.refunded import sent_back_sat
 
 log = logging.getLogger(__name__)
 
-#: Of these a pause's reason names so many; the next process that starts names the next.
+#: Why nothing is sold or opened. Buyers read it, so it names no order: who knows a paid order's id may claim it.
+_REASON: Final = "Our records are being checked after a restart"
+#: So many things a pause names; the next process that starts names the next.
 _MOST_NAMED: Final = 5
 #: States in which an order may still get the channel that the node has for it.
 _BEHIND: Final = frozenset({OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
@@ -287,7 +290,7 @@ def _name(unknown: Unknown) -> str:
 
 def _is_told(unknown: Unknown) -> bool:
     """Both pauses were made for it: a process may have died between them."""
-    told = SwitchEvent.objects.filter(reason__startswith=pausing.BEHIND, reason__contains=_name(unknown))
+    told = SwitchEvent.objects.filter(cause=PauseCause.BEHIND, named__contains=[_name(unknown)])
     names = set(told.values_list("name", flat=True))
     return bool(names) and all(name in names or queries.paused(name) is not None for name in SwitchName)
 
@@ -306,11 +309,12 @@ def pause_if_behind(node: LndNode) -> bool:
             unknown.order_id,
             f"{unknown.kind} {unknown.what}",
         )
-    reason = f"{pausing.BEHIND} ({', '.join(map(_name, strange))})"
+    named = [_name(unknown) for unknown in strange]
+    reason = f"{_REASON} ({', '.join(named)})"
     for name in SwitchName:
         paused = queries.paused(name)
-        if paused is None or paused.reason.startswith(pausing.BEHIND):
-            pausing.pause(name, reason=reason, actor=LSP)
+        if paused is None or paused.cause == PauseCause.BEHIND:
+            pausing.pause(name, reason=reason, actor=LSP, cause=PauseCause.BEHIND, named=named)
     return True
 
 
@@ -319,7 +323,7 @@ def resume(*, actor: str) -> list[SwitchName]:
     others = []
     for name in SwitchName:
         paused = queries.paused(name)
-        if paused is not None and paused.reason.startswith(pausing.BEHIND):
+        if paused is not None and paused.cause == PauseCause.BEHIND:
             pausing.resume(name, actor=actor)
         elif paused is not None:
             others.append(name)

@@ -68,13 +68,9 @@ def _fact(name: str, value: Any) -> str:
 
 def surprises(order: ChannelOrder) -> list[str]:
     """What is unusual about the order, each in a word or two."""
-    named = {
-        "needs a person": order.needs_staff,
-        "paid late": order.paid_late,
-        "underpaid": order.underpaid,
-        "overpaid": order.overpaid,
-    }
-    return [name for name, is_so in named.items() if is_so]
+    named = {"paid late": order.paid_late, "underpaid": order.underpaid, "overpaid": order.overpaid}
+    calls = [f"needs a person: {flag.label}" for flag in order.standing]
+    return [*calls, *(name for name, is_so in named.items() if is_so)]
 
 
 def live_opening(order: ChannelOrder) -> ChannelOpening | None:
@@ -112,8 +108,12 @@ def waits_for(order: ChannelOrder, now: datetime) -> str:
     if waits is not None:
         return waits(order, now)
     if order.needs_staff:
-        return "for a person to look at it"
+        return _for_a_person(order)
     return _OVER.get(OrderState(order.state), "for the next look at the node")
+
+
+def _for_a_person(order: ChannelOrder) -> str:
+    return f"for a person to look at it ({', '.join(flag.label for flag in order.standing)})"
 
 
 def _for_payment(order: ChannelOrder, now: datetime) -> str:
@@ -127,6 +127,8 @@ def _for_claim(order: ChannelOrder, now: datetime) -> str:
 
 
 def _for_attempt(order: ChannelOrder, now: datetime) -> str:
+    if order.due_at is None and order.needs_staff:
+        return _for_a_person(order)
     if not order.last_failure_reason or order.due_at is None or order.due_at <= now:
         return "for the worker to try to open the channel"
     ends = f"; gives up at {when(order.open_deadline_at)}" if order.open_deadline_at else ""

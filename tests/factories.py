@@ -20,9 +20,11 @@ from factory.django import DjangoModelFactory
 
 from lightning.types import NodeAddress
 from orders import blocks, keys
+from orders.causes import FlagKind
 from orders.models import (
     ChannelOpening,
     ChannelOrder,
+    Flag,
     HoldInvoice,
     Node,
     NodeSnapshot,
@@ -295,9 +297,7 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
             failed_openings=1,
         )
         refunded = _paid("lightning", state=OrderState.REFUNDED, version=3)
-        rejected = _paid(
-            "onchain", state=OrderState.REJECTED, version=3, needs_staff=True, needs_staff_reason="Cancelled."
-        )
+        rejected = _paid("onchain", state=OrderState.REJECTED, version=3)
         expired = factory.Trait(
             state=OrderState.EXPIRED, created_at=factory.LazyFunction(lambda: _later(hours=-2)), version=2
         )
@@ -324,6 +324,16 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
         if create and extracted is not False and kind is not None:
             OpeningFactory(order=order, **{**kind, **given})
 
+    @factory.post_generation
+    def flagged(self, create: bool, extracted: str | bool | None, **given: Any) -> None:
+        """Why it needs a person: words of no kind, or `flagged__kind=…`; by itself where its money waits for one."""
+        order: Any = self
+        if extracted is None and order.state == OrderState.REJECTED:
+            extracted, given = "Cancelled.", {"kind": FlagKind.CANCELLED_PAID, **given}
+        if create and (extracted or given):
+            words = {"words": extracted} if isinstance(extracted, str) else {}
+            FlagFactory(order=order, **words, **given)
+
 
 _ATTEMPT_OF: dict[str, dict[str, Any]] = {
     OrderState.OPENING: {},
@@ -346,3 +356,24 @@ def _invoice_of(order: ChannelOrder) -> dict[str, Any]:
     if order.state in _STILL_HELD:
         return {"was_held": True, "state": InvoiceState.HELD}
     return {"was_held": True, "state": InvoiceState.SETTLED, "settled_at": timezone.now()}
+
+
+class FlagFactory(DjangoModelFactory[Flag]):
+    """A flag that stands."""
+
+    class Meta:
+        model = Flag
+
+    order = factory.SubFactory(OrderFactory, open=True)
+    kind = FlagKind.OTHER
+    words = "Look at it."
+    raised_at = factory.LazyFunction(timezone.now)
+    raised_by = "lsp"
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, **given: Any) -> Flag:
+        """The order counts it."""
+        flag: Flag = super()._create(model_class, *args, **given)
+        flag.order.standing_flags += flag.stands
+        ChannelOrder.objects.filter(pk=flag.order_id).update(standing_flags=flag.order.standing_flags)
+        return flag

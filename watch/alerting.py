@@ -16,7 +16,7 @@ from django.utils import timezone
 from lightning import connection as lightning
 from orders import locks
 from orders.locks import Lock
-from orders.models import Alert, ChannelOrder
+from orders.models import Alert, Flag
 from orders.story import short
 from watch import doctor
 from watch.doctor import Finding
@@ -24,7 +24,7 @@ from watch.doctor import Finding
 log = logging.getLogger(__name__)
 
 _CHECK: Final = "check:"
-_ORDER: Final = "order:"
+_FLAG: Final = "flag:"
 #: A message that anybody reads; the rest is counted.
 _MOST_LINES: Final = 20
 
@@ -46,13 +46,13 @@ def watch() -> int:
 
 
 def _flagged() -> dict[str, str]:
-    """Orders that need a person, by key. Their whole ids stay here: who knows a paid order's id may claim it."""
-    rows = ChannelOrder.objects.filter(needs_staff=True).values_list("pk", "needs_staff_reason")
-    return {f"{_ORDER}{pk}:{reason}"[:255]: f"Order {short(pk)}… needs a person: {reason}" for pk, reason in rows}
+    """Flags that stand, by key. Their orders' whole ids stay here: who knows a paid order's id may claim it."""
+    rows = Flag.objects.filter(lowered_at=None).values_list("pk", "order_id", "words")
+    return {f"{_FLAG}{pk}": f"Order {short(order_id)}… needs a person: {words}" for pk, order_id, words in rows}
 
 
 def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetime) -> None:
-    """Every failure and every flagged order has a standing alert; those that are over are cleared.
+    """Every failure and every flag that stands has a standing alert; those that are over are cleared.
 
     A check that was not made says nothing: its alert stands as it stood.
     """
@@ -60,7 +60,7 @@ def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetim
     standing = {_CHECK + f.name: f"{f.name}: {f.seen}. {f.mend}" for f in findings if f.is_failure} | dict(flagged)
     with transaction.atomic(durable=True):
         known = dict(Alert.objects.filter(cleared_at=None).values_list("key", "pk"))
-        over = [pk for key, pk in known.items() if key not in standing and (key in made or key.startswith(_ORDER))]
+        over = [pk for key, pk in known.items() if key not in standing and (key in made or key.startswith(_FLAG))]
         Alert.objects.filter(pk__in=over).update(cleared_at=now)
         Alert.objects.bulk_create(
             Alert(key=key, message=message, since=now) for key, message in standing.items() if key not in known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import flags, money
+from orders.causes import FlagKind
 from orders.errors import OrderError
 from orders.models import ChannelOrder
 from orders.operations import ending, giving_up
@@ -144,7 +145,12 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Mark as seen",
             done="Marked as seen",
             fits=lambda order: order.needs_staff,
-            run=lambda order_id, actor: flags.settle_flag(order_id, actor=actor),
+            run=lambda order_id, actor: flags.mark_seen(order_id, actor=actor),
         ),
     )
 }
+
+
+def seen_alone(kind: FlagKind) -> Deed:
+    """As "Mark as seen", for one of the order's flags."""
+    return replace(DEEDS["settle_flag"], run=lambda order_id, actor: flags.mark_seen(order_id, actor=actor, only=kind))

@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, Forbidden, at, code, cut, mark, moved, pairs, sats, state_mark
-from orders.models import ChannelOpening, HoldInvoice, OnchainPayment, OrderEvent
+from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark
+from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent
 
 
 class Belonging(Forbidden, admin.TabularInline):
@@ -60,6 +60,22 @@ class EventInline(Belonging):
     def facts_shown(self, row: OrderEvent) -> SafeString | str:
         """One a line."""
         return pairs(story.facts(row.facts))
+
+
+class FlagInline(Belonging):
+    """Why it needs a person, or needed one, and who has seen to that."""
+
+    model = Flag
+    verbose_name_plural = "flags"
+    fields = ["kind_shown", "words", "raised", "raised_by", "lowered", "lowered_by"]
+
+    raised = at("raised_at", "raised")
+    lowered = at("lowered_at", "down since")
+
+    @admin.display(description="kind")
+    def kind_shown(self, row: Flag) -> SafeString:
+        """In the colour of what stands, or is over."""
+        return flag_mark(row)
 
 
 class InvoiceInline(Belonging):

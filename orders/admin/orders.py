@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -13,14 +13,17 @@ from django.utils.safestring import SafeString
 
 from orders import story
 from orders.admin.deeds import DEEDS
-from orders.admin.inlines import DepositInline, EventInline, InvoiceInline, OpeningInline
+from orders.admin.inlines import DepositInline, EventInline, FlagInline, InvoiceInline, OpeningInline
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark
 from orders.admin.steering import SteeringAdmin, actions
-from orders.models import ChannelOrder
+from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
 from orders.options import announced
 from orders.queries import orders_with_details
 from orders.searching import matching
+
+_FLAGGED: Final = Q(standing_flags__gt=0)
+_STANDING: Final = Prefetch("flags", Flag.objects.filter(lowered_at=None))
 
 
 class SurpriseFilter(admin.SimpleListFilter):
@@ -30,11 +33,11 @@ class SurpriseFilter(admin.SimpleListFilter):
     parameter_name = "surprise"
 
     _CONDITIONS = {
-        "needs_staff": ("needs a person", Q(needs_staff=True)),
+        "needs_staff": ("needs a person", _FLAGGED),
         "paid_late": ("paid late", Q(paid_late=True)),
         "underpaid": ("underpaid", Q(underpaid=True)),
         "overpaid": ("overpaid", Q(overpaid=True)),
-        "any": ("any of these", Q(needs_staff=True) | Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True)),
+        "any": ("any of these", _FLAGGED | Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -78,7 +81,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     search_help_text = (
         "Part of an id; a node's key; a payment hash or invoice; an address; a transaction; a channel's id."
     )
-    inlines = [InvoiceInline, DepositInline, OpeningInline, EventInline]
+    inlines = [FlagInline, InvoiceInline, DepositInline, OpeningInline, EventInline]
     fieldsets = [
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
         ("At which price", {"fields": ["total", "fees", "created_exactly", "quoted_sat_per_kw"]}),
@@ -97,7 +100,6 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
                     "give_up_reason",
                     "retry_until",
                     "flags",
-                    "needs_staff_reason",
                 ]
             },
         ),
@@ -116,11 +118,11 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     retry_until = exactly("give_up_until", "retry possible until")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelOrder]:
-        """On an order's own page with all that is told of it."""
+        """On an order's own page with all that is told of it; in the list with the flags that stand."""
         match = request.resolver_match
         if match is not None and match.url_name == "orders_channelorder_change":
-            return orders_with_details()
-        return super().get_queryset(request)
+            return orders_with_details().prefetch_related("flags")
+        return super().get_queryset(request).prefetch_related(_STANDING)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ChannelOrder], search_term: str
@@ -144,6 +146,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
             context["deeds"] = [deed for deed in DEEDS.values() if may and deed.fits(order)]
             context["waits"] = story.waits_for(order, timezone.now())
             context["state"] = state_mark(order)
+            context["may"] = may
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="order", ordering="id")

@@ -8,10 +8,12 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, moved, pairs, sats
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats
+from orders.causes import FlagKind
 from orders.models import (
     Alert,
     ChannelOpening,
+    Flag,
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
@@ -217,6 +219,54 @@ class EventAdmin(ReadOnlyAdmin):
     def facts_shown(self, row: OrderEvent) -> SafeString | str:
         """One a line."""
         return pairs(story.facts(row.facts))
+
+
+class StandingFilter(admin.SimpleListFilter):
+    """Flags that stand, and those that are down."""
+
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        """Either."""
+        return [("yes", "stands"), ("no", "down")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
+        """Those."""
+        return queryset.filter(lowered_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
+class KindFilter(admin.SimpleListFilter):
+    """Flags by their kind."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        """Each kind."""
+        return [(kind.value, str(kind.label)) for kind in FlagKind]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
+        """Those of it."""
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+@admin.register(Flag)
+class FlagAdmin(ReadOnlyAdmin):
+    """Why orders needed a person, the newest first. Seen to on the order's page."""
+
+    list_display = ["kind_shown", "order_column", "words", "raised", "raised_by", "lowered", "lowered_by"]
+    list_filter = [StandingFilter, KindFilter, "raised_at"]
+    search_fields = ["order__id__startswith", "words__contains", "=lowered_by"]
+    ordering = ["-id"]
+    fields = ["order_column", "kind_shown", "words", ("raised", "raised_by"), ("lowered", "lowered_by")]
+    raised = at("raised_at", "raised")
+    lowered = at("lowered_at", "down since")
+
+    @admin.display(description="kind", ordering="kind")
+    def kind_shown(self, row: Flag) -> SafeString:
+        """In the colour of what stands, or is over."""
+        return flag_mark(row)
 
 
 @admin.register(Node)

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.models import OrderEvent
+from orders.models import Flag, OrderEvent
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
 
 NOTHING: Final = "–"
@@ -53,6 +53,11 @@ _ENDING_OPENINGS: Final = {OpeningState.CONFLICTING, OpeningState.CANCELLING}
 def mark(text: object, tone: str) -> SafeString:
     """A coloured word."""
     return format_html('<span class="lsp-mark lsp-{}">{}</span>', tone, text)
+
+
+def flag_mark(flag: Flag) -> SafeString:
+    """The kind of a flag, in the colour of what stands, or is over."""
+    return mark(flag.label, "alarm" if flag.stands else "over")
 
 
 def state_mark(row: Any) -> SafeString:

@@ -16,7 +16,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from orders import story
-from orders.admin.deeds import DEEDS, Deed, Outcome, perform
+from orders.admin.deeds import DEEDS, Deed, Outcome, perform, seen_alone
+from orders.causes import FlagKind
 from orders.models import ChannelOrder
 from orders.queries import orders_with_details
 
@@ -64,7 +65,7 @@ class SteeringAdmin(admin.ModelAdmin):
         back = request.POST.get("back", "")
         if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
             back = reverse("admin:orders_channelorder_changelist")
-        deed = DEEDS.get(request.POST.get("deed", ""))
+        deed = _deed(request.POST.get("deed", ""), request.POST.get("flag", ""))
         ids = _ids(request.POST.getlist("order")[:MOST_AT_ONCE])
         if deed is None or not ids:
             return HttpResponseRedirect(back)
@@ -93,6 +94,13 @@ class SteeringAdmin(admin.ModelAdmin):
             "others": [order for order in orders if not deed.fits(order)],
         }
         return TemplateResponse(request, "admin/orders/channelorder/steer.html", context)
+
+
+def _deed(name: str, flag: str) -> Deed | None:
+    """The deed of this name; with `flag` only that kind is marked as seen."""
+    if flag:
+        return seen_alone(FlagKind(flag)) if name == "settle_flag" and flag in FlagKind.values else None
+    return DEEDS.get(name)
 
 
 def _ids(given: Iterable[str]) -> list[UUID]:

@@ -1,6 +1,7 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
 from orders.models.alert import Alert
+from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
 from orders.models.node import Heartbeat, Node, NodeSnapshot, Switch, SwitchEvent, SwitchName
@@ -14,6 +15,7 @@ __all__ = [
     "Alert",
     "ChannelOpening",
     "ChannelOrder",
+    "Flag",
     "Heartbeat",
     "HoldInvoice",
     "IdempotencyKey",

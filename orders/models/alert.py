@@ -9,7 +9,7 @@ from django.db.models import Q
 class Alert(models.Model):
     """One thing that went wrong, until it is right again. What goes wrong anew is a new row."""
 
-    key = models.CharField(max_length=255, help_text="What is wrong: a check's name, or an order and its reason.")
+    key = models.CharField(max_length=255, help_text="What is wrong: a check's name, or a flag's number.")
     message = models.TextField()
     since = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Empty: nobody was told yet.")

@@ -14,7 +14,7 @@ class OrderEvent(models.Model):
     version = models.PositiveIntegerField()
     at = models.DateTimeField()
     actor = models.CharField(max_length=200)
-    cause = models.CharField(max_length=64)
+    cause = models.CharField(max_length=64, help_text="One of orders.causes.Cause.")
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16)
     facts = models.JSONField(default=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from orders.causes import PauseCause
+
 
 class Node(models.Model):
     """A Lightning node that we sell from, and how far we have read it. There is one."""
@@ -74,6 +76,7 @@ class Switch(models.Model):
 
     name = models.CharField(max_length=16, primary_key=True, choices=SwitchName.choices)
     on = models.BooleanField()
+    cause = models.CharField(max_length=16, choices=PauseCause.choices, default=PauseCause.STAFF)
     reason = models.CharField(max_length=200, blank=True, help_text="Buyers are told why sales are paused.")
     at = models.DateTimeField()
     actor = models.CharField(max_length=200)
@@ -91,7 +94,9 @@ class SwitchEvent(models.Model):
 
     name = models.CharField(max_length=16, choices=SwitchName.choices)
     on = models.BooleanField()
+    cause = models.CharField(max_length=16, choices=PauseCause.choices, default=PauseCause.STAFF)
     reason = models.CharField(max_length=200, blank=True)
+    named = models.JSONField(default=list, blank=True, help_text="What the node has and our records had not.")
     at = models.DateTimeField()
     actor = models.CharField(max_length=200)
 

@@ -15,6 +15,7 @@ from orders.states import CLAIMABLE, OrderState
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
+    from orders.models.flag import Flag
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice, OnchainPayment
@@ -35,6 +36,7 @@ class ChannelOrder(models.Model):
     created_height = models.PositiveIntegerField(help_text="The node's block height when it was quoted.")
     state = models.CharField(max_length=16, choices=OrderState.choices, default=OrderState.CREATED)
     version = models.PositiveIntegerField(default=0, help_text="Counts the journal's rows.")
+    step = models.PositiveIntegerField(default=0, help_text="Counts the moves of the order, its payment and attempts.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When to look again; empty: when something happens.")
 
     lsp_node = models.ForeignKey(
@@ -89,12 +91,12 @@ class ChannelOrder(models.Model):
     paid_late = models.BooleanField(default=False)
     underpaid = models.BooleanField(default=False)
     overpaid = models.BooleanField(default=False)
-    needs_staff = models.BooleanField(default=False)
-    needs_staff_reason = models.CharField(max_length=200, blank=True)
+    standing_flags = models.PositiveSmallIntegerField(default=0, help_text="How many of its flags stand.")
 
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
         events: RelatedManager[OrderEvent]
+        flags: RelatedManager[Flag]
         openings: RelatedManager[ChannelOpening]
         onchain_payments: RelatedManager[OnchainPayment]
 
@@ -106,7 +108,7 @@ class ChannelOrder(models.Model):
             models.Index(fields=["state", "created_at"], name="order_state"),
             models.Index(fields=["node_pubkey"], name="order_node", condition=~Q(node_pubkey="")),
             models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),
-            models.Index(fields=["created_at"], name="order_needs_staff", condition=Q(needs_staff=True)),
+            models.Index(fields=["created_at"], name="order_flagged", condition=Q(standing_flags__gt=0)),
         ]
         constraints = [
             models.CheckConstraint(name="order_state_known", condition=Q(state__in=OrderState.values)),
@@ -133,6 +135,16 @@ class ChannelOrder(models.Model):
     def capacity_sat(self) -> int:
         """Both sides together."""
         return self.lsp_balance_sat + self.client_balance_sat
+
+    @property
+    def needs_staff(self) -> bool:
+        """A flag stands: a person has to look."""
+        return self.standing_flags > 0
+
+    @property
+    def standing(self) -> list[Flag]:
+        """The flags that stand, the oldest first; the database is not asked where none does."""
+        return [flag for flag in self.flags.all() if flag.stands] if self.standing_flags else []
 
     @property
     def is_claimable(self) -> bool:

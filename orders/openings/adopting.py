@@ -10,11 +10,13 @@ from django.utils import timezone
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Lease, Outpoint
 from orders import marks
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
 from orders.openings.retrying import postpone
 from orders.openings.tracing import Trace
 from orders.states import OpeningState, OrderState, TransactionState
-from orders.transitions import locked, move, move_transaction, needs_staff, note
+from orders.transitions import begin_opening, locked, move, move_transaction, note
 from orders.wallet.looking import wallet_transaction
 
 #: (outpoint, amount_sat, script_hex) of a coin; 0 and "": not known.
@@ -43,13 +45,15 @@ def _take_over(order_id: UUID, trace: Trace, leases: list[Lease], inputs: list[I
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             return
         if trace.outpoint is None or (trace.transaction is None and not leases):
-            needs_staff(order, "The node has a channel or funding of this order that cannot be adopted.")
+            words = "The node has a channel or funding of this order that cannot be adopted."
+            raise_flag(order, FlagKind.NOT_ADOPTABLE, words)
             order.due_at = None
             return
         opening = _opening(order, trace, trace.outpoint, inputs)
-        move(order, OrderState.OPENING, cause="opening_adopted", attempt=opening.attempt, outpoint=str(trace.outpoint))
+        outpoint = str(trace.outpoint)
+        move(order, OrderState.OPENING, cause=Cause.OPENING_ADOPTED, attempt=opening.attempt, outpoint=outpoint)
         if trace.transaction is None:
-            note(order, "funding_lost", outpoint=str(trace.outpoint))
+            note(order, Cause.FUNDING_LOST, outpoint=outpoint)
 
 
 def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list[Input]) -> ChannelOpening:
@@ -76,9 +80,8 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list
         move_transaction(transaction.pk, state if raw is None else TransactionState.SIGNED, raw=raw)
     # The attempt that we thought dead lives on under a new number.
     ChannelOpening.objects.filter(transaction=transaction, output_index=outpoint.index).update(transaction=None)
-    return ChannelOpening.objects.create(
-        order=order,
-        attempt=order.openings.count() + 1,
+    return begin_opening(
+        order,
         # Always looked at as unpublished: the next look finds the transaction in the wallet, or puts it out.
         state=OpeningState.PUBLISHING,
         created_at=now,

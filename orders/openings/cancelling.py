@@ -11,6 +11,8 @@ from lightning.errors import LightningError, OutcomeUnknown, PeerOffline
 from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import marks, queries
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
 from orders.openings import tracing
@@ -18,7 +20,7 @@ from orders.openings.reasons import known
 from orders.openings.retrying import after_failure, mark_given_up
 from orders.payments import security
 from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, move_opening, needs_staff, note
+from orders.transitions import locked, move, move_opening, note
 from orders.wallet import coins
 from orders.wallet import transaction as machine
 
@@ -53,8 +55,8 @@ def begin(
             if opening.state not in {OpeningState.NEGOTIATING, OpeningState.FUNDED} and not conflict_is_deep:
                 return False
             reason, detail = opening.failure_reason or known(reason), (detail or opening.failure_detail)[:300]
-            move_opening(opening, OpeningState.CANCELLING, failure_reason=reason, failure_detail=detail)
-            note(order, "opening_cancelling", attempt=opening.attempt, reason=reason, detail=detail)
+            move_opening(order, opening, OpeningState.CANCELLING, failure_reason=reason, failure_detail=detail)
+            note(order, Cause.OPENING_CANCELLING, attempt=opening.attempt, reason=reason, detail=detail)
     except IntegrityError:  # another order is opening to this peer, which we are about to disconnect: later
         return False
     return True
@@ -121,16 +123,16 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         opening = order.openings.get(pk=opening_id)
         if opening.state != OpeningState.CANCELLING:
             return
-        move_opening(opening, OpeningState.FAILED)
+        move_opening(order, opening, OpeningState.FAILED)
         if opening.transaction is not None:
             machine.excluded(opening.transaction)
-        note(order, "opening_failed", attempt=opening.attempt, reason=opening.failure_reason)
+        note(order, Cause.OPENING_FAILED, attempt=opening.attempt, reason=opening.failure_reason)
         if order.state == OrderState.OPENING:
             _leave_opening(order, opening, still_secured)
         elif order.state == OrderState.URI_SET:
             after_failure(order, opening.failure_reason)
         else:
-            needs_staff(order, "The funding of this order's channel was double-spent.")
+            raise_flag(order, FlagKind.DOUBLE_SPENT, "The funding of this order's channel was double-spent.")
     # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
     nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 
@@ -140,5 +142,5 @@ def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: 
     if not still_secured:
         mark_given_up(order, reason="PAYMENT_NOT_SECURED")
         return
-    move(order, OrderState.URI_SET, cause="funding_conflicted", attempt=opening.attempt)
+    move(order, OrderState.URI_SET, cause=Cause.FUNDING_CONFLICTED, attempt=opening.attempt)
     after_failure(order, opening.failure_reason)

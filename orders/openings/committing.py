@@ -11,6 +11,7 @@ from lightning import transactions
 from lightning.node import LndNode, Negotiation
 from lightning.types import Outpoint
 from orders import marks, queries
+from orders.causes import Cause
 from orders.models import ChannelOpening, WalletTransaction
 from orders.openings import tracing
 from orders.openings.reasons import Broken
@@ -63,11 +64,11 @@ def _record_committed(order_id: UUID, opening_id: int, raw: bytes, psbt: bytes) 
         if opening.state != OpeningState.FUNDED or order.state != OrderState.URI_SET:
             raise Broken("FAILED_OPENING", "Another process has taken the attempt over.")
         machine.signed(_transaction(opening), raw)
-        move_opening(opening, OpeningState.PUBLISHING, failure_reason="", failure_detail="")
+        move_opening(order, opening, OpeningState.PUBLISHING, failure_reason="", failure_detail="")
         move(
             order,
             OrderState.OPENING,
-            cause="funding_signed",
+            cause=Cause.FUNDING_SIGNED,
             attempt=opening.attempt,
             outpoint=opening.funding_outpoint,
         )

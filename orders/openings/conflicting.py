@@ -13,10 +13,12 @@ from lightning.errors import Rejected
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import marks, pricing, queries
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
 from orders.openings import cancelling
 from orders.states import OpeningState, TransactionState
-from orders.transitions import locked, move_opening, needs_staff, note
+from orders.transitions import locked, move_opening, note
 from orders.wallet import broadcasting, coins
 from orders.wallet import transaction as machine
 from orders.wallet.looking import wallet_transaction
@@ -41,8 +43,8 @@ def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
         if current.state != OpeningState.PUBLISHING:
             return
         conflict = _store(held, current, raw, psbt, txid, fee_sat)
-        move_opening(current, OpeningState.CONFLICTING, conflict=conflict, failure_reason=reason)
-        note(held, "funding_put_out", attempt=current.attempt, reason=reason, conflict=txid)
+        move_opening(held, current, OpeningState.CONFLICTING, conflict=conflict, failure_reason=reason)
+        note(held, Cause.FUNDING_PUT_OUT, attempt=current.attempt, reason=reason, conflict=txid)
 
 
 def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tuple[bytes, bytes, str, int]:
@@ -135,7 +137,7 @@ def _publish(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
     if conflict.published_at is None:
         with locked(order.pk) as held:
             machine.published(conflict, bytes(conflict.raw or b""))
-            note(held, "conflict_published", attempt=opening.attempt, txid=conflict.txid)
+            note(held, Cause.CONFLICT_PUBLISHED, attempt=opening.attempt, txid=conflict.txid)
 
 
 def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTransaction, node: LndNode) -> None:
@@ -146,7 +148,8 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
         return
     if conflict.fee_sat >= settings.MAX_FUNDING_FEE_SAT:
         with locked(order.pk) as held:
-            needs_staff(held, "A funding is to be put out, but the fees are above MAX_FUNDING_FEE_SAT.")
+            words = "A funding is to be put out, but the fees are above MAX_FUNDING_FEE_SAT."
+            raise_flag(held, FlagKind.CONFLICT_TOO_DEAR, words)
         return
     raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=conflict.fee_sat * 3 // 2 + 1)
     if fee_sat <= conflict.fee_sat:
@@ -156,15 +159,16 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
         if current.state == OpeningState.CONFLICTING:
             current.conflict = _store(held, current, raw, psbt, txid, fee_sat)
             current.save()
-            note(held, "conflict_rebuilt", attempt=current.attempt, txid=txid, fee_sat=fee_sat)
+            note(held, Cause.CONFLICT_REBUILT, attempt=current.attempt, txid=txid, fee_sat=fee_sat)
 
 
 def _record_ours_won(order_id: UUID, opening_id: int) -> None:
     with locked(order_id) as order:
         opening = order.openings.select_related("transaction", "conflict").get(pk=opening_id)
         if opening.state == OpeningState.CONFLICTING:
-            move_opening(opening, OpeningState.PUBLISHED)
+            move_opening(order, opening, OpeningState.PUBLISHED)
             if opening.conflict is not None and opening.transaction is not None:
                 machine.decided(opening.conflict, opening.transaction.txid)
-            note(order, "funding_mined_after_all", attempt=opening.attempt)
-            needs_staff(order, "The funding was mined although we had put it out: see whether it was paid.")
+            note(order, Cause.FUNDING_MINED_AFTER_ALL, attempt=opening.attempt)
+            words = "The funding was mined although we had put it out: see whether it was paid."
+            raise_flag(order, FlagKind.MINED_AFTER_ALL, words)

@@ -8,10 +8,12 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
-from orders import queries
+from orders import flags, queries
+from orders.causes import Cause, FlagKind
+from orders.flags import Found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, needs_staff, note
+from orders.transitions import locked, move, note
 
 #: A funding mined this long ago whose channel is still not usable needs a person.
 STUCK_BLOCKS = 144
@@ -30,10 +32,12 @@ def follow(order_id: UUID, node: LndNode) -> None:
     outpoint = opening.funding_outpoint
     channel = next((c for c in node.channels() if str(c.outpoint) == outpoint), None)
     if channel is not None:
+        flags.found(order, Found.CHANNEL)
         _record_open(order, opening, channel, node)
         return
     pending = next((c for c in node.pending_channels() if str(c.outpoint) == outpoint), None)
     if pending is not None:
+        flags.found(order, Found.CHANNEL)
         if pending.phase is PendingPhase.OPENING:
             _flag_stuck(order, node)
         else:
@@ -41,9 +45,11 @@ def follow(order_id: UUID, node: LndNode) -> None:
         return
     closed = next((c for c in node.closed_channels() if str(c.outpoint) == outpoint), None)
     if closed is not None:
+        flags.found(order, Found.CHANNEL)
         _record_closed(order_id, opening.pk, closed)
     elif opening.state == OpeningState.CONFIRMED:
-        _flag(order_id, "The funding is mined, but the node does not know the channel.")
+        words = "The funding is mined, but the node does not know the channel."
+        flags.flag(order_id, FlagKind.CHANNEL_UNKNOWN, words)
 
 
 def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel, node: LndNode) -> None:
@@ -54,7 +60,7 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
             current.save()
             if held.state == OrderState.OPENING:
                 held.opened_at = timezone.now()
-                move(held, OrderState.OPEN, cause="channel_usable", channel=current.short_channel_id)
+                move(held, OrderState.OPEN, cause=Cause.CHANNEL_USABLE, channel=current.short_channel_id)
         return
     _flag_stuck(order, node)
 
@@ -62,7 +68,8 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
 def _flag_stuck(order: ChannelOrder, node: LndNode) -> None:
     started = order.lease_starts_height
     if order.state == OrderState.OPENING and started and node.info().block_height - started >= STUCK_BLOCKS:
-        _flag(order.pk, "The channel has been mined for a day and is not active.")
+        words = "The channel has been mined for a day and is not active."
+        flags.flag(order.pk, FlagKind.CHANNEL_INACTIVE, words)
 
 
 def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) -> None:
@@ -73,9 +80,9 @@ def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) ->
         if pending.closing_txid and opening.closing_txid != pending.closing_txid:
             opening.closing_txid = order.closing_txid = pending.closing_txid
             opening.save()
-            note(order, "closing_transaction_seen", txid=pending.closing_txid)
+            note(order, Cause.CLOSING_TRANSACTION_SEEN, txid=pending.closing_txid)
         if order.state != OrderState.CLOSING:
-            move(order, OrderState.CLOSING, cause="channel_closing", txid=pending.closing_txid)
+            move(order, OrderState.CLOSING, cause=Cause.CHANNEL_CLOSING, txid=pending.closing_txid)
 
 
 def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> None:
@@ -89,16 +96,11 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
         opening.save()
         order.closed_at = timezone.now()
         if order.opened_at is None:
-            needs_staff(order, "The channel closed before it was ever usable.")
+            flags.raise_flag(order, FlagKind.CLOSED_UNUSED, "The channel closed before it was ever usable.")
         move(
-            order, OrderState.CLOSED, cause="channel_closed", txid=closed.closing_txid, kind=closed.close_type,
+            order, OrderState.CLOSED, cause=Cause.CHANNEL_CLOSED, txid=closed.closing_txid, kind=closed.close_type,
             by_us=closed.initiated_by_us,
         )  # fmt: skip
-
-
-def _flag(order_id: UUID, reason: str) -> None:
-    with locked(order_id) as order:
-        needs_staff(order, reason)
 
 
 def format_short_channel_id(number: int) -> str:

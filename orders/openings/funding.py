@@ -11,6 +11,7 @@ from lightning import transactions
 from lightning.node import LndNode
 from lightning.types import FundedPsbt, FundingRequest
 from orders import marks
+from orders.causes import Cause
 from orders.models import ChannelOpening, TransactionKind, WalletTransaction
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
@@ -94,5 +95,5 @@ def _record_funded(order_id: UUID, opening: ChannelOpening, funded: FundedPsbt, 
             fee_sat=fee_sat,
             created_at=timezone.now(),
         )
-        move_opening(current, OpeningState.FUNDED, transaction=transaction, output_index=index)
-        note(order, "opening_funded", attempt=current.attempt, outpoint=current.funding_outpoint, fee_sat=fee_sat)
+        move_opening(order, current, OpeningState.FUNDED, transaction=transaction, output_index=index)
+        note(order, Cause.OPENING_FUNDED, attempt=current.attempt, outpoint=current.funding_outpoint, fee_sat=fee_sat)

@@ -18,6 +18,7 @@ from django.utils import timezone
 from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.node import LndNode, Negotiation
 from orders import locks, marks, queries
+from orders.causes import Cause, FlagKind
 from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
@@ -27,7 +28,7 @@ from orders.openings.retrying import postpone
 from orders.openings.terms import Terms
 from orders.payments import security
 from orders.states import OrderState
-from orders.transitions import locked, note
+from orders.transitions import begin_opening, locked, note
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,11 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     rail = security.counted(order)
     obstacle = rail.obstacle(order) if rail else ""
     if obstacle:
-        flag(order_id, obstacle)
+        flag(order_id, FlagKind.CANNOT_SETTLE, obstacle)
         return
     payment = security.look(order, node)
     if payment.spare_blocks is None and security.sent_back(order, node):
-        flag(order_id, "The wallet has sent this order's money back: it is not opened.")
+        flag(order_id, FlagKind.SENT_BACK, "The wallet has sent this order's money back: it is not opened.")
         return
     if not payment.secured or not security.has_spare(payment):
         return  # `advance` returns what is lost and waits for what may come back
@@ -104,7 +105,7 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
                 order.due_at = timezone.now() + timedelta(seconds=settings.RETRY_FIRST_SECONDS)
                 return None
             opening = _record_begun(order, wanted)
-            note(order, "opening_begun", attempt=opening.attempt, node=opening.node_pubkey)
+            note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey)
             return opening
     except IntegrityError:  # another order of this peer was quicker
         postpone(order_id, "PEER_BUSY", "Another order of this node is being opened.")
@@ -113,9 +114,8 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
 
 def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:
     now = timezone.now()
-    return ChannelOpening.objects.create(
-        order=order,
-        attempt=order.openings.count() + 1,
+    return begin_opening(
+        order,
         created_at=now,
         changed_at=now,
         pending_chan_id=secrets.token_bytes(32),
@@ -181,4 +181,4 @@ def _remember(order_id: UUID, opening_id: int, reason: str, detail: str) -> None
         if opening is not None and opening.pk == opening_id:
             opening.failure_reason, opening.failure_detail = reason, detail[:300]
             opening.save()
-            note(order, "opening_silent", attempt=opening.attempt, reason=reason)
+            note(order, Cause.OPENING_SILENT, attempt=opening.attempt, reason=reason)

@@ -12,14 +12,15 @@ from lightning.errors import OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
 from orders import blocks, marks, queries
-from orders.flags import flag
+from orders.causes import Cause, FlagKind
+from orders.flags import flag, raise_flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
 from orders.openings import cancelling, conflicting
 from orders.openings.tracing import open_or_opening
 from orders.payments import security
 from orders.states import OpeningState
-from orders.transitions import locked, move_opening, needs_staff, note
+from orders.transitions import locked, move_opening, note
 from orders.wallet import broadcasting, coins
 from orders.wallet import transaction as machine
 from orders.wallet.looking import wallet_transaction
@@ -84,10 +85,10 @@ def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | Out
         if is_news:
             current.failure_reason, current.failure_detail = reason, str(error)[:300]
             current.save()
-            note(held, "publishing_refused", attempt=current.attempt, reason=reason)
+            note(held, Cause.PUBLISHING_REFUSED, attempt=current.attempt, reason=reason)
         # A lost answer is no refusal until patience is over, whatever was told of it before.
         if (is_news and isinstance(error, Rejected)) or (over and current.state == OpeningState.PUBLISHING):
-            needs_staff(held, f"The node refuses the funding transaction: {reason}.")
+            raise_flag(held, FlagKind.PUBLISHING_REFUSED, f"The node refuses the funding transaction: {reason}.")
     if over:
         conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
 
@@ -115,8 +116,8 @@ def _record_published(order_id: UUID, opening_id: int, *, raw: bytes) -> None:
         if opening.state != OpeningState.PUBLISHING or opening.transaction is None:
             return
         machine.published(opening.transaction, raw)
-        move_opening(opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
-        note(order, "funding_published", attempt=opening.attempt, outpoint=opening.funding_outpoint)
+        move_opening(order, opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
+        note(order, Cause.FUNDING_PUBLISHED, attempt=opening.attempt, outpoint=opening.funding_outpoint)
         nudge(order)
     nudge_all(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY"))
 
@@ -161,12 +162,13 @@ def _bump(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None
     with locked(order_id) as held:
         transaction.bumped_at = timezone.now()
         transaction.save(update_fields=["bumped_at"])
-        note(held, "funding_bumped", txid=transaction.txid, trouble=trouble)
+        note(held, Cause.FUNDING_BUMPED, txid=transaction.txid, trouble=trouble)
 
 
 def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
     if broadcasting.is_stuck(transaction, timezone.now()):
-        flag(order_id, "The funding transaction stays unmined, although it was published and bumped.")
+        words = "The funding transaction stays unmined, although it was published and bumped."
+        flag(order_id, FlagKind.UNMINED, words)
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:
@@ -184,7 +186,8 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         term, starts_at = order.channel_expiry_blocks, order.lease_starts_at
         order.lease_ends_height = height + term if height else None
         order.lease_ends_at = starts_at + blocks.lasting(term) if starts_at else None
-        note(order, "funding_mined" if height else "funding_unmined", attempt=opening.attempt, height=height)
+        cause = Cause.FUNDING_MINED if height else Cause.FUNDING_UNMINED
+        note(order, cause, attempt=opening.attempt, height=height)
 
 
 def _confirm(order_id: UUID, opening_id: int, node: LndNode) -> None:
@@ -192,6 +195,6 @@ def _confirm(order_id: UUID, opening_id: int, node: LndNode) -> None:
     with locked(order_id) as order:
         opening = order.openings.select_related("transaction").get(pk=opening_id)
         if opening.state == OpeningState.PUBLISHED and opening.transaction is not None:
-            move_opening(opening, OpeningState.CONFIRMED)
+            move_opening(order, opening, OpeningState.CONFIRMED)
             machine.deep(opening.transaction)
-            note(order, "funding_confirmed", attempt=opening.attempt, depth=settings.FINAL_DEPTH_BLOCKS)
+            note(order, Cause.FUNDING_CONFIRMED, attempt=opening.attempt, depth=settings.FINAL_DEPTH_BLOCKS)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from lightning.errors import InsufficientFunds, LightningError, PeerOffline
+from orders.causes import FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
@@ -31,8 +32,8 @@ PASSING: Final = frozenset(
 )
 #: They pass when a person tops up or looks at the fees.
 CALLS_STAFF: Final = {
-    "INSUFFICIENT_FUNDS": "The node has not enough deep coins for this channel.",
-    "FEE_TOO_HIGH": "The funding transaction would cost more than MAX_FUNDING_FEE_SAT.",
+    "INSUFFICIENT_FUNDS": (FlagKind.COINS_SHORT, "The node has not enough deep coins for this channel."),
+    "FEE_TOO_HIGH": (FlagKind.FEE_TOO_HIGH, "The funding transaction would cost more than MAX_FUNDING_FEE_SAT."),
 }
 #: No failures of this order: whoever ends them nudges us, and this is the net below that.
 NOT_ITS_FAULT: Final = {

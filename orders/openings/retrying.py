@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from orders.actors import LSP
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
 from orders.payments.security import is_ours
 from orders.states import OrderState
-from orders.transitions import locked, move, needs_staff, note
-
-#: How the flag begins that a retry takes down.
-GAVE_UP: Final = "Gave up"
+from orders.transitions import locked, move, note
 
 
 def pause(failures: int) -> timedelta:
@@ -31,7 +29,7 @@ def postpone(order_id: UUID, reason: str, detail: str) -> None:
     with locked(order_id) as order:
         if order.state == OrderState.URI_SET and order.live_opening is None:
             if order.last_failure_reason != known(reason):
-                note(order, "opening_postponed", reason=reason, detail=detail[:300])
+                note(order, Cause.OPENING_POSTPONED, reason=reason, detail=detail[:300])
             after_failure(order, reason)
 
 
@@ -47,7 +45,7 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
         return
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
-        needs_staff(order, CALLS_STAFF[reason])
+        raise_flag(order, *CALLS_STAFF[reason])
     wait = NOT_ITS_FAULT.get(reason)
     if wait is None:
         order.failed_openings += 1
@@ -66,6 +64,7 @@ def mark_given_up(order: ChannelOrder, *, reason: str, actor: str = LSP) -> None
     """
     order.give_up_reason = reason
     order.give_up_until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
-    move(order, OrderState.GIVE_UP, cause="gave_up", actor=actor, reason=reason)
+    move(order, OrderState.GIVE_UP, cause=Cause.GAVE_UP, actor=actor, reason=reason)
     if is_ours(order):
-        needs_staff(order, f"{GAVE_UP} ({reason}) with the buyer's money: retry, or return it.")
+        words = f"Gave up ({reason}) with the buyer's money: retry, or return it."
+        raise_flag(order, FlagKind.GAVE_UP, words, actor=actor)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning.types import NodeAddress
+from orders.causes import Cause
 from orders.errors import NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
@@ -19,6 +20,7 @@ from orders.transitions import locked, move, note
 
 #: Of one order's claim, by anybody.
 MOST_CHANGES: Final = 20
+_CHANGES: Final = (Cause.CLAIMED, Cause.CLAIM_DETAILED, Cause.CLAIM_TAKEN_BACK)
 
 
 def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: str, replace: bool) -> ChannelOrder:
@@ -44,7 +46,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
         if order.live_opening is not None:
             raise NotClaimable("The channel to another node is being opened already.")
         _take(order, address, announced)
-        move(order, OrderState.URI_SET, cause="claimed", actor=actor, node=str(address))
+        move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order
 
 
@@ -69,7 +71,7 @@ def _note_details(order: ChannelOrder, address: NodeAddress, announced: bool | N
     _require_steady(order)
     order.node_host = address.host or order.node_host
     order.announced_by_claim = order.announced_by_claim if announced is None else announced
-    note(order, "claim_detailed", actor=actor, node=str(address))
+    note(order, Cause.CLAIM_DETAILED, actor=actor, node=str(address))
     nudge(order)
 
 
@@ -90,7 +92,7 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
         order.claimed_at, order.announced_by_claim = None, None
         order.open_deadline_at = None  # the claim window bounds how often this can be done
         order.failed_openings, order.last_failure_reason = 0, ""
-        move(order, OrderState.PAID, cause="claim_taken_back", actor=actor, node=node)
+        move(order, OrderState.PAID, cause=Cause.CLAIM_TAKEN_BACK, actor=actor, node=node)
     return order
 
 
@@ -102,7 +104,7 @@ def _require_not_returning(order: ChannelOrder) -> None:
 
 def _require_steady(order: ChannelOrder) -> None:
     """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
-    changes = order.events.filter(cause__in=["claimed", "claim_detailed", "claim_taken_back"]).count()
+    changes = order.events.filter(cause__in=_CHANGES).count()
     if changes >= MOST_CHANGES:
         raise NotClaimable("The claim was changed too often.")
 

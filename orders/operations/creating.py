@@ -18,6 +18,7 @@ from lightning.node import LndNode
 from lightning.types import NodeAddress
 from orders import locks, options, pricing, queries
 from orders.actors import BUYER
+from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
     KeyInFlight,
@@ -29,13 +30,13 @@ from orders.errors import (
     ServiceNotFound,
     TooManyOrders,
 )
+from orders.journal import tell
 from orders.locks import Lock
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import snapshot
 from orders.payments import offering
 from orders.payments.offering import Payable
-from orders.transitions import tell
 
 log = logging.getLogger(__name__)
 
@@ -160,10 +161,10 @@ def _insert(
         order = _order(purchase, service, quote, seen, payable, now)
         offering.record(order, payable)
         OrderEvent.objects.create(
-            order=order, version=1, at=now, actor=BUYER, cause="quoted", to_state=order.state,
+            order=order, version=1, at=now, actor=BUYER, cause=Cause.QUOTED, to_state=order.state,
             facts={"order_total_sat": quote.order_total_sat},
         )  # fmt: skip
-        tell(order, "", "quoted", BUYER)
+        tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch

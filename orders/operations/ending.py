@@ -11,14 +11,16 @@ from uuid import UUID
 from django.utils import timezone
 
 from orders import money
+from orders.causes import Cause, FlagKind
 from orders.errors import NotPossible
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.operations import pausing
 from orders.payments import security
 from orders.payments.counting import end_unpaid, give_back, pay
 from orders.states import CLAIMABLE, At, InvoiceState, OrderState
-from orders.transitions import locked, move, needs_staff
+from orders.transitions import locked, move
 
 #: States of an order whose money, where we took any, waits for somebody to return it.
 _OVER: Final = frozenset({OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EXPIRED})
@@ -34,8 +36,8 @@ def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
     with locked(order_id) as order:
         _require(why_not_cancelled(order))
         if order.state == OrderState.CREATED:
-            if not give_back(order, cause="cancelled", actor=actor):
-                end_unpaid(order, cause="cancelled", actor=actor)
+            if not give_back(order, cause=Cause.CANCELLED, actor=actor):
+                end_unpaid(order, cause=Cause.CANCELLED, actor=actor)
         else:
             _cancel_paid(order, actor)
     return order
@@ -58,12 +60,13 @@ def _cancel_paid(order: ChannelOrder, actor: str) -> None:
     now = timezone.now()
     if order.state == OrderState.URI_SET:
         order.give_up_reason, order.give_up_until = "CANCELLED", now
-        move(order, OrderState.GIVE_UP, cause="cancelled", actor=actor, reason="CANCELLED")
+        move(order, OrderState.GIVE_UP, cause=Cause.CANCELLED, actor=actor, reason="CANCELLED")
     rail = security.counted(order)
-    if rail is not None and rail.is_held(order) and rail.give_back(order, cause="cancelled", actor=actor):
+    if rail is not None and rail.is_held(order) and rail.give_back(order, cause=Cause.CANCELLED, actor=actor):
         return
-    move(order, OrderState.REJECTED, cause="cancelled", actor=actor)
-    needs_staff(order, "Cancelled; the buyer's money is with us and is to be returned.", actor=actor)
+    move(order, OrderState.REJECTED, cause=Cause.CANCELLED, actor=actor)
+    words = "Cancelled; the buyer's money is with us and is to be returned."
+    raise_flag(order, FlagKind.CANCELLED_PAID, words, actor=actor)
 
 
 def record_returned(order_id: UUID, *, actor: str) -> ChannelOrder:
@@ -75,9 +78,8 @@ def record_returned(order_id: UUID, *, actor: str) -> ChannelOrder:
     """
     with locked(order_id) as order:
         _require(why_not_returned(order))
-        order.needs_staff, order.needs_staff_reason = False, ""
         order.counted_payment = order.counted_payment or Rail.ONCHAIN
-        move(order, OrderState.REFUNDED, cause="returned_by_hand", actor=actor)
+        move(order, OrderState.REFUNDED, cause=Cause.RETURNED_BY_HAND, actor=actor)
     return order
 
 
@@ -102,8 +104,7 @@ def revive(order_id: UUID, *, actor: str) -> ChannelOrder:
     """
     with locked(order_id) as order:
         _require(why_not_revived(order))
-        order.needs_staff, order.needs_staff_reason = False, ""
-        pay(order, Rail.ONCHAIN, cause="late_payment_accepted", actor=actor)
+        pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_ACCEPTED, actor=actor)
     return order
 
 

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders.actors import LSP
+from orders.causes import Cause
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
-from orders.openings.retrying import GAVE_UP, mark_given_up
+from orders.openings.retrying import mark_given_up
 from orders.payments.security import insecurity
 from orders.states import OrderState
 from orders.transitions import locked, move
@@ -54,9 +55,7 @@ def retry(order_id: UUID, *, actor: str) -> ChannelOrder:
         order.give_up_reason, order.give_up_until = "", None
         order.failed_openings, order.last_failure_reason = 0, ""
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
-        if order.needs_staff_reason.startswith(GAVE_UP):
-            order.needs_staff, order.needs_staff_reason = False, ""
-        move(order, OrderState.URI_SET, cause="retried", actor=actor)
+        move(order, OrderState.URI_SET, cause=Cause.RETRIED, actor=actor)
     return order
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.utils import timezone
 
 from orders import queries
+from orders.causes import PauseCause
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
 from orders.nudges import nudge_all
@@ -18,23 +19,28 @@ from orders.states import OrderState
 log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 200
-#: How the reason begins where the node knows more than our records. Buyers read it, so it names no order: who knows a
-#: paid order's id may claim it.
-BEHIND: Final = "Our records are being checked after a restart"
 
 
-def pause(name: SwitchName, *, reason: str, actor: str) -> Switch:
+def pause(
+    name: SwitchName,
+    *,
+    reason: str,
+    actor: str,
+    cause: PauseCause = PauseCause.STAFF,
+    named: Sequence[str] = (),
+) -> Switch:
     """It is off: nothing is sold any more, or no attempt to open begins any more.
 
     Money: none moves. What was begun goes on, and every deadline holds: a payment whose order cannot be opened in time
     goes back as it always does.
+    `named`: what the node has, where our records are behind it.
     Repeat: safe; another reason takes the place of the first, and both are on record.
     Raises: InvalidField (no reason, or too long a one).
     """
     reason = " ".join(reason.split())
     if not reason or len(reason) > _LONGEST_REASON:
         raise InvalidField(f"A reason of 1 to {_LONGEST_REASON} characters is required.", field="reason")
-    return _switch(name, on=False, reason=reason, actor=actor)
+    return _switch(name, on=False, reason=reason, actor=actor, cause=cause, named=named)
 
 
 def resume(name: SwitchName, *, actor: str) -> Switch:
@@ -48,19 +54,27 @@ def resume(name: SwitchName, *, actor: str) -> Switch:
 def is_behind() -> bool:
     """The node has more of our orders than our records, and nobody has seen to it yet."""
     paused = queries.paused(SwitchName.OPENINGS)
-    return paused is not None and paused.reason.startswith(BEHIND)
+    return paused is not None and paused.cause == PauseCause.BEHIND
 
 
-def _switch(name: SwitchName, *, on: bool, reason: str, actor: str) -> Switch:
+def _switch(
+    name: SwitchName,
+    *,
+    on: bool,
+    reason: str,
+    actor: str,
+    cause: PauseCause = PauseCause.STAFF,
+    named: Sequence[str] = (),
+) -> Switch:
     now = timezone.now()
     with transaction.atomic(durable=True):
         Switch.objects.get_or_create(pk=name, defaults={"on": True, "at": now, "actor": actor})
         switch = Switch.objects.select_for_update().get(pk=name)
-        if (switch.on, switch.reason) == (on, reason):
+        if (switch.on, switch.reason, switch.cause) == (on, reason, cause):
             return switch
-        switch.on, switch.reason, switch.at, switch.actor = on, reason, now, actor
+        switch.on, switch.reason, switch.cause, switch.at, switch.actor = on, reason, cause, now, actor
         switch.save()
-        SwitchEvent.objects.create(name=name, on=on, reason=reason, at=now, actor=actor)
+        SwitchEvent.objects.create(name=name, on=on, cause=cause, reason=reason, named=list(named), at=now, actor=actor)
         if on and name == SwitchName.OPENINGS:
             nudge_all(_waiting())
     log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)

@@ -10,14 +10,16 @@ from django.utils import timezone
 
 from orders import money, payments
 from orders.actors import LSP
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments.surprises import flag_surprises
 from orders.states import At, InvoiceState, OrderState
-from orders.transitions import locked, move, needs_staff
+from orders.transitions import locked, move
 
 
-def pay(order: ChannelOrder, rail: Rail, *, cause: str, actor: str = LSP) -> None:
+def pay(order: ChannelOrder, rail: Rail, *, cause: Cause, actor: str = LSP) -> None:
     """The order is PAID by `rail`, which counts from now on; claimed too, where the buyer named the node.
 
     What may still come on another rail is recorded to go back, so that nobody pays twice.
@@ -30,14 +32,14 @@ def pay(order: ChannelOrder, rail: Rail, *, cause: str, actor: str = LSP) -> Non
     if order.node_pubkey:
         order.claimed_at = now
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
-        move(order, OrderState.URI_SET, cause="node_named_at_purchase", actor=actor, node=order.node_pubkey)
+        move(order, OrderState.URI_SET, cause=Cause.NODE_NAMED_AT_PURCHASE, actor=actor, node=order.node_pubkey)
     flag_surprises(order)
     for other, its in payments.RAILS.items():
         if other is not rail:
-            its.give_back(order, cause="other_rail_paid", actor=LSP)
+            its.give_back(order, cause=Cause.OTHER_RAIL_PAID, actor=LSP)
 
 
-def intend_return(order_id: UUID, *, cause: str, actor: str = LSP) -> bool:
+def intend_return(order_id: UUID, *, cause: Cause, actor: str = LSP) -> bool:
     """It is recorded that what can go back by itself goes back; False where nothing does, or may.
 
     Money: still held. After this commit nothing but a return can follow, and no attempt to open can begin.
@@ -47,7 +49,7 @@ def intend_return(order_id: UUID, *, cause: str, actor: str = LSP) -> bool:
         return give_back(order, cause=cause, actor=actor)
 
 
-def give_back(order: ChannelOrder, *, cause: str, actor: str) -> bool:
+def give_back(order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
     """As `intend_return`, for who holds the order's row already."""
     going_back = [rail.give_back(order, cause=cause, actor=actor) for rail in payments.RAILS.values()]
     return any(going_back)
@@ -68,10 +70,10 @@ def expire(order_id: UUID) -> None:
         invoice = order.invoice
         dead = invoice is None or invoice.state == InvoiceState.CANCELLED
         if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
-            end_unpaid(order, cause="expired", actor=LSP)
+            end_unpaid(order, cause=Cause.EXPIRED, actor=LSP)
 
 
-def end_unpaid(order: ChannelOrder, *, cause: str, actor: str) -> None:
+def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: str) -> None:
     """The order is EXPIRED; what has arrived on chain all the same is for staff to return.
 
     The caller holds the order's row.
@@ -79,4 +81,5 @@ def end_unpaid(order: ChannelOrder, *, cause: str, actor: str) -> None:
     move(order, OrderState.EXPIRED, cause=cause, actor=actor)
     received_sat = money.of(order, At.SEEN).received_sat
     if received_sat:
-        needs_staff(order, f"Ended unpaid with {received_sat} sat on chain: return them, or revive the order.")
+        words = f"Ended unpaid with {received_sat} sat on chain: return them, or revive the order."
+        raise_flag(order, FlagKind.ENDED_WITH_DEPOSITS, words, actor=actor)

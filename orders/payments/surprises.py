@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from orders import money
+from orders.causes import FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.states import At, OrderState
-from orders.transitions import needs_staff
 
 
 def flag_surprises(order: ChannelOrder) -> None:
@@ -19,10 +20,12 @@ def flag_surprises(order: ChannelOrder) -> None:
         order.underpaid = False
         if deposits.surplus_sat:
             order.overpaid = True
-            needs_staff(order, f"Deposits are {deposits.surplus_sat} sat more than was owed.")
+            words = f"Deposits are {deposits.surplus_sat} sat more than was owed."
+            raise_flag(order, FlagKind.DEPOSITS_SURPLUS, words)
     elif order.counted_payment == Rail.LIGHTNING and received:
         order.overpaid = True
-        needs_staff(order, f"Paid by Lightning, and {received} sat arrived on chain besides.")
+        words = f"Paid by Lightning, and {received} sat arrived on chain besides."
+        raise_flag(order, FlagKind.PAID_BESIDES, words)
     elif received:
         order.paid_late = True
-        needs_staff(order, f"{received} sat arrived on chain after the order had ended.")
+        raise_flag(order, FlagKind.PAID_LATE, f"{received} sat arrived on chain after the order had ended.")

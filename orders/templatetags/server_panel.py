@@ -64,7 +64,7 @@ def _processes(now: datetime) -> list[dict[str, Any]]:
 def _orders() -> list[dict[str, Any]]:
     orders = ChannelOrder.objects
     counts = [
-        ("need a person", "surprise=needs_staff", orders.filter(needs_staff=True).count(), True),
+        ("need a person", "surprise=needs_staff", orders.filter(standing_flags__gt=0).count(), True),
         ("given up", "state__exact=give_up", orders.filter(state=OrderState.GIVE_UP).count(), True),
         ("claimed, to be opened", "state__exact=uri_set", orders.filter(state=OrderState.URI_SET).count(), False),
         ("opening", "state__exact=opening", orders.filter(state=OrderState.OPENING).count(), False),

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from lightning import types
 from lightning.node import LndNode
-from orders import keys, transitions
+from orders import journal, keys
 from orders.models import ChannelOpening, OrderEvent
 from orders.openings import cancelling, committing, opening, publishing, tracing
 from orders.operations import creating
@@ -113,7 +113,7 @@ def the_journal_is_written_with_the_move() -> None:
     class Events:
         objects = Later()
 
-    transitions.OrderEvent = Events  # type: ignore[misc, assignment]
+    journal.OrderEvent = Events  # type: ignore[misc, assignment]
 
 
 @_guard

@@ -19,7 +19,7 @@ from streams import standby
 
 _ORDERS = str(Path(__file__).resolve().parents[2] / "orders")
 #: Whoever calls these is who records.
-_SHARED = ("transitions.py", "nudges.py")
+_SHARED = ("transitions.py", "journal.py", "nudges.py")
 _WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from lightning.types import Outpoint
 from orders import keys, marks, models
+from orders.causes import Cause
 from orders.openings import opening, publishing, tracing
 from orders.payments import counting, rail
 from orders.payments import lightning as lightning_rail
@@ -164,9 +165,9 @@ def test_control_a_payment_returned_while_an_attempt_is_live_is_lost(
 ) -> None:
     """The guard: nothing that returns a payment passes while an attempt is live."""
     quote, payment = committed(shop, engine)
-    assert counting.intend_return(shop.order(quote).pk, cause="test") is False
+    assert counting.intend_return(shop.order(quote).pk, cause=Cause.EXPIRED) is False
     monkeypatch.setattr(models.ChannelOrder, "live_opening", None)
-    assert counting.intend_return(shop.order(quote).pk, cause="test") is True
+    assert counting.intend_return(shop.order(quote).pk, cause=Cause.EXPIRED) is True
     lightning_rail.finish_return(shop.order(quote).pk, shop.node)
     monkeypatch.undo()
     raw = bytes(models.WalletTransaction.objects.get(label=f"funding:{quote['order_id']}").raw or b"")

@@ -13,7 +13,7 @@ from django.db import connection
 
 from lightning.types import NodeAddress
 from orders import advance as advancing
-from orders import nudges, queries, transitions
+from orders import journal, nudges, queries
 from orders.errors import KeyInFlight, NotAvailable, NotClaimable
 from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
 from orders.openings import opening, terms
@@ -126,7 +126,7 @@ def test_control_without_the_row_lock_both_claims_win(monkeypatch: pytest.Monkey
         ChannelOrder.objects.filter(pk=order_id).update(state=read.state, node_pubkey=read.node_pubkey)
 
     monkeypatch.setattr(claiming, "locked", unlocked)
-    monkeypatch.setattr(transitions.OrderEvent.objects, "create", lambda **_: None)
+    monkeypatch.setattr(journal.OrderEvent.objects, "create", lambda **_: None)
     results = at_once(*[_claim(order.pk, NodeAddress(pubkey(n))) for n in (1, 2)])
     assert all(isinstance(result, ChannelOrder) for result in results)
 

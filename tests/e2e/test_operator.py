@@ -182,7 +182,7 @@ def test_a_claimed_order_waits_while_openings_are_paused_and_is_opened_after(sho
 
 @pytest.mark.long  # the worker's own schedule is waited for
 def test_the_worker_tells_of_an_order_that_needs_a_person(shop: Shop, receiver: Receiver, worker: Path) -> None:
-    order = OrderFactory(open=True, needs_staff=True, needs_staff_reason="Look at it.")
+    order = OrderFactory(open=True, flagged="Look at it.")
     import_module("orders.migrations.0003_switches_and_alerts").make(apps, None)
     until(lambda: receiver.messages, f"somebody is told\n{worker.read_text()}", timeout=60)
     assert f"Order {str(order.pk)[:8]}… needs a person: Look at it." in receiver.messages[0]["message"]

@@ -196,3 +196,71 @@ def test_control_a_function_of_61_lines_is_too_long() -> None:
     assert len(too_long((Source("x.py", code, ast.parse(code)),))) == 1
     documented = 'def long():\n    """A\n\n    B."""\n' + "    x = 1\n" * 59
     assert too_long((Source("x.py", documented, ast.parse(documented)),)) == []
+
+
+#: What takes a cause or a kind, and at which place where it has no name there.
+TAKE_A_CAUSE = {"note": 1, "write": 2, "tell": 2, "flag": 1, "raise_flag": 1}
+
+
+def spoken_causes(source: Source) -> Iterator[int]:
+    """The lines that pass a string, where an enum says why."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        given = [keyword.value for keyword in node.keywords if keyword.arg in {"cause", "kind"}]
+        place = TAKE_A_CAUSE.get(name)
+        if place is not None and len(node.args) > place:
+            given.append(node.args[place])
+        yield from (value.lineno for value in given if _is_text(value))
+
+
+def _is_text(node: ast.expr) -> bool:
+    branches = (node.body, node.orelse) if isinstance(node, ast.IfExp) else (node,)
+    return any(
+        isinstance(b, ast.JoinedStr) or (isinstance(b, ast.Constant) and isinstance(b.value, str)) for b in branches
+    )
+
+
+def readings_of_reasons(source: Source) -> Iterator[int]:
+    """The lines that look into the words of a reason."""
+    looks = re.compile(
+        r"\b(?:\w*reason|words)(?:\.(?:startswith|endswith|find|index)\(|__i?(?:contains|startswith|regex)=)"
+    )
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        if looks.search(line):
+            yield number
+
+
+def orders_only() -> tuple[Source, ...]:
+    return tuple(source for source in first_party() if source.name.startswith(("orders/", "watch/", "streams/")))
+
+
+def test_why_something_happened_is_said_by_an_enum() -> None:
+    assert offences(spoken_causes, orders_only(), set()) == []
+
+
+def test_no_decision_rests_on_the_words_of_a_reason() -> None:
+    assert offences(readings_of_reasons, orders_only(), set()) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'note(order, "deposit_seen")',
+        'move(order, to, cause="claimed")',
+        'note(order, f"deposit_{row.state}")',
+        'flags.flag(order.pk, "unmined", words)',
+        'note(order, Cause.FUNDING_MINED if height else "funding_unmined")',
+    ],
+)
+def test_control_a_cause_that_is_a_string_is_seen(code: str) -> None:
+    assert list(spoken_causes(Source("x.py", code, ast.parse(code)))) == [1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["paused.reason.startswith(BEHIND)", "filter(reason__contains=name)", 'order.give_up_reason.startswith("Gave")'],
+)
+def test_control_a_look_into_a_reason_is_seen(code: str) -> None:
+    assert list(readings_of_reasons(Source("x.py", code, ast.parse(code)))) == [1]

@@ -61,7 +61,7 @@ def every_kind() -> list[ChannelOrder]:
     """An order in each state, and one of each surprise."""
     traits = ("paid_lightning", "paid_onchain", "uri_set", "opening", "open", "closing", "closed", "give_up")
     orders = [OrderFactory(**{trait: True}) for trait in (*traits, "refunded", "rejected", "expired")]
-    orders += [OrderFactory(), OrderFactory(underpaid=True, overpaid=True, paid_late=True, needs_staff=True)]
+    orders += [OrderFactory(), OrderFactory(underpaid=True, overpaid=True, paid_late=True, flagged=True)]
     for order in orders:
         OrderEvent.objects.create(
             order=order, version=1, at=timezone.now(), actor="buyer", cause="created", to_state=order.state

@@ -58,7 +58,7 @@ def test_the_list_shows_amounts_with_their_thousands_apart_and_surprises_as_mark
 
 @pytest.mark.parametrize("surprise", ["needs_staff", "paid_late", "underpaid", "overpaid"])
 def test_each_surprise_has_a_filter(boss: Client, surprise: str) -> None:
-    unusual = OrderFactory(**{surprise: True})
+    unusual = OrderFactory(**{"flagged" if surprise == "needs_staff" else surprise: True})
     OrderFactory()
     assert listed(boss, surprise=surprise) == {str(unusual.pk)}
     assert listed(boss, surprise="any") == {str(unusual.pk)}
@@ -179,7 +179,7 @@ def test_an_orders_page_tells_its_story_in_the_order_of_the_questions(boss: Clie
 
 
 def test_what_needs_a_person_stands_on_top_of_the_page(boss: Client) -> None:
-    order = OrderFactory(needs_staff=True, needs_staff_reason="Somebody has to look.")
+    order = OrderFactory(flagged="Somebody has to look.")
     assert "This order needs a person: Somebody has to look." in seen(boss.get(page_of(order)))
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from orders.admin.deeds import DEEDS, perform
-from orders.models import HoldInvoice, OrderEvent
+from orders.models import Flag, HoldInvoice, OrderEvent
 from orders.states import InvoiceState, OrderState
 from tests.factories import DepositFactory, OrderFactory
 from tests.integration.staff import LIST, STEER, browser, do, journal, listed, page_of, seen, staff
@@ -54,7 +54,7 @@ def test_a_defect_in_one_order_is_no_error_page(boss: Client, monkeypatch: pytes
 
 
 def test_the_page_of_an_order_offers_what_fits_its_state(boss: Client) -> None:
-    late = OrderFactory(expired=True, needs_staff=True)
+    late = OrderFactory(expired=True, flagged=True)
     DepositFactory(order=late)
     offered = {
         "created": (OrderFactory(), ["cancel"]),
@@ -113,16 +113,18 @@ def test_a_late_payment_is_accepted_and_an_uncovered_one_is_not(boss: Client, se
 
 
 def test_a_flag_is_taken_down_and_the_journal_keeps_it(boss: Client) -> None:
-    order = OrderFactory(needs_staff=True, needs_staff_reason="Look at this.")
+    order = OrderFactory(flagged="Look at this.")
     assert "Marked as seen: " in do(boss, "settle_flag", order)
     assert listed(boss, surprise="needs_staff") == set()
-    event = OrderEvent.objects.get(order=order)
-    assert (event.cause, event.actor, event.facts) == ("staff_have_looked", "staff:alice", {"reason": "Look at this."})
+    event, flag = OrderEvent.objects.get(order=order), Flag.objects.get(order=order)
+    assert (event.cause, event.actor) == ("staff_have_looked", "staff:alice")
+    assert event.facts == {"kind": "other", "reason": "Look at this."}
+    assert flag.lowered_at is not None and flag.lowered_by == "staff:alice"
 
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_who_may_only_read_can_do_nothing(reader: Client, deed: str) -> None:
-    order = OrderFactory(give_up=True, needs_staff=True)
+    order = OrderFactory(give_up=True, flagged=True)
     assert "Gave up" in seen(reader.get(page_of(order)))
     assert 'name="deed"' not in reader.get(page_of(order)).content.decode()
     assert reader.post(STEER, {"deed": deed, "order": order.pk, "sure": "yes"}).status_code == 403

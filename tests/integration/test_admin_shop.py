@@ -116,7 +116,7 @@ def test_a_process_that_fell_silent_is_an_alarm(boss: Client, settings: Any) -> 
 
 
 def test_the_first_page_counts_what_waits_for_a_person(boss: Client) -> None:
-    OrderFactory(needs_staff=True), OrderFactory(give_up=True)
+    OrderFactory(flagged=True), OrderFactory(give_up=True)
     page = seen(boss.get("/admin/"))
     assert "1 need a person" in page and "1 given up" in page
 

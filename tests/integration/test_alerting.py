@@ -21,6 +21,8 @@ from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 
 from lightning.errors import NodeUnavailable
+from orders import flags
+from orders.causes import FlagKind
 from orders.models import Alert, ChannelOrder
 from orders.reconcile import beat
 from tests.factories import OrderFactory, SnapshotFactory
@@ -79,7 +81,7 @@ def well(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, settings: Any) -> 
 
 
 def flagged(reason: str = "Look at it.") -> ChannelOrder:
-    return OrderFactory(open=True, needs_staff=True, needs_staff_reason=reason)
+    return OrderFactory(open=True, flagged=reason)
 
 
 def test_where_nothing_is_wrong_nobody_is_told(well: WellNode, receiver: Receiver) -> None:
@@ -105,12 +107,26 @@ def test_a_failure_is_told_once_until_it_clears(well: WellNode, receiver: Receiv
 def test_an_order_that_needs_a_person_is_told_once_for_each_reason(well: WellNode, receiver: Receiver) -> None:
     order = flagged()
     assert [alerting.watch(), alerting.watch()] == [1, 0]
-    ChannelOrder.objects.filter(pk=order.pk).update(needs_staff_reason="Look at something else.")
-    assert alerting.watch() == 1
+    flags.flag(order.pk, FlagKind.UNMINED, "Look at something else.")
+    assert [alerting.watch(), alerting.watch()] == [1, 0]
     assert "Look at something else." in receiver.messages[1]["message"]
-    ChannelOrder.objects.filter(pk=order.pk).update(needs_staff=False)
+    assert Alert.objects.filter(cleared_at=None).count() == 2  # neither hides the other
+    flags.mark_seen(order.pk, actor="staff:ada", only=FlagKind.UNMINED)
+    alerting.watch()
+    [stands] = Alert.objects.filter(cleared_at=None)
+    assert "Look at it." in stands.message
+    flags.mark_seen(order.pk, actor="staff:ada")
     alerting.watch()
     assert not Alert.objects.filter(cleared_at=None).exists()
+
+
+def test_a_flag_that_is_raised_again_is_told_again(well: WellNode, receiver: Receiver) -> None:
+    order = flagged()
+    alerting.watch()
+    flags.mark_seen(order.pk, actor="staff:ada")
+    flags.flag(order.pk, FlagKind.OTHER, "Look at it.")
+    assert alerting.watch() == 1
+    assert Alert.objects.filter(cleared_at=None).count() == 1
 
 
 def test_a_whole_order_id_never_leaves_the_house(well: WellNode, receiver: Receiver) -> None:
@@ -118,6 +134,7 @@ def test_a_whole_order_id_never_leaves_the_house(well: WellNode, receiver: Recei
     order = flagged()
     alerting.watch()
     assert str(order.pk) not in json.dumps(receiver.messages)
+    assert not [alert for alert in Alert.objects.all() if str(order.pk) in alert.key + alert.message]
     assert str(order.pk)[:8] in receiver.messages[0]["message"]
 
 

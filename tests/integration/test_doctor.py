@@ -20,9 +20,10 @@ from django_q.models import OrmQ
 from lightning.credentials import required_methods
 from lightning.errors import NodeUnavailable, NotFound
 from lightning.types import NodeInfo, Outpoint, Utxo
+from orders.causes import FlagKind
 from orders.models import Heartbeat, NodeSnapshot, Service
 from orders.reconcile import beat
-from tests.factories import OrderFactory, SnapshotFactory, pubkey
+from tests.factories import FlagFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from watch import doctor
 from watch.doctor import Finding, Health, examination
@@ -174,7 +175,7 @@ def test_the_records_are_looked_at(well: WellNode) -> None:
     NodeSnapshot.objects.update(at=long_ago)
     OrmQ.objects.create(key="lsp", payload="x", lock=long_ago)
     OrmQ.objects.create(key="lsp", payload="x", lock=timezone.now() + timedelta(hours=1))  # being run
-    OrderFactory(open=True, needs_staff=True)
+    OrderFactory(open=True, flagged=True)
     Service.objects.update(on_sale=False)
     assert bad(well) == {
         "worker": Health.FAILURE,
@@ -185,6 +186,15 @@ def test_the_records_are_looked_at(well: WellNode) -> None:
         "offer": Health.WARNING,
     }
     assert found(well)["queue"].seen.startswith("1 waiting")
+
+
+def test_the_orders_that_need_a_person_are_counted_and_their_reasons_named(well: WellNode) -> None:
+    order = OrderFactory(open=True, flagged__kind=FlagKind.UNMINED)
+    FlagFactory(order=order, kind=FlagKind.CHANNEL_INACTIVE)
+    OrderFactory(open=True, flagged__kind=FlagKind.UNMINED)
+    FlagFactory(order=order, lowered_at=timezone.now(), lowered_by="staff:ada")
+    seen = found(well)["flagged_orders"].seen
+    assert seen == "2 need a person: funding unmined (2), channel inactive (1)"
 
 
 def test_a_migration_that_is_missing_is_named_and_no_table_is_read(well: WellNode) -> None:
@@ -277,7 +287,7 @@ def test_ready_is_red_when_a_check_fails(well: WellNode, client: Client) -> None
 
 
 def test_ready_stays_green_with_warnings(well: WellNode, client: Client) -> None:
-    OrderFactory(open=True, needs_staff=True)
+    OrderFactory(open=True, flagged=True)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]["flagged_orders"]) == (200, "warning")
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from lightning.types import NodeAddress
 from orders import flags
 from orders.advance import advance
+from orders.causes import FlagKind
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service
 from orders.openings import opening, terms
 from orders.operations import claiming
@@ -29,7 +30,7 @@ def test_d11_a_look_writes_nothing_back_over_what_happened_meanwhile() -> None:
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
     meanwhile: list[Any] = [
         lambda: claiming.claim(order.pk, NodeAddress(pubkey(5)), announced=False, actor="buyer", replace=False),
-        lambda: flags.flag(order.pk, "Somebody wants to look at this."),
+        lambda: flags.flag(order.pk, FlagKind.OTHER, "Somebody wants to look at this."),
     ]
 
     def happens(name: str) -> None:
@@ -43,7 +44,7 @@ def test_d11_a_look_writes_nothing_back_over_what_happened_meanwhile() -> None:
     order.refresh_from_db()
     assert meanwhile == []
     assert (order.state, order.node_pubkey, order.announced_by_claim) == ("uri_set", pubkey(5), False)
-    assert order.needs_staff_reason == "Somebody wants to look at this."
+    assert [flag.words for flag in order.standing] == ["Somebody wants to look at this."]
     assert [event.version for event in order.events.order_by("version")] == list(range(3, order.version + 1))
 
 

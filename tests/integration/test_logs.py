@@ -99,7 +99,7 @@ def test_each_move_of_an_order_is_one_line_with_its_id(begin: Callable[..., Any]
     with begin(Standby()) as trial:
         order_id = a_purchase_with_mishaps(trial)
         journal = trial.shop.journal(trial.quote)
-    moves = [line for line in lines if "logger=orders.transitions" in line]
+    moves = [line for line in lines if "logger=orders.journal" in line]
     assert len(moves) == len(journal)
     for line, cause in zip(moves, journal, strict=True):
         assert f"order={order_id}" in line and f"cause={cause}" in line

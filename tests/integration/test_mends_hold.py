@@ -203,5 +203,6 @@ def test_an_unknown_answer_to_publishing_that_lasts_calls_staff_before_it_is_put
     monkeypatch.setattr(conflicting, "begin", lambda order_id, node, *, reason: put_out.append(reason))
     assert not look(order, node).needs_staff  # a lost answer may be only that
     ChannelOpening.objects.update(changed_at=timezone.now() - timedelta(days=1))
-    assert look(order, node).needs_staff_reason == "The node refuses the funding transaction: unknown."
+    [told] = look(order, node).standing
+    assert (told.kind, told.words) == ("publishing_refused", "The node refuses the funding transaction: unknown.")
     assert set(put_out) == {"FAILED_OPENING"}

@@ -20,7 +20,7 @@ from tests.factories import OpeningFactory, OrderFactory, ServiceFactory, Snapsh
 from tests.integration.conftest import Api
 from tests.scripted import ScriptedNode, mined, unmined
 
-NAME = "0030_terms_in_blocks"
+NAME = "0014_terms_in_blocks"
 
 
 # v1

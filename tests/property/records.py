@@ -12,6 +12,7 @@ from orders.models import (
     Alert,
     ChannelOpening,
     ChannelOrder,
+    Flag,
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
@@ -25,7 +26,7 @@ from orders.models import (
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from orders import marks
+from orders.causes import Cause, FlagKind
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, WalletTransaction
 from orders.models.order import Rail
 from orders.states import MOVES, DepositState, InvoiceState, OrderState
@@ -98,7 +99,7 @@ def check_always(seen: Facts) -> None:
         check_journal(order, journals[order.pk])
         check_money(order, seen)
     for event in (each for journal in journals.values() for each in journal):
-        assert event.cause != "needs_staff" or "defect" not in event.facts["reason"], event.facts
+        assert event.cause != Cause.NEEDS_STAFF or event.facts["kind"] != FlagKind.SERVER_DEFECT, event.facts
 
 
 def check_journal(order: ChannelOrder, journal: list[OrderEvent]) -> None:
@@ -146,7 +147,7 @@ def check_leases(seen: Facts) -> None:
 
 def check_at_rest(order: ChannelOrder, seen: Facts) -> None:
     waits = order.needs_staff and order.state in _WAITS_FOR_STAFF
-    assert order.state in _REST or waits, f"{order} never rests: {order.state} {order.needs_staff_reason}"
+    assert order.state in _REST or waits, f"{order} never rests: {order.state} {order.standing}"
     assert order.live_opening is None, f"{order} has a live attempt: {order.live_opening.state}"
     assert marks.lock_id(order.pk) not in seen.leased, f"a coin stays leased for {order} ({order.state})"
 

@@ -16,7 +16,13 @@ from django.urls import resolve
 
 from lightning.credentials import required_methods
 from lsp_site.declared import VARIABLES
+from orders.causes import FlagKind
+from orders.flags import ENDS
+from orders.models import HoldInvoice
 from orders.openings import reasons
+from orders.payments import lightning
+from orders.states import InvoiceState
+from tests.factories import OrderFactory
 from tests.house.source import ROOT, first_party
 from tests.site.documented import PAGES, blocks
 
@@ -109,20 +115,36 @@ def said(node: ast.expr) -> str | None:
     return None
 
 
-def reasons_for_staff() -> Iterator[str]:
-    for source in first_party():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {
-                "needs_staff",
-                "_flag",
-                "flag",
-            }:
-                yield from (pattern for argument in node.args if (pattern := said(argument)))
-    yield from map(re.escape, reasons.CALLS_STAFF.values())
+def flags_of(function: ast.AST) -> Iterator[tuple[FlagKind, str]]:
+    """(kind, sentence) of each flag that the function raises; the sentence may have been given a name before."""
+    named: dict[str, str] = {}
+    for node in sorted(ast.walk(function), key=lambda node: getattr(node, "lineno", 0)):
+        if isinstance(node, ast.Assign) and (sentence := said(node.value)):
+            named[ast.unparse(node.targets[0])] = sentence
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {"flag", "raise_flag"}:
+            kind, words = (*node.args, *node.args)[1:3]
+            sentence = said(words) or named.get(ast.unparse(words))
+            if sentence and isinstance(kind, ast.Attribute):
+                yield FlagKind[kind.attr], sentence
 
 
-def test_every_reason_to_call_staff_has_its_advice() -> None:
+def reasons_for_staff() -> dict[FlagKind, str]:
+    functions = (f for source in first_party() for f in ast.walk(source.tree) if isinstance(f, ast.FunctionDef))
+    found = dict(flag for function in functions for flag in flags_of(function))
+    found |= {kind: re.escape(words) for kind, words in reasons.CALLS_STAFF.values()}
+    order = OrderFactory.build(lsp_node=None, service=None)
+    order.hold_invoice = HoldInvoice(state=InvoiceState.HELD, payment_hash="of another key")
+    return found | {FlagKind.CANNOT_SETTLE: re.escape(lightning.obstacle(order))}
+
+
+def test_every_reason_to_call_staff_has_its_advice_and_says_what_ends_it() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-    found = list(reasons_for_staff())
-    assert [pattern for pattern in found if not re.search(rf"^\| {pattern} \|", text, re.MULTILINE)] == []
-    assert len(found) > 15
+    found = reasons_for_staff()
+    assert set(found) == set(FlagKind) - {FlagKind.OTHER}
+    rows = {
+        kind: re.findall(rf"^\| {pattern} \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+        for kind, pattern in found.items()
+    }
+    assert [kind for kind, ends in rows.items() if len(ends) != 1] == []
+    by_a_person = {kind for kind, ends in rows.items() if ends == ["by a person"]}
+    assert by_a_person == {kind for kind in found if not ENDS[kind]}

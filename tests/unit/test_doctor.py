@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from lightning.errors import NodeUnavailable
@@ -34,8 +36,8 @@ CASES = [
     (records.offer(0), WARNING),
     (records.switches([]), OK),
     (records.switches([("sales", "command:alice", "upgrade")]), WARNING),
-    (records.flagged(0), OK),
-    (records.flagged(1), WARNING),
+    (records.flagged([]), OK),
+    (records.flagged([(UUID(int=1), "coins short")]), WARNING),
     (records.alerts(True, 0, 0), OK),
     (records.alerts(True, 2, 180), OK),
     (records.alerts(True, 2, 181), WARNING),

@@ -24,7 +24,7 @@ from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
 from lightning.types import NodeInfo
 from orders import queries
-from orders.models import Alert, ChannelOrder, Heartbeat, Switch
+from orders.models import Alert, Flag, Heartbeat, Switch
 from watch.doctor import machine, node, records
 from watch.doctor.finding import Finding
 
@@ -106,7 +106,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     yield records.offer(queries.services_on_sale().count())
     off = Switch.objects.filter(on=False).order_by("name")
     yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
-    yield records.flagged(ChannelOrder.objects.filter(needs_staff=True).count())
+    yield records.flagged([(flag.order_id, flag.label) for flag in Flag.objects.filter(lowered_at=None)])
     unsent = list(Alert.objects.filter(sent_at=None, cleared_at=None).values_list("since", flat=True))
     yield records.alerts(bool(settings.ALERT_URL), len(unsent), _seconds(min(unsent), now) if unsent else 0)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
+from uuid import UUID
 
 from watch.doctor.finding import Finding, failure, ok, warning
 
@@ -91,12 +93,14 @@ def switches(paused: Iterable[tuple[str, str, str]]) -> Finding:
     )
 
 
-def flagged(count: int) -> Finding:
-    """No order waits for a person."""
-    if not count:
+def flagged(flags: Sequence[tuple[UUID, str]]) -> Finding:
+    """No order waits for a person; else (order, kind) of each flag that stands."""
+    if not flags:
         return ok("flagged_orders", "none")
+    orders = len({order_id for order_id, _ in flags})
+    kinds = ", ".join(f"{kind} ({count:,})" for kind, count in Counter(kind for _, kind in flags).most_common())
     mend = "The admin's list of orders, filtered by `needs a person`, says what each waits for."
-    return warning("flagged_orders", f"{count:,} need a person", mend)
+    return warning("flagged_orders", f"{orders:,} {'needs' if orders == 1 else 'need'} a person: {kinds}", mend)
 
 
 def alerts(are_on: bool, unsent: int, oldest_seconds: int) -> Finding:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from orders import options as rules
 from orders import queries, searching, story
 from orders.errors import OrderError
-from orders.models import ChannelOpening, ChannelOrder, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent
 from orders.states import OrderState
 from orders.story import sat, when
 
@@ -45,6 +45,10 @@ class Command(BaseCommand):
         for heading, rows in _sections(order):
             self._heading(heading)
             self._rows(rows)
+        flags = list(Flag.objects.filter(order=order))
+        if flags:
+            self._heading("Flags")
+            self._rows(row for flag in flags for row in _flag(flag))
         self._heading("Journal")
         for line in _journal(OrderEvent.objects.filter(order=order).order_by("version")):
             self.stdout.write(f"  {line}")
@@ -73,8 +77,8 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
     yield "waits", story.waits_for(order, timezone.now())
     yield "next look", when(order.due_at) if order.due_at else "when something happens"
     yield "surprises", ", ".join(story.surprises(order)) or "none"
-    if order.needs_staff_reason:
-        yield "a person because", order.needs_staff_reason
+    for flag in order.standing:
+        yield "a person because", flag.words
     if order.give_up_reason:
         yield "given up because", f"{order.give_up_reason}; retry possible until {when(order.give_up_until)}"
     if order.last_failure_reason:
@@ -177,6 +181,12 @@ def _channel(order: ChannelOrder) -> Iterator[Row]:
         yield "lease ends", f"{when(order.lease_ends_at)}, block {order.lease_ends_height:,}"
     if order.closed_at or order.closing_txid:
         yield "closed", f"{when(order.closed_at)} {order.closing_txid}"
+
+
+def _flag(flag: Flag) -> Iterator[Row]:
+    down = f"down since {when(flag.lowered_at)} by {flag.lowered_by}" if flag.lowered_at else "stands"
+    yield flag.label, flag.words
+    yield "", f"raised {when(flag.raised_at)} by {flag.raised_by}; {down}"
 
 
 def _journal(events: Iterable[OrderEvent]) -> Iterator[str]:

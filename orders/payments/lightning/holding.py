@@ -11,12 +11,14 @@ from django.utils import timezone
 from lightning import types
 from lightning.errors import NotFound
 from lightning.node import LndNode
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments.counting import pay
 from orders.payments.lightning.returning import record_cancelled
 from orders.states import InvoiceState, OrderState
-from orders.transitions import locked, move_invoice, needs_staff
+from orders.transitions import locked, move_invoice
 
 
 def arrive(order: ChannelOrder, node: LndNode) -> bool:
@@ -59,16 +61,18 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
         if held_sat < order.order_total_sat:
             return
         move_invoice(
+            order,
             invoice,
             InvoiceState.HELD,
             held_sat=held_sat,
             held_at=timezone.now(),
             hold_expires_height=seen.nearest_expiry_height,
         )
-        pay(order, Rail.LIGHTNING, cause="lightning_payment_held")
+        pay(order, Rail.LIGHTNING, cause=Cause.LIGHTNING_PAYMENT_HELD)
         if held_sat > order.order_total_sat:
             order.overpaid = True
-            needs_staff(order, f"The Lightning payment is {held_sat - order.order_total_sat} sat too much.")
+            words = f"The Lightning payment is {held_sat - order.order_total_sat} sat too much."
+            raise_flag(order, FlagKind.LIGHTNING_SURPLUS, words)
 
 
 def claim_window() -> timedelta:

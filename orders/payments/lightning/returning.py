@@ -12,21 +12,23 @@ from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from orders import queries
 from orders.actors import LSP
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.payments.counting import end_unpaid
 from orders.states import InvoiceState, OrderState
-from orders.transitions import locked, move, move_invoice, needs_staff, note
+from orders.transitions import locked, move, move_invoice, note
 
 
-def give_back(order: ChannelOrder, *, cause: str, actor: str) -> bool:
+def give_back(order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
     """As `intend_return`, for who holds the order's row already."""
     invoice = order.invoice
     if invoice is None or invoice.state not in {InvoiceState.OPEN, InvoiceState.HELD} or order.live_opening is not None:
         return False
-    move_invoice(invoice, InvoiceState.RETURNING, return_cause=cause)
-    note(order, "payment_returning", actor=actor, why=cause)
+    move_invoice(order, invoice, InvoiceState.RETURNING, return_cause=cause)
+    note(order, Cause.PAYMENT_RETURNING, actor=actor, why=cause)
     nudge(order)
     return True
 
@@ -61,17 +63,17 @@ def record_cancelled(order_id: UUID) -> None:
         if invoice.state in {InvoiceState.CANCELLED, InvoiceState.SETTLED}:
             return
         was_held = invoice.held_at is not None
-        cause = invoice.return_cause or "node_cancelled"
-        move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
-        note(order, "payment_returned" if was_held else "invoice_cancelled", why=cause)
+        cause = Cause(invoice.return_cause or Cause.NODE_CANCELLED)
+        move_invoice(order, invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
+        note(order, Cause.PAYMENT_RETURNED if was_held else Cause.INVOICE_CANCELLED, why=cause)
         nudge(order)
         if order.counted_payment == Rail.LIGHTNING:
             _after_return(order, cause)
-        elif order.state == OrderState.CREATED and cause == "cancelled":
+        elif order.state == OrderState.CREATED and cause is Cause.CANCELLED:
             end_unpaid(order, cause=cause, actor=LSP)
 
 
-def _after_return(order: ChannelOrder, cause: str) -> None:
+def _after_return(order: ChannelOrder, cause: Cause) -> None:
     """A held payment that counted is gone: wherever the order stands, it says so."""
     if order.live_opening is not None or order.state not in {
         OrderState.PAID,
@@ -80,7 +82,8 @@ def _after_return(order: ChannelOrder, cause: str) -> None:
         OrderState.REJECTED,
     }:
         # The node cancelled by itself while we were about to deliver: a loss with a name, unless the attempt fails.
-        needs_staff(order, "The node returned the Lightning payment although the channel is being opened.")
+        words = "The node returned the Lightning payment although the channel is being opened."
+        raise_flag(order, FlagKind.RETURNED_WHILE_OPENING, words)
         return
     if order.state == OrderState.URI_SET:
         order.give_up_reason = order.give_up_reason or "PAYMENT_NOT_SECURED"
@@ -94,7 +97,8 @@ def _record_settled_against_our_will(order_id: UUID) -> None:
         invoice = order.hold_invoice
         if invoice.state == InvoiceState.SETTLED:
             return
-        move_invoice(invoice, InvoiceState.SETTLED, settled_at=timezone.now())
-        note(order, "payment_settled", unexpected=True)
-        needs_staff(order, "The Lightning payment was settled at the node although it was to be returned.")
+        move_invoice(order, invoice, InvoiceState.SETTLED, settled_at=timezone.now())
+        note(order, Cause.PAYMENT_SETTLED, unexpected=True)
+        words = "The Lightning payment was settled at the node although it was to be returned."
+        raise_flag(order, FlagKind.SETTLED_UNASKED, words)
         nudge(order)

@@ -11,11 +11,12 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from orders import keys
-from orders.flags import flag
+from orders.causes import Cause, FlagKind
+from orders.flags import Found, flag, happened, raise_flag
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.states import InvoiceState, OpeningState
-from orders.transitions import locked, move_invoice, needs_staff, note
+from orders.transitions import locked, move_invoice, note
 
 
 def settle(order_id: UUID, node: LndNode) -> None:
@@ -37,7 +38,8 @@ def settle(order_id: UUID, node: LndNode) -> None:
     try:
         seen = node.invoice(invoice.payment_hash)
     except NotFound:  # another node, or one put back: only its own word CANCELED ends the payment
-        flag(order_id, "The node does not know the invoice of the payment that it holds for this order.")
+        words = "The node does not know the invoice of the payment that it holds for this order."
+        flag(order_id, FlagKind.INVOICE_UNKNOWN, words)
         return
     _record_settling(order_id, seen.state, seen.settled_msat // 1000)
 
@@ -49,15 +51,16 @@ def _record_settling(order_id: UUID, state: types.NodeInvoiceState, settled_sat:
             return
         if state is types.NodeInvoiceState.SETTLED:
             held = max(settled_sat, invoice.held_sat)
-            move_invoice(invoice, InvoiceState.SETTLED, settled_at=timezone.now(), held_sat=held)
-            note(order, "payment_settled", amount_sat=held)
+            move_invoice(order, invoice, InvoiceState.SETTLED, settled_at=timezone.now(), held_sat=held)
+            note(order, Cause.PAYMENT_SETTLED, amount_sat=held)
             nudge(order)
         elif state is types.NodeInvoiceState.CANCELED:
-            move_invoice(invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
-            note(order, "payment_lost")
-            needs_staff(
-                order, "The funding is published but the node had returned the payment: this channel is unpaid."
-            )
+            move_invoice(order, invoice, InvoiceState.CANCELLED, cancelled_at=timezone.now())
+            note(order, Cause.PAYMENT_LOST)
+            words = "The funding is published but the node had returned the payment: this channel is unpaid."
+            raise_flag(order, FlagKind.UNPAID_CHANNEL, words)
             nudge(order)
         else:
-            needs_staff(order, "The node does not settle the held payment: see whether PREIMAGE_KEY is the right one.")
+            happened(order, Found.INVOICE)
+            words = "The node does not settle the held payment: see whether PREIMAGE_KEY is the right one."
+            raise_flag(order, FlagKind.NOT_SETTLED, words)

@@ -6,20 +6,27 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
 from lightning.types import ChainTransaction, TxOutput
+from orders import flags, money
+from orders.causes import Cause, FlagKind
+from orders.flags import Found, raise_flag
 from orders.models import ChannelOrder, OnchainPayment
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.payments.surprises import flag_surprises
-from orders.states import DepositState
-from orders.transitions import locked, needs_staff, note
+from orders.states import At, DepositState
+from orders.transitions import locked, note
 
 log = logging.getLogger(__name__)
+
+#: What is journalled where a deposit has come to a state.
+_NEWS: Final = {DepositState.SEEN: Cause.DEPOSIT_SEEN, DepositState.CONFIRMED: Cause.DEPOSIT_CONFIRMED}
 
 
 def relevant(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
@@ -74,9 +81,10 @@ def _vanish(deposit_id: int, order_id: UUID) -> None:
         row = OnchainPayment.objects.get(pk=deposit_id)
         row.state, row.block_height, row.confirmations = DepositState.VANISHED, None, 0
         row.save()
-        note(order, "deposit_vanished", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
+        note(order, Cause.DEPOSIT_VANISHED, txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
         if order.counted_payment == Rail.ONCHAIN:
-            needs_staff(order, "A deposit that counted is not in the node's wallet any more.")
+            words = "A deposit that counted is not in the node's wallet any more."
+            raise_flag(order, FlagKind.DEPOSIT_VANISHED, words)
         nudge(order)
 
 
@@ -98,6 +106,13 @@ def _record(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -
         news = [_record_one(order, transaction, output) for transaction, output in seen]
         if any(news):
             flag_surprises(order)
+            _see_whether_back(order)
+
+
+def _see_whether_back(order: ChannelOrder) -> None:
+    """What was said of deposits that were missing is over once blocks have all that counted."""
+    if order.counted_payment == Rail.ONCHAIN and money.of(order, At.CONFIRMED, rail=Rail.ONCHAIN).is_covered:
+        flags.happened(order, Found.DEPOSITS)
 
 
 def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> bool:
@@ -119,10 +134,11 @@ def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOu
     row.state = DepositState.CONFIRMED if transaction.confirmations else DepositState.SEEN
     row.save()
     if is_new:
-        note(order, "deposit_seen", txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
+        note(order, Cause.DEPOSIT_SEEN, txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
     elif before != row.state:
         if before == DepositState.CONFIRMED and order.counted_payment == Rail.ONCHAIN:
-            needs_staff(order, "A deposit that counted was taken back by a reorganisation.")
-        note(order, f"deposit_{row.state}", txid=row.txid, vout=row.vout, confirmations=row.confirmations)
+            words = "A deposit that counted was taken back by a reorganisation."
+            raise_flag(order, FlagKind.DEPOSIT_TAKEN_BACK, words)
+        note(order, _NEWS[row.state], txid=row.txid, vout=row.vout, confirmations=row.confirmations)
     nudge(order)
     return is_new or before != row.state

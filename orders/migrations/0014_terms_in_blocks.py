@@ -27,7 +27,7 @@ def _in_blocks(model, before, after, field):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0010_schedule_of_alerts"),
+        ("orders", "0013_flags_are_rows"),
     ]
 
     operations = [

@@ -1,0 +1,119 @@
+"""Why: of the journal's rows, of flags, of pauses. No decision rests on the words that go with them. No I/O."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Cause(models.TextChoices):
+    """What a row of the journal tells; the label is its meaning."""
+
+    QUOTED = "quoted", "a buyer was told the price"
+    EXPIRED = "expired", "it was not paid in time"
+    CANCELLED = "cancelled", "staff have cancelled it"
+
+    LIGHTNING_PAYMENT_HELD = "lightning_payment_held", "the node holds the whole Lightning payment"
+    ONCHAIN_PAYMENT_CONFIRMED = "onchain_payment_confirmed", "deposits that are deep enough cover it"
+    LATE_PAYMENT_ACCEPTED = "late_payment_accepted", "staff have taken a late payment for it"
+    DEPOSIT_SEEN = "deposit_seen", "a deposit is on its way, or was taken back out of a block"
+    DEPOSIT_CONFIRMED = "deposit_confirmed", "a deposit is in a block"
+    DEPOSIT_VANISHED = "deposit_vanished", "a deposit was replaced or double-spent"
+    PAYMENT_SETTLED = "payment_settled", "the Lightning payment is ours"
+    PAYMENT_LOST = "payment_lost", "the node had returned the payment of a funding that is published"
+
+    PAYMENT_RETURNING = "payment_returning", "the Lightning payment is to go back"
+    PAYMENT_RETURNED = "payment_returned", "the Lightning payment is back with the buyer"
+    INVOICE_CANCELLED = "invoice_cancelled", "the invoice can be paid no more; nothing was held"
+    PAYMENT_NOT_SECURED = "payment_not_secured", "it goes back: the hold runs out too soon, or is gone"
+    NEVER_CLAIMED = "never_claimed", "it goes back: nobody named a node in time"
+    OTHER_RAIL_PAID = "other_rail_paid", "it goes back: the order was paid otherwise"
+    NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
+    RETURNED_BY_HAND = "returned_by_hand", "staff have sent the money back"
+
+    NODE_NAMED_AT_PURCHASE = "node_named_at_purchase", "claimed, for the node that the purchase named"
+    CLAIMED = "claimed", "the buyer has named the node"
+    CLAIM_DETAILED = "claim_detailed", "the buyer has said more of the same node"
+    CLAIM_TAKEN_BACK = "claim_taken_back", "the buyer has taken the claim back"
+
+    OPENING_POSTPONED = "opening_postponed", "no attempt is made now"
+    OPENING_BEGUN = "opening_begun", "an attempt begins"
+    OPENING_FUNDED = "opening_funded", "our coins are leased, the funding is drafted"
+    OPENING_SILENT = "opening_silent", "what became of a call of the attempt is not known"
+    OPENING_CANCELLING = "opening_cancelling", "the attempt is to be taken back"
+    OPENING_FAILED = "opening_failed", "the attempt is over, and nothing of it is left"
+    OPENING_ADOPTED = "opening_adopted", "an opening that our records did not know is taken over"
+    GAVE_UP = "gave_up", "we stopped trying; or: what was held goes back for it"
+    RETRIED = "retried", "staff let us try again"
+
+    FUNDING_SIGNED = "funding_signed", "the point of no return"
+    FUNDING_PUBLISHED = "funding_published", "the network has the funding"
+    PUBLISHING_REFUSED = "publishing_refused", "the node does not take the funding now"
+    FUNDING_BUMPED = "funding_bumped", "a child was to pay for the funding"
+    FUNDING_MINED = "funding_mined", "the funding is in a block"
+    FUNDING_UNMINED = "funding_unmined", "a reorganisation took the funding back"
+    FUNDING_CONFIRMED = "funding_confirmed", "the funding is deep"
+    FUNDING_LOST = "funding_lost", "of a funding that was found nobody has the signed bytes"
+    FUNDING_PUT_OUT = "funding_put_out", "one of its coins is to be spent by ourselves"
+    CONFLICT_PUBLISHED = "conflict_published", "the network has what puts the funding out"
+    CONFLICT_REBUILT = "conflict_rebuilt", "what puts the funding out pays more"
+    FUNDING_MINED_AFTER_ALL = "funding_mined_after_all", "the funding was mined before what was to put it out"
+    FUNDING_CONFLICTED = "funding_conflicted", "the funding can never be in the chain"
+
+    CHANNEL_USABLE = "channel_usable", "the channel is active"
+    CHANNEL_CLOSING = "channel_closing", "a close is under way"
+    CLOSING_TRANSACTION_SEEN = "closing_transaction_seen", "the closing transaction is known"
+    CHANNEL_CLOSED = "channel_closed", "the channel is closed"
+
+    NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"
+    FLAG_FELL = "flag_fell", "what a flag was raised for is over"
+    STAFF_HAVE_LOOKED = "staff_have_looked", "a person has seen what a flag was raised for"
+
+
+class FlagKind(models.TextChoices):
+    """Why an order needs a person. What ends each: see orders.flags."""
+
+    COINS_SHORT = "coins_short", "coins short"
+    FEE_TOO_HIGH = "fee_too_high", "fee too high"
+    ATTEMPT_STUCK = "attempt_stuck", "attempt stuck"
+    NOT_ADOPTABLE = "not_adoptable", "cannot be adopted"
+    TRACE_UNKNOWN = "trace_unknown", "records behind the node"
+    CANNOT_SETTLE = "cannot_settle", "could not be settled"
+    SENT_BACK = "sent_back", "money sent back already"
+    GAVE_UP = "gave_up", "given up with the money"
+
+    PUBLISHING_REFUSED = "publishing_refused", "funding refused"
+    UNMINED = "unmined", "funding unmined"
+    CONFLICT_TOO_DEAR = "conflict_too_dear", "too dear to put out"
+    MINED_AFTER_ALL = "mined_after_all", "mined after all"
+    DOUBLE_SPENT = "double_spent", "funding double-spent"
+
+    NOT_SETTLED = "not_settled", "payment not settled"
+    INVOICE_UNKNOWN = "invoice_unknown", "invoice unknown to the node"
+    UNPAID_CHANNEL = "unpaid_channel", "channel unpaid"
+    RETURNED_WHILE_OPENING = "returned_while_opening", "payment returned while opening"
+    SETTLED_UNASKED = "settled_unasked", "settled instead of returned"
+
+    NEVER_CLAIMED = "never_claimed", "never claimed"
+    CANCELLED_PAID = "cancelled_paid", "cancelled with the money"
+    ENDED_WITH_DEPOSITS = "ended_with_deposits", "ended with deposits"
+    PAID_LATE = "paid_late", "paid late"
+    PAID_BESIDES = "paid_besides", "paid on chain besides"
+    DEPOSITS_SURPLUS = "deposits_surplus", "too much on chain"
+    LIGHTNING_SURPLUS = "lightning_surplus", "too much by Lightning"
+    DEPOSIT_TAKEN_BACK = "deposit_taken_back", "deposit taken back"
+    DEPOSIT_VANISHED = "deposit_vanished", "deposit vanished"
+
+    CHANNEL_UNKNOWN = "channel_unknown", "channel unknown to the node"
+    CHANNEL_INACTIVE = "channel_inactive", "channel inactive"
+    CLOSED_UNUSED = "closed_unused", "closed before it was usable"
+
+    SERVER_DEFECT = "server_defect", "defect of the server"
+    #: Of rows that are older than the kinds, and say what none of them does.
+    OTHER = "other", "other"
+
+
+class PauseCause(models.TextChoices):
+    """Why sales or openings are off."""
+
+    STAFF = "staff", "by staff"
+    BEHIND = "behind", "our records are behind the node"

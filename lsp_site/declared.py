@@ -36,6 +36,14 @@ NODE = Group(
         V("LND_NETWORK", p.network, None, "`mainnet`, `testnet`, `signet` or `regtest`.", "a simulated node"),
         V("LND_TLS_CERT", p.readable_file, None, "The path of LND's `tls.cert`.", "the system's authorities"),
         V("NODE_URIS", p.node_uris, None, "Comma list of `key@host:port`: where buyers reach the node.", "as LND says"),
+        V(
+            "DIAL_PRIVATE_ADDRESSES",
+            p.boolean,
+            None,
+            "The node dials whatever address a buyer names. Off: only those of the internet, looked up by the server "
+            "first, and onion services.",
+            "off on mainnet, on elsewhere",
+        ),
         V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),
     ),
 )

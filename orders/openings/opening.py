@@ -101,7 +101,7 @@ def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
     try:
         node.connect(wanted.node, timeout_seconds=CONNECT_SECONDS)
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
-        postpone(order_id, reason_of(error), str(error))
+        postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
     return True
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from orders.actors import LSP
 from orders.models import ChannelOpening, ChannelOrder
-from orders.openings import announcing
+from orders.openings import announcing, terms
 from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
+from orders.openings.terms import Terms
 from orders.payments.security import is_ours
 from orders.states import OrderState
 from orders.transitions import locked, move, needs_staff, note
@@ -27,12 +28,16 @@ def pause(failures: int) -> timedelta:
     return timedelta(seconds=min(seconds, settings.RETRY_MAX_SECONDS))
 
 
-def postpone(order_id: UUID, reason: str, detail: str) -> bool:
-    """The claimed order waits before its next attempt, and says why; False where it is not one that waits for that."""
+def postpone(order_id: UUID, reason: str, detail: str, *, wanted: Terms | None = None) -> bool:
+    """The claimed order waits before its next attempt, and says why; False where it is not one that waits for that.
+
+    `wanted`: what could not be had. Where something else is asked for since, that is due already.
+    """
     with locked(order_id) as order:
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             return False
-        put_off(order, reason, detail)
+        if wanted in {None, terms.of(order)}:
+            put_off(order, reason, detail)
     return True
 
 

@@ -165,6 +165,22 @@ def test_found_c5_what_changes_while_the_peer_is_reached_leaves_its_reason(
         assert [row.announced for row in order.openings.all()] == [True]
 
 
+def test_found_c5_a_host_that_is_corrected_while_the_wrong_one_is_tried_is_tried_at_once(node: ScriptedNode) -> None:
+    order = claimed(node, failed_openings=9)
+    hosts = iter(["8.8.8.8:9735"])
+
+    def meanwhile(name: str) -> None:
+        host = next(hosts, "") if name == "connect" else ""
+        if host:
+            claiming.claim(order.pk, NodeAddress(order.node_pubkey, host), announced=None, actor="buyer", replace=True)
+            raise PeerOffline("nobody there", reason="PEER_NOT_REACHABLE")
+
+    node.on_call = meanwhile
+    look(order, node)
+    assert [address.rpartition("@")[2] for address in node.connected] == ["8.8.8.8:9735"]
+    assert "open_channel" in node.calls
+
+
 def test_found_c5_a_node_that_is_back_ends_the_pauses_that_it_caused() -> None:
     assert "NODE_NOT_READY" in reasons.ENDED_BY_A_BLOCK  # a connection's first word is the height
 

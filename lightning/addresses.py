@@ -111,8 +111,9 @@ def objection(host: str) -> str:
 
 
 def _is_of_the_internet(name: str) -> bool:
-    parents = {name[at:] for at in range(len(name)) if at == 0 or name[at - 1] == "."}
-    return "." in name and not name.endswith(".onion") and not parents & _AT_HOME
+    labels = name.split(".")
+    parents = {".".join(labels[at:]) for at in range(len(labels))}
+    return len(labels) > 1 and labels[-1] != "onion" and not parents & _AT_HOME
 
 
 def joined(address: IPAddress, port: str) -> str:

@@ -9,7 +9,7 @@ import grpc
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wallet
-from lightning.refusals import refusal
+from lightning.refusals import legible, refusal
 from lightning.types import (
     ChainTransaction,
     Channel,
@@ -39,7 +39,7 @@ def error_of(error: grpc.RpcError, *, call: str, changing: bool) -> LightningErr
     a request that gRPC had already sent.
     """
     status, text = _status_and_text(error)
-    message = f"{call}: {text[:500] or status.name}"
+    message = f"{call}: {legible(text, 500) or status.name}"
     if known := refusal(text):
         return known.error(message, reason=known.reason)
     if status is grpc.StatusCode.UNIMPLEMENTED:

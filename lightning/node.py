@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from lightning import mapping
 from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
 from lightning.credentials import Credentials
+from lightning.dialling import dialable
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
@@ -21,6 +22,7 @@ from lightning.proto import walletrpc_pb2 as wal
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
+from lightning.refusals import legible
 from lightning.types import (
     ChainTransaction,
     Channel,
@@ -114,7 +116,7 @@ class LndNode:
 
         Without a host only a peer that is connected already will do. A peer we share a channel with is
         kept: the node tries for ever to reach it. A stranger is tried once, so that nobody can fill the
-        node with addresses to try.
+        node with addresses to try. What may not be dialled (`dialable`) is not, whoever asks.
         Raises: PeerOffline, Rejected("PEER_NOT_REACHABLE") for our own key.
         """
         if self._connection(address.pubkey):
@@ -122,7 +124,7 @@ class LndNode:
         if not address.host:
             raise PeerOffline("The peer is not connected and we know no address.", reason="PEER_NOT_REACHABLE")
         until = monotonic() + timeout_seconds
-        self._dial(address, timeout_seconds)
+        self._dial(NodeAddress(address.pubkey, dialable(address.host)), timeout_seconds)
         while not self._connection(address.pubkey):
             if monotonic() >= until:
                 raise PeerOffline("The peer was not reached in time.", reason="PEER_NOT_REACHABLE")
@@ -375,7 +377,7 @@ class LndNode:
         """
         answer = self._change(self._wallet.PublishTransaction, wal.Transaction(tx_hex=raw, label=label))
         if answer.publish_error:
-            raise OutcomeUnknown(f"walletrpc.Transaction: {answer.publish_error}")
+            raise OutcomeUnknown(f"walletrpc.Transaction: {legible(answer.publish_error, 500)}")
 
     def leases(self) -> tuple[Lease, ...]:
         """All leases of the wallet, also those of inputs already spent by an unconfirmed transaction."""

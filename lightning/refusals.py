@@ -35,6 +35,11 @@ _TOO_SMALL = Refusal(Rejected, "CHAN_SIZE_TOO_SMALL")
 _FEATURE = Refusal(Rejected, "FEATURE_MISSING")
 _FAILED_OPENING = Refusal(Rejected, "FAILED_OPENING")
 _CHANNEL_REJECTED = Refusal(Rejected, "CHANNEL_REJECTED")
+_TOO_MANY_PENDING = Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")
+_MULTIPLE = Refusal(Rejected, "PEER_REJECT_MULTI_CHAN")
+_FEE_RATE = Refusal(Rejected, "FEE_RATE_REJECTED")
+_ANNOUNCEMENT = Refusal(Rejected, "ANNOUNCEMENT_REJECTED")
+_PEER_POLICY = Refusal(Rejected, "PEER_POLICY")
 _INVALID = Refusal(Rejected, "invalid")
 _UNKNOWN_INVOICE = Refusal(NotFound, "unknown_invoice")
 _DOUBLE_SPEND = Refusal(Rejected, "double_spend")
@@ -114,33 +119,57 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^(?:mandatory script verify|non mandatory script verify|scriptpubkey|scriptsig|too many potential)", _REFUSED),
 )
 
+#: How other nodes refuse: lnd, CLN, LDK, eclair, Electrum, and what their owners write. The first row that fits counts.
+#: A word that is final for the order (orders.openings.reasons) stands here only for what says that it is.
 _PEER_SAYS: tuple[tuple[str, Refusal], ...] = (
-    (r"number of pending channels exceed", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
-    (r"too many pending", Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")),
-    (r"is below min chan size|funding_satoshis too small", _TOO_SMALL),
-    (
-        r"exceeds maximum chan size|channel too large|funding must be (?:at most|smaller)|funding_satoshis too large",
-        _TOO_BIG,
-    ),
-    (
-        r"multiple channels|already ha(?:s|ve) a(?:n active)? channel|only one channel",
-        Refusal(Rejected, "PEER_REJECT_MULTI_CHAN"),
-    ),
-    (r"channel type|channel_type|feature", _FEATURE),
-    (r"synchronizing blockchain", _PEER_OFFLINE),
-)
+    # for now
+    (r"number of pending channels exceed", _TOO_MANY_PENDING),
+    (r"too many pending", _TOO_MANY_PENDING),
+    (r"unfunded channels", _TOO_MANY_PENDING),
+    (r"rate limit reached|concurrent request rejected", _TOO_MANY_PENDING),
+    (r"synchronizing blockchain|still syncing|not (?:yet )?(?:fully )?synced", _PEER_OFFLINE),
+    (r"fee ?rates?(?:_per_kw)?\b.{0,80}(?:below|above|too (?:low|high|small|large|different))", _FEE_RATE),
+    (r"internal error", _FAILED_OPENING),
+    # for good
+    (r"is below min chan size|(?:funding_satoshis|funding_sat)\b.* too (?:small|low)|channel capacity is .* below "
+     r"|funding satoshis \(\d+\) is less than|invalid funding_amount=[^(]*\(min=[^)=]*\)", _TOO_SMALL),
+    (r"exceeds maximum chan size|channel too large|funding must be (?:at most|smaller)|funding_satoshis\b.* too large"
+     r"|funding_satoshis to less than|invalid funding_amount=[^(]*\(max=", _TOO_BIG),
+    (r"multiple channels|already ha(?:s|ve) (?:an? )?(?:active |open )?channel|only one channel", _MULTIPLE),
+    (r"announcement preference|only (?:accepts? |takes? )?(?:public|private|(?:un)?announced) channels"
+     r"|(?:public|private|(?:un)?announced) channels? (?:are |is )?not (?:accepted|allowed|supported)", _ANNOUNCEMENT),
+    (r"channel[ _]type|unsupported feature|anchor outputs accepted|zero confirmation channels accepted", _FEATURE),
+    (r"non-zero push amounts are disabled", _PEER_POLICY),
+    (r"no inbound channels accepted|\bonly accepts? (?:inbound )?channels from\b|\b(?:allow|white|black)[- ]?list",
+     _PEER_POLICY),
+)  # fmt: skip
 
 #: A `^` means the start of the sentence itself, without the wrapping of nested gRPC errors.
 _WRAPPING = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
+#: A peer may send 65,535 bytes of words; what matters stands at their beginning.
+_MOST_READ = 2_000
 
 
 def refusal(text: str) -> Refusal | None:
-    """What the node's sentence means, or None where no row knows it."""
-    text = _WRAPPING.sub("", text.strip())
+    """What the node's sentence means, or None where no row knows it. Words of a peer that no row knows may pass."""
+    text = _WRAPPING.sub("", text[:_MOST_READ].strip())
     peer = _PEER_SPEAKS.search(text)
     if peer:
         return _first(_PEER_SAYS, peer["words"]) or _CHANNEL_REJECTED
     return _first(_NODE_SAYS, text)
+
+
+def legible(text: str, length: int) -> str:
+    """The text on one line, so long at most, without what no reader should meet.
+
+    It may be a stranger's: control characters steer a terminal, turned writing hides what is said, NUL is refused by
+    the database, and markup is for a page to take at its word.
+    """
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * length])
+    return " ".join(shown.translate(_NO_MARKUP).split())[:length]
+
+
+_NO_MARKUP = str.maketrans("<>`", "()'")
 
 
 def _first(table: tuple[tuple[str, Refusal], ...], text: str) -> Refusal | None:

@@ -93,6 +93,8 @@ def _complete(values: dict[str, Any], base: Path) -> None:
         values["LSP_HOME"] = base / ".lsp"
     if values["ONCHAIN_CONFIRMATIONS"] is None:
         values["ONCHAIN_CONFIRMATIONS"] = 1 if values["LND_NETWORK"] == "regtest" else 3
+    if values["DIAL_PRIVATE_ADDRESSES"] is None:
+        values["DIAL_PRIVATE_ADDRESSES"] = values["LND_NETWORK"] != "mainnet"
     if values["LISTEN"] is None:
         return
     host, port = values["LISTEN"]

@@ -43,6 +43,14 @@ NODE = Group(
             "Comma list of `key@host:port`, all of one key: where buyers reach the node.",
             "as LND says",
         ),
+        V(
+            "DIAL_PRIVATE_ADDRESSES",
+            p.boolean,
+            None,
+            "The node dials whatever address a buyer names. Off: only those of the internet, looked up by the server "
+            "first, and onion services.",
+            "off on mainnet, on elsewhere",
+        ),
         V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),
     ),
 )

@@ -33,6 +33,7 @@ LND_MACAROON: str = _c["LND_MACAROON"] or ""  # a path, or hex
 LND_NETWORK: str = _c["LND_NETWORK"] or ""
 LIGHTNING_NODE: str = _c["LIGHTNING_NODE"]
 NODE_URIS: tuple[str, ...] = _c["NODE_URIS"] or ()
+DIAL_PRIVATE_ADDRESSES: bool = _c["DIAL_PRIVATE_ADDRESSES"]
 
 # --- Orders and payments
 

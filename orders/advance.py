@@ -20,7 +20,16 @@ from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE
 from orders.flags import Found, flag, found
 from orders.models import ChannelOpening, ChannelOrder
-from orders.openings import cancelling, conflicting, following, opening, publishing, tracing
+from orders.openings import (
+    cancelling,
+    conflicting,
+    following,
+    opening,
+    publishing,
+    reasons,
+    retrying,
+    tracing,
+)
 from orders.operations import giving_up
 from orders.payments import counting, security
 from orders.states import OpeningState, OrderState
@@ -159,6 +168,17 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
         return _recover(order, live, node, now)
     if order.due_at is None or not queries.is_due(order.pk, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
+    try:
+        return _try_to_open(order, node, now)
+    except LightningError as error:
+        if not retrying.postpone(order.pk, reasons.reason_of(error), str(error)):
+            raise  # of an attempt that has begun
+        log.warning("order=%s no attempt: %s: %s", order.pk, type(error).__name__, error)
+        return now + _TROUBLE_PAUSE
+
+
+def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
+    """An attempt was made, or the order has given up, or it waits and says why."""
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
@@ -168,6 +188,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
         giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
         return now
     if not payment.secured:
+        retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
     opening.attempt(order.pk, node)
     return now + _LOOK_AGAIN

@@ -36,6 +36,7 @@ class Cause(models.TextChoices):
     CLAIM_TAKEN_BACK = "claim_taken_back", "the buyer has taken the claim back"
 
     OPENING_POSTPONED = "opening_postponed", "no attempt is made now"
+    ANNOUNCEMENT_REFUSED = "announcement_refused", "the node takes no public channel: an unannounced one is tried"
     OPENING_BEGUN = "opening_begun", "an attempt begins"
     OPENING_FUNDED = "opening_funded", "our coins are leased, the funding is drafted"
     OPENING_SILENT = "opening_silent", "what became of a call of the attempt is not known"

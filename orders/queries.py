@@ -47,6 +47,12 @@ def our_node() -> Node | None:
     return Node.objects.first()
 
 
+def is_our_node(pubkey: str) -> bool:
+    """The key is that of the node that we sell from, as we have seen it or as the settings say."""
+    configured = {uri.partition("@")[0].lower() for uri in settings.NODE_URIS}
+    return pubkey in configured or Node.objects.filter(pubkey=pubkey).exists()
+
+
 def database_started_at() -> datetime:
     """When the PostgreSQL that answers us was started: another one answers another time."""
     with connection.cursor() as cursor:

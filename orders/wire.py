@@ -10,7 +10,6 @@ from datetime import datetime
 
 from orders import blocks, keys, lnurl, money
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
-from orders.options import announced
 from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState
 
 _PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
@@ -161,11 +160,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         deposits=tuple(_deposit(order, row) for row in deposits),
         refunded_at=_refunded_at(order),
         node=_node(order),
-        announced=announced(
-            by_claim=order.announced_by_claim,
-            by_purchase=order.announced_by_purchase,
-            by_service=order.service.announced_by_default,
-        ),
+        announced=order.is_announced,
         claim_expires_at=order.claim_expires_at,
         give_up_reason=order.give_up_reason or None,
         attempts=tuple(_attempt(row) for row in openings),

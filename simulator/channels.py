@@ -208,7 +208,8 @@ class Negotiations:
             self._vanish(customer)
             return
         others = sum(1 for each in self._with(customer) if each is not flow)
-        if words := customer.objection(flow.capacity_sat, flow.push_sat, len(customer.pending) + others):
+        pending = len(customer.pending) + others
+        if words := customer.objection(flow.capacity_sat, flow.push_sat, pending, private=flow.private):
             self._end_by(customer, flow, words)
             return
         flow.stage, flow.agreed_at = AGREED, self._now()

@@ -335,6 +335,7 @@ class CustomerChange(_message.Message):
     PENDING_LIMIT_FIELD_NUMBER: _builtins.int
     VANISHES_FIELD_NUMBER: _builtins.int
     WITHHOLDS_SIGNATURE_FIELD_NUMBER: _builtins.int
+    REFUSES_ANNOUNCED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     presence: _builtins.str
     """online, offline, or silent: reachable, but without a word"""
@@ -348,6 +349,8 @@ class CustomerChange(_message.Message):
     """"open" or "verify": it goes offline there, once"""
     withholds_signature: _builtins.bool
     """it takes our signature and keeps its own, until this is taken back"""
+    refuses_announced: _builtins.bool
+    """like a wallet on a phone: no public channel, and no word of why"""
     def __init__(
         self,
         *,
@@ -360,10 +363,11 @@ class CustomerChange(_message.Message):
         pending_limit: _builtins.int | None = ...,
         vanishes: _builtins.str | None = ...,
         withholds_signature: _builtins.bool | None = ...,
+        refuses_announced: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_channel_sat: _TypeAlias = _typing.Literal["max_channel_sat"]  # noqa: Y015
     _WhichOneofArgType__max_channel_sat: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat"]  # noqa: Y015
@@ -375,6 +379,8 @@ class CustomerChange(_message.Message):
     _WhichOneofArgType__presence: _TypeAlias = _typing.Literal["_presence", b"_presence"]  # noqa: Y015
     _WhichOneofReturnType__refusal: _TypeAlias = _typing.Literal["refusal"]  # noqa: Y015
     _WhichOneofArgType__refusal: _TypeAlias = _typing.Literal["_refusal", b"_refusal"]  # noqa: Y015
+    _WhichOneofReturnType__refuses_announced: _TypeAlias = _typing.Literal["refuses_announced"]  # noqa: Y015
+    _WhichOneofArgType__refuses_announced: _TypeAlias = _typing.Literal["_refuses_announced", b"_refuses_announced"]  # noqa: Y015
     _WhichOneofReturnType__refuses_push: _TypeAlias = _typing.Literal["refuses_push"]  # noqa: Y015
     _WhichOneofArgType__refuses_push: _TypeAlias = _typing.Literal["_refuses_push", b"_refuses_push"]  # noqa: Y015
     _WhichOneofReturnType__vanishes: _TypeAlias = _typing.Literal["vanishes"]  # noqa: Y015
@@ -391,6 +397,8 @@ class CustomerChange(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__presence) -> _WhichOneofReturnType__presence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refusal) -> _WhichOneofReturnType__refusal | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__refuses_announced) -> _WhichOneofReturnType__refuses_announced | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refuses_push) -> _WhichOneofReturnType__refuses_push | None: ...
     @_typing.overload

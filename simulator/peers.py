@@ -55,9 +55,10 @@ class Customer:
     pending_limit: int = 1
     vanishes: str = ""
     withholds_signature: bool = False
+    refuses_announced: bool = False
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
-    def objection(self, capacity_sat: int, push_sat: int, pending: int) -> str:
+    def objection(self, capacity_sat: int, push_sat: int, pending: int, *, private: bool) -> str:
         """Why the customer does not want this channel; empty when it does."""
         if self.refusal:
             return self.refusal
@@ -69,6 +70,8 @@ class Customer:
             return f"chan size of {_btc(capacity_sat)} exceeds maximum chan size of {_btc(self.max_channel_sat)}"
         if push_sat and self.refuses_push:
             return "non-zero push amounts are disabled"
+        if self.refuses_announced and not private:
+            return "Channel request rejected"
         return ""
 
 

@@ -18,7 +18,6 @@ from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, m
 from orders.admin.steering import SteeringAdmin, actions
 from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
-from orders.options import announced
 from orders.queries import orders_with_details
 from orders.searching import matching
 
@@ -86,7 +85,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
         ("At which price", {"fields": ["total", "fees", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
-        ("For which node", {"fields": ["node_whole", "node_host", "claimed", "claim_expires"]}),
+        ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
         ("Where is it", {"fields": ["state_column", "channel", "opened", "closed", "lease_starts", "lease_ends"]}),
         (
             "Why does it wait",
@@ -193,11 +192,12 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     @admin.display(description="public", boolean=True)
     def public(self, order: ChannelOrder) -> bool:
         """Whether the channel is public, as things stand."""
-        return announced(
-            by_claim=order.announced_by_claim,
-            by_purchase=order.announced_by_purchase,
-            by_service=order.service.announced_by_default,
-        )
+        return order.is_announced
+
+    @admin.display(description="takes no public channel")
+    def no_public(self, order: ChannelOrder) -> SafeString | str:
+        """The node that has refused one."""
+        return code(order.announce_refused_by)
 
     @admin.display(description="paid by", ordering="counted_payment")
     def paid_by(self, order: ChannelOrder) -> SafeString | str:

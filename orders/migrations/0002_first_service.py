@@ -4,7 +4,8 @@ from django.db import migrations
 
 
 def make(apps, schema_editor):
-    apps.get_model("orders", "Service").objects.create()
+    # Unannounced, which a shop made before that was the default is not: its services stay as they are.
+    apps.get_model("orders", "Service").objects.create(announced_by_default=False)
     Schedule = apps.get_model("django_q", "Schedule")
     Schedule.objects.get_or_create(
         name="reconcile",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from orders import options
 from orders.models.node import Node
 from orders.models.service import Service
 from orders.states import CLAIMABLE, OrderState
@@ -70,6 +71,9 @@ class ChannelOrder(models.Model):
     node_host = models.CharField(max_length=260, blank=True)
     announced_by_purchase = models.BooleanField(null=True, blank=True)
     announced_by_claim = models.BooleanField(null=True, blank=True)
+    announce_refused_by = models.CharField(
+        max_length=66, blank=True, help_text="The node that has taken no public channel, where nobody asked for one."
+    )
     claimed_at = models.DateTimeField(null=True, blank=True)
     claim_expires_at = models.DateTimeField(null=True, blank=True)
     open_deadline_at = models.DateTimeField(null=True, blank=True)
@@ -145,6 +149,16 @@ class ChannelOrder(models.Model):
     def standing(self) -> list[Flag]:
         """The flags that stand, the oldest first; the database is not asked where none does."""
         return [flag for flag in self.flags.all() if flag.stands] if self.standing_flags else []
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether its channel is public, as things stand: by what buyer and service say, and what the node takes."""
+        is_refused = bool(self.node_pubkey) and self.announce_refused_by == self.node_pubkey
+        return options.announced(
+            by_claim=self.announced_by_claim,
+            by_purchase=self.announced_by_purchase,
+            by_service=self.service.announced_by_default and not is_refused,
+        )
 
     @property
     def is_claimable(self) -> bool:

@@ -36,7 +36,9 @@ class Service(models.Model):
 
     accepts_lightning = models.BooleanField(default=True)
     accepts_onchain = models.BooleanField(default=True)
-    announced_by_default = models.BooleanField(default=True, help_text="Where neither claim nor purchase says.")
+    announced_by_default = models.BooleanField(
+        default=False, help_text="Where neither claim nor purchase says. Wallets on phones refuse public channels."
+    )
 
     base_fee_sat = models.BigIntegerField(default=1_000, validators=[MinValueValidator(0)])
     rate_ppm_per_1008_blocks = models.BigIntegerField(

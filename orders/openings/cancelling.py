@@ -17,7 +17,7 @@ from orders.models import ChannelOpening, ChannelOrder
 from orders.nudges import nudge_all
 from orders.openings import tracing
 from orders.openings.reasons import known
-from orders.openings.retrying import after_failure, mark_given_up
+from orders.openings.retrying import after_attempt, after_failure, mark_given_up
 from orders.payments import security
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
@@ -130,7 +130,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         if order.state == OrderState.OPENING:
             _leave_opening(order, opening, still_secured)
         elif order.state == OrderState.URI_SET:
-            after_failure(order, opening.failure_reason)
+            after_attempt(order, opening)
         else:
             raise_flag(order, FlagKind.DOUBLE_SPENT, "The funding of this order's channel was double-spent.")
     # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -15,16 +14,24 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
 
-from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, PeerOffline, Rejected
+from lightning.errors import (
+    InsufficientFunds,
+    NodeUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    PeerOffline,
+    Rejected,
+)
 from lightning.node import LndNode, Negotiation
 from orders import locks, marks, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
+from orders.nudges import nudge
 from orders.openings import adopting, cancelling, committing, funding, terms, tracing
-from orders.openings.reasons import OPENINGS_PAUSED, Broken, reason_of
-from orders.openings.retrying import postpone
+from orders.openings.reasons import OPENINGS_PAUSED, PAYMENT_NOT_SECURED, Broken, known, reason_of
+from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.payments import security
 from orders.states import OrderState
@@ -49,17 +56,8 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if trace is not None:
         adopting.adopt(order_id, trace, node)
         return
-    rail = security.counted(order)
-    obstacle = rail.obstacle(order) if rail else ""
-    if obstacle:
-        flag(order_id, FlagKind.CANNOT_SETTLE, obstacle)
+    if not _payable(order, node):
         return
-    payment = security.look(order, node)
-    if payment.spare_blocks is None and security.sent_back(order, node):
-        flag(order_id, FlagKind.SENT_BACK, "The wallet has sent this order's money back: it is not opened.")
-        return
-    if not payment.secured or not security.has_spare(payment):
-        return  # `advance` returns what is lost and waits for what may come back
     wanted = terms.of(order)
     if not _ready(order_id, wanted, node):
         return
@@ -67,6 +65,22 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if opening is None:
         return
     _run(opening, node)
+
+
+def _payable(order: ChannelOrder, node: LndNode) -> bool:
+    """The payment is there for us to take; else the order says why not. `advance` returns what is lost."""
+    rail = security.counted(order)
+    why, kind = rail.obstacle(order) if rail else "", FlagKind.CANNOT_SETTLE
+    payment = security.look(order, node)
+    if not why and payment.spare_blocks is None and security.sent_back(order, node):
+        why, kind = "The wallet has sent this order's money back: it is not opened.", FlagKind.SENT_BACK
+    if why:
+        flag(order.pk, kind, why)
+    elif not payment.secured or not security.has_spare(payment):
+        why = payment.reason
+    if why:
+        postpone(order.pk, PAYMENT_NOT_SECURED, why)
+    return not why
 
 
 def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
@@ -87,8 +101,8 @@ def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
         return False
     try:
         node.connect(wanted.node, timeout_seconds=CONNECT_SECONDS)
-    except PeerOffline as error:
-        postpone(order_id, error.reason or "PEER_NOT_REACHABLE", str(error))
+    except (PeerOffline, Rejected) as error:  # Rejected: our own key
+        postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
     return True
 
@@ -101,8 +115,7 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
                 return None
             locks.hold(Lock.BEGINNINGS)
             if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
-                order.last_failure_reason = "LSP_BUSY"
-                order.due_at = timezone.now() + timedelta(seconds=settings.RETRY_FIRST_SECONDS)
+                put_off(order, "LSP_BUSY", "Other channels are being opened.")
                 return None
             opening = _record_begun(order, wanted)
             note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey)
@@ -128,12 +141,20 @@ def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:
 
 
 def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
-    """Order, attempt and payment together, tested under the lock."""
-    if order.state != OrderState.URI_SET or order.live_opening is not None or terms.of(order).node != wanted.node:
+    """Order, attempt and payment together, tested under the lock; what has changed by itself leaves its reason."""
+    if order.state != OrderState.URI_SET or order.live_opening is not None:
+        return False  # somebody has moved it
+    if terms.of(order) != wanted:
+        nudge(order)  # at once, with what is asked for now
         return False
-    if queries.paused(SwitchName.OPENINGS) is not None:  # since we were ready: reaching a peer takes a while
+    paused = queries.paused(SwitchName.OPENINGS)
+    if paused is not None:  # since we were ready: reaching a peer takes a while
+        put_off(order, OPENINGS_PAUSED, paused.reason)
         return False
-    return not security.insecurity(order)
+    insecurity = security.insecurity(order)
+    if insecurity:
+        put_off(order, PAYMENT_NOT_SECURED, insecurity)
+    return not insecurity
 
 
 def _run(opening: ChannelOpening, node: LndNode) -> None:
@@ -154,8 +175,8 @@ def _run(opening: ChannelOpening, node: LndNode) -> None:
         committing.commit(order_id, node)
     except (Rejected, PeerOffline, InsufficientFunds, NotFound, Broken) as error:
         cancelling.cancel(order_id, node, reason=reason_of(error), detail=str(error), only=opening.pk)
-    except OutcomeUnknown as error:
-        _remember(order_id, opening.pk, reason_of(error), str(error))
+    except (OutcomeUnknown, NodeUnavailable) as error:
+        _remember(order_id, opening.pk, known(reason_of(error)), str(error))
         raise
     finally:
         if negotiation is not None:

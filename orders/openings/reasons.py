@@ -5,16 +5,29 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from lightning.errors import InsufficientFunds, LightningError, PeerOffline
+from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline
 from orders.causes import FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
-#: The peer or the node has said that it will not be, however often we ask.
+#: The peer has refused in words that we do not know: whether for good, nobody can say.
+CHANNEL_REJECTED: Final = "CHANNEL_REJECTED"
+#: The peer wants no public channel, or none but public ones.
+ANNOUNCEMENT_REJECTED: Final = "ANNOUNCEMENT_REJECTED"
+NODE_NOT_READY: Final = "NODE_NOT_READY"
+PAYMENT_NOT_SECURED: Final = "PAYMENT_NOT_SECURED"
+#: The peer or the node has said that it will not be, however often we ask. What does not say so may pass.
 FINAL: Final = frozenset(
-    {"CHAN_SIZE_TOO_BIG", "CHAN_SIZE_TOO_SMALL", "FEATURE_MISSING", "CHANNEL_REJECTED", "PEER_REJECT_MULTI_CHAN"}
+    {
+        "CHAN_SIZE_TOO_BIG",
+        "CHAN_SIZE_TOO_SMALL",
+        "FEATURE_MISSING",
+        "PEER_REJECT_MULTI_CHAN",
+        "PEER_POLICY",
+        ANNOUNCEMENT_REJECTED,
+    }
 )
-#: They pass by themselves.
+#: They pass by themselves, or may.
 PASSING: Final = frozenset(
     {
         "PEER_NOT_REACHABLE",
@@ -22,10 +35,12 @@ PASSING: Final = frozenset(
         "LSP_BUSY",
         OPENINGS_PAUSED,
         "PEER_TOO_MANY_PENDING_CHANNELS",
-        "NODE_NOT_READY",
+        "FEE_RATE_REJECTED",
+        CHANNEL_REJECTED,
+        NODE_NOT_READY,
         "INSUFFICIENT_FUNDS",
         "FEE_TOO_HIGH",
-        "PAYMENT_NOT_SECURED",
+        PAYMENT_NOT_SECURED,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
     }
@@ -41,8 +56,10 @@ NOT_ITS_FAULT: Final = {
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
 }
-#: A block may change them: no need to wait for the pause.
-ENDED_BY_A_BLOCK: Final = frozenset({"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "PEER_TOO_MANY_PENDING_CHANNELS"})
+#: A block may change them, and a node that is back tells of its newest: no need to wait for the pause.
+ENDED_BY_A_BLOCK: Final = frozenset(
+    {"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "FEE_RATE_REJECTED", "PEER_TOO_MANY_PENDING_CHANNELS", NODE_NOT_READY}
+)
 
 
 def known(reason: str) -> str:
@@ -59,9 +76,11 @@ class Broken(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """The word for what ended an attempt."""
+    """The word for what ended an attempt, or let none begin."""
     if isinstance(error, PeerOffline):
         return error.reason or "PEER_NOT_REACHABLE"
+    if isinstance(error, NodeUnavailable):
+        return NODE_NOT_READY
     if isinstance(error, InsufficientFunds):
         return "INSUFFICIENT_FUNDS"
     return (error.reason if isinstance(error, (Broken, LightningError)) else "") or "FAILED_OPENING"

@@ -11,8 +11,10 @@ from django.utils import timezone
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
-from orders.models import ChannelOrder
+from orders.models import ChannelOpening, ChannelOrder
+from orders.openings import announcing, terms
 from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
+from orders.openings.terms import Terms
 from orders.payments.security import is_ours
 from orders.states import OrderState
 from orders.transitions import locked, move, note
@@ -24,13 +26,39 @@ def pause(failures: int) -> timedelta:
     return timedelta(seconds=min(seconds, settings.RETRY_MAX_SECONDS))
 
 
-def postpone(order_id: UUID, reason: str, detail: str) -> None:
-    """The claimed order waits before its next attempt; no attempt was begun."""
+def postpone(order_id: UUID, reason: str, detail: str, *, wanted: Terms | None = None) -> bool:
+    """The claimed order waits before its next attempt, and says why; False where it is not one that waits for that.
+
+    `wanted`: what could not be had. Where something else is asked for since, that is due already.
+    """
     with locked(order_id) as order:
-        if order.state == OrderState.URI_SET and order.live_opening is None:
-            if order.last_failure_reason != known(reason):
-                note(order, Cause.OPENING_POSTPONED, reason=reason, detail=detail[:300])
-            after_failure(order, reason)
+        if order.state != OrderState.URI_SET or order.live_opening is not None:
+            return False
+        if wanted in {None, terms.of(order)}:
+            put_off(order, reason, detail)
+    return True
+
+
+def put_off(order: ChannelOrder, reason: str, detail: str) -> None:
+    """As `postpone`, for who holds the order's row and knows that it is claimed and no attempt is live."""
+    if order.last_failure_reason != known(reason):
+        note(order, Cause.OPENING_POSTPONED, reason=reason, detail=detail[:300])
+    after_failure(order, reason)
+
+
+def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
+    """What follows from a failed attempt: as `after_failure`, but for a public channel that was refused.
+
+    Where nobody has asked for one, the order asks for an unannounced one from now on, after the first pause.
+    The caller holds the order's row; the order is URI_SET, and no attempt is live.
+    """
+    if not announcing.may_go_without(order, opening):
+        after_failure(order, opening.failure_reason)
+        return
+    order.announce_refused_by = opening.node_pubkey
+    note(order, Cause.ANNOUNCEMENT_REFUSED, attempt=opening.attempt, reason=opening.failure_reason)
+    order.failed_openings = 0
+    _wait(order, opening.failure_reason)
 
 
 def after_failure(order: ChannelOrder, reason: str) -> None:
@@ -38,18 +66,25 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
 
     The caller holds the order's row; the order is URI_SET or OPENING, and no attempt is live.
     """
-    reason = known(reason)
+    if known(reason) in FINAL:
+        order.failed_openings += 1
+        mark_given_up(order, reason=known(reason))
+    else:
+        _wait(order, known(reason))
+
+
+def _wait(order: ChannelOrder, reason: str) -> None:
     now = timezone.now()
-    if reason in FINAL or _deadline_passed(order, now):
+    wait = NOT_ITS_FAULT.get(reason)
+    if wait is None:
+        order.failed_openings += 1
+        wait = pause(order.failed_openings)
+    if _deadline_passed(order, now):
         mark_given_up(order, reason=reason)
         return
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
         raise_flag(order, *CALLS_STAFF[reason])
-    wait = NOT_ITS_FAULT.get(reason)
-    if wait is None:
-        order.failed_openings += 1
-        wait = pause(order.failed_openings)
     order.due_at = min(now + wait, order.open_deadline_at or now + wait)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lightning.types import NodeAddress
-from orders import options
 from orders.models import ChannelOrder
 
 
@@ -28,9 +27,5 @@ def of(order: ChannelOrder) -> Terms:
         node=NodeAddress(order.node_pubkey, order.node_host),
         capacity_sat=order.capacity_sat,
         push_sat=order.client_balance_sat,
-        announced=options.announced(
-            by_claim=order.announced_by_claim,
-            by_purchase=order.announced_by_purchase,
-            by_service=order.service.announced_by_default,
-        ),
+        announced=order.is_announced,
     )

@@ -14,6 +14,7 @@ from orders.causes import Cause
 from orders.errors import NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
+from orders.operations.addressing import require_openable
 from orders.payments import security
 from orders.states import OrderState
 from orders.transitions import locked, move, note
@@ -30,8 +31,9 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
     LUD-02 callback (not `replace`: a claim stands).
     Money: unchanged; the payment stays secured until an opening succeeds or the order gives up.
     Repeat: safe; the same node again is fine in every state.
-    Raises: OrderNotFound, NotClaimable.
+    Raises: OrderNotFound, NotClaimable, InvalidField (our own node, or a host that is never dialled).
     """
+    require_openable(address)
     with locked(order_id) as order:
         if order.node_pubkey == address.pubkey and (order.claimed_at or order.state == OrderState.CREATED):
             _note_details(order, address, announced, actor)

@@ -35,6 +35,7 @@ from orders.locks import Lock
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import snapshot
+from orders.operations.addressing import require_openable
 from orders.payments import offering
 from orders.payments.offering import Payable
 
@@ -90,6 +91,8 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     seen = snapshot.fresh_snapshot(node)
     if not seen.synced_to_chain:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
+    if purchase.address is not None:
+        require_openable(purchase.address)  # by now we have seen our own node
     quote = _quote(service, purchase.wanted, seen)
     try:
         _require_stock(purchase, quote, seen)

@@ -217,7 +217,7 @@ def cancelled(sale: Sale) -> None:
 
 def refused(sale: Sale) -> None:
     """The buyer's node wants no channel: the payment goes back."""
-    sale.network.customers["buyer"].change(refusal="no channels today")
+    sale.network.customers["buyer"].change(refusal="we only accept channels from friends")
     sale.pay(sale.buy("buyer"))
     sale.refunded()
 

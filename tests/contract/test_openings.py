@@ -227,7 +227,7 @@ def test_a_peer_refuses_a_big_channel(node, add_peer):
 
 
 def test_a_peer_refuses_pushed_money(node, add_peer):
-    assert refusal(Opening(node, add_peer("--rejectpush"))) == "CHANNEL_REJECTED"
+    assert refusal(Opening(node, add_peer("--rejectpush"))) == "PEER_POLICY"
 
 
 def test_a_peer_refuses_in_its_own_words(node, opening):
@@ -235,6 +235,12 @@ def test_a_peer_refuses_in_its_own_words(node, opening):
     for words, reason in (
         ("unable to locate invoice", "CHANNEL_REJECTED"),
         ("too many pending channels", "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("Refusing more than 4 unfunded channels.", "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("rate limit reached", "PEER_TOO_MANY_PENDING_CHANNELS"),
+        ("feerate_per_kw 253 below minimum 2500", "FEE_RATE_REJECTED"),
+        ("funding failed due to internal error", "FAILED_OPENING"),
+        ("only private channels, please", "ANNOUNCEMENT_REJECTED"),
+        ("we only accept channels from friends", "PEER_POLICY"),
         ("only one channel for each of you", "PEER_REJECT_MULTI_CHAN"),
         ("unsupported channel type", "FEATURE_MISSING"),
     ):

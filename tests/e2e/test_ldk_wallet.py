@@ -15,7 +15,6 @@ from tests.regtest.waiting import until
 
 #: Blocks until a wallet of ldk-node uses a channel.
 DEEP_ENOUGH_BLOCKS = 6
-ANNOUNCED = "a service is announced by default, and an attempt that is refused for it is not made again unannounced"
 
 
 def paid(shop: Shop, wallet: LdkWallet, **body: Any) -> dict[str, Any]:
@@ -66,7 +65,6 @@ def test_a_wallet_pays_from_its_own_coins_and_can_spend_what_it_bought(shop: Sho
     until(lambda: ldk_wallet.payment(payment) == "Succeeded", "the wallet's payment through its channel arrives")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=ANNOUNCED)
 def test_a_wallet_that_says_nothing_gets_its_channel_from_a_fresh_server(shop: Shop, ldk_wallet: LdkWallet) -> None:
     """It calls the node itself and names only its key, as behind a NAT."""
     quote = paid(shop, ldk_wallet)
@@ -90,7 +88,6 @@ def test_a_wallet_that_is_offline_when_its_channel_is_due_gets_it_when_it_is_bac
     delivered(shop, ldk_wallet, quote)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=ANNOUNCED)
 def test_a_refusal_of_an_announced_channel_that_nobody_asked_for_ends_with_an_unannounced_one(
     shop: Shop, ldk_wallet: LdkWallet
 ) -> None:

@@ -155,11 +155,11 @@ def test_a_refusal_gives_up_and_a_retry_after_a_change_of_mind_opens(shop: Shop,
     quote = shop.buy()
     payment = shop.pay(quote)
     shop.run(quote, "paid")
-    with wallet.refusing_channels("no channels today"):
+    with wallet.refusing_channels("we only accept channels from friends"):
         shop.claim(quote, wallet)
         shop.run(quote, "give_up")
     seen = shop.seen(quote)
-    assert (seen["state"], seen["give_up_reason"]) == (400, "CHANNEL_REJECTED")
+    assert (seen["state"], seen["give_up_reason"]) == (400, "PEER_POLICY")
     assert seen["channel_open_error"] and seen["payment_held"] is True
     shop.assert_nothing_left(quote)
     call_command("retry_give_up", order=[quote["order_id"]])

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from bech32 import bech32_decode, convertbits
 
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder, NodeSnapshot, Service
 from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.fakes import OUR_KEY
 from tests.integration.conftest import Api
@@ -318,14 +318,25 @@ def test_lu13_success_has_no_reason_and_nothing_that_a_strict_wallet_rejects(api
     assert ask(api, k1=order.pk, remoteid=pubkey(5)) == OK
 
 
-@pytest.mark.parametrize(("by_purchase", "private"), [(None, False), (False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("by_purchase", "by_service", "private"),
+    [(None, True, False), (None, False, True), (False, True, True), (True, False, False)],
+)
 def test_lu14_without_private_the_purchase_decides_and_then_the_service(
-    api: Api, by_purchase: bool | None, private: bool
+    api: Api, by_purchase: bool | None, by_service: bool, private: bool
 ) -> None:
+    Service.objects.update(announced_by_default=by_service)
     order = paid(announced_by_purchase=by_purchase)
     assert ask(api, k1=order.pk, remoteid=pubkey(5)) == OK
     said = api.get("/channel/order", {"order_id": str(order.pk)}).said
     assert said["private_channel"] is private
+
+
+def test_lu14_a_service_is_unannounced_unless_staff_say_otherwise(api: Api) -> None:
+    order = paid()
+    assert ask(api, k1=order.pk, remoteid=pubkey(5)) == OK
+    assert api.get("/channel/order", {"order_id": str(order.pk)}).said["private_channel"] is True
+    assert Service().announced_by_default is Service.objects.get().announced_by_default is False
 
 
 def test_lu15_a_repeated_callback_moves_the_order_once(api: Api) -> None:

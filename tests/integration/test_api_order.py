@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder, NodeSnapshot, Service
 from orders.states import OrderState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory
 from tests.fakes import OUR_KEY
@@ -242,12 +242,19 @@ class TestTheChannel:
         assert (node["addr"], node["ip"], node["port"]) == (None, None, None)
 
     @pytest.mark.parametrize(
-        ("by_claim", "by_purchase", "private"),
-        [(None, None, False), (None, False, True), (True, False, False), (False, True, True)],
+        ("by_claim", "by_purchase", "by_service", "private"),
+        [
+            (None, None, True, False),
+            (None, None, False, True),
+            (None, False, True, True),
+            (True, False, False, False),
+            (False, True, True, True),
+        ],
     )
     def test_private_is_what_was_said_last(
-        self, api: Api, by_claim: bool | None, by_purchase: bool | None, private: bool
+        self, api: Api, by_claim: bool | None, by_purchase: bool | None, by_service: bool, private: bool
     ) -> None:
+        Service.objects.update(announced_by_default=by_service)
         order = OrderFactory(uri_set=True, announced_by_claim=by_claim, announced_by_purchase=by_purchase)
         assert shown(api, order)["private_channel"] is private
 

@@ -35,6 +35,21 @@ def test_an_empty_environment_is_enough_for_commands_that_need_no_node() -> None
     assert configured().missing_node_variables == ("LND_GRPC", "LND_MACAROON", "LND_NETWORK")
 
 
+@pytest.mark.parametrize(
+    ("environment", "dials"),
+    [
+        ({}, True),
+        ({"LND_NETWORK": "regtest"}, True),
+        ({"LND_NETWORK": "signet"}, True),
+        (MAINNET, False),
+        ({**MAINNET, "DIAL_PRIVATE_ADDRESSES": "on"}, True),
+        ({"LND_NETWORK": "testnet", "DIAL_PRIVATE_ADDRESSES": "off"}, False),
+    ],
+)
+def test_found_b5_on_mainnet_the_node_dials_nothing_near_unless_told(environment: dict[str, str], dials: bool) -> None:
+    assert configured(**environment)["DIAL_PRIVATE_ADDRESSES"] is dials
+
+
 def test_an_empty_value_counts_as_absent() -> None:
     assert configured(LISTEN="", LND_GRPC=" ").values == configured().values
 

@@ -9,8 +9,9 @@ from lightning import mapping
 from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, PeerOffline, Rejected
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wal
-from lightning.refusals import refusal
+from lightning.refusals import legible, refusal
 from lightning.types import ChannelEvent, NodeInvoiceState, Outpoint, PendingPhase
+from orders.openings import reasons
 
 KEY = "02" + "ab" * 32
 TXID = "0102" + "00" * 29 + "ff"
@@ -146,7 +147,7 @@ def test_a_known_sentence_has_its_meaning(text, kind, reason):
         ("Multiple channels unsupported", Rejected, "PEER_REJECT_MULTI_CHAN"),
         ("unsupported channel type", Rejected, "FEATURE_MISSING"),
         ("Synchronizing blockchain", PeerOffline, "PEER_NOT_REACHABLE"),
-        ("non-zero push amounts are disabled", Rejected, "CHANNEL_REJECTED"),
+        ("non-zero push amounts are disabled", Rejected, "PEER_POLICY"),
         ("Channel request rejected", Rejected, "CHANNEL_REJECTED"),
         ("", Rejected, "CHANNEL_REJECTED"),
     ],
@@ -156,6 +157,86 @@ def test_a_peers_refusal_has_its_meaning(words, kind, reason):
     for sentence in (text, f"remote canceled funding, possibly timed out: {text}"):
         found = error(sentence)
         assert (type(found), found.reason) == (kind, reason)
+
+
+#: As other nodes say it, by the program; and what follows for the order.
+THEY_SAY = (
+    # lnd
+    ("Number of pending channels exceed maximum", "PEER_TOO_MANY_PENDING_CHANNELS"),
+    ("channel too large", "CHAN_SIZE_TOO_BIG"),
+    ("funding failed due to internal error", "FAILED_OPENING"),
+    ("CSV delay too large: 2016, max is 144", "CHANNEL_REJECTED"),
+    # CLN
+    ("You gave bad parameters: feerate_per_kw 253 below minimum 2500", "FEE_RATE_REJECTED"),
+    ("feerate_per_kw 11000 above maximum 10000", "FEE_RATE_REJECTED"),
+    ("funding_satoshis 20000000sat too large", "CHAN_SIZE_TOO_BIG"),
+    ("channel capacity with funding 20000sat, reserves 546sat/546sat, max_htlc_value_in_flight_msat is 20000000msat,"
+     " channel capacity is 8000sat, which is below 10000sat", "CHAN_SIZE_TOO_SMALL"),
+    ("Already have active channel", "PEER_REJECT_MULTI_CHAN"),
+    ("Did not support channel_type [12,22]", "FEATURE_MISSING"),
+    # LDK
+    ("Peer's feerate much too low. Actual: 253. Our expected lower limit: 2500", "FEE_RATE_REJECTED"),
+    ("Refusing more than 4 unfunded channels.", "PEER_TOO_MANY_PENDING_CHANNELS"),
+    ("Have too many peers with unfunded channels, not accepting new ones", "PEER_TOO_MANY_PENDING_CHANNELS"),
+    ("Funding satoshis (500000) is less than the user specified limit (1000000)", "CHAN_SIZE_TOO_SMALL"),
+    ("Per our config, funding must be at most 400000. It was 500000", "CHAN_SIZE_TOO_BIG"),
+    ("max_accepted_htlcs (5) is less than the user specified limit (10)", "CHANNEL_REJECTED"),
+    ("Peer tried to open channel but their announcement preference is different from ours", "ANNOUNCEMENT_REJECTED"),
+    ("Channel Type contains unsupported features", "FEATURE_MISSING"),
+    ("No channels with anchor outputs accepted", "FEATURE_MISSING"),
+    ("No inbound channels accepted", "PEER_POLICY"),
+    ("Channel request rejected", "CHANNEL_REJECTED"),
+    # eclair
+    ("remote fee rate is too small: remoteFeeratePerKw=253", "FEE_RATE_REJECTED"),
+    ("local/remote feerates are too different: remoteFeeratePerKw=253 localFeeratePerKw=2500", "FEE_RATE_REJECTED"),
+    ("rate limit reached", "PEER_TOO_MANY_PENDING_CHANNELS"),
+    ("concurrent request rejected", "PEER_TOO_MANY_PENDING_CHANNELS"),
+    ("invalid funding_amount=100000 sat (min=400000 sat)", "CHAN_SIZE_TOO_SMALL"),
+    ("invalid funding_amount=500000000 sat (max=400000000 sat)", "CHAN_SIZE_TOO_BIG"),
+    ("invalid channel_type=0x401000, expected channel_type=0x1000", "FEATURE_MISSING"),
+    # Electrum
+    ("funding_sat too low: 100000 < 200000", "CHAN_SIZE_TOO_SMALL"),
+    ("MUST set funding_satoshis to less than 2^24 satoshi. 20000000 sat > 16777215", "CHAN_SIZE_TOO_BIG"),
+    # and their owners
+    ("We only accept channels from nodes that we know.", "PEER_POLICY"),
+    ("your node is not on our allow-list", "PEER_POLICY"),
+    ("Private channels are not accepted", "ANNOUNCEMENT_REJECTED"),
+    ("only accepts private channels", "ANNOUNCEMENT_REJECTED"),
+    ("unannounced channels not allowed", "ANNOUNCEMENT_REJECTED"),
+    ("unable to get the block list", "CHANNEL_REJECTED"),
+    ("this feature is busy", "CHANNEL_REJECTED"),
+    ("come back tomorrow", "CHANNEL_REJECTED"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "reason"), THEY_SAY)
+def test_found_d4_what_other_nodes_say_has_its_word(words, reason):
+    found = error(f"received funding error from {KEY}: chan_id={'cd' * 32}, err={words}")
+    assert (type(found), found.reason) == (Rejected, reason)
+
+
+def test_found_d4_only_what_says_so_is_final():
+    """Whatever a row means to the order, no word of nobody's knowing ends it."""
+    assert reasons.FINAL.isdisjoint(reasons.PASSING)
+    assert {reason for _, reason in THEY_SAY} <= reasons.FINAL | reasons.PASSING
+    assert refusal(f"received funding error from {KEY}: err=?").reason in reasons.PASSING
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain words", "plain words"),
+        ("two\r\nlines\tand\x00\x07\x1b[31m more", "two lines and [31m more"),
+        ("<b onclick=`x`>hello</b>", "(b onclick='x')hello(/b)"),
+        ("\u202edrawkcab\u2066\u200b\ufeff", "drawkcab"),
+        ("Stra\u00dfe \u26a1", "Stra\u00dfe \u26a1"),
+        ("\ud800", ""),
+        ("x" * 1_000, "x" * 300),
+        (" " * 100_000 + "late", ""),
+    ],
+)
+def test_found_d4_what_a_stranger_wrote_is_made_fit_to_be_read(text, shown):
+    assert legible(text, 300) == shown
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders import options as rules
 from orders import queries, searching, story
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent
@@ -139,12 +138,8 @@ def _payment(order: ChannelOrder) -> Iterator[Row]:
 def _node(order: ChannelOrder) -> Iterator[Row]:
     host = f"@{order.node_host}" if order.node_host else ""
     yield "node", f"{order.node_pubkey}{host}" if order.node_pubkey else "not named yet"
-    is_public = rules.announced(
-        by_claim=order.announced_by_claim,
-        by_purchase=order.announced_by_purchase,
-        by_service=order.service.announced_by_default,
-    )
-    yield "channel is", "public" if is_public else "private"
+    refused = f" ({order.announce_refused_by} has refused a public one)" if order.announce_refused_by else ""
+    yield "channel is", f"{'public' if order.is_announced else 'private'}{refused}"
     times = {
         "claimed": order.claimed_at,
         "to be claimed until": order.claim_expires_at,

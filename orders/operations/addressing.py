@@ -1,0 +1,29 @@
+"""The node that a buyer names is one that we can open a channel to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.conf import settings
+
+from lightning import addresses
+from lightning.types import NodeAddress
+from orders import queries
+from orders.errors import InvalidField
+
+#: The wire's name of it; LNURL tells no field, but the sentence.
+NODE: Final = "node_uri"
+
+
+def require_openable(address: NodeAddress) -> None:
+    """The node is not ours, and its host is none that our node would never dial. Names are looked up when it dials.
+
+    Raises: InvalidField.
+    """
+    if queries.is_our_node(address.pubkey):
+        raise InvalidField("This is the key of the LSP's own node: name the node that gets the channel.", field=NODE)
+    if settings.DIAL_PRIVATE_ADDRESSES or not address.host:
+        return
+    why = addresses.objection(address.host)
+    if why:
+        raise InvalidField(why, field=NODE)

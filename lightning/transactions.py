@@ -1,4 +1,4 @@
-"""Our own transactions and PSBTs, read; addresses, checked; the conflict that puts a funding out.
+"""Our own transactions and PSBTs, read and drafted; addresses, checked; the conflict that puts a funding out.
 
 The only importer of bitcoinlib and embit. bitcoinlib knows no PSBT and no network of a bech32 address, so
 PSBTs and addresses are embit's; a signed transaction is read by both, and both have to agree.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def read_psbt(psbt: bytes) -> Transaction:
     Raises: ValueError when it is no PSBT, or an input is not native segwit: its txid would still change.
     """
     parsed = _parsed_psbt(psbt)
-    unsigned = parsed.tx
+    unsigned = _unsigned(parsed)
     base = len(unsigned.serialize())
     witnesses = sum(_witness_weight(each) for each in parsed.inputs)
     return _transaction(unsigned, _vbytes(4 * base + 2 + witnesses))
@@ -72,6 +73,14 @@ def _parsed_psbt(psbt: bytes) -> PSBT:
         return PSBT.parse(psbt)
     except Exception as error:  # embit raises whatever its reading runs into
         raise ValueError("Not a PSBT.") from error
+
+
+def _unsigned(parsed: PSBT) -> EmbitTransaction:
+    """The transaction inside. Embit takes a sequence of 0 for none, and would give it another txid."""
+    unsigned = parsed.tx
+    for vin, each in zip(unsigned.vin, parsed.inputs, strict=True):
+        vin.sequence = vin.sequence if each.sequence is None else each.sequence
+    return unsigned
 
 
 def _transaction(parsed: EmbitTransaction, vbytes: int, *, every_input_has_witness: bool = False) -> Transaction:
@@ -202,7 +211,18 @@ def _base58_script(address: str, network: str) -> bytes:
     return {_P2PKH_VERSION[network]: p2pkh, _P2SH_VERSION[network]: p2sh}.get(version, b"")
 
 
-# The conflict
+# Our own
+
+
+def template_psbt(inputs: Iterable[Outpoint], *, address: str, amount_sat: int) -> bytes:
+    """A PSBT that spends these coins and pays `address`; whoever funds it adds the change.
+
+    Nobody can replace it, as with coins of the node's own choice. Raises: ValueError when the address is none.
+    """
+    spends = [TransactionInput(bytes.fromhex(each.txid), each.index) for each in inputs]
+    pays = TransactionOutput(amount_sat, Script(bytes.fromhex(address_script(address))))
+    packed: bytes = PSBT(EmbitTransaction(version=2, vin=spends, vout=[pays])).serialize()
+    return packed
 
 
 def conflict_psbt(outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_address: str, fee_sat: int) -> bytes:

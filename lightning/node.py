@@ -364,7 +364,7 @@ class LndNode:
             custom_lock_id=lock_id,
             lock_expiration_seconds=lease_seconds,
         )
-        if inputs:  # not by `raw`, which gives named inputs a sequence that makes the transaction replaceable
+        if inputs:  # not by `raw`: that gives them the sequence 0, which embit takes for none, and reads another txid
             request.psbt = template_psbt(inputs, address=address, amount_sat=amount_sat)
         else:
             request.raw.outputs[address] = amount_sat

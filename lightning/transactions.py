@@ -37,7 +37,7 @@ def read_psbt(psbt: bytes) -> Transaction:
     Raises: ValueError when it is no PSBT, or an input is not native segwit: its txid would still change.
     """
     parsed = _parsed_psbt(psbt)
-    unsigned = _unsigned(parsed)
+    unsigned = parsed.tx
     base = len(unsigned.serialize())
     witnesses = sum(_witness_weight(each) for each in parsed.inputs)
     return _transaction(unsigned, _vbytes(4 * base + 2 + witnesses))
@@ -73,14 +73,6 @@ def _parsed_psbt(psbt: bytes) -> PSBT:
         return PSBT.parse(psbt)
     except Exception as error:  # embit raises whatever its reading runs into
         raise ValueError("Not a PSBT.") from error
-
-
-def _unsigned(parsed: PSBT) -> EmbitTransaction:
-    """The transaction inside. Embit takes a sequence of 0 for none, and would give it another txid."""
-    unsigned = parsed.tx
-    for vin, each in zip(unsigned.vin, parsed.inputs, strict=True):
-        vin.sequence = vin.sequence if each.sequence is None else each.sequence
-    return unsigned
 
 
 def _transaction(parsed: EmbitTransaction, vbytes: int, *, every_input_has_witness: bool = False) -> Transaction:

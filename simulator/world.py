@@ -144,7 +144,7 @@ class World:
         return tx.txid
 
     def _seen(self, txid: str) -> None:
-        if self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
+        if self.sync.wallet_reads and self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
             self.wallet.unmined[txid] = None
             self.announce(events.TRANSACTIONS, txid)
 

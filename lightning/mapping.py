@@ -102,6 +102,7 @@ def node_info(message: ln.GetInfoResponse) -> NodeInfo:
         synced_to_chain=message.synced_to_chain,
         active_channels=message.num_active_channels,
         features=frozenset(message.features),
+        wallet_synced=message.wallet_synced,
     )
 
 
@@ -251,7 +252,13 @@ def _tx_output(message: ln.OutputDetail) -> TxOutput:
 
 def utxo(message: ln.Utxo) -> Utxo:
     """A coin of the wallet."""
-    return Utxo(outpoint(message.outpoint), message.address, message.amount_sat, message.confirmations)
+    return Utxo(
+        outpoint=outpoint(message.outpoint),
+        address=message.address,
+        amount_sat=message.amount_sat,
+        confirmations=message.confirmations,
+        is_nested=message.address_type == ln.NESTED_PUBKEY_HASH,
+    )
 
 
 def lease(message: wallet.UtxoLease) -> Lease:

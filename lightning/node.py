@@ -6,6 +6,7 @@ raise stands in its docstring.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from time import monotonic, sleep
 
@@ -23,6 +24,7 @@ from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 from lightning.refusals import legible
+from lightning.transactions import template_psbt
 from lightning.types import (
     ChainTransaction,
     Channel,
@@ -49,6 +51,8 @@ _NEGOTIATION_SECONDS = 30 * 60.0
 #: FundPsbt's own limit is a share of what is paid, far too low for small refunds at high fees (and lnd 0.21
 #: looks at it for another form of the request only). Ours is an amount, tested before anything is signed.
 _MAX_FEE_RATIO = 1.0
+#: LND's own name for the account of its own keys: FundPsbt's where none is named.
+_ACCOUNT = "default"
 _PAUSE_SECONDS = 0.1
 #: How long a connection that was closed may still be listed.
 _GONE_SECONDS = 5.0
@@ -315,8 +319,12 @@ class LndNode:
         return self._read(self._wallet.RequiredReserve, request).required_reserve
 
     def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
-        """What the wallet can spend: confirmed so deep, and not leased."""
-        request = wal.ListUnspentRequest(min_confs=min_confirmations)
+        """What the wallet can spend: its own, confirmed so deep, and not leased.
+
+        Of the account that `fund_psbt` takes coins of, and no other: LND would also list what was imported for it to
+        watch, and has no key of.
+        """
+        request = wal.ListUnspentRequest(min_confs=min_confirmations, account=_ACCOUNT)
         answer = self._read(self._wallet.ListUnspent, request, seconds=LIST_SECONDS)
         return tuple(map(mapping.utxo, answer.utxos))
 
@@ -340,14 +348,17 @@ class LndNode:
         min_confirmations: int,
         lock_id: bytes,
         lease_seconds: int,
+        inputs: Collection[Outpoint] = (),
     ) -> FundedPsbt:
         """An unsigned transaction that pays `address`, its inputs leased under `lock_id`.
 
+        Of the node's own choice where no `inputs` are named: nested coins too. Named ones are all spent, and no other.
         Money: only confirmed coins are taken; the anchor reserve is not looked at.
-        Repeat: not safe, a second call leases other inputs. Raises: InsufficientFunds.
+        Repeat: not safe, a second call leases other inputs.
+        Raises: InsufficientFunds, Rejected("leased_by_another") where a named one cannot be had: leased, spent, not
+        so deep.
         """
         request = wal.FundPsbtRequest(
-            raw=wal.TxTemplate(outputs={address: amount_sat}),
             sat_per_kw=sat_per_kw,
             min_confs=min_confirmations,
             spend_unconfirmed=False,
@@ -355,6 +366,10 @@ class LndNode:
             custom_lock_id=lock_id,
             lock_expiration_seconds=lease_seconds,
         )
+        if inputs:  # not by `raw`: that gives them the sequence 0, which embit takes for none, and reads another txid
+            request.psbt = template_psbt(inputs, address=address, amount_sat=amount_sat)
+        else:
+            request.raw.outputs[address] = amount_sat
         answer = self._change(self._wallet.FundPsbt, request)
         return FundedPsbt(
             answer.funded_psbt, answer.change_output_index, tuple(map(mapping.lease, answer.locked_utxos))

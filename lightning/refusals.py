@@ -100,6 +100,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"insufficient funds available to construct transaction", _NO_FUNDS),
     (r"not enough witness outputs to create funding transaction", _NO_FUNDS),
     (r"reserved wallet balance invalidated", _NO_FUNDS),
+    (r"^input \d+ not found in list of non-locked UTXO", Refusal(Rejected, "leased_by_another")),
     (r"^error parsing address ", _INVALID),
     (r"^fee .* exceeds max fee", Refusal(Rejected, "FEE_TOO_HIGH")),
     (r"^output already locked", Refusal(Rejected, "leased_by_another")),

@@ -1,4 +1,4 @@
-"""Our own transactions and PSBTs, read; addresses, checked; the conflict that puts a funding out.
+"""Our own transactions and PSBTs, read and drafted; addresses, checked; the conflict that puts a funding out.
 
 The only importer of bitcoinlib and embit. bitcoinlib knows no PSBT and no network of a bech32 address, so
 PSBTs and addresses are embit's; a signed transaction is read by both, and both have to agree.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,18 @@ def _base58_script(address: str, network: str) -> bytes:
     return {_P2PKH_VERSION[network]: p2pkh, _P2SH_VERSION[network]: p2sh}.get(version, b"")
 
 
-# The conflict
+# Our own
+
+
+def template_psbt(inputs: Iterable[Outpoint], *, address: str, amount_sat: int) -> bytes:
+    """A PSBT that spends these coins and pays `address`; whoever funds it adds the change.
+
+    Nobody can replace it, as with coins of the node's own choice. Raises: ValueError when the address is none.
+    """
+    spends = [TransactionInput(bytes.fromhex(each.txid), each.index) for each in inputs]
+    pays = TransactionOutput(amount_sat, Script(bytes.fromhex(address_script(address))))
+    packed: bytes = PSBT(EmbitTransaction(version=2, vin=spends, vout=[pays])).serialize()
+    return packed
 
 
 def conflict_psbt(outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_address: str, fee_sat: int) -> bytes:

@@ -88,9 +88,10 @@ class NodeInfo:
     network: str
     block_height: int
     best_header_at: int  # unix seconds
-    synced_to_chain: bool
+    synced_to_chain: bool  # wallet, graph and everything else; false for a moment at each block
     active_channels: int
     features: frozenset[int] = frozenset()
+    wallet_synced: bool = False  # the wallet has read all blocks up to `block_height`
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +237,17 @@ class ChainTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Utxo:
-    """A spendable coin of the node's wallet that is not leased."""
+    """A spendable coin of the node's wallet that is not leased.
+
+    `is_nested`: native segwit inside of P2SH. What spends it has no final txid before it is signed, so that no channel
+    can be made with it.
+    """
 
     outpoint: Outpoint
     address: str
     amount_sat: int
     confirmations: int
+    is_nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +259,11 @@ class Lease:
     expires_at: int  # unix seconds
     pk_script: bytes
     amount_sat: int
+
+    @property
+    def is_nested(self) -> bool:
+        """The coin is of a P2SH address (see Utxo)."""
+        return self.pk_script[:2] == b"\xa9\x14"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning import connection as lightning
-from lightning.errors import LightningError, NodeUnavailable
+from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import locks, payments, queries
+from orders import locks, outage, payments, queries
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE
 from orders.flags import Found, flag, found
@@ -64,6 +64,9 @@ def _advance(order_id: UUID, node: LndNode) -> None:
         try:
             due = _step(order, node, now)
         except LightningError as error:
+            if isinstance(error, (NodeUnavailable, OutcomeUnknown)) and outage.of_node().explains(node):
+                _set_due(order, now)  # it is looked at as soon as the node is back
+                return
             log.warning("order=%s state=%s the node: %s: %s", order_id, order.state, type(error).__name__, error)
             _flag_if_stuck(order, error, now)
             _set_due(order, now + _TROUBLE_PAUSE)
@@ -185,7 +188,8 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
         giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED")
         return now
     if order.open_deadline_at is not None and order.open_deadline_at <= now:
-        giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
+        if not opening.adopt_traced(order, node):
+            giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
         return now
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)

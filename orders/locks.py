@@ -29,6 +29,7 @@ class Lock(IntEnum):
     SALES = 0x6C73700001  # counting the stock, until what was counted is promised
     BEGINNINGS = 0x6C73700002  # counting the attempts under way, until one more is recorded
     ALERTS = 0x6C73700003  # one round of alerts: two would tell everything twice
+    SNAPSHOT = 0x6C73700004  # looking at the node for somebody who buys, and for all who do meanwhile
 
 
 def hold(lock: Lock) -> None:

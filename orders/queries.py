@@ -42,6 +42,15 @@ def snapshot() -> NodeSnapshot | None:
     return NodeSnapshot.objects.select_related("node").order_by("node").first()
 
 
+def follows_chain(seen: NodeSnapshot, now: datetime) -> bool:
+    """The node knew the whole chain when it was seen, or said so not long before.
+
+    At each block LND says for a moment that it does not, until all its parts have read it: no reason to refuse anybody.
+    """
+    lately = now - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS)
+    return seen.synced_to_chain or (seen.synced_at is not None and lately <= seen.synced_at <= now)
+
+
 def our_node() -> Node | None:
     """The node that we sell from, if we ever saw it."""
     return Node.objects.first()

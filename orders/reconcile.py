@@ -17,7 +17,7 @@ from lightning import connection as lightning
 from lightning import types
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import payments, queries, recovering
+from orders import outage, payments, queries, recovering
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node
 from orders.nudges import nudge_all
@@ -45,18 +45,20 @@ class Pass:
 def reconcile() -> Pass:
     """The node was looked at in bulk, and every order that is due has a task of its own in the queue.
 
-    One slow peer never stops the others. Repeat: safe, beside itself too.
+    One slow peer never stops the others. While the node is away nothing is queued. Repeat: safe, beside itself too.
     """
-    nudged, reached = 0, True
+    nudged, reached, node = 0, True, lightning.node()
     try:
-        nudged = look(lightning.node())
+        nudged = look(node)
     except (LightningError, NotAvailable) as error:
         reached = False
-        log.warning("reconcile: the node cannot be read: %s", error)
+        if not outage.of_node().explains(node):
+            log.warning("reconcile: the node cannot be read: %s", error)
     except Exception:  # a defect in the bulk look must not keep due orders from their turn
         reached = False
         log.exception("reconcile: the bulk look failed")
-    due = queries.due_ids(timezone.now())
+    # While the node is away each task would only find that out for itself.
+    due = [] if outage.of_node().lasts(node) else queries.due_ids(timezone.now())
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
@@ -70,25 +72,29 @@ def look(node: LndNode) -> int:
     Repeat: safe. Raises: NotAvailable, NodeUnavailable.
     """
     seen = refresh_snapshot(node)
-    _ask_once_whether_we_are_behind(node)
+    _once_at_start(node)
     different = {order_id for rail in reversed(payments.RAILS.values()) for order_id in rail.differing(node, seen)}
-    return nudge_all(different | _channels_that_differ(node))
+    different |= _channels_that_differ(node)
+    outage.of_node().over()
+    return nudge_all(different)
 
 
 _asked: set[tuple[int, datetime]] = set()
 
 
-def _ask_once_whether_we_are_behind(node: LndNode) -> None:
+def _once_at_start(node: LndNode) -> None:
     """Each process asks whether the database was put back, for each PostgreSQL that it finds itself at.
 
     By process, since a fork inherits the answer. By server, since a standby takes over under running processes.
+    Deposits too are read from far back then.
     """
-    if not settings.PAUSE_IF_BEHIND:
-        return
     asking = (os.getpid(), queries.database_started_at())
-    if asking not in _asked:
+    if asking in _asked:
+        return
+    if settings.PAUSE_IF_BEHIND:
         recovering.pause_if_behind(node)
-        _asked.add(asking)
+    Node.objects.update(deposits_reread_at=None)
+    _asked.add(asking)
 
 
 def _channels_that_differ(node: LndNode) -> set[UUID]:

@@ -6,11 +6,14 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orders import advance, queries, reconcile
+from lightning import connection as lightning
+from orders import advance, outage, queries, reconcile
 
 
 def advance_order(order_id: str) -> None:
-    """The order was looked at, unless somebody has done so since this was queued."""
+    """The order was looked at, unless somebody has done so since this was queued, or the node is away."""
+    if outage.of_node().lasts(lightning.node()):
+        return
     if queries.is_due(UUID(order_id), timezone.now()):
         advance.advance(UUID(order_id))
 

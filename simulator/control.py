@@ -166,9 +166,18 @@ class Control:
         """The node's clock is so much later."""
         self._call("PassTime", control.Seconds(seconds=seconds))
 
-    def set_synced(self, synced: bool) -> None:
-        """Whether the node says that it knows the whole chain."""
-        self._call("SetSynced", control.Synced(synced=synced))
+    def set_synced(self, synced: bool, *, wallet_waits: bool = False, doubts_at_block: int = 0) -> None:
+        """Whether the node says that it knows the whole chain; what is not given is as it should be.
+
+        With `wallet_waits` its wallet reads no block until this is called again; so many answers after each block say
+        that the node is not synced.
+        """
+        request = control.Synced(synced=synced, wallet_waits=wallet_waits, doubts_at_block=doubts_at_block)
+        self._call("SetSynced", request)
+
+    def watch_address(self) -> str:
+        """A new address of an imported key: the wallet lists its coins, and cannot spend them."""
+        return str(self._call("WatchAddress").address)
 
     def add_fault(self, method: str, kind: control.Fault.Kind.ValueType, *, text: str = "", times: int = 1) -> None:
         """The next calls of the RPC ("SettleInvoice", or EVERY) go wrong; with 0 times, until the faults end."""

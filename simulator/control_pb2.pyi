@@ -654,19 +654,48 @@ class Synced(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SYNCED_FIELD_NUMBER: _builtins.int
+    WALLET_WAITS_FIELD_NUMBER: _builtins.int
+    DOUBTS_AT_BLOCK_FIELD_NUMBER: _builtins.int
     synced: _builtins.bool
+    wallet_waits: _builtins.bool
+    """The wallet leaves blocks unread until this is taken back."""
+    doubts_at_block: _builtins.int
+    """So many answers after each block say that the node is not synced."""
     def __init__(
         self,
         *,
         synced: _builtins.bool = ...,
+        wallet_waits: _builtins.bool = ...,
+        doubts_at_block: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["synced", b"synced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doubts_at_block", b"doubts_at_block", "synced", b"synced", "wallet_waits", b"wallet_waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Synced: _TypeAlias = Synced  # noqa: Y015
+
+@_typing.final
+class Address(_message.Message):
+    """Of a key that was imported: the wallet lists its coins and cannot spend them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Address: _TypeAlias = Address  # noqa: Y015
 
 @_typing.final
 class Method(_message.Message):

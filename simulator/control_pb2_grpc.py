@@ -124,6 +124,11 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.Synced.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
                 _registered_method=True)
+        self.WatchAddress = channel.unary_unary(
+                '/simulator.Control/WatchAddress',
+                request_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Address.FromString,
+                _registered_method=True)
         self.AddFault = channel.unary_unary(
                 '/simulator.Control/AddFault',
                 request_serializer=simulator_dot_control__pb2.Fault.SerializeToString,
@@ -256,6 +261,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchAddress(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddFault(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -366,6 +377,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.SetSynced,
                     request_deserializer=simulator_dot_control__pb2.Synced.FromString,
                     response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'WatchAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.WatchAddress,
+                    request_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                    response_serializer=simulator_dot_control__pb2.Address.SerializeToString,
             ),
             'AddFault': grpc.unary_unary_rpc_method_handler(
                     servicer.AddFault,
@@ -869,6 +885,33 @@ class Control:
             '/simulator.Control/SetSynced',
             simulator_dot_control__pb2.Synced.SerializeToString,
             simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/WatchAddress',
+            simulator_dot_control__pb2.Nothing.SerializeToString,
+            simulator_dot_control__pb2.Address.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,7 @@ class ControlStub:
     PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
     """The node itself"""
     SetSynced: _grpc.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]
+    WatchAddress: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]
     AddFault: _grpc.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]
     ListWaiting: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Waiting]
     EndFaults: _grpc.UnaryUnaryMultiCallable[_control_pb2.Method, _control_pb2.Nothing]
@@ -82,6 +83,7 @@ class ControlAsyncStub(ControlStub):
     PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
     """The node itself"""
     SetSynced: _aio.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]  # type: ignore[assignment]
+    WatchAddress: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]  # type: ignore[assignment]
     AddFault: _aio.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]  # type: ignore[assignment]
     ListWaiting: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Waiting]  # type: ignore[assignment]
     EndFaults: _aio.UnaryUnaryMultiCallable[_control_pb2.Method, _control_pb2.Nothing]  # type: ignore[assignment]
@@ -216,6 +218,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.Synced,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchAddress(
+        self,
+        request: _control_pb2.Nothing,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Address, _abc.Awaitable[_control_pb2.Address]]: ...
 
     @_abc_1.abstractmethod
     def AddFault(

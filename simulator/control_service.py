@@ -220,9 +220,15 @@ def pass_time(world: World, request: control.Seconds) -> control.Nothing:
 
 
 def set_synced(world: World, request: control.Synced) -> control.Nothing:
-    """Whether the node says that it knows the whole chain."""
-    world.is_synced = request.synced
+    """Whether the node says that it knows the whole chain, how surely, and whether its wallet does."""
+    world.sync.is_at_tip, world.sync.doubts_at_block = request.synced, request.doubts_at_block
+    world.let_wallet_read(not request.wallet_waits)
     return control.Nothing()
+
+
+def watch_address(world: World, _: control.Nothing) -> control.Address:
+    """A new address that the wallet watches for somebody else's key."""
+    return control.Address(address=scripts.address(world.wallet.new_script(watched=True)))
 
 
 def fault_calls(faults: Faults) -> dict[str, Callable[..., Message]]:

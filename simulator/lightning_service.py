@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -24,10 +25,17 @@ _OTHERS = frozenset(
     )
 )  # fmt: skip
 
+#: What each type of address pays.
+_SCRIPTS: dict[ln.AddressType.ValueType, Callable[[Any], bytes]] = {
+    ln.WITNESS_PUBKEY_HASH: scripts.p2wpkh,
+    ln.NESTED_PUBKEY_HASH: scripts.nested,
+    ln.TAPROOT_PUBKEY: scripts.p2tr,
+}
+
 
 def get_info(world: World, _: ln.GetInfoRequest) -> ln.GetInfoResponse:
-    """What the node says of itself."""
-    return messages.node_info(world)
+    """What the node says of itself, and whether it has caught up with all of it."""
+    return messages.node_info(world, synced=world.sync.asked())
 
 
 def bake_macaroon(world: World, request: ln.BakeMacaroonRequest) -> ln.BakeMacaroonResponse:
@@ -102,7 +110,7 @@ async def open_channel(world: World, request: ln.OpenChannelRequest) -> AsyncIte
 
 
 def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
-    if not world.is_synced:
+    if not world.sync.is_wallet_synced:
         raise Refused("channels cannot be created before the wallet is fully synced")
     shim = request.funding_shim.psbt_shim
     if not shim.no_publish or len(shim.pending_chan_id) != 32:
@@ -147,11 +155,14 @@ def funding_state_step(world: World, request: ln.FundingTransitionMsg) -> ln.Fun
 
 def _keeps_reserve(world: World, psbt: bytes) -> bool:
     unsigned, spent = scripts.open_psbt(psbt)
-    left_sat = sum(output[1] for _, output in world.wallet.unspent(world.chain))
-    left_sat -= sum(amount_sat for pk_script, amount_sat in spent if pk_script in world.wallet.names)
-    left_sat += sum(vout.value for vout in unsigned.vout if vout.script_pubkey.data in world.wallet.names)
+    """What would be left of the wallet's own coins is enough: those that it only watches pay for no close."""
+    wallet = world.wallet
+    own = [output for _, output in wallet.unspent(world.chain) if wallet.account(output[0]) == "default"]
+    left_sat = sum(amount_sat for _, amount_sat in own)
+    left_sat -= sum(amount_sat for pk_script, amount_sat in spent if pk_script in wallet.names)
+    left_sat += sum(vout.value for vout in unsigned.vout if vout.script_pubkey.data in wallet.names)
     public = sum(1 for each in world.channels.alive() if not each.private)
-    return bool(left_sat >= world.wallet.required_reserve_sat(public))
+    return bool(left_sat >= wallet.required_reserve_sat(public))
 
 
 def abandon_channel(world: World, request: ln.AbandonChannelRequest) -> ln.AbandonChannelResponse:
@@ -189,11 +200,10 @@ def list_invoices(world: World, request: ln.ListInvoiceRequest) -> ln.ListInvoic
 
 
 def new_address(world: World, request: ln.NewAddressRequest) -> ln.NewAddressResponse:
-    """Native segwit or taproot."""
-    taproot = request.type == ln.TAPROOT_PUBKEY
-    if not taproot and request.type != ln.WITNESS_PUBKEY_HASH:
-        raise Refused("the simulator has native segwit and taproot addresses only")
-    return ln.NewAddressResponse(address=scripts.address(world.wallet.new_script(taproot=taproot)))
+    """Native segwit, taproot, or native segwit inside of P2SH."""
+    if request.type not in _SCRIPTS:
+        raise Refused("the simulator knows no address that is given out twice")
+    return ln.NewAddressResponse(address=scripts.address(world.wallet.new_script(_SCRIPTS[request.type])))
 
 
 def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.TransactionDetails:

@@ -39,7 +39,7 @@ def event(world: World, topic: str, fact: object) -> Message:
 # The node
 
 
-def node_info(world: World) -> ln.GetInfoResponse:
+def node_info(world: World, *, synced: bool) -> ln.GetInfoResponse:
     """What the node says of itself."""
     pubkey = scripts.pubkey(scripts.key(world.kept.seed, "node"))
     return ln.GetInfoResponse(
@@ -49,7 +49,8 @@ def node_info(world: World) -> ln.GetInfoResponse:
         num_active_channels=sum(1 for each in world.channels.alive() if world.is_active(each)),
         block_height=world.chain.height,
         best_header_timestamp=world.chain.tip.at,
-        synced_to_chain=world.is_synced,
+        synced_to_chain=synced,
+        wallet_synced=world.sync.is_wallet_synced,
         chains=[ln.Chain(network=scripts.NETWORK)],
         uris=[f"{pubkey}@{world.customers.our_host}"],
         features=_features(),
@@ -227,11 +228,18 @@ def point_of(message: ln.OutPoint) -> Point:
 def utxo(world: World, coin: Coin) -> ln.Utxo:
     """A coin that can be spent."""
     return ln.Utxo(
+        address_type=_address_type(coin.pk_script),
         address=scripts.address(coin.pk_script),
         amount_sat=coin.amount_sat,
         outpoint=outpoint(coin.point),
         confirmations=world.wallet.depth(coin.point[0], world.chain),
     )
+
+
+def _address_type(pk_script: bytes) -> ln.AddressType.ValueType:
+    if scripts.is_nested(pk_script):
+        return ln.NESTED_PUBKEY_HASH
+    return ln.TAPROOT_PUBKEY if scripts.is_p2tr(pk_script) else ln.WITNESS_PUBKEY_HASH
 
 
 def lease(world: World, point: Point, held: Lease) -> wal.UtxoLease:

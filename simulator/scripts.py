@@ -109,6 +109,11 @@ def p2tr(private: Any) -> bytes:
     return bytes(script.p2tr(private.get_public_key()).data)
 
 
+def nested(private: Any) -> bytes:
+    """The script of the key's native segwit script inside of P2SH."""
+    return bytes(script.p2sh(Script(p2wpkh(private))).data)
+
+
 def two_of_two(one: Any, other: Any) -> tuple[bytes, bytes]:
     """A channel's funding output: its script, and the witness script behind that."""
     keys = sorted((one.get_public_key(), other.get_public_key()), key=lambda each: each.sec())
@@ -140,6 +145,11 @@ def is_p2tr(pk_script: bytes) -> bool:
     return len(pk_script) == 34 and pk_script[:2] == b"\x51\x20"
 
 
+def is_nested(pk_script: bytes) -> bool:
+    """The script is P2SH's: of ours, with native segwit inside."""
+    return len(pk_script) == 23 and pk_script[:2] == b"\xa9\x14"
+
+
 # Signatures
 
 
@@ -149,7 +159,8 @@ def witness(unsigned: Any, index: int, spent: Sequence[Output], private: Any) ->
     if is_p2tr(pk_script):
         digest = _taproot_digest(unsigned, index, spent)
         return [private.taproot_tweak(b"").schnorr_sign(digest).serialize()]
-    digest = _segwit_digest(unsigned, index, script.p2pkh_from_p2wpkh(Script(pk_script)), amount_sat)
+    inner = p2wpkh(private) if is_nested(pk_script) else pk_script
+    digest = _segwit_digest(unsigned, index, script.p2pkh_from_p2wpkh(Script(inner)), amount_sat)
     return [_with_hash_type(private.sign(digest)), private.sec()]
 
 
@@ -163,8 +174,15 @@ def witness_two_of_two(unsigned: Any, index: int, inner: bytes, amount_sat: int,
 def sign(unsigned: Any, spent: Sequence[Output], key_of: Callable[[bytes], Any]) -> bytes:
     """The whole transaction signed with the keys that `key_of` finds for the scripts."""
     for index, (pk_script, _) in enumerate(spent):
-        unsigned.vin[index].witness = Witness(witness(unsigned, index, spent, key_of(pk_script)))
+        private = key_of(pk_script)
+        unsigned.vin[index].witness = Witness(witness(unsigned, index, spent, private))
+        if is_nested(pk_script):
+            unsigned.vin[index].script_sig = _push(p2wpkh(private))
     return bytes(unsigned.serialize())
+
+
+def _push(data: bytes) -> Any:
+    return Script(bytes([len(data)]) + data)
 
 
 def is_signed(tx: Tx, spent: Sequence[Output]) -> str:
@@ -188,6 +206,10 @@ def _is_valid(
     if is_p2tr(pk_script):
         owner = ec.PublicKey.from_xonly(pk_script[2:])
         return bool(owner.schnorr_verify(ec.SchnorrSig(items[0]), _taproot_digest(parsed, index, spent)))
+    if is_nested(pk_script):
+        inner = parsed.vin[index].script_sig.data[1:]
+        is_its = bytes(script.p2sh(Script(inner)).data) == pk_script and is_p2wpkh(inner)
+        return is_its and _is_valid(parsed, index, inner, amount_sat, spent, items)
     if is_p2wpkh(pk_script):
         owner = ec.PublicKey.parse(items[1])
         digest = _segwit_digest(parsed, index, script.p2pkh_from_p2wpkh(Script(pk_script)), amount_sat)
@@ -235,15 +257,26 @@ def make_psbt(unsigned: Any, spent: Sequence[Output]) -> bytes:
     return bytes(psbt.serialize())
 
 
+def open_template(data: bytes) -> tuple[list[Output], list[Point]]:
+    """What a PSBT pays that nobody has funded yet, and what it spends. Raises: ValueError."""
+    tx = _parse_psbt(data).tx
+    outputs = [(vout.script_pubkey.data, vout.value) for vout in tx.vout]
+    return outputs, [(vin.txid.hex(), vin.vout) for vin in tx.vin]
+
+
 def open_psbt(data: bytes) -> tuple[Any, list[Output]]:
     """The unsigned transaction inside and what it spends. Raises: ValueError."""
-    try:
-        psbt = PSBT.parse(data)
-    except Exception as error:  # embit raises whatever its reading runs into
-        raise ValueError("unexpected EOF") from error
+    psbt = _parse_psbt(data)
     if any(each.witness_utxo is None for each in psbt.inputs):
         raise ValueError("cannot finalize PSBT: an input does not say what it spends")
     return psbt.tx, [(each.witness_utxo.script_pubkey.data, each.witness_utxo.value) for each in psbt.inputs]
+
+
+def _parse_psbt(data: bytes) -> Any:
+    try:
+        return PSBT.parse(data)
+    except Exception as error:  # embit raises whatever its reading runs into
+        raise ValueError("unexpected EOF") from error
 
 
 def finish_psbt(data: bytes, raw: bytes) -> bytes:
@@ -251,5 +284,6 @@ def finish_psbt(data: bytes, raw: bytes) -> bytes:
     psbt = PSBT.parse(data)
     for each, vin in zip(psbt.inputs, EmbitTransaction.parse(raw).vin, strict=True):
         each.final_scriptwitness = vin.witness
+        each.final_scriptsig = vin.script_sig if vin.script_sig.data else None
         each.sighash_type = None
     return bytes(psbt.serialize())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,11 @@ _DEFAULT_LEASE_SECONDS = 600
 #: Weight units: a transaction without inputs and outputs, an output, an input with its witness.
 _FRAME_WEIGHT = 4 * 10 + 2
 _OUTPUT_WEIGHT = {22: 4 * 31, 34: 4 * 43}
-_INPUT_WEIGHT = {22: 4 * 41 + 109, 34: 4 * 41 + 67}
+_INPUT_WEIGHT = {22: 4 * 41 + 109, 23: 4 * 64 + 109, 34: 4 * 41 + 67}
+#: How the names of keys begin that only the operator has: the wallet watches what they can spend.
+_WATCHED = "watched/"
+#: The accounts of our keys and of imported ones, as LND calls them.
+_OWN, _IMPORTED = "default", "imported"
 
 
 @dataclass(slots=True)
@@ -65,20 +69,24 @@ class Wallet:
 
     # Keys
 
-    def new_script(self, *, taproot: bool = False) -> bytes:
-        """A script nobody has seen yet."""
-        name = f"wallet/{self.keys_used}"
+    def new_script(self, make: Callable[[Any], bytes] = scripts.p2wpkh, *, watched: bool = False) -> bytes:
+        """A script nobody has seen yet, made of a key; `watched`: of an imported one, which the wallet has not."""
+        name = f"{_WATCHED if watched else 'wallet/'}{self.keys_used}"
         self.keys_used += 1
-        private = scripts.key(self.seed, name)
-        pk_script = scripts.p2tr(private) if taproot else scripts.p2wpkh(private)
+        pk_script = make(scripts.key(self.seed, name))
         self.names[pk_script] = name
         return pk_script
 
     def key_of(self, pk_script: bytes) -> Any:
-        """Raises: Refused when the script is not ours."""
-        if pk_script not in self.names:
+        """Raises: Refused when the script is not ours to spend."""
+        if self.account(pk_script) != _OWN:
             raise Refused("unable to sign: the input does not belong to the wallet")
         return scripts.key(self.seed, self.names[pk_script])
+
+    def account(self, pk_script: bytes) -> str:
+        """The account that the script belongs to; "": it is a stranger's."""
+        name = self.names.get(pk_script, "")
+        return name and (_IMPORTED if name.startswith(_WATCHED) else _OWN)
 
     # Transactions
 
@@ -111,13 +119,15 @@ class Wallet:
 
     # Coins
 
-    def coins(self, chain: Chain, *, min_confirmations: int, now: float) -> list[Coin]:
-        """What can be spent and is not leased, the biggest first."""
+    def coins(self, chain: Chain, *, min_confirmations: int, now: float, account: str = _OWN) -> list[Coin]:
+        """The account's coins (of all, where it is "") that are not leased, the biggest first."""
         leased = set(self.active_leases(now))
         found = [
             Coin(point, *output)
             for point, output in self.unspent(chain)
-            if point not in leased and self.depth(point[0], chain) >= min_confirmations
+            if point not in leased
+            and account in ("", self.account(output[0]))
+            and self.depth(point[0], chain) >= min_confirmations
         ]
         return sorted(found, key=lambda coin: (-coin.amount_sat, coin.point))
 
@@ -165,17 +175,19 @@ class Wallet:
         outputs: list[Output],
         *,
         sat_per_kw: int,
-        min_confirmations: int,
-        chain: Chain,
-        now: float,
+        coins: Sequence[Coin],
+        named: Sequence[Point] = (),
     ) -> Funding:
-        """An unsigned transaction for the outputs, however dear. Nothing is leased yet. Raises: Refused."""
+        """An unsigned transaction for the outputs, however dear, of these coins: all that are named, or enough of them.
+
+        Nothing is leased yet. Raises: Refused.
+        """
         total_sat = sum(amount_sat for _, amount_sat in outputs)
         weight = _FRAME_WEIGHT + sum(_OUTPUT_WEIGHT.get(len(pk_script), 4 * 43) for pk_script, _ in outputs)
         chosen: list[Coin] = []
         left_sat = -total_sat - _fee_sat(weight, sat_per_kw)
-        for coin in self.coins(chain, min_confirmations=min_confirmations, now=now):
-            if chosen and left_sat >= 0:
+        for coin in _these(coins, named) if named else coins:
+            if chosen and left_sat >= 0 and not named:
                 break
             chosen.append(coin)
             left_sat += coin.amount_sat - _fee_sat(_INPUT_WEIGHT[len(coin.pk_script)], sat_per_kw)
@@ -192,7 +204,7 @@ class Wallet:
         """The outputs and, where it is worth one, the change, sometimes before and sometimes after them."""
         if change_sat < DUST_SAT[34]:
             return -1, outputs
-        change = (self.new_script(taproot=True), change_sat)
+        change = (self.new_script(scripts.p2tr), change_sat)
         if hashlib.sha256(change[0]).digest()[0] % 2:
             return 0, [change, *outputs]
         return len(outputs), [*outputs, change]
@@ -215,6 +227,15 @@ class Wallet:
             [point], [(self.new_script(), amount_sat - fee_sat)], sequence=scripts.REPLACEABLE_SEQUENCE
         )
         return scripts.read(scripts.sign(unsigned, [(pk_script, amount_sat)], self.key_of))
+
+
+def _these(coins: Sequence[Coin], named: Sequence[Point]) -> list[Coin]:
+    """The coins of these points. Raises: Refused where one is not among them."""
+    by_point = {coin.point: coin for coin in coins}
+    for number, point in enumerate(named):
+        if point not in by_point:
+            raise Refused(f"input {number} not found in list of non-locked UTXO")
+    return [by_point[point] for point in named]
 
 
 def _fee_sat(weight: int, sat_per_kw: int) -> int:

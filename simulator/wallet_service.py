@@ -6,7 +6,7 @@ from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wal
 from simulator import messages, scripts
 from simulator.refused import Refused
-from simulator.scripts import Output
+from simulator.scripts import Output, Point
 from simulator.world import World
 
 _MAX_LABEL = 500
@@ -15,8 +15,10 @@ _LOCK_ID_BYTES = 32
 
 
 def list_unspent(world: World, request: wal.ListUnspentRequest) -> wal.ListUnspentResponse:
-    """What can be spent and is not leased."""
-    coins = world.wallet.coins(world.chain, min_confirmations=request.min_confs, now=world.now())
+    """What is not leased, of the account, or of all: also what is only watched."""
+    coins = world.wallet.coins(
+        world.chain, min_confirmations=request.min_confs, now=world.now(), account=request.account
+    )
     return wal.ListUnspentResponse(utxos=[messages.utxo(world, coin) for coin in coins])
 
 
@@ -66,20 +68,29 @@ def release_output(world: World, request: wal.ReleaseOutputRequest) -> wal.Relea
 
 def fund_psbt(world: World, request: wal.FundPsbtRequest) -> wal.FundPsbtResponse:
     """An unsigned transaction for these outputs, its inputs leased."""
-    outputs = [_output(address, amount_sat) for address, amount_sat in request.raw.outputs.items()]
-    now = world.now()
+    outputs, named = _template(request)
+    now, depth = world.now(), 0 if request.spend_unconfirmed else max(request.min_confs, 1)
     funding = world.wallet.fund(
         outputs,
         sat_per_kw=request.sat_per_kw,
-        min_confirmations=0 if request.spend_unconfirmed else max(request.min_confs, 1),
-        chain=world.chain,
-        now=now,
+        coins=world.wallet.coins(world.chain, min_confirmations=depth, now=now),
+        named=named,
     )
     lock_id = request.custom_lock_id or b"\xed\xe1\x9a\x92" * 8
     for point in funding.points:
         world.wallet.lease(point, lock_id, request.lock_expiration_seconds, chain=world.chain, now=now)
     leases = [messages.lease(world, point, world.wallet.leases[point]) for point in funding.points]
     return wal.FundPsbtResponse(funded_psbt=funding.psbt, change_output_index=funding.change_index, locked_utxos=leases)
+
+
+def _template(request: wal.FundPsbtRequest) -> tuple[list[Output], list[Point]]:
+    """What is to be paid, and the coins that are named for it."""
+    if request.WhichOneof("template") == "raw":
+        return [_output(address, amount_sat) for address, amount_sat in request.raw.outputs.items()], []
+    try:
+        return scripts.open_template(request.psbt)
+    except ValueError as error:
+        raise Refused(f"could not parse PSBT: {error}") from error
 
 
 def _output(address: str, amount_sat: int) -> Output:

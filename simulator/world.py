@@ -19,6 +19,7 @@ from simulator.macaroons import Macaroons
 from simulator.peers import Customers
 from simulator.refused import Refused
 from simulator.scripts import Output, Point, Tx
+from simulator.sync import Sync
 from simulator.wallet import Wallet
 
 _STATE = "state"
@@ -54,7 +55,7 @@ class World:
     """One node, its chain and its customers, in the folder `home`."""
 
     def __init__(self, home: Path, beginning: Beginning) -> None:
-        self.is_synced = True
+        self.sync = Sync()
         self.events = Events()
         self._path = home / _STATE
         kept = self._read()
@@ -143,7 +144,7 @@ class World:
         return tx.txid
 
     def _seen(self, txid: str) -> None:
-        if self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
+        if self.sync.wallet_reads and self.wallet.learn(self.chain.txs[txid], at=int(self.now())):
             self.wallet.unmined[txid] = None
             self.announce(events.TRANSACTIONS, txid)
 
@@ -161,10 +162,11 @@ class World:
         """
         lost: list[str] = []
         for number in range(depth):
-            txids = self.chain.unmine().txids
-            lost = txids + lost
+            block = self.chain.unmine()
+            lost = block.txids + lost
+            was_read = self.sync.block_went(block)
             # LND's wallet takes back the last block only, and goes on believing the others.
-            for txid in txids if number == 0 else ():
+            for txid in block.txids if number == 0 and was_read else ():
                 if self.wallet.mined.pop(txid, None):
                     self.wallet.unmined[txid] = None
         chosen = lost if replacement is None else [self.chain.add_unchecked(raw) for raw in replacement]
@@ -182,6 +184,21 @@ class World:
             return  # what took its place excludes it
 
     def _connected(self, block: Block) -> None:
+        if self.sync.block_came(block):
+            self._wallet_reads(block)
+        for customer in self.customers.by_name.values():
+            customer.pending = [point for point in customer.pending if not self.chain.depth(point[0])]
+        self.invoices.block_came(block.height)
+        self.channels.block_came(self.chain)
+        self.announce(events.BLOCKS, (block.hash, block.height))
+
+    def let_wallet_read(self, reads: bool) -> None:
+        """The wallet reads blocks as they come, those too that it has left lying; or it leaves them."""
+        self.sync.wallet_reads = reads
+        for block in self.sync.catch_up() if reads else ():
+            self._wallet_reads(block)
+
+    def _wallet_reads(self, block: Block) -> None:
         for txid in block.txids:
             tx = self.chain.txs[txid]
             if self.wallet.learn(tx, at=block.at):
@@ -191,11 +208,6 @@ class World:
                 self.wallet.unmined.pop(txid, None)
                 self.wallet.mined[txid] = (block.height, block.hash)
                 self.announce(events.TRANSACTIONS, txid)
-        for customer in self.customers.by_name.values():
-            customer.pending = [point for point in customer.pending if not self.chain.depth(point[0])]
-        self.invoices.block_came(block.height)
-        self.channels.block_came(self.chain)
-        self.announce(events.BLOCKS, (block.hash, block.height))
 
     # Channels and customers
 

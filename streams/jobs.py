@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.utils import timezone
 
-from orders import queries
+from orders import outage, queries
 from orders.advance import advance
 from orders.errors import DATABASE_TROUBLE
 from streams.hands import has_ended
@@ -101,8 +101,11 @@ class Jobs:
 def advance_if_due(order_id: UUID) -> None:
     """The order was advanced, unless it is not due (any more). What goes wrong is logged.
 
-    A nudge makes an order due, so an echo of moves that are dealt with already ends here.
+    A nudge makes an order due, so an echo of moves that are dealt with already ends here. While the node is away it
+    stays due, and the clock hands it out afterwards.
     """
+    if outage.of_node().is_on:
+        return
     close_old_connections()
     try:
         if queries.is_due(order_id, timezone.now()):

@@ -12,12 +12,12 @@ from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable
 from lightning.streams import LndStreams
 from lightning.types import ChainTransaction, ChannelEvent, PeerEvent
-from orders import reconcile
+from orders import outage, reconcile
 from orders.errors import NotAvailable
+from orders.outage import Outage
 from streams import hints
 from streams.hands import Hands
 from streams.invoices import Invoices
-from streams.outage import Outage
 from streams.together import together
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class NodeStreams:
         self.invoices: Invoices | None = None
         self._hands = hands
         self._peers = hints.PeersSeen()
-        self._outage = Outage(log, "the node")
+        self._outage = Outage(log, "the node's subscriptions")
 
     def consider(self, order_id: UUID) -> None:
         """The order may have a new invoice to follow."""
@@ -48,7 +48,8 @@ class NodeStreams:
             try:
                 await self._session()
             except (LightningError, NotAvailable) as problem:
-                self._outage.begun(problem)
+                if not await self._hands.do(_node_is_away):  # that is said for all of us
+                    self._outage.begun(problem)
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _session(self) -> None:
@@ -112,3 +113,7 @@ async def _set(event: asyncio.Event) -> None:
 
 def _new_block() -> None:
     reconcile.new_block(lightning.node())
+
+
+def _node_is_away() -> bool:
+    return outage.of_node().explains(lightning.node())

@@ -17,13 +17,14 @@ import psycopg
 from django.utils import timezone
 from psycopg import AsyncConnection
 
-from orders import queries, reconcile
+from lightning import connection as lightning
+from orders import outage, queries, reconcile
+from orders.outage import Outage
 from streams import standby
 from streams.due import Due
 from streams.hands import Hands
 from streams.jobs import Jobs, advance_if_due
 from streams.node import NodeStreams
-from streams.outage import Outage
 from streams.together import together
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ _BEAT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 #: Looks at the clock are at least so far apart, however many orders end at once.
 _TICK_SECONDS: Final = 0.2
+#: How soon we notice that a node which was away has come back, or is to be asked.
+_AWAY_SECONDS: Final = 0.5
 
 
 class Process:
@@ -89,13 +92,20 @@ class Process:
         """What is due is handed out when its time comes; others set due times too, so we also ask now and then."""
         while True:
             self._wake.clear()
-            due, next_due_at = await self._hands.do(_look_at_the_clock)
-            for order_id in self._due.fresh(due, asyncio.get_running_loop().time()):
-                self._jobs.add(order_id)
+            wait_seconds = await self._hand_out_what_is_due()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._due.wait_seconds(next_due_at, timezone.now())):
+                async with asyncio.timeout(wait_seconds):
                     await self._wake.wait()
             await asyncio.sleep(_TICK_SECONDS)
+
+    async def _hand_out_what_is_due(self) -> float:
+        """How long nothing else will be; while the node is away nothing is handed out at all."""
+        if await self._hands.do(_node_is_away):
+            return _AWAY_SECONDS
+        due, next_due_at = await self._hands.do(_look_at_the_clock)
+        for order_id in self._due.fresh(due, asyncio.get_running_loop().time()):
+            self._jobs.add(order_id)
+        return self._due.wait_seconds(next_due_at, timezone.now())
 
     async def _beat(self) -> None:
         while True:
@@ -119,6 +129,10 @@ def _beat(detail: str) -> None:
 def _reach_the_database() -> None:
     """By a connection of Django's, which refuses a pooler that would keep our lock for itself."""
     django.db.connection.ensure_connection()
+
+
+def _node_is_away() -> bool:
+    return outage.of_node().lasts(lightning.node())
 
 
 def _look_at_the_clock() -> tuple[list[UUID], datetime | None]:

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 
 from lsp_site.running.embedded import EmbeddedPostgres
+from orders import outage
 
 pytest_plugins = ["tests.regtest.fixtures", "tests.clients.ldk.fixtures", "tests.simulator.fixtures"]
 
@@ -31,6 +32,12 @@ def django_db_modify_db_settings(postgres: EmbeddedPostgres) -> None:
 def database_url(postgres: EmbeddedPostgres, django_db_setup: None) -> str:
     """The test database, as DATABASE_URL for a process that a test starts (with `transactional_db`)."""
     return postgres.url(settings.DATABASES["default"]["NAME"])
+
+
+@pytest.fixture(autouse=True)
+def _no_outage_is_remembered() -> None:
+    """What the process learnt of one test's node is nothing to the next test."""
+    outage._of_node.cache_clear()
 
 
 @pytest.hookimpl(trylast=True)

@@ -45,6 +45,7 @@ class FakeNode:
             best_header_at=1_700_000_000,
             synced_to_chain=self.synced,
             active_channels=0,
+            wallet_synced=self.synced,
         )
 
     def fee_rates(self, *, conf_target: int) -> FeeRates:

@@ -132,6 +132,7 @@ class GetInfoResponse(_message.Message):
     BLOCK_HEIGHT_FIELD_NUMBER: _builtins.int
     BEST_HEADER_TIMESTAMP_FIELD_NUMBER: _builtins.int
     SYNCED_TO_CHAIN_FIELD_NUMBER: _builtins.int
+    WALLET_SYNCED_FIELD_NUMBER: _builtins.int
     CHAINS_FIELD_NUMBER: _builtins.int
     URIS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
@@ -142,6 +143,7 @@ class GetInfoResponse(_message.Message):
     block_height: _builtins.int
     best_header_timestamp: _builtins.int
     synced_to_chain: _builtins.bool
+    wallet_synced: _builtins.bool
     @_builtins.property
     def chains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chain]: ...
     @_builtins.property
@@ -158,13 +160,14 @@ class GetInfoResponse(_message.Message):
         block_height: _builtins.int = ...,
         best_header_timestamp: _builtins.int = ...,
         synced_to_chain: _builtins.bool = ...,
+        wallet_synced: _builtins.bool = ...,
         chains: _abc.Iterable[Global___Chain] | None = ...,
         uris: _abc.Iterable[_builtins.str] | None = ...,
         features: _abc.Mapping[_builtins.int, Global___Feature] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "best_header_timestamp", b"best_header_timestamp", "block_height", b"block_height", "chains", b"chains", "features", b"features", "identity_pubkey", b"identity_pubkey", "num_active_channels", b"num_active_channels", "synced_to_chain", b"synced_to_chain", "uris", b"uris", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "best_header_timestamp", b"best_header_timestamp", "block_height", b"block_height", "chains", b"chains", "features", b"features", "identity_pubkey", b"identity_pubkey", "num_active_channels", b"num_active_channels", "synced_to_chain", b"synced_to_chain", "uris", b"uris", "version", b"version", "wallet_synced", b"wallet_synced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1404,10 +1407,12 @@ Global___NewAddressResponse: _TypeAlias = NewAddressResponse  # noqa: Y015
 class Utxo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ADDRESS_TYPE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     AMOUNT_SAT_FIELD_NUMBER: _builtins.int
     OUTPOINT_FIELD_NUMBER: _builtins.int
     CONFIRMATIONS_FIELD_NUMBER: _builtins.int
+    address_type: Global___AddressType.ValueType
     address: _builtins.str
     amount_sat: _builtins.int
     confirmations: _builtins.int
@@ -1416,6 +1421,7 @@ class Utxo(_message.Message):
     def __init__(
         self,
         *,
+        address_type: Global___AddressType.ValueType = ...,
         address: _builtins.str = ...,
         amount_sat: _builtins.int = ...,
         outpoint: Global___OutPoint | None = ...,
@@ -1423,7 +1429,7 @@ class Utxo(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outpoint", b"outpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount_sat", b"amount_sat", "confirmations", b"confirmations", "outpoint", b"outpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address_type", b"address_type", "amount_sat", b"amount_sat", "confirmations", b"confirmations", "outpoint", b"outpoint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

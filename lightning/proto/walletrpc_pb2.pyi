@@ -24,15 +24,18 @@ class ListUnspentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MIN_CONFS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     min_confs: _builtins.int
+    account: _builtins.str
     def __init__(
         self,
         *,
         min_confs: _builtins.int = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_confs", b"min_confs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "min_confs", b"min_confs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +334,7 @@ Global___TxTemplate: _TypeAlias = TxTemplate  # noqa: Y015
 class FundPsbtRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PSBT_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     SAT_PER_KW_FIELD_NUMBER: _builtins.int
     MIN_CONFS_FIELD_NUMBER: _builtins.int
@@ -338,6 +342,7 @@ class FundPsbtRequest(_message.Message):
     MAX_FEE_RATIO_FIELD_NUMBER: _builtins.int
     CUSTOM_LOCK_ID_FIELD_NUMBER: _builtins.int
     LOCK_EXPIRATION_SECONDS_FIELD_NUMBER: _builtins.int
+    psbt: _builtins.bytes
     sat_per_kw: _builtins.int
     min_confs: _builtins.int
     spend_unconfirmed: _builtins.bool
@@ -349,6 +354,7 @@ class FundPsbtRequest(_message.Message):
     def __init__(
         self,
         *,
+        psbt: _builtins.bytes = ...,
         raw: Global___TxTemplate | None = ...,
         sat_per_kw: _builtins.int = ...,
         min_confs: _builtins.int = ...,
@@ -357,13 +363,13 @@ class FundPsbtRequest(_message.Message):
         custom_lock_id: _builtins.bytes = ...,
         lock_expiration_seconds: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["fees", b"fees", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "template", b"template"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fees", b"fees", "psbt", b"psbt", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_lock_id", b"custom_lock_id", "fees", b"fees", "lock_expiration_seconds", b"lock_expiration_seconds", "max_fee_ratio", b"max_fee_ratio", "min_confs", b"min_confs", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "spend_unconfirmed", b"spend_unconfirmed", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_lock_id", b"custom_lock_id", "fees", b"fees", "lock_expiration_seconds", b"lock_expiration_seconds", "max_fee_ratio", b"max_fee_ratio", "min_confs", b"min_confs", "psbt", b"psbt", "raw", b"raw", "sat_per_kw", b"sat_per_kw", "spend_unconfirmed", b"spend_unconfirmed", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fees: _TypeAlias = _typing.Literal["sat_per_kw"]  # noqa: Y015
     _WhichOneofArgType_fees: _TypeAlias = _typing.Literal["fees", b"fees"]  # noqa: Y015
-    _WhichOneofReturnType_template: _TypeAlias = _typing.Literal["raw"]  # noqa: Y015
+    _WhichOneofReturnType_template: _TypeAlias = _typing.Literal["psbt", "raw"]  # noqa: Y015
     _WhichOneofArgType_template: _TypeAlias = _typing.Literal["template", b"template"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fees) -> _WhichOneofReturnType_fees | None: ...

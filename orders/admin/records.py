@@ -274,9 +274,10 @@ class NodeAdmin(ReadOnlyAdmin):
     """The node that we sell from."""
 
     list_display = ["pubkey", "seen", "deposits", "deposits_height"]
-    fields = ["pubkey", "seen", ("deposits", "deposits_height")]
+    fields = ["pubkey", "seen", ("deposits", "deposits_height", "reread")]
     seen = at("first_seen_at", "first seen")
     deposits = at("deposits_at", "deposits read")
+    reread = at("deposits_reread_at", "read again from far back")
 
 
 @admin.register(NodeSnapshot)
@@ -288,12 +289,13 @@ class SnapshotAdmin(ReadOnlyAdmin):
         ("alias", "network", "version"),
         "key",
         "addresses",
-        ("seen", "block_height", "synced_to_chain"),
+        ("seen", "block_height", "synced_to_chain", "synced"),
         ("spendable", "reserve"),
         ("active_channels", "our_side", "other_side"),
         ("estimate_sat_per_kw", "minimum_sat_per_kw"),
     ]
     seen = at("at", "seen")
+    synced = at("synced_at", "last synced")
     spendable = sats("spendable_sat", "spendable")
     reserve = sats("required_reserve_sat", "reserve of the node")
     our_side = sats("local_balance_sat", "our side")

@@ -89,7 +89,7 @@ class NodeViewSet(ApiViewSet):
     @schema.NODE_INFO
     def info(self, request: Request) -> Response:
         """From what was last seen: it answers while the node is down."""
-        seen = queries.snapshot() or snapshot.refresh_snapshot(connection.node())
+        seen = queries.snapshot() or snapshot.fresh_snapshot(connection.node())
         paused = queries.paused(SwitchName.SALES)
         info = {
             "node_info": {

@@ -15,6 +15,9 @@ class Node(models.Model):
     first_seen_at = models.DateTimeField()
     deposits_height = models.PositiveIntegerField(default=0, help_text="Deposits were read up to this block.")
     deposits_at = models.DateTimeField(null=True, blank=True, help_text="When deposits were last read.")
+    deposits_reread_at = models.DateTimeField(
+        null=True, blank=True, help_text="When they were last read again from far back."
+    )
 
     class Meta:
         ordering = ["id"]
@@ -33,11 +36,12 @@ class NodeSnapshot(models.Model):
     version = models.CharField(max_length=100, blank=True)
     network = models.CharField(max_length=16)
     block_height = models.PositiveIntegerField()
-    synced_to_chain = models.BooleanField()
+    synced_to_chain = models.BooleanField(help_text="False for a moment at each block.")
+    synced_at = models.DateTimeField(null=True, blank=True, help_text="When it last said that it is synced.")
     active_channels = models.PositiveIntegerField()
     local_balance_sat = models.BigIntegerField(help_text="Over active, announced channels.")
     remote_balance_sat = models.BigIntegerField()
-    spendable_sat = models.BigIntegerField(help_text="Unleased coins, deep enough to fund channels.")
+    spendable_sat = models.BigIntegerField(help_text="Unleased native coins, deep enough to fund channels.")
     required_reserve_sat = models.BigIntegerField()
     estimate_sat_per_kw = models.PositiveIntegerField()
     minimum_sat_per_kw = models.PositiveIntegerField()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from lightning import transactions
+from lightning.errors import Rejected
 from lightning.node import LndNode
 from lightning.types import FundedPsbt, FundingRequest
 from orders import marks
@@ -16,7 +19,13 @@ from orders.models import ChannelOpening, TransactionKind, WalletTransaction
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
+from orders.wallet import choosing, coins
 from orders.wallet.looking import wallet_transaction
+
+#: How often we choose again when others were quicker.
+_MOST_CHOICES: Final = 3
+#: Nobody relays a bigger transaction, whatever it pays.
+_MOST_VBYTES: Final = 100_000
 
 
 def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
@@ -27,16 +36,38 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     if request.amount_sat != opening.capacity_sat:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
-    funded = node.fund_psbt(
+    funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
+    index, fee_sat = _check_funding(opening, request, funded, fees.minimum_sat_per_kw, node)
+    _record_funded(order_id, opening, funded, index, fee_sat)
+
+
+def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
+    """The unsigned transaction, of native coins only. The node chooses them, unless it takes a nested one.
+
+    Raises: InsufficientFunds, Broken.
+    """
+    draft = partial(
+        node.fund_psbt,
         address=request.address,
         amount_sat=request.amount_sat,
-        sat_per_kw=max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
+        sat_per_kw=sat_per_kw,
         min_confirmations=settings.FUNDING_MIN_CONFS,
         lock_id=marks.lock_id(order_id),
         lease_seconds=settings.FUNDING_LEASE_SECONDS,
     )
-    index, fee_sat = _check_funding(opening, request, funded, fees.minimum_sat_per_kw, node)
-    _record_funded(order_id, opening, funded, index, fee_sat)
+    funded = draft()
+    if not any(lease.is_nested for lease in funded.leases):
+        return funded
+    coins.release(marks.lock_id(order_id), node)
+    for _ in range(_MOST_CHOICES):
+        native = choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
+        chosen = choosing.enough(native, wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
+        try:
+            return draft(inputs=[coin.outpoint for coin in chosen])
+        except Rejected as error:  # others may have taken one since we looked
+            if error.reason != "leased_by_another":
+                raise
+    raise Broken("LSP_BUSY", "Others took the coins that we had chosen.")
 
 
 def _check_funding(
@@ -45,7 +76,7 @@ def _check_funding(
     """(index of the funding output, fee in satoshis) of a transaction that is as it must be."""
     try:
         unsigned = transactions.read_psbt(funded.psbt)
-    except ValueError as error:  # a nested input: its txid is not final before it is signed
+    except ValueError as error:  # an input whose txid is not final before it is signed
         raise Broken("FAILED_OPENING", str(error)) from error
     script = transactions.address_script(request.address)
     paying = [i for i, output in enumerate(unsigned.outputs) if output == (script, request.amount_sat)]
@@ -61,6 +92,8 @@ def _check_funding(
         raise Broken("FAILED_OPENING", "The funding transaction spends coins that are not leased.")
     fee_sat = sum(leased.values()) - sum(amount for _, amount in unsigned.outputs)
     lowest = unsigned.vbytes * 4 * minimum_sat_per_kw // 1000
+    if unsigned.vbytes > _MOST_VBYTES:
+        raise Broken("FEE_TOO_HIGH", f"With {len(unsigned.inputs)} coins the funding transaction is too big to relay.")
     if fee_sat > settings.MAX_FUNDING_FEE_SAT:
         raise Broken("FEE_TOO_HIGH", f"The funding transaction would cost {fee_sat} sat.")
     if fee_sat < lowest:
@@ -73,7 +106,7 @@ def _check_funding(
 def _check_reserve(opening: ChannelOpening, change_sat: int, node: LndNode) -> None:
     """LND keeps coins to bump closes of announced channels, and refuses late when they would be spent."""
     required = node.required_reserve_sat(additional_public_channels=1 if opening.announced else 0)
-    left = sum(coin.amount_sat for coin in node.coins(min_confirmations=0)) + change_sat
+    left = choosing.total_sat(node.coins(min_confirmations=0)) + change_sat
     if left < required:
         raise Broken("INSUFFICIENT_FUNDS", f"{left} sat would be left of the {required} sat kept for closes.")
 

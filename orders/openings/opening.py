@@ -36,6 +36,7 @@ from orders.openings.terms import Terms
 from orders.payments import security
 from orders.states import OrderState
 from orders.transitions import begin_opening, locked, note
+from orders.wallet import choosing
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,7 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     Raises: NodeUnavailable, OutcomeUnknown (the next look recovers).
     """
     order = queries.order_or_raise(order_id)
-    trace = tracing.find_trace(order, node)
-    if trace is not None:
-        adopting.adopt(order_id, trace, node)
+    if _still_waits(order) or adopt_traced(order, node):
         return
     if not _payable(order, node):
         return
@@ -83,21 +82,57 @@ def _payable(order: ChannelOrder, node: LndNode) -> bool:
     return not why
 
 
+def adopt_traced(order: ChannelOrder, node: LndNode) -> bool:
+    """Whether the node has a channel or funding of the claimed order that no attempt of ours explains: it is adopted.
+
+    Asked before anything new is begun, and before the order is given up. Repeat: safe.
+    Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    trace = tracing.find_trace(order, node)
+    if trace is not None:
+        adopting.adopt(order.pk, trace, node)
+    return trace is not None
+
+
+def _still_waits(order: ChannelOrder) -> bool:
+    """The order waited for other openings, and still does: our own records say so, and the node is not asked.
+
+    It was asked when the waiting began, and is again before the attempt. Staff's pause is none of these: under it our
+    records may be older than the truth.
+    """
+    if order.last_failure_reason not in {"LSP_BUSY", "PEER_BUSY"}:
+        return False
+    busy = _busy(terms.of(order))
+    if busy is not None:
+        postpone(order.pk, *busy)
+    return busy is not None
+
+
+def _busy(wanted: Terms) -> tuple[str, str] | None:
+    """Why other openings come first: (reason, detail)."""
+    # Peers that stall must not hold every thread.
+    if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
+        return "LSP_BUSY", "Other channels are being opened."
+    if queries.peer_is_taken(wanted.node.pubkey):
+        return "PEER_BUSY", "Another order of this node is being opened."
+    return None
+
+
 def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
         return False
-    # Peers that stall must not hold every thread.
-    if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
-        postpone(order_id, "LSP_BUSY", "Other channels are being opened.")
+    busy = _busy(wanted)
+    if busy is not None:
+        postpone(order_id, *busy)
         return False
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
-    if sum(coin.amount_sat for coin in coins) <= wanted.capacity_sat:  # don't trouble the peer for nothing
-        postpone(order_id, "INSUFFICIENT_FUNDS", "The node has not enough deep coins.")
-        return False
-    if queries.peer_is_taken(wanted.node.pubkey):
-        postpone(order_id, "PEER_BUSY", "Another order of this node is being opened.")
+    native_sat = choosing.total_sat(choosing.native(coins))
+    if native_sat <= wanted.capacity_sat:  # don't trouble the peer for nothing
+        nested_sat = choosing.total_sat(coins) - native_sat
+        besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
+        postpone(order_id, "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}.")
         return False
     try:
         node.connect(wanted.node, timeout_seconds=CONNECT_SECONDS)

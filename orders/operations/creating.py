@@ -89,7 +89,9 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     service = _service(purchase.service_id)
     options.check(purchase.wanted, service.limits)
     seen = snapshot.fresh_snapshot(node)
-    if not seen.synced_to_chain:
+    if not queries.follows_chain(seen, timezone.now()):
+        seen = snapshot.look_again(node, seen)
+    if not queries.follows_chain(seen, timezone.now()):
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
     if purchase.address is not None:
         require_openable(purchase.address)  # by now we have seen our own node
@@ -97,7 +99,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     try:
         _require_stock(purchase, quote, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
-        seen = snapshot.refresh_snapshot(node)
+        seen = snapshot.look_again(node, seen)
         _require_stock(purchase, quote, seen)
     payable = offering.offer(uuid4(), service, quote.order_total_sat, node)
     try:

@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
 from django.utils import timezone
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import queries
+from orders import locks, queries
 from orders.errors import NotAvailable
+from orders.locks import Lock
 from orders.models import ChannelOrder, Node, NodeSnapshot
 from orders.states import PROMISING
+from orders.wallet import choosing
 
 log = logging.getLogger(__name__)
 
 
+#: Who is about to be refused has the node looked at again, but all together not more often than that.
+_LOOK_AGAIN: Final = timedelta(seconds=2)
+#: How long one waits for another's look.
+_WAIT_SECONDS: Final = 0.1
+_MOST_WAITS: Final = 30
+
+
 def fresh_snapshot(node: LndNode) -> NodeSnapshot:
-    """The node as seen not long ago, looked at again where that is too old.
+    """The node as seen not long ago, looked at again where that is too old: by one for all who ask meanwhile.
 
     Raises: NotAvailable (the node cannot be reached).
     """
-    seen = queries.snapshot()
-    oldest = timezone.now() - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS)
-    fresh = seen is not None and oldest <= seen.at <= timezone.now()
-    return seen if seen is not None and fresh else refresh_snapshot(node)
+    seen = _seen_within(timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS), node)
+    if seen is None:
+        raise NotAvailable("Our node cannot be reached now; please try again later.")
+    return seen
+
+
+def look_again(node: LndNode, seen: NodeSnapshot) -> NodeSnapshot:
+    """The node as it is now, before somebody is refused for what it was: staff may just have topped up.
+
+    However many are refused, it is looked at every other second at most: the others answer from that.
+    Raises: NotAvailable (the node cannot be reached).
+    """
+    return _seen_within(_LOOK_AGAIN, node) or seen
+
+
+def _seen_within(age: timedelta, node: LndNode) -> NodeSnapshot | None:
+    """What anybody of us has seen since, us included; None: somebody looks for long."""
+    for _ in range(_MOST_WAITS):
+        if (seen := _younger_than(age)) is not None:
+            return seen
+        with locks.only_one(Lock.SNAPSHOT) as obtained:
+            if obtained:
+                return _younger_than(age) or refresh_snapshot(node)
+        time.sleep(_WAIT_SECONDS)
+    return None
+
+
+def _younger_than(age: timedelta) -> NodeSnapshot | None:
+    seen, now = queries.snapshot(), timezone.now()
+    return seen if seen is not None and now - age <= seen.at <= now else None
 
 
 def refresh_snapshot(node: LndNode) -> NodeSnapshot:
@@ -43,8 +80,17 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     seen = NodeSnapshot.objects.filter(node=ours).first()
     if seen is not None and at < seen.at <= timezone.now():
         return seen  # somebody saw it later than we did (and not in a future that a wrong clock made)
-    row, _ = NodeSnapshot.objects.update_or_create(node=ours, defaults={"at": at, **facts})
+    kept = _what_passes(facts, at, seen)
+    row, _ = NodeSnapshot.objects.update_or_create(node=ours, defaults={"at": at, **facts, **kept})
     return row
+
+
+def _what_passes(facts: dict[str, object], at: datetime, before: NodeSnapshot | None) -> dict[str, object]:
+    """What the node takes back for a moment stays as it was: synced at each block, its addresses while it starts."""
+    return {
+        "synced_at": at if facts["synced_to_chain"] else before and before.synced_at,
+        "uris": facts["uris"] or (before.uris if before else []),
+    }
 
 
 def _ours(pubkey: str, now: datetime) -> Node:
@@ -81,7 +127,7 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
         "active_channels": info.active_channels,
         "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
         "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
-        "spendable_sat": sum(coin.amount_sat for coin in coins),
+        "spendable_sat": choosing.total_sat(choosing.native(coins)),
         "required_reserve_sat": node.required_reserve_sat(additional_public_channels=coming),
         "estimate_sat_per_kw": max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
         "minimum_sat_per_kw": fees.minimum_sat_per_kw,

@@ -35,6 +35,7 @@ def _node(now: datetime) -> dict[str, Any] | None:
     return {
         "seen": seen,
         "age": _ago(age_seconds),
+        "synced": queries.follows_chain(seen, now),
         "reached": age_seconds <= settings.SNAPSHOT_MAX_AGE_SECONDS,
         "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT:,}",
         "spendable": f"{seen.spendable_sat:,}",

@@ -96,7 +96,7 @@ def test_the_node_says_who_it_is(network: Network, node):
     assert (info.pubkey, info.alias, info.network) == (network.lsp.pubkey, "lsp", "regtest")
     assert info.uris == (network.lsp.p2p_address,)
     assert info.block_height == network.chain.height
-    assert info.synced_to_chain
+    assert info.synced_to_chain and info.wallet_synced
     assert is_supported(info.version)
     assert 23 in info.features or 22 in info.features  # anchors
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from django.test import Client
 
 from orders.models import Service
 from tests.e2e.shop import Shop
+from tests.regtest.fixtures import adding_peers
 from tests.regtest.network import Network
 
 
@@ -27,6 +28,13 @@ def shop(network: Network, transactional_db: None, settings: Any) -> Iterator[Sh
     if not Service.objects.exists():
         Service.objects.create()
     yield Shop(network, Client())
+
+
+@pytest.fixture
+def add_own(network: Network) -> Iterator[Callable[..., Any]]:
+    """Starts nodes of the test's own, for what would disturb others."""
+    with adding_peers(network, "own") as add:
+        yield add
 
 
 @pytest.fixture

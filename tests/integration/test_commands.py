@@ -298,8 +298,8 @@ def test_a_pass_by_hand_says_what_it_did(node: FakeNode, monkeypatch: pytest.Mon
 
 
 @pytest.mark.django_db
-def test_a_pass_that_does_not_reach_the_node_fails_and_still_queues_what_is_due(node: FakeNode) -> None:
-    node.fails = NodeUnavailable("nobody answers")
+def test_a_pass_that_cannot_read_all_of_the_node_fails_and_still_queues_what_is_due(node: FakeNode) -> None:
+    node.fails_at["coins"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")
     OrderFactory(uri_set=True, due_at=timezone.now())
     out, _, code = fails("reconcile")
     assert "node    not reached" in out and code == 1

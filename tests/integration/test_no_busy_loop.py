@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown
-from lightning.types import InvoiceState as NodeInvoice
+from lightning.types import NodeInvoiceState as NodeInvoice
 from lightning.types import Outpoint
 from orders import advance as advancing
 from orders import flags, nudges, queries

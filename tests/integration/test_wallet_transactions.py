@@ -23,7 +23,7 @@ def test_every_state_has_its_moves_and_a_deep_transaction_stays() -> None:
     assert not TRANSACTION_MOVES[TransactionState.DEEP]
 
 
-@pytest.mark.parametrize("before, after", itertools.product(TransactionState, TransactionState))
+@pytest.mark.parametrize("before, after", list(itertools.product(TransactionState, TransactionState)))
 def test_no_other_move_is_written(before: TransactionState, after: TransactionState) -> None:
     row = TransactionFactory(state=before)
     came_later = (before, after) == (TransactionState.DEEP, TransactionState.PUBLISHED)

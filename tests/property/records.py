@@ -36,8 +36,8 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     ),
     ChannelOpening: ("created_at", "changed_at"),
     WalletTransaction: ("created_at", "published_at", "bumped_at"),
-    NodeSnapshot: ("at",),
-    Node: ("deposits_at",),
+    NodeSnapshot: ("at", "synced_at"),
+    Node: ("deposits_at", "deposits_reread_at"),
 }  # fmt: skip
 
 

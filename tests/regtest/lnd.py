@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from simulator import scripts
 from tests.regtest.acceptor import Answer, answering_channels
 from tests.regtest.bitcoin import COIN_SAT, Coin, Output, script_of, signed, unsigned
 from tests.regtest.btcd import FEE_SAT, Btcd
@@ -168,10 +170,17 @@ class Lnd(Program):
     def info(self) -> Message:
         return self.call("lnrpc.Lightning/GetInfo")
 
-    def new_address(self, *, taproot: bool = False) -> str:
-        """A new address of the wallet: P2WPKH, or P2TR."""
-        kind = "TAPROOT_PUBKEY" if taproot else "WITNESS_PUBKEY_HASH"
+    def new_address(self, *, taproot: bool = False, nested: bool = False) -> str:
+        """A new address of the wallet: P2WPKH, P2TR, or P2WPKH inside of P2SH."""
+        kind = "TAPROOT_PUBKEY" if taproot else "NESTED_PUBKEY_HASH" if nested else "WITNESS_PUBKEY_HASH"
         return str(self.call("lnrpc.Lightning/NewAddress", type=kind).address)
+
+    def watch_address(self) -> str:
+        """A new address of a key that was imported: the wallet lists its coins, and cannot spend them."""
+        private = scripts.key(os.urandom(32), "the operator's")
+        public_key = bytes.fromhex(scripts.pubkey(private))
+        self.call("walletrpc.WalletKit/ImportPublicKey", public_key=public_key, address_type="WITNESS_PUBKEY_HASH")
+        return scripts.address(scripts.p2wpkh(private))
 
     def bake_macaroon(self, methods: Iterable[str]) -> str:
         """A macaroon (hex) that allows these methods ("/package.Service/Method") and nothing else."""

@@ -119,9 +119,12 @@ class SimulatedNode(Program):
     def call(self, method: Any, request: Any) -> Any:
         return method(request, timeout=30, metadata=self.control.metadata)
 
-    def new_address(self, *, taproot: bool = False) -> str:
-        kind = ln.TAPROOT_PUBKEY if taproot else ln.WITNESS_PUBKEY_HASH
+    def new_address(self, *, taproot: bool = False, nested: bool = False) -> str:
+        kind = ln.TAPROOT_PUBKEY if taproot else ln.NESTED_PUBKEY_HASH if nested else ln.WITNESS_PUBKEY_HASH
         return str(self.call(self.stub.NewAddress, ln.NewAddressRequest(type=kind)).address)
+
+    def watch_address(self) -> str:
+        return self.control.watch_address()
 
     def bake_macaroon(self, methods: Sequence[str]) -> str:
         permissions = [ln.MacaroonPermission(entity="uri", action=method) for method in methods]

@@ -85,6 +85,10 @@ class FakeLnd:
         finally:
             self._queues[subscription].remove(entry)
 
+    def info(self) -> None:
+        if not self.is_up:
+            raise NodeUnavailable("away")
+
     def transactions(self) -> AsyncIterator[Any]:
         return self._stream("transactions")
 

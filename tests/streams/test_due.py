@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from orders.outage import Outage
 from streams.due import HELD_BACK_SECONDS, POLL_SECONDS, Due
 from streams.hints import PeersSeen
-from streams.outage import Outage
 
 A, B = uuid4(), uuid4()
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -84,6 +84,8 @@ CASES = [
     (node.coins([600_000, 600_000], 10_000, 100_000), WARNING),
     (node.coins([40_000] * 3, 20_000, 100_000), WARNING),
     (node.coins([], 0, 0), WARNING),
+    (node.nested_coins([]), OK),
+    (node.nested_coins([40_000, 2_000]), WARNING),
     (node.reserve(10_000, 10_000), OK),
     (node.reserve(9_999, 10_000), FAILURE),
     (node.block_time(7200, "mainnet"), OK),

@@ -17,6 +17,7 @@ from lightning.transactions import (
     psbt_input_values,
     read_psbt,
     read_transaction,
+    template_psbt,
 )
 from lightning.types import Outpoint
 
@@ -100,6 +101,16 @@ def test_a_nested_input_is_refused_since_its_txid_is_not_final():
     psbt = conflict_psbt(SPENT, pk_script=nested, amount_sat=10_000, to_address=REGTEST, fee_sat=500)
     with pytest.raises(ValueError, match="neither P2WPKH nor P2TR"):
         read_psbt(psbt)
+
+
+def test_a_template_names_its_coins_and_what_it_pays_and_cannot_be_replaced():
+    other = Outpoint("ab" * 32, 3)
+    psbt = PSBT.parse(template_psbt([SPENT, other], address=REGTEST, amount_sat=500_000))
+    assert [(vin.txid.hex(), vin.vout, vin.sequence) for vin in psbt.tx.vin] == [
+        (SPENT.txid, SPENT.index, 0xFFFFFFFF),
+        (other.txid, other.index, 0xFFFFFFFF),
+    ]
+    assert [(vout.script_pubkey.data, vout.value) for vout in psbt.tx.vout] == [(P2WPKH, 500_000)]
 
 
 def test_an_input_that_does_not_say_its_value_is_refused():

@@ -156,4 +156,4 @@ class OldShop:
 
 def person_because(order: Any) -> str:
     """Why the order waits for a person; "": it does not. This follows when the words move to another table."""
-    return order.needs_staff_reason if order.needs_staff else ""
+    return "; ".join(flag.words for flag in order.standing)

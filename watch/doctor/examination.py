@@ -22,9 +22,11 @@ from django_q.models import OrmQ
 from lightning.credentials import required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
+from lightning.steady import info_once
 from lightning.types import NodeInfo
 from orders import queries
 from orders.models import Alert, Flag, Heartbeat, Switch
+from orders.wallet import choosing
 from watch.doctor import machine, node, records
 from watch.doctor.finding import Finding
 
@@ -100,9 +102,8 @@ def _rows(now: datetime) -> Iterator[Finding]:
     waiting = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"))["oldest"]
     yield records.queue(OrmQ.objects.filter(lock__lte=now).count(), _seconds(waiting, now) if waiting else 0)
     seen = queries.snapshot()
-    yield records.node_seen(
-        _seconds(seen.at, now) if seen else None, bool(seen and seen.synced_to_chain), limit_seconds
-    )
+    synced = seen is not None and queries.follows_chain(seen, now)
+    yield records.node_seen(_seconds(seen.at, now) if seen else None, synced, limit_seconds)
     yield records.offer(queries.services_on_sale().count())
     off = Switch.objects.filter(on=False).order_by("name")
     yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
@@ -140,7 +141,7 @@ def _offered() -> _Offered:
 
 def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
     try:
-        info = lnd.info()
+        info = info_once(lambda info: info.synced_to_chain, lnd)
     except LightningError as error:
         return [node.unreadable(error)]
     found = list(_said(info, offered))
@@ -165,10 +166,13 @@ def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
 
 
 def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
-    deep = [coin.amount_sat for coin in lnd.coins(min_confirmations=settings.FUNDING_MIN_CONFS)]
+    coins = lnd.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
+    deep = [coin.amount_sat for coin in choosing.native(coins)]
     required_sat = lnd.required_reserve_sat(additional_public_channels=0)
     yield node.coins(deep, required_sat + settings.ONCHAIN_RESERVE_SAT, offered.smallest_sat)
-    yield node.reserve(sum(coin.amount_sat for coin in lnd.coins(min_confirmations=0)), required_sat)
+    everything = lnd.coins(min_confirmations=0)
+    yield node.nested_coins([coin.amount_sat for coin in everything if coin.is_nested])
+    yield node.reserve(choosing.total_sat(everything), required_sat)
 
 
 def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:

@@ -145,6 +145,14 @@ def coins(deep_sat: Sequence[int], kept_sat: int, smallest_sat: int) -> Finding:
     return ok("coins", seen)
 
 
+def nested_coins(amounts_sat: Sequence[int]) -> Finding:
+    """All coins can fund channels: what spends a nested one gets its final id only when it is signed."""
+    if not amounts_sat:
+        return ok("nested_coins", "none")
+    mend = "Send them to a native address of LND's wallet (`lncli newaddress p2wkh`, `lncli sendcoins --utxo`)."
+    return warning("nested_coins", f"{sum(amounts_sat):,} sat in {len(amounts_sat):,} that fund no channel", mend)
+
+
 def reserve(wallet_sat: int, required_sat: int) -> Finding:
     """Closes of anchor channels can be paid for."""
     seen = f"{wallet_sat:,} sat in the wallet, {required_sat:,} to be kept for closes"

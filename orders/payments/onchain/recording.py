@@ -32,10 +32,32 @@ _NEWS: Final = {DepositState.SEEN: Cause.DEPOSIT_SEEN, DepositState.CONFIRMED: C
 def relevant(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
     """Those that pay an order's address."""
     found = list(transactions)
-    addresses = {output.address for transaction in found for output in transaction.outputs if output.ours}
-    orders = ChannelOrder.objects.filter(deposit_address__in=addresses)
-    known = set(orders.values_list("deposit_address", flat=True))
+    known = _orders_addresses(found)
     return [tx for tx in found if any(output.address in known for output in tx.outputs if output.ours)]
+
+
+def unknown(transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
+    """Those in blocks that pay an order's address by an output that we do not have as the wallet does."""
+    found = [transaction for transaction in transactions if transaction.confirmations]
+    addresses = _orders_addresses(found)
+    rows = OnchainPayment.objects.filter(state=DepositState.CONFIRMED, txid__in=[tx.txid for tx in found])
+    known = set(rows.values_list("txid", "vout", "block_height"))
+    return [
+        tx
+        for tx in found
+        if any(
+            (tx.txid, output.index, tx.block_height) not in known
+            for output in tx.outputs
+            if output.ours and output.amount_sat and output.address in addresses
+        )
+    ]
+
+
+def _orders_addresses(transactions: Iterable[ChainTransaction]) -> set[str | None]:
+    """Those of our outputs' addresses that belong to an order."""
+    addresses = {output.address for transaction in transactions for output in transaction.outputs if output.ours}
+    orders = ChannelOrder.objects.filter(deposit_address__in=addresses)
+    return set(orders.values_list("deposit_address", flat=True))
 
 
 def record(transactions: Sequence[ChainTransaction]) -> bool:

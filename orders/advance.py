@@ -64,7 +64,7 @@ def _advance(order_id: UUID, node: LndNode) -> None:
         try:
             due = _step(order, node, now)
         except LightningError as error:
-            if isinstance(error, (NodeUnavailable, OutcomeUnknown)) and outage.of_node().explains(node):
+            if _is_outage(error, node):
                 _set_due(order, now)  # it is looked at as soon as the node is back
                 return
             log.warning("order=%s state=%s the node: %s: %s", order_id, order.state, type(error).__name__, error)
@@ -82,6 +82,11 @@ def _advance(order_id: UUID, node: LndNode) -> None:
             return
     log.error("order=%s has taken %d steps in one look, and does not come to rest", order_id, _MOST_STEPS)
     _pause(order_id)
+
+
+def _is_outage(error: LightningError, node: LndNode) -> bool:
+    """The call failed because the node is away, and not for a reason of its own."""
+    return isinstance(error, (NodeUnavailable, OutcomeUnknown)) and outage.of_node().explains(node)
 
 
 def _later(due: datetime | None, now: datetime) -> datetime | None:
@@ -174,8 +179,9 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
     try:
         return _try_to_open(order, node, now)
     except LightningError as error:
-        if not retrying.postpone(order.pk, reasons.reason_of(error), str(error)):
-            raise  # of an attempt that has begun
+        # An outage is no order's trouble; an attempt that has begun is looked at in its own way.
+        if _is_outage(error, node) or not retrying.postpone(order.pk, reasons.reason_of(error), str(error)):
+            raise
         log.warning("order=%s no attempt: %s: %s", order.pk, type(error).__name__, error)
         return now + _TROUBLE_PAUSE
 

@@ -69,6 +69,8 @@ def _worded(error: errors.OrderError) -> tuple[str | None, str]:
             return "order_id", ""
         case errors.KeyReused() | errors.KeyInFlight():
             return "Idempotency-Key", ""
+        case errors.InvalidField(field="node"):
+            return "node_uri", ""
     return None, ""
 
 

@@ -11,8 +11,7 @@ from lightning.types import NodeAddress
 from orders import queries
 from orders.errors import InvalidField
 
-#: The wire's name of it; LNURL tells no field, but the sentence.
-NODE: Final = "node_uri"
+NODE: Final = "node"
 
 
 def require_openable(address: NodeAddress) -> None:

@@ -78,7 +78,6 @@ TROUBLE: list[tuple[str, LightningError, str]] = [
     ("coins", InsufficientFunds("none"), "INSUFFICIENT_FUNDS"),
     ("channels", NotFound("what?"), "FAILED_OPENING"),
     ("pending_channels", OutcomeUnknown("what?"), "FAILED_OPENING"),
-    ("info", NodeUnavailable("away"), "NODE_NOT_READY"),
 ]
 
 
@@ -130,7 +129,8 @@ def test_found_c5_a_payment_that_could_not_be_settled_is_told_and_waited_for(
     order = claimed(node)
     monkeypatch.setattr(lightning_rail, "obstacle", lambda order: "The key is another one.")
     order = look(order, node)
-    assert (order.last_failure_reason, order.needs_staff_reason) == ("PAYMENT_NOT_SECURED", "The key is another one.")
+    assert order.last_failure_reason == "PAYMENT_NOT_SECURED"
+    assert [flag.words for flag in order.standing] == ["The key is another one."]
     assert order.failed_openings == 1
 
 
@@ -304,7 +304,7 @@ def test_found_d4_a_final_refusal_calls_a_person_where_money_does_not_go_back_by
     monkeypatch.setattr(security, "look", lambda order, node: Security(secured=True, lost=False, reason=""))
     order = refused(claimed(node, counted_payment=rail), node, "PEER_POLICY")
     assert (order.state, order.needs_staff) == ("give_up", flagged)
-    assert order.needs_staff_reason.startswith("Gave up (PEER_POLICY)") or not flagged
+    assert [flag.words[:21] for flag in order.standing] == (["Gave up (PEER_POLICY)"] if flagged else [])
 
 
 def test_found_d4_the_word_of_a_trouble_that_is_nobodys_fault_counts_as_none(node: ScriptedNode) -> None:

@@ -16,7 +16,7 @@ class End:
     state: str
     invoice: str | None
     channels: int = 0
-    person: str = ""  # how the words begin that call for one
+    person: str = ""  # how the words begin that call for one still; what ended by itself calls nobody any more
     fundings: int | None = None  # None: as many as channels
 
 
@@ -48,9 +48,9 @@ ENDS = {
     "expired": OVER,
     "expired_by_node": OVER,
     "expired_cancelled": OVER,
-    "forgotten": flagged("Paid and never claimed.", OPEN_ONCHAIN),
+    "forgotten": OPEN_ONCHAIN,
     "given_up_onchain": OPEN_ONCHAIN,  # staff retry it
-    "inactive": flagged("The channel has been mined for a day and is not active."),
+    "inactive": OPEN,
     "late_and_seen": OVER,
     "mined_after_all": flagged("The funding was mined although we had put it out"),
     "moved": OPEN,
@@ -67,29 +67,29 @@ ENDS = {
     "unpaid": flagged("The funding is published but the node had returned the payment", OPEN_ONCHAIN),
     # some hours ago
     "conflicting": BACK,
-    "deposit_vanished": End("paid", "cancelled", 0, "Paid and never claimed."),
+    "deposit_vanished": End("paid", "cancelled", 0, "A deposit that counted is not in the node's wallet any more."),
     "funded_old": OPEN,
     "funding_lost": OPEN,
-    "other_key": flagged("PREIMAGE_KEY is not the one this order was sold with", BACK),
+    "other_key": BACK,
     "overdue": OVER,
     "put_back": OPEN,
-    "put_back_paid": flagged("The node has a channel or funding of this order that our records do not know."),
-    "sent_back": End("give_up", "cancelled", 0, "Gave up (PEER_NOT_REACHABLE) with the buyer's money"),
-    "stuck": flagged("An attempt to open stays cancelling: OutcomeUnknown."),
+    "put_back_paid": OPEN,
+    "sent_back": End("give_up", "cancelled", 0, "The wallet has sent this order's money back"),
+    "stuck": OPEN,
     "unadoptable": End("uri_set", "held", 0, "The node has a channel or funding of this order that cannot be adopted."),
-    "unmined": flagged("The funding transaction stays unmined, although it was published and bumped."),
+    "unmined": OPEN,
     # this hour
     "both_rails": flagged("Paid by Lightning, and 3000 sat arrived on chain besides."),
     "cancelled_unpaid": OVER,
     "cancelling": OPEN,
     "coin_taken": OPEN,
-    "conflict_dear": flagged("The funding transaction would cost more than MAX_FUNDING_FEE_SAT."),
-    "conflict_deep": flagged("The node refuses the funding transaction: refused."),
-    "conflict_rebuilt": flagged("The node refuses the funding transaction: refused."),
+    "conflict_dear": OPEN,
+    "conflict_deep": OPEN,
+    "conflict_rebuilt": OPEN,
     "crowded": OPEN,
-    "dear": flagged("The funding transaction would cost more than MAX_FUNDING_FEE_SAT."),
-    "defect": flagged("A defect of the server keeps this order: its log says which.", BACK),
-    "deposit_reorganised": flagged("A deposit that counted was taken back by a reorganisation.", OPEN_ONCHAIN),
+    "dear": OPEN,
+    "defect": BACK,
+    "deposit_reorganised": OPEN_ONCHAIN,
     "deposit_seen": OPEN_ONCHAIN,
     "deposits_over": End("paid", "cancelled", 0, "Paid and never claimed."),
     "expiring": OVER,
@@ -98,7 +98,7 @@ ENDS = {
     "gave_up": BACK,
     "gave_up_returning": BACK,
     "held": OPEN,
-    "held_over": flagged("The Lightning payment is 500 sat too much.", BACK),
+    "held_over": BACK,
     "held_unclaimed": BACK,
     "invoice_unknown": End("open", "held", 1, "The node does not know the invoice of the payment"),
     "lsp_busy": OPEN,
@@ -108,10 +108,10 @@ ENDS = {
     "offline": OPEN,
     "paused": OPEN,
     "peer_busy": OPEN,
-    "poor": flagged("The node has not enough deep coins for this channel."),
+    "poor": OPEN,
     "published": OPEN,
     "publishing": OPEN,
-    "publishing_refused": flagged("The node refuses the funding transaction: fee_too_low."),
+    "publishing_refused": OPEN,
     "publishing_unheard": OPEN,
     "quoted": OPEN,  # its buyer pays after the upgrade
     "quoted_unpaid": OVER,
@@ -125,7 +125,7 @@ ENDS = {
     "two_rails": OPEN_ONCHAIN,
     "underpaid": flagged("Ended unpaid with 5270 sat on chain", OVER),
     "unsecured": OPEN_ONCHAIN,
-    "unsettled": flagged("The node does not settle the held payment"),
+    "unsettled": OPEN,
 }
 
 #: Their channels are not announced: the claim says so, or the purchase, or the service.

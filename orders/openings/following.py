@@ -7,9 +7,10 @@ from uuid import UUID
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
+from lightning.types import Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
 from orders import queries
 from orders.models import ChannelOpening, ChannelOrder
+from orders.openings.tracing import open_or_opening
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, needs_staff, note
 
@@ -42,7 +43,8 @@ def follow(order_id: UUID, node: LndNode) -> None:
     closed = next((c for c in node.closed_channels() if str(c.outpoint) == outpoint), None)
     if closed is not None:
         _record_closed(order_id, opening.pk, closed)
-    elif opening.state == OpeningState.CONFIRMED:
+    elif opening.state == OpeningState.CONFIRMED and open_or_opening(node, Outpoint.parse(outpoint)) is None:
+        # Asked twice: between two lists a channel may go from the second to the first.
         _flag(order_id, "The funding is mined, but the node does not know the channel.")
 
 

@@ -7,11 +7,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
+from lightning.types import Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
 from orders import flags, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import Found
 from orders.models import ChannelOpening, ChannelOrder
+from orders.openings.tracing import open_or_opening
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, note
 
@@ -47,7 +48,8 @@ def follow(order_id: UUID, node: LndNode) -> None:
     if closed is not None:
         flags.found(order, Found.CHANNEL)
         _record_closed(order_id, opening.pk, closed)
-    elif opening.state == OpeningState.CONFIRMED:
+    elif opening.state == OpeningState.CONFIRMED and open_or_opening(node, Outpoint.parse(outpoint)) is None:
+        # Asked twice: between two lists a channel may go from the second to the first.
         words = "The funding is mined, but the node does not know the channel."
         flags.flag(order_id, FlagKind.CHANNEL_UNKNOWN, words)
 

@@ -185,6 +185,7 @@ SENTENCES = (
     "wallet couldn't fund PSBT: insufficient funds available to construct transaction",
     "not enough witness outputs to create funding transaction, need 1 only have 0 available",
     "reserved wallet balance invalidated: transaction would leave insufficient funds for fee bumping anchor channels",
+    "input 0 not found in list of non-locked UTXO",
     "error parsing address bcrt1qxx for network regtest: invalid checksum",
     "fee 0.1 BTC exceeds max fee (0.01 BTC) on total output value 1 BTC with max fee ratio of 0.01",
     "output already locked",

@@ -1,0 +1,90 @@
+"""Whose choice of coins a funding spends, and what happens when others are quicker."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from lightning.errors import InsufficientFunds, Rejected
+from lightning.node import LndNode
+from lightning.types import FundedPsbt, FundingRequest, Lease, Outpoint, Utxo
+from orders import marks
+from orders.openings import funding
+from orders.openings.reasons import Broken, reason_of
+from tests.factories import txid
+
+NESTED, NATIVE = b"\xa9\x14" + bytes(20) + b"\x87", b"\x00\x14" + bytes(20)
+REQUEST = FundingRequest("bcrt1q", 100_000)
+
+
+class Wallet:
+    """It chooses its one nested coin, unless others are named; `quicker` are taken from under our hands."""
+
+    def __init__(self, *native_sat: int, quicker: int = 0) -> None:
+        self.native = [Utxo(Outpoint(txid(str(n)), 0), "bcrt1q", sat, 6) for n, sat in enumerate(native_sat)]
+        self.nested = Utxo(Outpoint(txid("nested"), 0), "2N", 10**8, 6, is_nested=True)
+        self.quicker = quicker
+        self.leased: dict[Outpoint, bytes] = {}
+        self.named: list[list[Outpoint]] = []
+
+    def fund_psbt(self, *, lock_id: bytes, inputs: Any = (), **_: Any) -> FundedPsbt:
+        chosen = list(inputs) or [self.nested.outpoint]
+        if inputs:
+            self.named.append(chosen)
+            if self.quicker:
+                self.quicker -= 1
+                self.native.pop(0)
+                raise Rejected("input 0 not found in list of non-locked UTXO", reason="leased_by_another")
+        self.leased |= dict.fromkeys(chosen, lock_id)
+        return FundedPsbt(b"", -1, tuple(map(self._lease, chosen)))
+
+    def _lease(self, outpoint: Outpoint) -> Lease:
+        script = NESTED if outpoint == self.nested.outpoint else NATIVE
+        return Lease(outpoint, self.leased[outpoint], 0, script, 0)
+
+    def leases(self) -> tuple[Lease, ...]:
+        return tuple(map(self._lease, self.leased))
+
+    def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
+        assert self.leased.pop(outpoint) == lock_id
+
+    def coins(self, *, min_confirmations: int) -> list[Utxo]:
+        return [coin for coin in [*self.native, self.nested] if coin.outpoint not in self.leased]
+
+
+def drafted(wallet: Wallet) -> Any:
+    order_id = uuid4()
+    funded = funding._draft(order_id, REQUEST, 1000, cast(LndNode, wallet))
+    assert set(wallet.leased.values()) == {marks.lock_id(order_id)}
+    return funded
+
+
+def test_found_a6_a_nested_coin_that_the_node_chose_is_free_again_and_native_ones_are_named() -> None:
+    wallet = Wallet(90_000, 200_000)
+    drafted(wallet)
+    assert wallet.named == [[wallet.native[1].outpoint]]
+    assert set(wallet.leased) == {wallet.native[1].outpoint}
+
+
+def test_coins_that_others_were_quicker_with_are_chosen_anew() -> None:
+    wallet = Wallet(150_000, 140_000, 130_000, quicker=2)
+    drafted(wallet)
+    assert len(wallet.named) == 3
+    assert set(wallet.leased) == {wallet.native[0].outpoint}
+
+
+def test_who_is_too_slow_again_and_again_waits_as_for_any_other_opening() -> None:
+    wallet = Wallet(*[150_000] * 9, quicker=9)
+    with pytest.raises(Broken) as caught:
+        drafted(wallet)
+    assert reason_of(caught.value) == "LSP_BUSY"
+    assert len(wallet.named) == 3 and wallet.leased == {}
+
+
+def test_found_a6_nested_coins_alone_are_too_few_and_stay_free() -> None:
+    wallet = Wallet(99_000)
+    with pytest.raises(InsufficientFunds):
+        drafted(wallet)
+    assert wallet.leased == {}

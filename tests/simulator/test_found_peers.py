@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ from tests.e2e.shop import Shop
 from tests.regtest.payment import SUCCEEDED
 
 Quote = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def deep_again(network: Any) -> Iterator[None]:
+    """The change of one test's fundings is there for the next one's."""
+    yield
+    network.mine(6)
 
 
 def attempts(shop: Shop, quote: Quote) -> list[tuple[bool, str]]:

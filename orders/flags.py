@@ -111,7 +111,7 @@ def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: str = 
     stands = _standing(order, [kind]).first()
     if stands is None:
         Flag.objects.create(order=order, kind=kind, words=words, raised_at=timezone.now(), raised_by=actor)
-        order.standing_flags += 1
+        _count(order)
     elif stands.words == words:
         return
     else:
@@ -158,5 +158,10 @@ def _lower(order: ChannelOrder, kinds: Collection[FlagKind], cause: Cause, actor
     for row in _standing(order, kinds):
         row.lowered_at, row.lowered_by = timezone.now(), actor
         row.save(update_fields=["lowered_at", "lowered_by"])
-        order.standing_flags -= 1
+        _count(order)
         write(order, order.state, cause, actor, {"kind": row.kind, "reason": row.words})
+
+
+def _count(order: ChannelOrder) -> None:
+    """Counted anew, and never reckoned: a number that was wrong once would hide flags for ever."""
+    order.standing_flags = Flag.objects.filter(order=order, lowered_at=None).count()

@@ -95,6 +95,10 @@ def test_a_count_that_is_wrong_stops_no_order_and_is_right_again_with_the_next_f
     order = OrderFactory(open=True)
     for kind in (K.UNMINED, K.OTHER):
         FlagFactory(order=order, kind=kind)
+    ChannelOrder.objects.filter(pk=order.pk).update(standing_flags=0)
+    flags.flag(order.pk, K.OTHER, "It says something else.")
+    flags.flag(order.pk, K.GAVE_UP, "Gave up.")
+    assert standing(order) == {"unmined", "other", "gave_up"}
     ChannelOrder.objects.filter(pk=order.pk).update(standing_flags=1)
     flags.mark_seen(order.pk, actor="staff:ada")
     assert standing(order) == set()

@@ -6,7 +6,7 @@ A flag is no reason to look at its order again, and none hides another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -108,15 +108,15 @@ def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: str = 
     Repeat: safe; one that stands and says something else says this from now on.
     """
     words = words[:300]
-    stands = _standing(order, [kind]).first()
+    stands = _standing(order).filter(kind=kind).first()
     if stands is None:
         Flag.objects.create(order=order, kind=kind, words=words, raised_at=timezone.now(), raised_by=actor)
-        order.standing_flags += 1
     elif stands.words == words:
         return
     else:
         stands.words = words
         stands.save(update_fields=["words"])
+    _count(order)
     write(order, order.state, Cause.NEEDS_STAFF, actor, {"kind": kind, "reason": words})
 
 
@@ -128,12 +128,13 @@ def flag(order_id: UUID, kind: FlagKind, words: str) -> None:
 
 def happened(order: ChannelOrder, *signals: Signal, actor: str = LSP) -> None:
     """Every flag that one of these ends is down, at the hand of who did it. The caller holds the order's row."""
-    _lower(order, ended_by(*signals), Cause.FLAG_FELL, actor)
+    if ends := _ends(order, *signals):
+        _lower(order, ends, Cause.FLAG_FELL, actor)
 
 
 def found(order: ChannelOrder, what: Found) -> None:
     """As `happened`, for who looks at the order and does not hold its row."""
-    if _standing(order, ended_by(what)).exists():
+    if _ends(order, what):
         with locked(order.pk) as held:
             happened(held, what)
 
@@ -144,19 +145,29 @@ def mark_seen(order_id: UUID, *, actor: str, only: FlagKind | None = None) -> Ch
     What is still so is raised anew when it is seen again. Repeat: safe.
     """
     with locked(order_id) as order:
-        _lower(order, [only] if only else list(FlagKind), Cause.STAFF_HAVE_LOOKED, actor)
+        seen = _standing(order).filter(kind=only) if only else _standing(order)
+        _lower(order, seen, Cause.STAFF_HAVE_LOOKED, actor)
     return order
 
 
-def _standing(order: ChannelOrder, kinds: Collection[FlagKind]) -> QuerySet[Flag]:
-    """Those of these kinds that stand; the database is not asked where none does, as with nearly every order."""
-    flags = Flag.objects.filter(order=order, kind__in=kinds, lowered_at=None)
-    return flags if order.standing_flags and kinds else flags.none()
+def _standing(order: ChannelOrder) -> QuerySet[Flag]:
+    return Flag.objects.filter(order=order, lowered_at=None)
 
 
-def _lower(order: ChannelOrder, kinds: Collection[FlagKind], cause: Cause, actor: str) -> None:
-    for row in _standing(order, kinds):
+def _ends(order: ChannelOrder, *signals: Signal) -> list[Flag]:
+    """What any of these ends; the database is not asked where no flag stands, as with nearly every order."""
+    kinds = ended_by(*signals) if order.standing_flags else ()
+    return list(_standing(order).filter(kind__in=kinds)) if kinds else []
+
+
+def _lower(order: ChannelOrder, rows: Iterable[Flag], cause: Cause, actor: str) -> None:
+    for row in rows:
         row.lowered_at, row.lowered_by = timezone.now(), actor
         row.save(update_fields=["lowered_at", "lowered_by"])
-        order.standing_flags -= 1
+        _count(order)
         write(order, order.state, cause, actor, {"kind": row.kind, "reason": row.words})
+
+
+def _count(order: ChannelOrder) -> None:
+    """Counted anew, and never reckoned: a number that was wrong once would hide flags for ever."""
+    order.standing_flags = _standing(order).count()

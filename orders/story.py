@@ -67,10 +67,10 @@ def _fact(name: str, value: Any) -> str:
 
 
 def surprises(order: ChannelOrder) -> list[str]:
-    """What is unusual about the order, each in a word or two."""
+    """What is unusual about the order, each in a word or two: why it needs a person, and what buyers see too."""
     named = {"paid late": order.paid_late, "underpaid": order.underpaid, "overpaid": order.overpaid}
-    calls = [f"needs a person: {flag.label}" for flag in order.standing]
-    return [*calls, *(name for name, is_so in named.items() if is_so)]
+    calls = (flag.label for flag in order.standing)
+    return list(dict.fromkeys([*calls, *(name for name, is_so in named.items() if is_so)]))
 
 
 def live_opening(order: ChannelOrder) -> ChannelOpening | None:

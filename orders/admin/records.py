@@ -325,16 +325,21 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 class SwitchEventAdmin(ReadOnlyAdmin):
     """Who paused what, when and why. Switching is for `manage.py pause` and `resume`."""
 
-    list_display = ["switched", "name", "how", "reason", "actor"]
-    list_filter = ["name", "on"]
+    list_display = ["switched", "name", "how", "cause", "reason", "actor"]
+    list_filter = ["name", "on", "cause"]
     ordering = ["-id"]
-    fields = ["switched", "name", "how", "reason", "actor"]
+    fields = ["switched", "name", "how", "cause", "reason", "named_shown", "actor"]
     switched = at("at", "at")
 
     @admin.display(description="switched", ordering="on")
     def how(self, row: SwitchEvent) -> SafeString:
         """Paused, or going on again."""
         return mark("resumed", "good") if row.on else mark("paused", "bad")
+
+    @admin.display(description="the node has")
+    def named_shown(self, row: SwitchEvent) -> SafeString | str:
+        """And our records had not, one a line."""
+        return pairs([("", str(name)) for name in row.named])
 
 
 @admin.register(Alert)

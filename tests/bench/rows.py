@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection, models
+from django.utils import timezone
 
-from orders.models import ChannelOpening
+from orders.models import ChannelOpening, Flag
 from tests import factories
 
 #: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
@@ -18,6 +19,7 @@ _ORDERS = {
     "created_at": "first.created_at - n * interval '1 minute'",
 }
 _INVOICES = {"order_id": f"{_ORDER}::uuid", "payment_hash": f"concat({_ORDER}, md5({_ORDER}))"}
+_FLAGS = {"order_id": f"{_ORDER}::uuid"}
 _DEPOSITS = {"order_id": f"{_ORDER}::uuid", "txid": f"concat(md5({_ORDER}), {_ORDER})"}
 _TRANSACTIONS = {"label": f"concat('funding:', {_ORDER}::uuid)", "txid": f"concat({_ORDER}, md5({_ORDER}))"}
 _OPENINGS = {
@@ -42,12 +44,19 @@ def fill(at_rest: int) -> None:
 
 def _templates() -> Iterator[tuple[int, Any]]:
     """(so many of a hundred orders at rest, one such order)."""
-    yield 40, factories.OrderFactory(closed=True)
+    yield 40, _seen_to()
     # Deposits long ago: what a reorganisation could take back is compared with the node's wallet.
     yield 20, factories.OrderFactory(closed=True, counted_payment="onchain", deposits__block_height=10)
     yield 10, factories.OrderFactory(expired=True)
     yield 10, _double_spent()
     yield 20, factories.OrderFactory(refunded=True)
+
+
+def _seen_to() -> Any:
+    """An order that needed a person once."""
+    order = factories.OrderFactory(closed=True)
+    factories.FlagFactory(order=order, lowered_at=timezone.now(), lowered_by="lsp")
+    return order
 
 
 def _double_spent() -> Any:
@@ -64,6 +73,8 @@ def _copies(order: Any, count: int) -> None:
         _copy(order.invoice, _INVOICES, kind, count)
     for deposit in order.onchain_payments.all():
         _copy(deposit, _DEPOSITS, kind, count)
+    for flag in Flag.objects.filter(order=order):
+        _copy(flag, _FLAGS, kind, count)
     for opening in ChannelOpening.objects.filter(order=order):
         if opening.transaction is not None:
             _copy(opening.transaction, _TRANSACTIONS, kind, count)

@@ -19,6 +19,7 @@ GROWING = frozenset(
         "orders_wallettransaction",
         "orders_onchainpayment",
         "orders_orderevent",
+        "orders_flag",
     }
 )
 

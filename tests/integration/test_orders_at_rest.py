@@ -14,10 +14,13 @@ from lightning.types import ChainTransaction, Invoice, Outpoint, PendingChannel
 from orders import queries, reconcile, recovering
 from orders.models import NodeSnapshot
 from orders.states import InvoiceState, OrderState
+from orders.templatetags import server_panel
 from tests.bench import rows
 from tests.bench.statements import Statement, noted, rows_read
 from tests.factories import DepositFactory, OrderFactory, pubkey, txid
 from tests.fakes import FakeNode
+from watch import alerting
+from watch.doctor import examination
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +34,8 @@ INDEXES = (
     "order_state",
     "onchain_payment_there",
     "invoice_unfinished",
+    "order_flagged",
+    "flag_stands_once",
 )
 
 
@@ -63,6 +68,7 @@ def asked(snapshot: NodeSnapshot) -> list[Statement]:
         reconcile.new_block(QuietNode())
         _by_the_streams()
         queries.stock(snapshot, "somebody")
+        _by_those_who_watch()
     return seen
 
 
@@ -78,6 +84,12 @@ def _by_the_streams() -> None:
     queries.peer_is_taken(pubkey(1))
     queries.waiting_for_peer(pubkey(1), reason="PEER_NOT_REACHABLE")
     queries.orders_of_channel(Outpoint(txid("nobody's"), 0), [OrderState.OPENING])
+
+
+def _by_those_who_watch() -> None:
+    alerting._flagged()
+    list(examination._rows(timezone.now()))
+    server_panel._orders()
 
 
 def too_much(asked: Iterable[Statement]) -> list[str]:

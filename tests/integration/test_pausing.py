@@ -13,7 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from lightning.types import Invoice, NodeAddress, NodeInvoiceState
+from orders import recovering
 from orders.advance import advance
+from orders.causes import PauseCause
 from orders.errors import InvalidField
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service, Switch, SwitchEvent, SwitchName
 from orders.operations import pausing
@@ -207,6 +209,23 @@ def test_a_pause_needs_a_reason(reason: str) -> None:
     with pytest.raises(InvalidField):
         pausing.pause(SwitchName.SALES, reason=reason, actor="staff:alice")
     assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_that_only_sounds_like_it_is_not_one_for_records_that_are_behind() -> None:
+    """What a pause was made for is no matter of its words: staff may write what they like."""
+    words = "Our records are being checked after a restart"
+    pausing.pause(SwitchName.OPENINGS, reason=words, actor="staff:alice")
+    assert not pausing.is_behind()
+    assert recovering.resume(actor="staff:bob") == [SwitchName.OPENINGS]
+    pausing.pause(SwitchName.OPENINGS, reason=words, actor="lsp", cause=PauseCause.BEHIND, named=["channel 1a2b3c4d"])
+    assert pausing.is_behind()
+    assert recovering.resume(actor="staff:bob") == [] and not pausing.is_behind()
+    assert list(SwitchEvent.objects.values_list("cause", "named")) == [
+        ("staff", []),
+        ("behind", ["channel 1a2b3c4d"]),
+        ("staff", []),
+    ]
 
 
 @pytest.mark.django_db

@@ -155,5 +155,5 @@ class OldShop:
 
 
 def person_because(order: Any) -> str:
-    """Why the order waits for a person; "": it does not. This follows when the words move to another table."""
-    return "; ".join(flag.words for flag in order.standing)
+    """Why the order waits for a person, each reason on a line; "": it does not."""
+    return "\n".join(flag.words for flag in order.standing)

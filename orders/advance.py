@@ -16,6 +16,7 @@ from lightning.errors import LightningError, NodeUnavailable
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import locks, payments, queries
+from orders.actors import LSP
 from orders.errors import DATABASE_TROUBLE
 from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder
@@ -143,10 +144,10 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
-        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED")
+        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED", actor=LSP)
         return now
     if order.open_deadline_at is not None and order.open_deadline_at <= now:
-        giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
+        giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE", actor=LSP)
         return now
     if not payment.secured:
         return now + _LOOK_AGAIN

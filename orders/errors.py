@@ -58,6 +58,22 @@ class NotPossible(OrderError):
     http_status = 409
 
 
+class NotAllowed(OrderError):
+    """Not for whoever asks."""
+
+    code = "not_allowed"
+    http_status = 403
+
+
+class WrongToken(NotAllowed):
+    """What was shown is not the order's token."""
+
+    code = "wrong_token"
+
+    def __init__(self) -> None:
+        super().__init__("This is not the order's token.", field="order_token")
+
+
 class KeyReused(OrderError):
     """The idempotency key belongs to another request."""
 

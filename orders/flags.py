@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from orders.actors import Authority, Kind, open_to
 from orders.models import ChannelOrder
 from orders.transitions import locked, needs_staff, note
 
@@ -14,7 +15,8 @@ def flag(order_id: UUID, reason: str) -> None:
         needs_staff(order, reason)
 
 
-def settle_flag(order_id: UUID, *, actor: str) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def settle_flag(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """Staff have looked at the order: its flag is down, the journal keeps it."""
     with locked(order_id) as order:
         if order.needs_staff:

@@ -9,8 +9,6 @@ from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
 
-SHORT_ID_LENGTH: Final = 8
-
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
@@ -37,11 +35,6 @@ def sat(amount: int | None) -> str:
 def when(at: datetime | None) -> str:
     """The time in UTC, to the second, or a dash."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "–"
-
-
-def short(order_id: Any) -> str:
-    """The beginning of an id, enough to know the order by."""
-    return str(order_id)[:SHORT_ID_LENGTH]
 
 
 def facts(given: dict[str, Any]) -> list[tuple[str, str]]:

@@ -11,8 +11,9 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.errors import OrderNotFound
+from orders.ids import short
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent, WalletTransaction
 from orders.nudges import nudge
 from orders.states import (
@@ -50,19 +51,19 @@ def locked(order_id: UUID) -> Iterator[ChannelOrder]:
             order.save()
 
 
-def move(order: ChannelOrder, to: OrderState, *, cause: str, actor: str = LSP, **facts: Any) -> None:
+def move(order: ChannelOrder, to: OrderState, *, cause: str, actor: Authority = LSP, **facts: Any) -> None:
     """The order is in state `to`, journalled, and due for a look.
 
     Raises: IllegalMove.
     """
     if to not in MOVES[OrderState(order.state)]:
-        raise IllegalMove(f"order {order.pk}: {order.state} -> {to} ({cause})")
+        raise IllegalMove(f"order {short(order.pk)}: {order.state} -> {to} ({cause})")
     before, order.state = order.state, to
     _write(order, before, cause, actor, facts)
     nudge(order)
 
 
-def note(order: ChannelOrder, cause: str, *, actor: str = LSP, **facts: Any) -> None:
+def note(order: ChannelOrder, cause: str, *, actor: Authority = LSP, **facts: Any) -> None:
     """Something happened to the order that does not change its state."""
     _write(order, order.state, cause, actor, facts)
 
@@ -101,7 +102,7 @@ def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -
     row.save(update_fields=["state", *fields])
 
 
-def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
+def needs_staff(order: ChannelOrder, reason: str, *, actor: Authority = LSP) -> None:
     """The order is flagged for a person, once for each reason."""
     reason = reason[:200]
     if order.needs_staff and order.needs_staff_reason == reason:
@@ -110,20 +111,20 @@ def needs_staff(order: ChannelOrder, reason: str, *, actor: str = LSP) -> None:
     note(order, "needs_staff", actor=actor, reason=reason)
 
 
-def tell(order: ChannelOrder, before: str, cause: str, actor: str) -> None:
+def tell(order: ChannelOrder, before: str, cause: str, actor: Authority) -> None:
     """The log has a line of this move, once it is committed."""
     move_ = f"order={order.pk} version={order.version} state={before or '-'}->{order.state} cause={cause} actor={actor}"
     transaction.on_commit(lambda: log.info(move_))
 
 
-def _write(order: ChannelOrder, before: str, cause: str, actor: str, facts: dict[str, Any]) -> None:
+def _write(order: ChannelOrder, before: str, cause: str, actor: Authority, facts: dict[str, Any]) -> None:
     order.version += 1
     tell(order, before, cause, actor)
     OrderEvent.objects.create(
         order=order,
         version=order.version,
         at=timezone.now(),
-        actor=actor,
+        actor=str(actor),
         cause=cause,
         from_state=before,
         to_state=order.state,

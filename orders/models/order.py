@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
+from orders.ids import short
 from orders.models.node import Node
 from orders.models.service import Service
 from orders.states import CLAIMABLE, OrderState
@@ -127,7 +128,7 @@ class ChannelOrder(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        return short(self.id)
 
     @property
     def capacity_sat(self) -> int:

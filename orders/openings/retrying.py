@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.models import ChannelOrder
 from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
 from orders.payments.security import is_ours
@@ -43,7 +43,7 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
     reason = known(reason)
     now = timezone.now()
     if reason in FINAL or _deadline_passed(order, now):
-        mark_given_up(order, reason=reason)
+        mark_given_up(order, reason=reason, actor=LSP)
         return
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
@@ -59,7 +59,7 @@ def _deadline_passed(order: ChannelOrder, now: datetime) -> bool:
     return order.open_deadline_at is not None and order.open_deadline_at <= now
 
 
-def mark_given_up(order: ChannelOrder, *, reason: str, actor: str = LSP) -> None:
+def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority) -> None:
     """The order is GIVE_UP, and a person is told where its money does not go back by itself.
 
     The caller holds the order's row and knows that no attempt is live.

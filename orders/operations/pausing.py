@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from orders import queries
+from orders.actors import Authority, Kind, open_to
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
 from orders.nudges import nudge_all
@@ -23,7 +24,8 @@ _LONGEST_REASON = 200
 BEHIND: Final = "Our records are being checked after a restart"
 
 
-def pause(name: SwitchName, *, reason: str, actor: str) -> Switch:
+@open_to(Kind.STAFF, Kind.COMMAND, Kind.SERVER)
+def pause(name: SwitchName, *, reason: str, actor: Authority) -> Switch:
     """It is off: nothing is sold any more, or no attempt to open begins any more.
 
     Money: none moves. What was begun goes on, and every deadline holds: a payment whose order cannot be opened in time
@@ -37,7 +39,8 @@ def pause(name: SwitchName, *, reason: str, actor: str) -> Switch:
     return _switch(name, on=False, reason=reason, actor=actor)
 
 
-def resume(name: SwitchName, *, actor: str) -> Switch:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def resume(name: SwitchName, *, actor: Authority) -> Switch:
     """It is on again, and the orders that waited for it are due.
 
     Repeat: safe.
@@ -51,16 +54,16 @@ def is_behind() -> bool:
     return paused is not None and paused.reason.startswith(BEHIND)
 
 
-def _switch(name: SwitchName, *, on: bool, reason: str, actor: str) -> Switch:
+def _switch(name: SwitchName, *, on: bool, reason: str, actor: Authority) -> Switch:
     now = timezone.now()
     with transaction.atomic(durable=True):
-        Switch.objects.get_or_create(pk=name, defaults={"on": True, "at": now, "actor": actor})
+        Switch.objects.get_or_create(pk=name, defaults={"on": True, "at": now, "actor": str(actor)})
         switch = Switch.objects.select_for_update().get(pk=name)
         if (switch.on, switch.reason) == (on, reason):
             return switch
-        switch.on, switch.reason, switch.at, switch.actor = on, reason, now, actor
+        switch.on, switch.reason, switch.at, switch.actor = on, reason, now, str(actor)
         switch.save()
-        SwitchEvent.objects.create(name=name, on=on, reason=reason, at=now, actor=actor)
+        SwitchEvent.objects.create(name=name, on=on, reason=reason, at=now, actor=str(actor))
         if on and name == SwitchName.OPENINGS:
             nudge_all(_waiting())
     log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from lightning import types
 from lightning.errors import NotFound
 from lightning.node import LndNode
+from orders.actors import LSP
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments.counting import pay
@@ -65,7 +66,7 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
             held_at=timezone.now(),
             hold_expires_height=seen.nearest_expiry_height,
         )
-        pay(order, Rail.LIGHTNING, cause="lightning_payment_held")
+        pay(order, Rail.LIGHTNING, cause="lightning_payment_held", actor=LSP)
         if held_sat > order.order_total_sat:
             order.overpaid = True
             needs_staff(order, f"The Lightning payment is {held_sat - order.order_total_sat} sat too much.")

@@ -128,8 +128,8 @@ def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:
 
 
 def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
-    """Order, attempt and payment together, tested under the lock."""
-    if order.state != OrderState.URI_SET or order.live_opening is not None or terms.of(order).node != wanted.node:
+    """Order, attempt and payment together, tested under the lock. The claim may have changed since we were ready."""
+    if order.state != OrderState.URI_SET or order.live_opening is not None or terms.of(order) != wanted:
         return False
     if queries.paused(SwitchName.OPENINGS) is not None:  # since we were ready: reaching a peer takes a while
         return False

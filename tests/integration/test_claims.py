@@ -12,6 +12,7 @@ from lightning.types import NodeAddress
 from orders import actors, keys
 from orders.errors import NotAllowed, NotClaimable
 from orders.models import ChannelOrder
+from orders.openings import opening, terms
 from orders.openings.reasons import CALLS_STAFF, NOT_ITS_FAULT, PEERS_FAULT
 from orders.openings.retrying import postpone
 from orders.operations import claiming
@@ -179,6 +180,21 @@ def test_found_d3_while_an_attempt_is_live_a_new_host_is_kept_for_the_next(api: 
     assert fresh(order).node_host == OTHER_HOST
     attempt.refresh_from_db()
     assert attempt.node_host == HOST
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": True}])
+def test_found_d3_a_correction_while_the_node_is_being_reached_counts_for_this_attempt(
+    api: Api, change: dict[str, Any]
+) -> None:
+    """Reaching a peer takes a while: what was accepted meanwhile must not be opened as it was before."""
+    order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE")
+    wanted = terms.of(order)
+    node, more = f"{order.node_pubkey}@{change.get('host', HOST)}", {k: v for k, v in change.items() if k != "host"}
+    assert ask(api, order, node, **more).status_code == 200
+    assert opening._intend(order.pk, wanted) is None
+    begun = opening._intend(order.pk, terms.of(fresh(order)))
+    assert begun is not None and (begun.node_host, begun.announced) == (change.get("host", HOST), "host" in change)
 
 
 @pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed", "give_up"])

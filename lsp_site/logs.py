@@ -1,4 +1,4 @@
-"""Logs: one line for each event, `key=value`, and no secret in an error page."""
+"""Logs: one line for each event, `key=value`, with no order's whole id; and no secret in an error page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import Any
 
 from django.views.debug import SafeExceptionReporterFilter
 
+from orders.ids import shortened
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request", "server_time", "taskName"}
 _BARE = re.compile(r"[\w.:/+@,\-]+")
+#: As a query, a body or a form has it.
+_TOKEN = re.compile(r"(order_token\W{1,6})[\w%.~-]{16,}")
 
 
 class KeyValueFormatter(logging.Formatter):
-    """`at=… level=… logger=… message="…"`, then what was given as `extra`, then the trace, all in one line."""
+    """`at=… level=… logger=… message="…"`, then what was given as `extra`, then the trace, all in one line.
+
+    Whoever wrote it, and whatever it repeats (a statement, a request, a trace), the right to claim an order is not in
+    it: every order's id is cut to its beginning, and no token is left.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -31,7 +39,7 @@ class KeyValueFormatter(logging.Formatter):
 
 
 def _written(value: Any) -> str:
-    text = str(value)
+    text = _TOKEN.sub(r"\1…", shortened(str(value)))
     if _BARE.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

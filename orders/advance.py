@@ -16,6 +16,7 @@ from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import locks, outage, payments, queries
+from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE
 from orders.flags import Found, flag, found
@@ -191,11 +192,11 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
-        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED")
+        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED", actor=LSP)
         return now
     if order.open_deadline_at is not None and order.open_deadline_at <= now:
         if not opening.adopt_traced(order, node):
-            giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE")
+            giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE", actor=LSP)
         return now
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)

@@ -69,8 +69,23 @@ class NotClaimable(OrderError):
     """The order cannot be claimed: not paid, over, or an opening has begun for another node."""
 
 
+class ClaimStands(NotClaimable):
+    """Only the order's token changes the claim now; the order's id alone does not."""
+
+
 class NotPossible(OrderError):
     """The order's state does not allow what was asked."""
+
+
+class NotAllowed(OrderError):
+    """Not for whoever asks."""
+
+
+class WrongToken(NotAllowed):
+    """What was shown is not the order's token."""
+
+    def __init__(self) -> None:
+        super().__init__("This is not the order's token.")
 
 
 class KeyReused(OrderError):

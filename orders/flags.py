@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from orders.actors import LSP
+from orders.actors import LSP, Authority, Kind, open_to
 from orders.causes import Cause, FlagKind
 from orders.journal import locked, write
 from orders.models import ChannelOrder, Flag
@@ -102,7 +102,7 @@ def ended_by(*signals: Signal) -> set[FlagKind]:
     return {kind for signal in signals for kind in _ENDED_BY.get((type(signal), signal), ())}
 
 
-def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: str = LSP) -> None:
+def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: Authority = LSP) -> None:
     """The order has a standing flag of this kind that says so. The caller holds the order's row.
 
     Repeat: safe; one that stands and says something else says this from now on.
@@ -110,7 +110,7 @@ def raise_flag(order: ChannelOrder, kind: FlagKind, words: str, *, actor: str = 
     words = words[:300]
     stands = _standing(order).filter(kind=kind).first()
     if stands is None:
-        Flag.objects.create(order=order, kind=kind, words=words, raised_at=timezone.now(), raised_by=actor)
+        Flag.objects.create(order=order, kind=kind, words=words, raised_at=timezone.now(), raised_by=str(actor))
     elif stands.words == words:
         return
     else:
@@ -126,7 +126,7 @@ def flag(order_id: UUID, kind: FlagKind, words: str) -> None:
         raise_flag(order, kind, words)
 
 
-def happened(order: ChannelOrder, *signals: Signal, actor: str = LSP) -> None:
+def happened(order: ChannelOrder, *signals: Signal, actor: Authority = LSP) -> None:
     """Every flag that one of these ends is down, at the hand of who did it. The caller holds the order's row."""
     if ends := _ends(order, *signals):
         _lower(order, ends, Cause.FLAG_FELL, actor)
@@ -139,7 +139,8 @@ def found(order: ChannelOrder, what: Found) -> None:
             happened(held, what)
 
 
-def mark_seen(order_id: UUID, *, actor: str, only: FlagKind | None = None) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def mark_seen(order_id: UUID, *, actor: Authority, only: FlagKind | None = None) -> ChannelOrder:
     """A person has seen why the order was flagged (`only`: one of the reasons): the flags are down, and kept.
 
     What is still so is raised anew when it is seen again. Repeat: safe.
@@ -160,9 +161,9 @@ def _ends(order: ChannelOrder, *signals: Signal) -> list[Flag]:
     return list(_standing(order).filter(kind__in=kinds)) if kinds else []
 
 
-def _lower(order: ChannelOrder, rows: Iterable[Flag], cause: Cause, actor: str) -> None:
+def _lower(order: ChannelOrder, rows: Iterable[Flag], cause: Cause, actor: Authority) -> None:
     for row in rows:
-        row.lowered_at, row.lowered_by = timezone.now(), actor
+        row.lowered_at, row.lowered_by = timezone.now(), str(actor)
         row.save(update_fields=["lowered_at", "lowered_by"])
         _count(order)
         write(order, order.state, cause, actor, {"kind": row.kind, "reason": row.words})

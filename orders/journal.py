@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from orders.actors import Authority
 from orders.causes import Cause
 from orders.errors import OrderNotFound
 from orders.models import ChannelOrder, OrderEvent
@@ -35,7 +36,7 @@ def locked(order_id: UUID) -> Iterator[ChannelOrder]:
             order.save()
 
 
-def write(order: ChannelOrder, before: str, cause: Cause, actor: str, facts: dict[str, Any]) -> None:
+def write(order: ChannelOrder, before: str, cause: Cause, actor: Authority, facts: dict[str, Any]) -> None:
     """The journal has one more row, with the facts that say something. The caller holds the order's row."""
     order.version += 1
     tell(order, before, cause, actor)
@@ -43,7 +44,7 @@ def write(order: ChannelOrder, before: str, cause: Cause, actor: str, facts: dic
         order=order,
         version=order.version,
         at=timezone.now(),
-        actor=actor,
+        actor=str(actor),
         cause=cause,
         from_state=before,
         to_state=order.state,
@@ -51,7 +52,7 @@ def write(order: ChannelOrder, before: str, cause: Cause, actor: str, facts: dic
     )
 
 
-def tell(order: ChannelOrder, before: str, cause: Cause, actor: str) -> None:
+def tell(order: ChannelOrder, before: str, cause: Cause, actor: Authority) -> None:
     """The log has a line of this row, once it is committed."""
     move = f"order={order.pk} version={order.version} state={before or '-'}->{order.state} cause={cause} actor={actor}"
     transaction.on_commit(lambda: log.info(move))

@@ -1,6 +1,7 @@
 """What our orders leave at the node: every memo, label and lock id, written and read here alone.
 
-They are how an order is found again without our database; another program's things at the same node carry none.
+They are how an order is found again without our database; another program's things at the same node carry none. What
+only our node keeps has the order's id; an invoice's memo is read by whoever sees the invoice, and has its reference.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from typing import Final
 from uuid import UUID
 
+from orders import keys
 from orders.models import TransactionKind
 
 #: How the memo of our invoices begins.
@@ -20,13 +22,16 @@ _REFUND: Final = "refund"
 
 
 def invoice_memo(order_id: UUID) -> str:
-    """What the payer of the order's invoice reads."""
-    return f"{_INVOICE}{order_id}"
+    """What the payer of the order's invoice reads, and everybody who is shown it: it must not be the right to claim."""
+    return f"{_INVOICE}{keys.reference(order_id)}"
 
 
 def order_of_invoice(memo: str) -> UUID | None:
-    """The order whose invoice has this memo; None: no invoice of ours."""
-    return _order_id_in(memo) if memo.startswith(_INVOICE) else None
+    """The order whose invoice has this memo; None: no invoice of ours. Older invoices have the id itself."""
+    named = memo.removeprefix(_INVOICE)
+    if named == memo:
+        return None
+    return keys.order_of_reference(named) or _order_id_in(named)
 
 
 def channel_memo(order_id: UUID) -> str:

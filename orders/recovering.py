@@ -19,8 +19,8 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
-from orders import keys, marks, money, queries
-from orders.actors import LSP
+from orders import actors, keys, marks, money, queries
+from orders.actors import LSP, Authority
 from orders.advance import advance
 from orders.causes import PauseCause
 from orders.errors import OrderError
@@ -202,7 +202,8 @@ def _deposits(transactions: tuple[ChainTransaction, ...]) -> Iterator[Unknown]:
                 yield Unknown(Kind.DEPOSIT, f"{transaction.txid}:{output.index}", None, output.amount_sat, advice)
 
 
-def adopt(found: Iterable[Unknown], node: LndNode, *, actor: str) -> set[UUID]:
+@actors.open_to(actors.Kind.COMMAND)
+def adopt(found: Iterable[Unknown], node: LndNode, *, actor: Authority) -> set[UUID]:
     """Orders that we know, and that are behind what the node has of them, have caught up; returns which.
 
     Money: nothing new is paid or opened. The payment is recorded as the node has it, the claim is read off the
@@ -252,7 +253,7 @@ def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
     return settled
 
 
-def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bool:
+def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: Authority) -> bool:
     _look_again(order_id, node)
     order = queries.order_or_raise(order_id)
     if order.state == OrderState.GIVE_UP:
@@ -262,7 +263,7 @@ def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: str) -> bo
             log.warning("order=%s has a channel, and cannot be retried: %s", order_id, error)
     if order.state == OrderState.PAID and unknown.peer_pubkey:
         try:
-            claiming.claim(order_id, NodeAddress(unknown.peer_pubkey), announced=None, actor=actor, replace=True)
+            claiming.claim(order_id, NodeAddress(unknown.peer_pubkey), announced=None, actor=actor)
         except OrderError as error:
             log.warning("order=%s cannot be claimed for the node of its channel: %s", order_id, error)
     _look_again(order_id, node)
@@ -318,7 +319,8 @@ def pause_if_behind(node: LndNode) -> bool:
     return True
 
 
-def resume(*, actor: str) -> list[SwitchName]:
+@actors.open_to(actors.Kind.COMMAND)
+def resume(*, actor: Authority) -> list[SwitchName]:
     """What was paused because our records were behind goes on; returns what staff have paused besides."""
     others = []
     for name in SwitchName:

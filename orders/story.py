@@ -10,8 +10,6 @@ from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
 
-SHORT_ID_LENGTH: Final = 8
-
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
@@ -46,11 +44,6 @@ def term(expiry_blocks: int) -> str:
     if rest:
         return f"{expiry_blocks:,} blocks (about {blocks.lasting(expiry_blocks).days:,} days)"
     return f"{expiry_blocks:,} blocks ({weeks:,} {'week' if weeks == 1 else 'weeks'})"
-
-
-def short(order_id: Any) -> str:
-    """The beginning of an id, enough to know the order by."""
-    return str(order_id)[:SHORT_ID_LENGTH]
 
 
 def facts(given: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from typing import Any
 from django.utils import timezone
 
 from orders import flags, journal
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.causes import Cause
+from orders.ids import short
 from orders.journal import locked
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, WalletTransaction
 from orders.nudges import nudge
@@ -39,13 +40,13 @@ class IllegalMove(Exception):
     """A defect of ours: the table does not allow this move. Nothing was written."""
 
 
-def move(order: ChannelOrder, to: OrderState, *, cause: Cause, actor: str = LSP, **facts: Any) -> None:
+def move(order: ChannelOrder, to: OrderState, *, cause: Cause, actor: Authority = LSP, **facts: Any) -> None:
     """The order is in state `to`, journalled, and due for a look.
 
     Raises: IllegalMove.
     """
     if to not in MOVES[OrderState(order.state)]:
-        raise IllegalMove(f"order {order.pk}: {order.state} -> {to} ({cause})")
+        raise IllegalMove(f"order {short(order.pk)}: {order.state} -> {to} ({cause})")
     before, order.state = order.state, to
     order.step += 1
     journal.write(order, before, cause, actor, facts)
@@ -53,7 +54,7 @@ def move(order: ChannelOrder, to: OrderState, *, cause: Cause, actor: str = LSP,
     nudge(order)
 
 
-def note(order: ChannelOrder, cause: Cause, *, actor: str = LSP, **facts: Any) -> None:
+def note(order: ChannelOrder, cause: Cause, *, actor: Authority = LSP, **facts: Any) -> None:
     """Something happened to the order that changes no state: no reason to look at it again."""
     journal.write(order, order.state, cause, actor, facts)
     flags.happened(order, cause, actor=actor)

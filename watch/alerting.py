@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from lightning import connection as lightning
 from orders import locks
+from orders.ids import short
 from orders.locks import Lock
 from orders.models import Alert, Flag
-from orders.story import short
 from watch import doctor
 from watch.doctor import Finding
 

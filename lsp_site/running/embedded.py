@@ -117,6 +117,7 @@ class EmbeddedPostgres:
             "port": str(PORT),
             "log_checkpoints": "off",
             "log_min_messages": "fatal",
+            "log_min_error_statement": "panic",  # a statement has the ids of orders in it
         }
         if not self.durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

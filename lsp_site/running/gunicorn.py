@@ -29,6 +29,6 @@ logconfig_dict = settings.LOGGING | {
     "loggers": {
         **_loggers,
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": False},
+        "gunicorn.access": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     }
 }

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import flags, money
+from orders.actors import Authority
 from orders.causes import FlagKind
 from orders.errors import OrderError
 from orders.models import ChannelOrder
@@ -32,7 +33,7 @@ class Deed:
     label: str
     done: str
     fits: Callable[[ChannelOrder], bool]
-    run: Callable[[UUID, str], object]
+    run: Callable[[UUID, Authority], object]
     money: Callable[[ChannelOrder], str] | None = None
 
     @property
@@ -49,12 +50,12 @@ class Outcome:
     refusal: str
 
 
-def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: str) -> list[Outcome]:
+def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: Authority) -> list[Outcome]:
     """The deed was tried on each order by itself: one that is refused stops no other."""
     return [Outcome(order_id, _refusal(deed, order_id, actor)) for order_id in order_ids]
 
 
-def _refusal(deed: Deed, order_id: UUID, actor: str) -> str:
+def _refusal(deed: Deed, order_id: UUID, actor: Authority) -> str:
     try:
         deed.run(order_id, actor)
     except OrderError as error:
@@ -69,7 +70,7 @@ def _money_returned(order: ChannelOrder) -> str:
     return "You say that you have sent the buyer's money back yourself. Nothing is sent now, nor opened any more."
 
 
-def _give_up(order_id: UUID, actor: str) -> object:
+def _give_up(order_id: UUID, actor: Authority) -> object:
     """The buyer reads why: the last failure, in a word that buyers know."""
     last = ChannelOrder.objects.filter(pk=order_id).values_list("last_failure_reason", flat=True).first()
     return giving_up.give_up(order_id, reason=last or "FAILED_OPENING", actor=actor)

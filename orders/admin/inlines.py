@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from orders import story
 from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark
+from orders.ids import shortened
 from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent
 
 
@@ -174,4 +175,4 @@ class OpeningInline(Belonging):
         """The reason, and what was said."""
         if not row.failure_reason:
             return NOTHING
-        return format_html("{}<div>{}</div>", mark(row.failure_reason, "bad"), row.failure_detail)
+        return format_html("{}<div>{}</div>", mark(row.failure_reason, "bad"), shortened(row.failure_detail))

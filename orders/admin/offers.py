@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orders.admin.discretion import DiscreetAdmin
 from orders.admin.shown import sats
 from orders.models import Service
 
@@ -52,7 +53,7 @@ class ServiceForm(forms.ModelForm):
 
 
 @admin.register(Service)
-class ServiceAdmin(admin.ModelAdmin):
+class ServiceAdmin(DiscreetAdmin):
     """What is on offer."""
 
     form = ServiceForm

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from orders import story
+from orders import keys, story
 from orders.admin.deeds import DEEDS
+from orders.admin.discretion import order_page
 from orders.admin.inlines import DepositInline, EventInline, FlagInline, InvoiceInline, OpeningInline
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark, text
 from orders.admin.steering import SteeringAdmin, actions
+from orders.ids import short
 from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
 from orders.queries import orders_with_details
@@ -65,6 +68,18 @@ class RailFilter(admin.SimpleListFilter):
         return queryset.filter(counted_payment="" if chosen == "none" else chosen) if chosen else queryset
 
 
+class OrderList(ChangeList):
+    """A list that names orders by their references; it is no form's window to choose one from."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_popup = False  # it would have the ids of the rows
+
+    def url_for_result(self, result: Any) -> str:
+        """The order's page."""
+        return order_page(result.pk)
+
+
 @admin.register(ChannelOrder)
 class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     """Orders: found, read, and steered by deeds. No field of one is ever edited here."""
@@ -78,7 +93,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     ordering = ["-created_at"]
     search_fields = ["id"]  # shows the box; get_search_results does the looking
     search_help_text = (
-        "Part of an id; a node's key; a payment hash or invoice; an address; a transaction; a channel's id."
+        "An id; an invoice or its memo; a node's key; a payment hash; an address; a transaction; a channel's id."
     )
     inlines = [FlagInline, InvoiceInline, DepositInline, OpeningInline, EventInline]
     fieldsets = [
@@ -115,6 +130,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     closed = exactly("closed_at", "closed")
     open_deadline = exactly("open_deadline_at", "gives up at")
     retry_until = exactly("give_up_until", "retry possible until")
+    reason = text("needs_staff_reason", "needs staff reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelOrder]:
         """On an order's own page with all that is told of it; in the list with the flags that stand."""
@@ -127,7 +143,24 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[ChannelOrder], search_term: str
     ) -> tuple[QuerySet[ChannelOrder], bool]:
         """Whatever a person has in hand; no row comes twice."""
-        return queryset.filter(matching(search_term)), False
+        return queryset.filter(matching(search_term, whole_ids=self.has_steer_permission(request))), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ChannelOrder | None:
+        """The order of this reference: an address of a page never has the id."""
+        order_id = keys.order_of_reference(object_id)
+        return None if order_id is None else self.get_queryset(request).filter(pk=order_id).first()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Ours."""
+        return OrderList
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, Any]]:
+        """Who may not steer the order sees the beginning of its id."""
+        (name, first), *others = super().get_fieldsets(request, obj)
+        if self.has_steer_permission(request):
+            return [(name, first), *others]
+        fields = ["short_id" if field == "full_id" else field for field in first["fields"]]
+        return [(name, {**first, "fields": fields}), *others]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -150,8 +183,8 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
 
     @admin.display(description="order", ordering="id")
     def short_id(self, order: ChannelOrder) -> SafeString:
-        """Its beginning; the whole is the title."""
-        return format_html('<code title="{}">{}</code>', order.pk, story.short(order.pk))
+        """Its beginning."""
+        return format_html("<code>{}</code>", short(order.pk))
 
     @admin.display(description="order")
     def full_id(self, order: ChannelOrder) -> SafeString | str:

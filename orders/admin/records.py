@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats
+from orders.admin.discretion import may_steer
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats, text
 from orders.causes import FlagKind
 from orders.models import (
     Alert,
@@ -32,7 +35,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     list_display = ["hash_short", "order_column", "state_column", "amount", "held", "held_when", "hold_expires_height"]
     list_filter = ["state"]
-    search_fields = ["payment_hash__startswith", "order__id__startswith", "=payment_request"]
+    search_fields = ["payment_hash__startswith", "=payment_request"]
+    order_paths = ("order",)
     ordering = ["-add_index", "id"]
     fields = [
         "order_column",
@@ -49,6 +53,11 @@ class InvoiceAdmin(ReadOnlyAdmin):
     held_when = at("held_at", "held since")
     settled = at("settled_at", "settled")
     cancelled = at("cancelled_at", "cancelled")
+
+    def get_fields(self, request: HttpRequest, obj: HoldInvoice | None = None) -> list[Any]:
+        """Who may not steer does not see the invoice itself: the memo of an old one has the order's id."""
+        shown = super().get_fields(request, obj)
+        return [field for field in shown if field != "request_whole" or may_steer(request)]
 
     @admin.display(description="payment hash", ordering="payment_hash")
     def hash_short(self, row: HoldInvoice) -> SafeString | str:
@@ -72,7 +81,8 @@ class DepositAdmin(ReadOnlyAdmin):
 
     list_display = ["outpoint_short", "order_column", "state_column", "amount", "seen", "confirmations", "block_height"]
     list_filter = ["state"]
-    search_fields = ["txid__startswith", "order__id__startswith", "=order__deposit_address"]
+    search_fields = ["txid__startswith", "=order__deposit_address"]
+    order_paths = ("order",)
     ordering = ["-id"]
     fields = ["order_column", "state_column", "outpoint", "amount", "seen", ("confirmations", "block_height"), "spends"]
     amount = sats("amount_sat", "amount")
@@ -101,12 +111,8 @@ class OpeningAdmin(ReadOnlyAdmin):
     list_display = ["attempt_of", "order_column", "state_column", "node", "size", "funding_short", "changed", "failure"]
     list_filter = ["state", "failure_reason", "created_at"]
     list_select_related = ["transaction"]
-    search_fields = [
-        "order__id__startswith",
-        "node_pubkey__startswith",
-        "transaction__txid__startswith",
-        "=short_channel_id",
-    ]
+    search_fields = ["node_pubkey__startswith", "transaction__txid__startswith", "=short_channel_id"]
+    order_paths = ("order",)
     ordering = ["-id"]
     fields = [
         "order_column",
@@ -117,7 +123,7 @@ class OpeningAdmin(ReadOnlyAdmin):
         ("size", "push"),
         "funding",
         "conflict",
-        ("failure", "failure_detail"),
+        ("failure", "detail"),
         "short_channel_id",
         ("closing_txid", "close_height", "close_type"),
     ]
@@ -125,6 +131,7 @@ class OpeningAdmin(ReadOnlyAdmin):
     push = sats("push_sat", "pushed")
     created = at("created_at", "begun")
     changed = at("changed_at", "since")
+    detail = text("failure_detail", "failure detail")
 
     @admin.display(description="attempt", ordering="attempt")
     def attempt_of(self, row: ChannelOpening) -> str:
@@ -161,13 +168,14 @@ class OpeningAdmin(ReadOnlyAdmin):
 class TransactionAdmin(ReadOnlyAdmin):
     """Our transactions. Not their bytes: what is signed is published by the server and by nobody else."""
 
-    list_display = ["txid_short", "kind", "label", "fee", "created", "published", "block_height"]
+    list_display = ["txid_short", "kind", "label_shown", "fee", "created", "published", "block_height"]
     list_filter = ["kind", "created_at"]
-    search_fields = ["txid__startswith", "label__contains"]
+    search_fields = ["txid__startswith"]
+    order_paths = ("openings__order", "puts_out__order")
     ordering = ["-id"]
     fields = [
         "kind",
-        "label",
+        "label_shown",
         "txid_whole",
         "coins",
         "fee",
@@ -178,6 +186,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     created = at("created_at", "made")
     published = at("published_at", "published")
     bumped = at("bumped_at", "bumped")
+    label_shown = text("label", "label")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WalletTransaction]:
         """Without the bytes."""
@@ -205,7 +214,8 @@ class EventAdmin(ReadOnlyAdmin):
 
     list_display = ["happened", "order_column", "cause", "move_shown", "actor"]
     list_filter = ["at", "to_state"]
-    search_fields = ["order__id__startswith", "=cause", "actor__contains"]
+    search_fields = ["=cause", "actor__contains"]
+    order_paths = ("order",)
     ordering = ["-at", "-id"]
     fields = ["order_column", "version", "happened", "actor", "cause", "move_shown", "facts_shown"]
     happened = at("at", "at")
@@ -316,20 +326,22 @@ class SnapshotAdmin(ReadOnlyAdmin):
 class HeartbeatAdmin(ReadOnlyAdmin):
     """Signs of life."""
 
-    list_display = ["name", "last", "detail"]
-    fields = ["name", "node", "last", "detail"]
+    list_display = ["name", "last", "said"]
+    fields = ["name", "node", "last", "said"]
     last = at("at", "last")
+    said = text("detail", "detail")
 
 
 @admin.register(SwitchEvent)
 class SwitchEventAdmin(ReadOnlyAdmin):
     """Who paused what, when and why. Switching is for `manage.py pause` and `resume`."""
 
-    list_display = ["switched", "name", "how", "cause", "reason", "actor"]
+    list_display = ["switched", "name", "how", "cause", "why", "actor"]
     list_filter = ["name", "on", "cause"]
     ordering = ["-id"]
-    fields = ["switched", "name", "how", "cause", "reason", "named_shown", "actor"]
+    fields = ["switched", "name", "how", "cause", "why", "named_shown", "actor"]
     switched = at("at", "at")
+    why = text("reason", "reason")
 
     @admin.display(description="switched", ordering="on")
     def how(self, row: SwitchEvent) -> SafeString:
@@ -346,9 +358,11 @@ class SwitchEventAdmin(ReadOnlyAdmin):
 class AlertAdmin(ReadOnlyAdmin):
     """What failed, whether somebody was told, and when it was right again."""
 
-    list_display = ["begun", "message", "sent", "cleared"]
+    list_display = ["begun", "told", "sent", "cleared"]
     ordering = ["-id"]
-    fields = ["key", "message", "begun", "sent", "cleared"]
+    fields = ["about", "told", "begun", "sent", "cleared"]
+    about = text("key", "key")
+    told = text("message", "message")
     begun = at("since", "since")
     sent = at("sent_at", "told")
     cleared = at("cleared_at", "right again")

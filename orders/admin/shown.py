@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.admin.discretion import DiscreetAdmin, order_page
+from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState
 
@@ -107,6 +108,16 @@ def exactly(field: str, label: str) -> Column:
     return column
 
 
+def text(field: str, label: str) -> Column:
+    """A column with the words in `field`. Of an order that they name, everybody reads the beginning of its id."""
+
+    @admin.display(description=label, ordering=field)
+    def column(self: Any, row: Any) -> str:
+        return shortened(getattr(row, field)) or NOTHING
+
+    return column
+
+
 def moment(value: datetime | None) -> SafeString | str:
     """Day and minute; the whole is the title."""
     if value is None:
@@ -135,14 +146,14 @@ def moved(event: OrderEvent) -> SafeString | str:
 
 
 def pairs(rows: list[tuple[str, str]]) -> SafeString | str:
-    """Names and values, one a line."""
-    return format_html_join("", '<div><span class="lsp-quiet">{}</span> {}</div>', rows) if rows else NOTHING
+    """Names and values, one a line, with no order's whole id."""
+    told = [(name, shortened(value)) for name, value in rows]
+    return format_html_join("", '<div><span class="lsp-quiet">{}</span> {}</div>', told) if told else NOTHING
 
 
 def order_link(order_id: UUID) -> SafeString:
     """The order's short id, which leads to its page."""
-    url = reverse("admin:orders_channelorder_change", args=[order_id])
-    return format_html('<a href="{}"><code title="{}">{}</code></a>', url, order_id, story.short(order_id))
+    return format_html('<a href="{}"><code>{}</code></a>', order_page(order_id), short(order_id))
 
 
 class Forbidden:
@@ -161,7 +172,7 @@ class Forbidden:
         return False
 
 
-class ReadOnlyAdmin(Forbidden, admin.ModelAdmin):
+class ReadOnlyAdmin(Forbidden, DiscreetAdmin):
     """Rows to be read."""
 
     change_form_template = "admin/orders/record.html"

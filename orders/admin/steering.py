@@ -15,9 +15,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from orders import story
+from orders import actors
+from orders.actors import Authority
 from orders.admin.deeds import DEEDS, Deed, Outcome, perform, seen_alone
+from orders.admin.discretion import may_steer, order_page
 from orders.causes import FlagKind
+from orders.ids import short
 from orders.models import ChannelOrder
 from orders.queries import orders_with_details
 
@@ -50,8 +53,8 @@ class SteeringAdmin(admin.ModelAdmin):
     """A model admin of orders with deeds. No deed runs inside a transaction of ours: operations commit their own."""
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Deeds need the permission to change orders, which allows nothing else here."""
-        return bool(request.user.has_perm("orders.change_channelorder"))
+        """By the permission to change orders."""
+        return may_steer(request)
 
     def get_urls(self) -> list[URLPattern]:
         """One address takes all deeds."""
@@ -76,7 +79,7 @@ class SteeringAdmin(admin.ModelAdmin):
         """The deed is done and told; or, where it changes what becomes of money, a page that asks."""
         if deed.money is not None and not sure:
             return self._ask(request, deed, ids, back)
-        outcomes = perform(deed, ids, actor=f"staff:{request.user.get_username()}")
+        outcomes = perform(deed, ids, actor=_who(request))
         _tell(request, deed, outcomes)
         return None
 
@@ -90,7 +93,7 @@ class SteeringAdmin(admin.ModelAdmin):
             "media": self.media,
             "deed": deed,
             "back": back,
-            "fitting": [(order, money(order)) for order in orders if deed.fits(order)],
+            "fitting": [(order, order_page(order.pk), money(order)) for order in orders if deed.fits(order)],
             "others": [order for order in orders if not deed.fits(order)],
         }
         return TemplateResponse(request, "admin/orders/channelorder/steer.html", context)
@@ -101,6 +104,12 @@ def _deed(name: str, flag: str) -> Deed | None:
     if flag:
         return seen_alone(FlagKind(flag)) if name == "settle_flag" and flag in FlagKind.values else None
     return DEEDS.get(name)
+
+
+def _who(request: HttpRequest) -> Authority:
+    """The person, and the groups that give them their rights."""
+    roles = request.user.groups.order_by("name").values_list("name", flat=True)  # type: ignore[union-attr]
+    return actors.staff(request.user.get_username(), role=", ".join(roles))
 
 
 def _ids(given: Iterable[str]) -> list[UUID]:
@@ -126,6 +135,6 @@ def _tell(request: HttpRequest, deed: Deed, outcomes: list[Outcome]) -> None:
 
 
 def _named(ids: list[UUID]) -> str:
-    names = ", ".join(story.short(order_id) for order_id in ids[:_MOST_NAMED])
+    names = ", ".join(short(order_id) for order_id in ids[:_MOST_NAMED])
     more = len(ids) - _MOST_NAMED
     return f"{names} and {more} more" if more > 0 else names

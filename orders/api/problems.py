@@ -40,6 +40,8 @@ _CODES: Final[Mapping[type[errors.OrderError], tuple[int, str]]] = {
     errors.OrderNotFound: (404, "order_not_found"),
     errors.NotClaimable: (409, "not_claimable"),
     errors.NotPossible: (409, "not_possible"),
+    errors.NotAllowed: (403, "not_allowed"),
+    errors.WrongToken: (403, "wrong_token"),
     errors.KeyReused: (422, "idempotency_key_reused"),
     errors.KeyInFlight: (409, "idempotency_key_in_flight"),
     errors.TooManyOrders: (429, "too_many_unpaid_orders"),
@@ -65,6 +67,8 @@ def _worded(error: errors.OrderError) -> tuple[str | None, str]:
             return "product_id", "There is no such product on sale."
         case errors.NotEnoughCoins():
             return "local_balance", ""
+        case errors.WrongToken() | errors.ClaimStands():
+            return "order_token", ""
         case errors.OrderNotFound() | errors.NotClaimable() | errors.NotPossible():
             return "order_id", ""
         case errors.KeyReused() | errors.KeyInFlight():

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from lightning.types import NodeAddress
 from orders.api import weeks
-from orders.api.fields import Flag, Integer, Node, OrderId, OrderIds, RefundAddress, ServiceId
+from orders.api.fields import Flag, Integer, Node, OrderId, OrderIds, RefundAddress, ServiceId, Text
 from orders.api.problems import Unreadable
 from orders.operations.creating import Idempotency
 from orders.options import MAX_EXPIRY_BLOCKS, MAX_MONEY_SAT
@@ -22,7 +22,11 @@ from orders.options import MAX_EXPIRY_BLOCKS, MAX_MONEY_SAT
 MAX_WEEKS: Final = weeks.whole(MAX_EXPIRY_BLOCKS)
 #: The longest `key@host:port`: 66 + 1 + 255 and a port.
 _NODE_LENGTH: Final = 330
-_VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
+#: As many characters as 128 bits have in base 64: a key that nobody else chooses, or guesses.
+LEAST_KEY_LENGTH: Final = 22
+MOST_KEY_LENGTH: Final = 255
+_VISIBLE_ASCII = re.compile(rf"[!-~]{{{LEAST_KEY_LENGTH},{MOST_KEY_LENGTH}}}")
+_TOKEN_LENGTH: Final = 200
 
 
 class ClientRequest(serializers.Serializer):
@@ -91,6 +95,16 @@ class BuyRequest(ClientRequest):
     )
 
 
+def _order_token() -> Text:
+    return Text(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=_TOKEN_LENGTH,
+        help_text="From the quote: changes a claim that stands.",
+    )
+
+
 @extend_schema_serializer(component_name="ChannelFinalise")
 class FinaliseRequest(ClientRequest):
     """The node that gets the channel."""
@@ -100,6 +114,7 @@ class FinaliseRequest(ClientRequest):
     order_id = OrderId()
     node_uri = Node(max_length=_NODE_LENGTH, help_text="`key` or `key@host:port`.")
     private = Flag(required=False, allow_null=True, help_text="Whether the channel is kept out of the public graph.")
+    order_token = _order_token()
 
 
 @extend_schema_serializer(component_name="ChannelOrderLookup")
@@ -127,6 +142,7 @@ class LnurlRequest(ClientRequest):
     )
     private = Flag(required=False, allow_null=True, help_text="1: an unannounced channel.")
     cancel = Flag(required=False, allow_null=True, help_text="1: the claim is taken back.")
+    order_token = _order_token()
 
 
 def remote_node(asked: Mapping[str, Any]) -> NodeAddress:
@@ -144,16 +160,20 @@ def remote_node(asked: Mapping[str, Any]) -> NodeAddress:
     return max(named, key=lambda node: bool(node.host))
 
 
-def idempotency(request: Request, meant: Mapping[str, Any], client: str) -> Idempotency | None:
+def idempotency(request: Request, meant: Mapping[str, Any]) -> Idempotency | None:
     """The buyer's `Idempotency-Key` with what the request means, if there is one.
 
-    A key counts for its sender alone: two buyers who both chose "1" must not get one order.
+    Who repeats it gets the order with its token, from whatever address: so it must be long enough to be a secret. Two
+    buyers behind one address who both chose "1" would get one order.
     Raises: Unreadable.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not _VISIBLE_ASCII.fullmatch(key):
-        raise Unreadable("The key must have 1 to 255 visible ASCII characters.", field="Idempotency-Key")
+        raise Unreadable(
+            f"The key must have {LEAST_KEY_LENGTH} to {MOST_KEY_LENGTH} visible ASCII characters, as a UUID has.",
+            field="Idempotency-Key",
+        )
     canonical = json.dumps({name: str(value) for name, value in meant.items() if value is not None}, sort_keys=True)
-    return Idempotency(f"{client}:{key}", hashlib.sha256(canonical.encode()).hexdigest())
+    return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())

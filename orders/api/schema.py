@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 
-from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest
+from orders.api.requests import (
+    LEAST_KEY_LENGTH,
+    MOST_KEY_LENGTH,
+    BuyRequest,
+    FinaliseRequest,
+    LnurlRequest,
+    OrderRequest,
+)
 from orders.api.serializers import (
     ChannelOrderSerializer,
     ChannelQuoteSerializer,
@@ -18,6 +25,7 @@ from orders.api.serializers import (
 
 _WHY: Final = {
     400: "A field is missing or wrong: `field` names it.",
+    403: "`order_token` is not the order's.",
     404: "Order not found.",
     409: "The order's state does not allow this, or the same request is in flight.",
     413: "The body is larger than 64 KiB.",
@@ -34,9 +42,10 @@ def _errors(*statuses: int) -> dict[int, OpenApiResponse]:
 
 _IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    {"type": "string", "minLength": LEAST_KEY_LENGTH, "maxLength": MOST_KEY_LENGTH, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same key with the same body, from the same client within 24 hours, gets the same order.",
+    description="A random text that nobody else has, as a UUID is: the same key with the same body gets the same "
+    "order and its token, for 24 hours.",
 )
 
 _ONE_OR_MANY: Final = PolymorphicProxySerializer(
@@ -69,12 +78,13 @@ BUY: Final[Any] = extend_schema(
 MANUAL_FINALISE: Final[Any] = extend_schema(
     operation_id="channel_manual_finalise",
     summary="Finalise a purchased channel",
-    description="Sets the node that the LSP opens the channel to, once the order is paid. Another node may take its "
-    "place until an attempt to open has begun. `node_id` is read as `node_uri`.",
+    description="Sets the node that the LSP opens the channel to, once the order is paid. The same claim may be "
+    "repeated. To change it takes the quote's `order_token`, or an attempt that the node has failed, and is possible "
+    "until an attempt to open has begun. `node_id` is read as `node_uri`.",
     request=FinaliseRequest,
     responses={
         200: OpenApiResponse(FinalisedSerializer, description="Channel claimed"),
-        **_errors(400, 404, 409, 413, 415, 429, 503),
+        **_errors(400, 403, 404, 409, 413, 415, 429, 503),
     },
 )
 
@@ -108,7 +118,8 @@ def ORDER(method: Any) -> Any:  # noqa: N802  reads as its neighbours
 _LNURL_TEXT: Final = (
     "LUD-02. First `?order_id=`, as the order's LNURL says: a paid order answers `uri`, `callback`, `k1` and `tag`. "
     "Then the callback with `k1`, `remoteid` and `private` claims the order for the wallet's node; with `k1` and "
-    "`cancel=1` the claim is taken back. The HTTP status is 200 always."
+    "`cancel=1` the claim is taken back. Both change a claim that stands only with the quote's `order_token`, or once "
+    "the claimed node has failed an attempt. The HTTP status is 200 always."
 )
 
 

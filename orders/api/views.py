@@ -17,8 +17,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from lightning import connection
-from orders import lnurl, queries, wire
-from orders.actors import BUYER
+from orders import actors, lnurl, queries, wire
 from orders.api import errors, schema, weeks
 from orders.api.clients import client_address
 from orders.api.parsers import StrictJSONParser
@@ -124,7 +123,7 @@ class ChannelViewSet(ApiViewSet):
             announced=None if private is None else not private,
             refund_address=meant.get("refund_onchain_address", ""),
             client_hash=client,
-            idempotency=idempotency(request, meant, client),
+            idempotency=idempotency(request, meant),
         )
         order = creating.create(purchase, node=connection.node())
         return Response(ChannelQuoteSerializer(wire.quote(order, place(None))).data)
@@ -138,8 +137,7 @@ class ChannelViewSet(ApiViewSet):
             meant["order_id"],
             meant["node_uri"],
             announced=None if private is None else not private,
-            actor=BUYER,
-            replace=True,
+            actor=actors.buyer(meant["order_id"], meant.get("order_token")),
         )
         return Response(FinalisedSerializer({"order_id": str(order.pk), "node_uri": order.node_pubkey}).data)
 
@@ -190,12 +188,13 @@ class LnurlViewSet(ApiViewSet):
         return {"uri": found.uri, "callback": found.callback, "k1": found.k1, "tag": found.tag, "status": "OK"}
 
     def _claim(self, order_id: UUID, meant: Mapping[str, Any]) -> None:
+        actor = actors.buyer(order_id, meant.get("order_token"))
         if meant.get("cancel"):
-            claiming.unclaim(order_id, actor=BUYER)
+            claiming.unclaim(order_id, actor=actor)
             return
         private = meant.get("private")
         announced = None if private is None else not private
-        claiming.claim(order_id, remote_node(meant), announced=announced, actor=BUYER, replace=False)
+        claiming.claim(order_id, remote_node(meant), announced=announced, actor=actor)
 
 
 def arguments(request: Request) -> Mapping[str, Any]:

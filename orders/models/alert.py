@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from orders.ids import shortened
+
 
 class Alert(models.Model):
     """One thing that went wrong, until it is right again. What goes wrong anew is a new row."""
@@ -22,4 +24,4 @@ class Alert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.key
+        return shortened(self.key)

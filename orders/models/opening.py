@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from orders.ids import short
 from orders.models.order import ChannelOrder
 from orders.models.transaction import WalletTransaction
 from orders.states import LIVE_OPENINGS, PEER_OCCUPYING, OpeningState
@@ -60,7 +61,7 @@ class ChannelOpening(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.order_id} #{self.attempt}"
+        return f"{short(self.order_id)} #{self.attempt}"
 
     @property
     def is_live(self) -> bool:

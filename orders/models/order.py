@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from orders import options
+from orders.ids import short
 from orders.models.node import Node
 from orders.models.service import Service
 from orders.states import CLAIMABLE, OrderState
@@ -133,7 +134,7 @@ class ChannelOrder(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        return short(self.id)
 
     @property
     def capacity_sat(self) -> int:

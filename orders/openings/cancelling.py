@@ -11,6 +11,7 @@ from lightning.errors import LightningError, OutcomeUnknown, PeerOffline
 from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import marks, queries
+from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
@@ -140,7 +141,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:
     """The funding can never confirm: back to trying, where the payment still stands."""
     if not still_secured:
-        mark_given_up(order, reason="PAYMENT_NOT_SECURED")
+        mark_given_up(order, reason="PAYMENT_NOT_SECURED", actor=LSP)
         return
     move(order, OrderState.URI_SET, cause=Cause.FUNDING_CONFLICTED, attempt=opening.attempt)
     after_failure(order, opening.failure_reason)

@@ -45,6 +45,8 @@ PASSING: Final = frozenset(
         "FAILED_OPENING",
     }
 )
+#: The claimed node is not there, will not have the channel, or fell silent over it (which has no word of its own).
+PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", "PEER_TOO_MANY_PENDING_CHANNELS", "FAILED_OPENING"}
 #: They pass when a person tops up or looks at the fees.
 CALLS_STAFF: Final = {
     "INSUFFICIENT_FUNDS": (FlagKind.COINS_SHORT, "The node has not enough deep coins for this channel."),

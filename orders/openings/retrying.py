@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
@@ -68,7 +68,7 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
     """
     if known(reason) in FINAL:
         order.failed_openings += 1
-        mark_given_up(order, reason=known(reason))
+        mark_given_up(order, reason=known(reason), actor=LSP)
     else:
         _wait(order, known(reason))
 
@@ -80,7 +80,7 @@ def _wait(order: ChannelOrder, reason: str) -> None:
         order.failed_openings += 1
         wait = pause(order.failed_openings)
     if _deadline_passed(order, now):
-        mark_given_up(order, reason=reason)
+        mark_given_up(order, reason=reason, actor=LSP)
         return
     order.last_failure_reason = reason
     if reason in CALLS_STAFF:
@@ -92,7 +92,7 @@ def _deadline_passed(order: ChannelOrder, now: datetime) -> bool:
     return order.open_deadline_at is not None and order.open_deadline_at <= now
 
 
-def mark_given_up(order: ChannelOrder, *, reason: str, actor: str = LSP) -> None:
+def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority) -> None:
     """The order is GIVE_UP, and a person is told where its money does not go back by itself.
 
     The caller holds the order's row and knows that no attempt is live.

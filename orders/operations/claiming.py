@@ -1,4 +1,8 @@
-"""The buyer names the node that gets the channel."""
+"""The buyer names the node that gets the channel.
+
+The order's id claims what nobody has claimed. A claim that stands is changed by who shows the order's token; by the id
+alone only once the claimed node has failed it: an id is seen by more eyes than the buyer's.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +14,49 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning.types import NodeAddress
+from orders.actors import Authority, Kind, open_to
 from orders.causes import Cause
-from orders.errors import NotClaimable
+from orders.errors import ClaimStands, NotAllowed, NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
+from orders.openings import terms
+from orders.openings.reasons import PEERS_FAULT
 from orders.operations.addressing import require_openable
 from orders.payments import security
-from orders.states import OrderState
+from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, note
 
 #: Of one order's claim, by anybody.
 MOST_CHANGES: Final = 20
 _CHANGES: Final = (Cause.CLAIMED, Cause.CLAIM_DETAILED, Cause.CLAIM_TAKEN_BACK)
+#: Where an order is, or may yet be, delivered to the node that it names.
+_STANDS: Final = DELIVERED | {OrderState.CREATED, OrderState.URI_SET, OrderState.GIVE_UP}
 
 
-def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: str, replace: bool) -> ChannelOrder:
-    """The order's channel will be opened to `address`.
+@open_to(Kind.BUYER, Kind.TOKEN, Kind.NODE, Kind.COMMAND)
+def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor: Authority) -> ChannelOrder:
+    """The order's channel will be opened to `address`, public or not as `announced` says.
 
-    Spec: POST /channel/manual_finalise (`replace`: another node may take the place until an attempt is live);
-    LUD-02 callback (not `replace`: a claim stands).
+    Spec: POST /channel/manual_finalise; LUD-02 callback.
     Money: unchanged; the payment stays secured until an opening succeeds or the order gives up.
-    Repeat: safe; the same node again is fine in every state.
-    Raises: OrderNotFound, NotClaimable, InvalidField (our own node, or a host that is never dialled).
+    Repeat: safe; the same claim again is fine for as long as it stands.
+    Raises: OrderNotFound, NotClaimable, NotAllowed, InvalidField (our own node, or a host that is never dialled).
     """
     require_openable(address)
+    if actor.kind is Kind.NODE and actor.name != address.pubkey:
+        raise NotAllowed("A node claims for itself alone.")
     with locked(order_id) as order:
-        if order.node_pubkey == address.pubkey and (order.claimed_at or order.state == OrderState.CREATED):
-            _note_details(order, address, announced, actor)
+        if order.node_pubkey == address.pubkey and order.state in _STANDS:
+            _correct(order, address, announced, actor)
             return order
         if not order.is_claimable:
             raise NotClaimable(_why_not(order))
         _require_not_returning(order)
-        if order.state == OrderState.URI_SET:
-            _require_steady(order)
-        if order.state == OrderState.URI_SET and not replace:
-            raise NotClaimable("The order is claimed for another node.")
         if order.live_opening is not None:
             raise NotClaimable("The channel to another node is being opened already.")
+        if order.state == OrderState.URI_SET:
+            _require_right_to_change(order, actor)
+            _require_steady(order)
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order
@@ -62,26 +72,50 @@ def _take(order: ChannelOrder, address: NodeAddress, announced: bool | None) -> 
     order.failed_openings, order.last_failure_reason = 0, ""
 
 
-def _note_details(order: ChannelOrder, address: NodeAddress, announced: bool | None, actor: str) -> None:
-    """The same node again may bring a new host, and say at last whether the channel is public."""
-    if order.state != OrderState.URI_SET or order.live_opening is not None:
-        return
+def _correct(order: ChannelOrder, address: NodeAddress, announced: bool | None, actor: Authority) -> None:
+    """The same node again brings nothing new, or what it brings is taken, or refused: never passed over in silence."""
     new_host = bool(address.host) and address.host != order.node_host
-    says_more = announced is not None and announced != order.announced_by_claim
-    if not (new_host or says_more):
+    new_privacy = announced is not None and announced != _said(order)
+    if order.state not in {OrderState.CREATED, OrderState.URI_SET}:
+        new_privacy = announced is not None and announced != _is_announced(order)
+    if not (new_host or new_privacy):
         return
+    if not _can_change(order, announced):
+        raise NotClaimable("It is too late to change the claim: the channel is being opened, or over.")
+    _require_not_returning(order)
+    _require_right_to_change(order, actor)
     _require_steady(order)
     order.node_host = address.host or order.node_host
     order.announced_by_claim = order.announced_by_claim if announced is None else announced
-    note(order, Cause.CLAIM_DETAILED, actor=actor, node=str(address))
+    note(order, Cause.CLAIM_DETAILED, actor=actor, node=str(address), announced=announced)
     nudge(order)
 
 
-def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
+def _can_change(order: ChannelOrder, announced: bool | None) -> bool:
+    """While an attempt is live another host is kept for the next one; but a channel that is public stays so."""
+    live = order.live_opening
+    is_early = order.state in {OrderState.CREATED, OrderState.URI_SET}
+    return is_early and (live is None or announced in {None, live.announced})
+
+
+def _said(order: ChannelOrder) -> bool | None:
+    """What the buyer has said of it, if anything."""
+    return order.announced_by_purchase if order.announced_by_claim is None else order.announced_by_claim
+
+
+def _is_announced(order: ChannelOrder) -> bool:
+    """What the channel is; where there is none, what it would have been."""
+    attempts = [opening for opening in order.openings.all() if opening.state != OpeningState.FAILED]
+    return attempts[-1].announced if attempts else terms.of(order).announced
+
+
+@open_to(Kind.BUYER, Kind.TOKEN, Kind.NODE)
+def unclaim(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """The claim is taken back; the order waits for another.
 
     Spec: LUD-02, cancel=1. Money: unchanged. Repeat: safe.
-    Raises: OrderNotFound, NotClaimable (an opening has begun, or the order is over).
+    Raises: OrderNotFound, NotClaimable (an opening has begun, the order is over, or the claim stands and is not theirs
+    to change), NotAllowed.
     """
     with locked(order_id) as order:
         if order.state == OrderState.PAID:
@@ -89,6 +123,7 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
         if order.state != OrderState.URI_SET or order.live_opening is not None:
             raise NotClaimable("The claim cannot be taken back any more.")
         _require_not_returning(order)
+        _require_right_to_change(order, actor)
         _require_steady(order)
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
         order.claimed_at, order.announced_by_claim = None, None
@@ -96,6 +131,24 @@ def unclaim(order_id: UUID, *, actor: str) -> ChannelOrder:
         order.failed_openings, order.last_failure_reason = 0, ""
         move(order, OrderState.PAID, cause=Cause.CLAIM_TAKEN_BACK, actor=actor, node=node)
     return order
+
+
+def _require_right_to_change(order: ChannelOrder, actor: Authority) -> None:
+    """Of a claim that stands. The claimed node itself may, and who restores our records."""
+    is_theirs = actor.kind is Kind.NODE and actor.name == order.node_pubkey
+    if actor.kind in {Kind.TOKEN, Kind.COMMAND} or is_theirs or has_failed(order):
+        return
+    raise ClaimStands(
+        "The order is claimed. Its order_token, or an attempt that its node has failed, is needed to change that."
+    )
+
+
+def has_failed(order: ChannelOrder) -> bool:
+    """The claimed node was at fault: at the last look, or in an attempt since the claim."""
+    if order.state != OrderState.URI_SET or order.claimed_at is None:
+        return False
+    failed = [o for o in order.openings.all() if o.state == OpeningState.FAILED and o.created_at >= order.claimed_at]
+    return not PEERS_FAULT.isdisjoint({order.last_failure_reason, *(opening.failure_reason for opening in failed)})
 
 
 def _require_not_returning(order: ChannelOrder) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from orders import money
+from orders.actors import Authority, Kind, open_to
 from orders.causes import Cause, FlagKind
 from orders.errors import NotPossible
 from orders.flags import raise_flag
@@ -27,7 +28,8 @@ _OVER: Final = frozenset({OrderState.GIVE_UP, OrderState.REJECTED, OrderState.EX
 _CANCELLABLE: Final = CLAIMABLE | {OrderState.CREATED, OrderState.GIVE_UP}
 
 
-def cancel(order_id: UUID, *, actor: str) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def cancel(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """The order comes to nothing: unpaid it expires, a held payment goes back, on-chain money waits for staff.
 
     Raises: OrderNotFound, NotPossible (an attempt to open is live, the order is over, or our records are behind the
@@ -56,7 +58,7 @@ def why_not_cancelled(order: ChannelOrder) -> str:
     return ""
 
 
-def _cancel_paid(order: ChannelOrder, actor: str) -> None:
+def _cancel_paid(order: ChannelOrder, actor: Authority) -> None:
     now = timezone.now()
     if order.state == OrderState.URI_SET:
         order.give_up_reason, order.give_up_until = "CANCELLED", now
@@ -69,7 +71,8 @@ def _cancel_paid(order: ChannelOrder, actor: str) -> None:
     raise_flag(order, FlagKind.CANCELLED_PAID, words, actor=actor)
 
 
-def record_returned(order_id: UUID, *, actor: str) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def record_returned(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """Staff have sent the buyer's money back by hand: the order is REFUNDED, and is never delivered.
 
     Money: the buyer's again, by the word of the person whose name is journalled. What the node still holds goes back
@@ -97,7 +100,8 @@ def _we_took_some(order: ChannelOrder) -> bool:
     return settled or order.counted_payment == Rail.ONCHAIN or bool(order.onchain_payments.all())
 
 
-def revive(order_id: UUID, *, actor: str) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def revive(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """An EXPIRED order whose covering on-chain payment came late is PAID after all.
 
     Raises: OrderNotFound, NotPossible.

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from orders.actors import LSP
+from orders.actors import Authority, Kind, open_to
 from orders.causes import Cause
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
@@ -18,7 +18,8 @@ from orders.states import OrderState
 from orders.transitions import locked, move
 
 
-def give_up(order_id: UUID, *, reason: str, actor: str = LSP) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND, Kind.SERVER)
+def give_up(order_id: UUID, *, reason: str, actor: Authority) -> ChannelOrder:
     """The order is GIVE_UP; within the grace it may be retried, then a held payment goes back.
 
     Money: a held payment stays held for the grace; settled or on-chain money waits for staff.
@@ -41,7 +42,8 @@ def why_not_given_up(order: ChannelOrder) -> str:
     return ""
 
 
-def retry(order_id: UUID, *, actor: str) -> ChannelOrder:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def retry(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """A given-up order is tried again, with a new opening window.
 
     Money: unchanged; refused where the payment is not secured any more (the node is asked before an attempt).

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from orders import queries
+from orders.actors import Authority, Kind, open_to
 from orders.causes import PauseCause
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
@@ -21,11 +22,12 @@ log = logging.getLogger(__name__)
 _LONGEST_REASON = 200
 
 
+@open_to(Kind.STAFF, Kind.COMMAND, Kind.SERVER)
 def pause(
     name: SwitchName,
     *,
     reason: str,
-    actor: str,
+    actor: Authority,
     cause: PauseCause = PauseCause.STAFF,
     named: Sequence[str] = (),
 ) -> Switch:
@@ -43,7 +45,8 @@ def pause(
     return _switch(name, on=False, reason=reason, actor=actor, cause=cause, named=named)
 
 
-def resume(name: SwitchName, *, actor: str) -> Switch:
+@open_to(Kind.STAFF, Kind.COMMAND)
+def resume(name: SwitchName, *, actor: Authority) -> Switch:
     """It is on again, and the orders that waited for it are due.
 
     Repeat: safe.
@@ -62,19 +65,21 @@ def _switch(
     *,
     on: bool,
     reason: str,
-    actor: str,
+    actor: Authority,
     cause: PauseCause = PauseCause.STAFF,
     named: Sequence[str] = (),
 ) -> Switch:
     now = timezone.now()
     with transaction.atomic(durable=True):
-        Switch.objects.get_or_create(pk=name, defaults={"on": True, "at": now, "actor": actor})
+        Switch.objects.get_or_create(pk=name, defaults={"on": True, "at": now, "actor": str(actor)})
         switch = Switch.objects.select_for_update().get(pk=name)
         if (switch.on, switch.reason, switch.cause) == (on, reason, cause):
             return switch
-        switch.on, switch.reason, switch.cause, switch.at, switch.actor = on, reason, cause, now, actor
+        switch.on, switch.reason, switch.cause, switch.at, switch.actor = on, reason, cause, now, str(actor)
         switch.save()
-        SwitchEvent.objects.create(name=name, on=on, cause=cause, reason=reason, named=list(named), at=now, actor=actor)
+        SwitchEvent.objects.create(
+            name=name, on=on, cause=cause, reason=reason, named=list(named), at=now, actor=str(actor)
+        )
         if on and name == SwitchName.OPENINGS:
             nudge_all(_waiting())
     log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)

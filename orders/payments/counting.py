@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import money, payments
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
@@ -19,7 +19,7 @@ from orders.states import At, InvoiceState, OrderState
 from orders.transitions import locked, move
 
 
-def pay(order: ChannelOrder, rail: Rail, *, cause: Cause, actor: str = LSP) -> None:
+def pay(order: ChannelOrder, rail: Rail, *, cause: Cause, actor: Authority) -> None:
     """The order is PAID by `rail`, which counts from now on; claimed too, where the buyer named the node.
 
     What may still come on another rail is recorded to go back, so that nobody pays twice.
@@ -39,17 +39,17 @@ def pay(order: ChannelOrder, rail: Rail, *, cause: Cause, actor: str = LSP) -> N
             its.give_back(order, cause=Cause.OTHER_RAIL_PAID, actor=LSP)
 
 
-def intend_return(order_id: UUID, *, cause: Cause, actor: str = LSP) -> bool:
+def intend_return(order_id: UUID, *, cause: Cause) -> bool:
     """It is recorded that what can go back by itself goes back; False where nothing does, or may.
 
     Money: still held. After this commit nothing but a return can follow, and no attempt to open can begin.
     Refused while an attempt is live, because its channel may yet come to be.
     """
     with locked(order_id) as order:
-        return give_back(order, cause=cause, actor=actor)
+        return give_back(order, cause=cause, actor=LSP)
 
 
-def give_back(order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
+def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
     """As `intend_return`, for who holds the order's row already."""
     going_back = [rail.give_back(order, cause=cause, actor=actor) for rail in payments.RAILS.values()]
     return any(going_back)
@@ -73,7 +73,7 @@ def expire(order_id: UUID) -> None:
             end_unpaid(order, cause=Cause.EXPIRED, actor=LSP)
 
 
-def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: str) -> None:
+def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: Authority) -> None:
     """The order is EXPIRED; what has arrived on chain all the same is for staff to return.
 
     The caller holds the order's row.

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from lightning.node import LndNode
+from orders.actors import Authority
 from orders.causes import Cause
 from orders.models import ChannelOrder, NodeSnapshot
 
@@ -50,7 +51,7 @@ class PaymentRail(Protocol):
     def settle(self, order_id: UUID, node: LndNode) -> None:
         """The payment that counts is ours, as the funding is published. Raises: NodeUnavailable, OutcomeUnknown."""
 
-    def give_back(self, order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
+    def give_back(self, order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
         """It is recorded that what came, or may come, goes back by itself; False: it does not, or may not.
 
         The caller holds the order's row.

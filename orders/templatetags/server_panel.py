@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orders import queries
+from orders.ids import shortened
 from orders.models import ChannelOrder, Heartbeat, Switch
 from orders.states import OrderState
 
@@ -23,8 +24,12 @@ _PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
 def server_panel() -> dict[str, Any]:
     """The node as last seen, what can be sold, who still reports, and which orders wait for a person."""
     now = timezone.now()
-    paused = Switch.objects.filter(on=False).order_by("name")
+    paused = [_paused(switch) for switch in Switch.objects.filter(on=False).order_by("name")]
     return {"node": _node(now), "processes": _processes(now), "orders": _orders(), "paused": paused}
+
+
+def _paused(switch: Switch) -> dict[str, Any]:
+    return {"name": switch.name, "reason": shortened(switch.reason), "actor": switch.actor, "at": switch.at}
 
 
 def _node(now: datetime) -> dict[str, Any] | None:
@@ -56,7 +61,7 @@ def _processes(now: datetime) -> list[dict[str, Any]]:
                 "name": _PROCESSES.get(name, name),
                 "stale": seconds is None or seconds > settings.HEARTBEAT_STALE_SECONDS,
                 "age": "has never reported" if seconds is None else f"reported {_ago(seconds)}",
-                "detail": beat.detail if beat else "",
+                "detail": shortened(beat.detail) if beat else "",
             }
         )
     return told

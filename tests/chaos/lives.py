@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from orders import nudges, queries
+from orders import actors, nudges, queries
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, OrderEvent
 from orders.operations import ending
 from orders.states import LIVE_OPENINGS, OpeningState, OrderState
@@ -211,7 +211,7 @@ def cancelled(sale: Sale) -> None:
     """Paid, never claimed, and cancelled by staff: the payment goes back."""
     sale.pay(sale.buy(None))
     sale.until(lambda: sale.state() == OrderState.PAID, "paid")
-    ending.cancel(UUID(sale.order_id), actor="staff:ada")
+    ending.cancel(UUID(sale.order_id), actor=actors.staff("ada"))
     sale.refunded()
 
 

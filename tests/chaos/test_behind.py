@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from orders import keys, queries, recovering
+from orders import actors, keys, marks, queries, recovering
 from orders.advance import advance
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, SwitchName
 from orders.openings import opening, terms
 from orders.operations import ending, pausing
+from orders.payments import lightning as lightning_rail
 from orders.payments.lightning import holding
 from simulator.control import FAIL
 from tests.chaos.standby import Standby
@@ -73,7 +74,7 @@ def test_what_staff_have_paused_stays_so(begin: Begin) -> None:
     with begin(standby) as trial:
         trial.play(lightning)
         falls(standby, trial, len(standby.copies) - 1)
-        pausing.pause(SwitchName.SALES, reason="we move", actor="staff:ada")
+        pausing.pause(SwitchName.SALES, reason="we move", actor=actors.staff("ada"))
         trial.start_anew()
         trial.recover("--resume")
         assert queries.paused(SwitchName.OPENINGS) is None
@@ -90,9 +91,37 @@ def test_another_programs_held_payment_is_left_alone(begin: Begin) -> None:
         trial.control.pay(opened.payment_request, payer="buyer", amount_msat=1_000_000)
         trial.start_anew()
         assert queries.paused(SwitchName.SALES) is None
-        pausing.pause(SwitchName.SALES, reason="we look", actor="staff:ada")
+        pausing.pause(SwitchName.SALES, reason="we look", actor=actors.staff("ada"))
         trial.recover("--return-payments")
         assert trial.shop.node.invoice(payment_hash).state == "accepted"
+
+
+@pytest.mark.parametrize("memo", ["with the reference", "with the id, as before"])
+@pytest.mark.parametrize("delivered_first", [False, True])
+def test_a_payment_whose_row_was_lost_is_found_by_its_memo_alone(
+    begin: Begin, memo: str, delivered_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Returned, or settled where the channel is there: the preimage is made from the id that the memo stands for."""
+    if memo != "with the reference":
+        monkeypatch.setattr(marks, "invoice_memo", lambda order_id: f"Lightning channel, order {order_id}")
+    standby = Standby()
+    with begin(standby) as trial:
+        if delivered_first:
+            with monkeypatch.context() as patch:
+                patch.setattr(lightning_rail, "settle", lambda order_id, node: None)
+                trial.play(lightning)
+        else:
+            trial.buy()
+            trial.pay()
+        order_id = trial.quote["order_id"]
+        falls(standby, trial, len(standby.copies) - 1)
+        assert trial.order() is None and "ACCEPTED" in trial.facts().invoices.values()
+        trial.start_anew()
+        assert queries.paused(SwitchName.SALES) is not None
+        listed = trial.recover("--dry-run")
+        assert f"{order_id} ({keys.reference(UUID(order_id))})" in listed  # as the payer's memo has it
+        trial.recover("--settle-payments" if delivered_first else "--return-payments")
+        assert ("SETTLED" if delivered_first else "CANCELED") in trial.facts().invoices.values()
 
 
 @pytest.mark.parametrize("delivered_first", [False, True])
@@ -179,7 +208,7 @@ def test_staff_cancel_nothing_while_the_node_knows_more(begin: Begin) -> None:
         assert order is not None and order.state == "uri_set" and not order.openings.exists()
         trial.start_anew()
         with pytest.raises(NotPossible, match="recover"):
-            ending.cancel(order.pk, actor="staff:ada")
+            ending.cancel(order.pk, actor=actors.staff("ada"))
         trial.recover("--resume")
         trial.go_on()
         order.refresh_from_db()

@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from lightning import node, transactions
-from orders import queries, reconcile
+from orders import actors, queries, reconcile
 from orders.models import Service, SwitchName
 from orders.openings import committing, opening
 from orders.operations import pausing
@@ -103,7 +103,7 @@ def assert_a_person_can_see_to_it(trial: Trial) -> None:
     assert len(channels) <= 1 and len(fundings) <= 1
     assert bool(channels or held) == (queries.paused(SwitchName.SALES) is not None)
     if queries.paused(SwitchName.SALES) is None:
-        pausing.pause(SwitchName.SALES, reason="restored", actor="staff:ada")
+        pausing.pause(SwitchName.SALES, reason="restored", actor=actors.staff("ada"))
     left = trial.recover("--return-payments", "--resume")
     paid = "SETTLED" in seen.invoices.values()
     assert ("FAILED" in left) == (bool(channels or fundings) and not paid), left

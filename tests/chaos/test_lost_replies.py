@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orders import marks
+from orders import actors, marks
 from orders.models import ChannelOrder, HoldInvoice
 from orders.openings import committing, opening
 from orders.operations import ending
@@ -86,7 +86,7 @@ def cancelled_then_refunded(sale: Sale) -> None:
     """The same, and then staff cancel the order."""
     quote, payment = cancelled(sale)
     sale.advance_until(quote, "opening_failed")
-    ending.cancel(sale.shop.order(quote).pk, actor="staff")
+    ending.cancel(sale.shop.order(quote).pk, actor=actors.staff("ada"))
     advance_until(sale.shop, quote, lambda: sale.shop.order(quote).state == OrderState.REFUNDED, "refunded")
     assert payment.wait() == FAILED
     assert sale.shop.order(quote).hold_invoice.state == InvoiceState.CANCELLED

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from lightning import connection
 from lightning.errors import LightningError
-from orders import queries, reconcile
+from orders import actors, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Switch, SwitchEvent
@@ -132,7 +132,7 @@ class Trial:
         """The buyer sees that nobody knows of the claim, and staff that nobody knows of the retry."""
         order = self.order()
         if self.life is retried and order is not None and order.state == OrderState.GIVE_UP:
-            giving_up.retry(order.pk, actor="staff:ada")
+            giving_up.retry(order.pk, actor=actors.staff("ada"))
         if self.life in DELIVERED and order is not None and order.state == OrderState.PAID:
             self.shop.claim(self.quote)
 
@@ -229,7 +229,7 @@ def retried(trial: Trial) -> None:
     trial.time_passes(13 * HOUR)
     trial.turns()
     trial.network.buyer.start()
-    giving_up.retry(trial.shop.order(trial.quote).pk, actor="staff:ada")
+    giving_up.retry(trial.shop.order(trial.quote).pk, actor=actors.staff("ada"))
     trial.turns()
     trial.turns(blocks=8)
 

@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 
 from lightning.types import NodeAddress
+from orders import actors, journal, nudges, queries
 from orders import advance as advancing
-from orders import journal, nudges, queries
 from orders.errors import KeyInFlight, NotAvailable, NotClaimable
 from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
 from orders.openings import opening, terms
@@ -132,7 +132,7 @@ def test_control_without_the_row_lock_both_claims_win(monkeypatch: pytest.Monkey
 
 
 def _claim(order_id: UUID, node: NodeAddress) -> Callable[[], ChannelOrder]:
-    return lambda: claiming.claim(order_id, node, announced=None, actor="buyer", replace=False)
+    return lambda: claiming.claim(order_id, node, announced=None, actor=actors.BUYER)
 
 
 def test_two_processes_that_both_mean_to_open_begin_one_attempt() -> None:

@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from lightning import connection
 from lightning.credentials import required_methods
 from lightning.node import LndNode
+from orders import actors
 from orders.models import Alert, SwitchName
 from orders.operations import pausing
 from tests.e2e.shop import Shop
@@ -164,7 +165,7 @@ def test_a_revoked_root_key_ends_the_macaroon(shop: Shop, baked: Path) -> None:
 
 
 def test_a_claimed_order_waits_while_openings_are_paused_and_is_opened_after(shop: Shop) -> None:
-    pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+    pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
     quote = shop.buy()
     payment = shop.pay(quote)
     shop.run(quote, "paid")
@@ -174,7 +175,7 @@ def test_a_claimed_order_waits_while_openings_are_paused_and_is_opened_after(sho
         shop.hurry(quote)
     assert shop.order(quote).last_failure_reason == "OPENINGS_PAUSED"
     assert payment.status() == "IN_FLIGHT" and not shop.order(quote).openings.exists()
-    pausing.resume(SwitchName.OPENINGS, actor="staff:alice")
+    pausing.resume(SwitchName.OPENINGS, actor=actors.staff("alice"))
     shop.run(quote, "open", mine=True)
     assert payment.wait() == SUCCEEDED
     shop.assert_delivered(quote)

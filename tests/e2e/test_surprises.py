@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orders import actors
 from orders.errors import NotPossible
 from orders.operations import ending
 from tests.e2e.shop import Shop
@@ -32,10 +33,10 @@ def test_a_deposit_after_the_end_is_flagged_and_staff_revive_the_order(shop: Sho
     shop.network.chain.send(quote["btc_address"], quote["total_amount"])
     look(shop, quote, paid_late=True, needs_staff=True)
     with pytest.raises(NotPossible):
-        ending.revive(shop.order(quote).pk, actor="staff:ada")  # it is not mined yet
+        ending.revive(shop.order(quote).pk, actor=actors.staff("ada"))  # it is not mined yet
     shop.network.mine(1)
     until(lambda: shop.turn() or shop.seen(quote)["onchain_payments"][0]["confirmed"], "it is mined")
-    ending.revive(shop.order(quote).pk, actor="staff:ada")
+    ending.revive(shop.order(quote).pk, actor=actors.staff("ada"))
     shop.claim(quote)
     shop.run(quote, "open", mine=True)
     shop.assert_delivered(quote)

@@ -141,6 +141,22 @@ def test_below_the_doors_nobody_knows_how_a_door_answers() -> None:
     assert [source.name for source in below if HTTP_WORDS.search(source.text)] == []
 
 
+def unsigned(source: Source) -> Iterator[int]:
+    """The lines that write the journal, or have it written, and do not say who acts."""
+    writers = {"move", "note", "needs_staff", "pay", "mark_given_up", "give_back", "end_unpaid"}
+    for node in ast.walk(source.tree):
+        is_writer = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in writers
+        if isinstance(node, ast.Call) and is_writer and all(keyword.arg != "actor" for keyword in node.keywords):
+            yield node.lineno
+
+
+def test_no_operation_writes_the_journal_without_saying_who_acts() -> None:
+    """What is left out would be taken for the server itself."""
+    operations = tuple(source for source in first_party() if source.name.startswith("orders/operations/"))
+    assert any("actor=actor" in source.text for source in operations)
+    assert offences(unsigned, operations, set()) == []
+
+
 def test_nothing_rests_on_django_signals() -> None:
     signals = {"django.dispatch", "django.db.models.signals", "django.core.signals"}
     assert [source.name for source in first_party() if imported(source) & signals] == []

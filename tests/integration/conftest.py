@@ -15,7 +15,8 @@ from orders.models import NodeSnapshot
 from tests.factories import SnapshotFactory
 from tests.fakes import FakeNode
 
-#: What the test client sends where a test says nothing else.
+#: An `Idempotency-Key`; and what the test client sends where a test says nothing else.
+KEY = "f2a1c6d0-of-no-other-buyer"
 BODY: dict[str, Any] = {"local_balance": 1_000_000, "remote_balance": 50_000, "channel_expiry": 6}
 
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
+from orders import keys
 from orders.models import ChannelOrder, OrderEvent
 from tests.factories import OrderFactory
 
@@ -30,7 +31,7 @@ def browser(user: User) -> Client:
 
 
 def page_of(order: ChannelOrder) -> str:
-    return f"{LIST}{order.pk}/change/"
+    return f"{LIST}{keys.reference(order.pk)}/change/"
 
 
 def seen(answer: Any) -> str:

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from orders import actors
 from orders.admin.deeds import DEEDS, perform
 from orders.models import Flag, HoldInvoice, OrderEvent
 from orders.states import InvoiceState, OrderState
@@ -177,7 +178,7 @@ def test_a_deed_leads_back_to_our_own_pages_only(boss: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_money_that_was_returned_by_hand_is_recorded_with_the_persons_name() -> None:
     order, held = OrderFactory(give_up=True, counted_payment="onchain"), OrderFactory(give_up=True)
-    outcomes = perform(DEEDS["record_returned"], [order.pk, held.pk], actor="staff:ada")
+    outcomes = perform(DEEDS["record_returned"], [order.pk, held.pk], actor=actors.staff("ada"))
     assert [bool(outcome.refusal) for outcome in outcomes] == [False, True]
     order.refresh_from_db()
     assert order.state == OrderState.REFUNDED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -15,7 +17,7 @@ from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, Service
 from orders.states import OrderState
 from tests.factories import OrderFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
-from tests.integration.conftest import BODY, Api
+from tests.integration.conftest import BODY, KEY, Api
 
 QUOTE = {
     "order_id",
@@ -147,31 +149,56 @@ class TestToken:
 
 class TestIdempotency:
     def test_the_same_key_and_body_gets_the_same_answer(self, api: Api) -> None:
-        first = api.buy({"Idempotency-Key": "abc"})
-        again = api.buy({"Idempotency-Key": "abc"})
+        first = api.buy({"Idempotency-Key": KEY})
+        again = api.buy({"Idempotency-Key": KEY})
         assert first.status_code == 200
         assert again.said == first.said
         assert ChannelOrder.objects.count() == 1
 
     def test_the_same_meaning_in_other_words_is_the_same_request(self, api: Api) -> None:
-        first = api.buy({"Idempotency-Key": "abc"})
-        again = api.buy({"Idempotency-Key": "abc"}, local_balance=..., local_amount=1_000_000, trace_id="other")
+        first = api.buy({"Idempotency-Key": KEY})
+        again = api.buy({"Idempotency-Key": KEY}, local_balance=..., local_amount=1_000_000, trace_id="other")
         assert again.said == first.said
 
     def test_the_same_key_for_another_request_is_refused(self, api: Api) -> None:
-        api.buy({"Idempotency-Key": "abc"})
-        answer = api.buy({"Idempotency-Key": "abc"}, channel_expiry=7)
+        api.buy({"Idempotency-Key": KEY})
+        answer = api.buy({"Idempotency-Key": KEY}, channel_expiry=7)
         assert (answer.status_code, answer.said["code"]) == (422, "idempotency_key_reused")
         assert ChannelOrder.objects.count() == 1
 
-    def test_another_buyer_with_the_same_key_does_not_get_the_order(self, api: Api) -> None:
-        first = api.buy({"Idempotency-Key": "1"})
-        api.client.defaults["REMOTE_ADDR"] = "198.51.100.9"
-        other = api.buy({"Idempotency-Key": "1"})
-        assert other.status_code == 200
-        assert other.said["order_id"] != first.said["order_id"]
+    @pytest.mark.parametrize("key", ["1", "my-order", "x" * 21])
+    def test_found_b2_a_key_that_another_buyer_might_choose_too_is_refused_and_the_field_named(
+        self, api: Api, key: str
+    ) -> None:
+        """Behind one address, as all are of an onion service, the second would get the first's order and token."""
+        answer = api.buy({"Idempotency-Key": key})
+        assert (answer.status_code, answer.said["field"]) == (400, "Idempotency-Key")
+        assert "22" in answer.said["error"]
+        assert nothing_is_left()
 
-    @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "ümlaut", "\t"])
+    @pytest.mark.parametrize("key", ["x" * 22, str(uuid4()), uuid4().hex, b64encode(uuid4().bytes).decode()])
+    def test_found_b2_a_key_as_random_as_a_uuid_is_taken(self, api: Api, key: str) -> None:
+        assert api.buy({"Idempotency-Key": key}).status_code == 200
+
+    def test_found_b2_the_key_proves_who_was_first_from_whatever_address(self, api: Api) -> None:
+        first = api.buy({"Idempotency-Key": KEY})
+        api.client.defaults["REMOTE_ADDR"] = "198.51.100.9"
+        again, other = api.buy({"Idempotency-Key": KEY}), api.buy({"Idempotency-Key": KEY}, channel_expiry=7)
+        assert again.said == first.said and "order_token" in again.said
+        assert (other.status_code, other.said["code"]) == (422, "idempotency_key_reused")
+        assert ChannelOrder.objects.count() == 1
+
+    def test_found_b2_a_row_that_counted_for_its_sender_is_nobodys_first_request(self, api: Api) -> None:
+        """Rows of the day before the upgrade are hashes of the sender's address, hashed, and the key."""
+        client = keys.client_hash("127.0.0.1")
+        for key in (KEY, f"{client}:{KEY}"):
+            old = hashlib.sha256(f"{client}:{KEY}".encode()).hexdigest()
+            IdempotencyKey.objects.get_or_create(
+                key_hash=old, defaults={"body_hash": "another body", "created_at": timezone.now()}
+            )
+            assert api.buy({"Idempotency-Key": key}).status_code == 200
+
+    @pytest.mark.parametrize("key", ["", "two words of some length and more", "x" * 256, "ümlaut" * 5, "\t"])
     def test_a_malformed_key_is_refused(self, api: Api, key: str) -> None:
         answer = api.buy({"Idempotency-Key": key})
         assert (answer.status_code, answer.said["field"]) == (400, "Idempotency-Key")
@@ -181,19 +208,19 @@ class TestIdempotency:
         assert api.buy({"Idempotency-Key": "~" * 255}).status_code == 200
 
     def test_a_refused_request_leaves_no_key(self, api: Api) -> None:
-        assert api.buy({"Idempotency-Key": "abc"}, channel_expiry=500).status_code == 400
+        assert api.buy({"Idempotency-Key": KEY}, channel_expiry=500).status_code == 400
         assert nothing_is_left()
-        assert api.buy({"Idempotency-Key": "abc"}).status_code == 200
+        assert api.buy({"Idempotency-Key": KEY}).status_code == 200
 
     def test_while_the_first_is_in_flight_the_second_is_told_to_wait(self, api: Api, node: FakeNode) -> None:
         answers = []
 
         def meanwhile(call: str) -> None:
             if call == "add_hold_invoice" and not answers:
-                answers.append(Api().buy({"Idempotency-Key": "abc"}))
+                answers.append(Api().buy({"Idempotency-Key": KEY}))
 
         node.on_call = meanwhile
-        assert api.buy({"Idempotency-Key": "abc"}).status_code == 200
+        assert api.buy({"Idempotency-Key": KEY}).status_code == 200
         assert (answers[0].status_code, answers[0].said["code"]) == (409, "idempotency_key_in_flight")
         assert answers[0]["Retry-After"] == "1"
         assert ChannelOrder.objects.count() == 1
@@ -204,7 +231,7 @@ class TestNode:
     @pytest.mark.parametrize("call", ["add_hold_invoice", "new_address"])
     def test_without_an_answer_nothing_is_sold(self, api: Api, node: FakeNode, call: str, error: Exception) -> None:
         node.fails_at[call] = error
-        answer = api.buy({"Idempotency-Key": "abc"})
+        answer = api.buy({"Idempotency-Key": KEY})
         assert answer.status_code == 503
         assert int(answer["Retry-After"]) > 0
         assert "secret" not in answer.content.decode()

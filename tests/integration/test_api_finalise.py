@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from orders import keys
 from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.integration.conftest import Api
 
@@ -48,12 +49,13 @@ def test_private_is_read_as_json_and_as_text(api: Api, private: Any, announced: 
     assert order.announced_by_claim is announced
 
 
-def test_another_node_takes_the_place_until_an_attempt_has_begun(api: Api) -> None:
+def test_with_the_token_another_node_takes_the_place_until_an_attempt_has_begun(api: Api) -> None:
     order = OrderFactory(uri_set=True)
-    assert finalise(api, order, pubkey(5)).said["node_uri"] == pubkey(5)
+    token = keys.order_token(order.pk)
+    assert finalise(api, order, pubkey(5), order_token=token).said["node_uri"] == pubkey(5)
     order.refresh_from_db()
     OpeningFactory(order=order, negotiating=True)
-    answer = finalise(api, order, pubkey(6))
+    answer = finalise(api, order, pubkey(6), order_token=token)
     assert (answer.status_code, answer.said["code"]) == (409, "not_claimable")
     order.refresh_from_db()
     assert order.node_pubkey == pubkey(5)

@@ -18,7 +18,7 @@ from orders.api.clients import client_address
 from orders.models import ChannelOrder, RequestCount
 from tests.factories import SnapshotFactory, pubkey
 from tests.fakes import FakeNode
-from tests.integration.conftest import Api
+from tests.integration.conftest import KEY, Api
 
 KINDS: dict[str, Callable[[Api], Any]] = {
     "BUY_RATE": lambda api: api.buy(),
@@ -47,7 +47,7 @@ def test_each_kind_is_counted_by_itself(api: Api, settings: Any, setting: str) -
 def test_a_refused_purchase_leaves_nothing(api: Api, settings: Any) -> None:
     settings.BUY_RATE = "1/hour"
     api.buy()
-    assert api.buy({"Idempotency-Key": "k"}).status_code == 429
+    assert api.buy({"Idempotency-Key": KEY}).status_code == 429
     assert ChannelOrder.objects.count() == 1
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from bech32 import bech32_decode, convertbits
 
+from orders import keys
 from orders.models import ChannelOrder, NodeSnapshot, Service
 from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.fakes import OUR_KEY
@@ -220,14 +221,28 @@ def test_lu05_a_callback_without_a_node_is_refused(api: Api) -> None:
     assert "remoteid" in ask(api, k1=paid().pk)["reason"]
 
 
-def test_lu06_cancel_takes_the_claim_back_and_the_order_stays_paid(api: Api) -> None:
+@pytest.mark.parametrize("way", ["get", "post"])
+def test_lu06_cancel_takes_the_claim_back_and_the_order_stays_paid(api: Api, way: str) -> None:
     order = paid()
     ask(api, k1=order.pk, remoteid=pubkey(5))
-    assert ask(api, k1=order.pk, remoteid=pubkey(5), cancel="1") == OK
+    query = {"k1": str(order.pk), "remoteid": pubkey(5), "cancel": "1", "order_token": keys.order_token(order.pk)}
+    assert (api.get(PATH, query) if way == "get" else api.post(PATH, query)).said == OK
     order.refresh_from_db()
     assert (order.state, order.node_pubkey) == ("paid", "")
     assert order.hold_invoice.state == "held"
     assert ask(api, k1=order.pk, remoteid=pubkey(6)) == OK
+
+
+def test_lu06_by_k1_alone_no_claim_is_taken_back_before_its_node_has_failed(api: Api) -> None:
+    order = OrderFactory(uri_set=True)
+    refused = ask(api, k1=order.pk, cancel="1")
+    assert failed(refused) and "order_token" in refused["reason"]
+    order.refresh_from_db()
+    assert order.state == "uri_set"
+    OpeningFactory(order=order, failed=True)
+    assert ask(api, k1=order.pk, cancel="1") == OK
+    order.refresh_from_db()
+    assert order.state == "paid"
 
 
 def test_lu06_cancel_before_any_claim_changes_nothing(api: Api) -> None:
@@ -240,7 +255,8 @@ def test_lu06_cancel_before_any_claim_changes_nothing(api: Api) -> None:
 def test_lu06_once_an_opening_has_begun_there_is_nothing_to_cancel(api: Api) -> None:
     order = OrderFactory(uri_set=True)
     OpeningFactory(order=order, negotiating=True)
-    assert failed(ask(api, k1=order.pk, remoteid=order.node_pubkey, cancel="1"))
+    token = keys.order_token(order.pk)
+    assert failed(ask(api, k1=order.pk, remoteid=order.node_pubkey, cancel="1", order_token=token))
     order.refresh_from_db()
     assert order.state == "uri_set"
 
@@ -298,6 +314,17 @@ def test_lu11_another_node_after_the_claim_is_refused(api: Api, trait: str) -> N
     assert failed(ask(api, k1=order.pk, remoteid=pubkey(999)))
     order.refresh_from_db()
     assert (order.node_pubkey, order.state) == (before, trait)
+
+
+@pytest.mark.parametrize("way", ["the token", "a failed attempt"])
+def test_lu11_another_node_takes_the_place_by(api: Api, way: str) -> None:
+    order = OrderFactory(uri_set=True)
+    token = {"order_token": keys.order_token(order.pk)} if way == "the token" else {}
+    if not token:
+        OpeningFactory(order=order, failed=True)
+    assert ask(api, k1=order.pk, remoteid=pubkey(999), **token) == OK
+    order.refresh_from_db()
+    assert order.node_pubkey == pubkey(999)
 
 
 @pytest.mark.parametrize("trait", [None, "expired", "rejected", "refunded"])

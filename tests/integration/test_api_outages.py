@@ -16,7 +16,7 @@ from lightning.errors import NodeUnavailable
 from orders.models import ChannelOrder
 from tests.factories import OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode
-from tests.integration.conftest import BODY, Api
+from tests.integration.conftest import BODY, KEY, Api
 
 MOUNTS = ["", "/v1", "/api/v1"]
 ID = "70b58c2e-3e04-41f6-b418-799743f09ce7"
@@ -24,7 +24,7 @@ ID = "70b58c2e-3e04-41f6-b418-799743f09ce7"
 ASKED: list[Callable[[Api], Any]] = [
     lambda api: api.get("/node/info"),
     lambda api: api.buy(),
-    lambda api: api.buy({"Idempotency-Key": "k"}),
+    lambda api: api.buy({"Idempotency-Key": KEY}),
     lambda api: api.post("/channel/manual_finalise", {"order_id": ID, "node_uri": pubkey(5)}),
     lambda api: api.get("/channel/order", {"order_id": ID}),
     lambda api: api.post("/channel/order", {"order_id": ID}),

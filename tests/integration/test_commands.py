@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from lightning.errors import NodeUnavailable
-from orders import keys
+from orders import actors, keys, marks
 from orders.management.commands import retry_give_up
 from orders.models import ChannelOrder, HoldInvoice, OnchainPayment, OrderEvent
 from orders.operations import giving_up
@@ -49,7 +49,7 @@ def fails(*arguments: str) -> tuple[str, str, int]:
 def given_up(**traits: Any) -> ChannelOrder:
     """An order that was given up just now, with the journal's word for it."""
     order = OrderFactory(uri_set=True, **traits)
-    return giving_up.give_up(order.pk, reason="PEER_NOT_REACHABLE", actor="lsp")
+    return giving_up.give_up(order.pk, reason="PEER_NOT_REACHABLE", actor=actors.LSP)
 
 
 def state_of(order: ChannelOrder) -> str:
@@ -304,3 +304,21 @@ def test_a_pass_that_cannot_read_all_of_the_node_fails_and_still_queues_what_is_
     out, _, code = fails("reconcile")
     assert "node    not reached" in out and code == 1
     assert OrmQ.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_an_order_is_found_by_the_memo_of_its_invoice() -> None:
+    """It is what a buyer has who kept nothing but the payment."""
+    order = OrderFactory(give_up=True)
+    OrderFactory(give_up=True)
+    for name in (marks.invoice_memo(order.pk), keys.reference(order.pk), keys.reference(order.pk).upper()):
+        told = run("order", name)
+        assert f"Order {order.pk}" in told and keys.reference(order.pk) in told
+    assert "1 retried, 0 not." in run("retry_give_up", "--order", keys.reference(order.pk))
+
+
+@pytest.mark.django_db
+def test_the_reference_of_an_order_that_was_lost_is_of_no_order() -> None:
+    OrderFactory()
+    _, said, code = fails("order", keys.reference(uuid4()))
+    assert said.startswith("No order has ") and code == 1

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.types import NodeAddress
-from orders import flags
+from orders import actors, flags
 from orders.advance import advance
 from orders.causes import FlagKind
 from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service
@@ -29,7 +29,7 @@ def test_d11_a_look_writes_nothing_back_over_what_happened_meanwhile() -> None:
     node = ScriptedNode()
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
     meanwhile: list[Any] = [
-        lambda: claiming.claim(order.pk, NodeAddress(pubkey(5)), announced=False, actor="buyer", replace=False),
+        lambda: claiming.claim(order.pk, NodeAddress(pubkey(5)), announced=False, actor=actors.BUYER),
         lambda: flags.flag(order.pk, FlagKind.OTHER, "Somebody wants to look at this."),
     ]
 

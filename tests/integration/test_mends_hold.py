@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown
 from lightning.types import Lease, NodeAddress, NodeInvoiceState, Outpoint, TxOutput
-from orders import marks, queries, reconcile
+from orders import actors, keys, marks, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotClaimable, NotPossible
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, Node, OnchainPayment, SwitchName
@@ -50,9 +50,9 @@ def look(order: Any, node: ScriptedNode) -> ChannelOrder:
 def test_a_late_deposit_that_was_returned_by_hand_is_recorded() -> None:
     order = OrderFactory(expired=True)
     with pytest.raises(NotPossible):
-        ending.record_returned(order.pk, actor="staff:ada")  # nothing was received
+        ending.record_returned(order.pk, actor=actors.staff("ada"))  # nothing was received
     DepositFactory(order=order)
-    assert ending.record_returned(order.pk, actor="staff:ada").state == OrderState.REFUNDED
+    assert ending.record_returned(order.pk, actor=actors.staff("ada")).state == OrderState.REFUNDED
 
 
 def test_a_claimed_order_that_a_wrong_clock_put_off_for_a_year_moves_again(node: ScriptedNode) -> None:
@@ -135,7 +135,7 @@ def test_what_staff_have_resumed_after_is_no_reason_to_pause_again(
     reconcile.look(node)  # type: ignore[arg-type]
     assert queries.paused(SwitchName.SALES)
     for name in SwitchName:
-        pausing.resume(name, actor="staff:ada")
+        pausing.resume(name, actor=actors.staff("ada"))
     reconcile._asked.clear()  # the worker was started anew
     reconcile.look(node)  # type: ignore[arg-type]
     assert queries.paused(SwitchName.SALES) is None
@@ -152,12 +152,13 @@ def test_an_order_paid_on_chain_needs_no_preimage(node: ScriptedNode) -> None:
 
 def test_a_buyer_who_changed_his_mind_too_often_can_still_be_claimed_for() -> None:
     order, address = OrderFactory(paid_onchain=True), NodeAddress(pubkey(5), "203.0.113.9:9735")
+    buyer = actors.buyer(order.pk, keys.order_token(order.pk))
     for _ in range(claiming.MOST_CHANGES // 2):
-        claiming.claim(order.pk, address, announced=None, actor="buyer", replace=True)
-        claiming.unclaim(order.pk, actor="buyer")
-    claiming.claim(order.pk, address, announced=None, actor="buyer", replace=True)
-    with pytest.raises(NotClaimable):
-        claiming.unclaim(order.pk, actor="buyer")
+        claiming.claim(order.pk, address, announced=None, actor=buyer)
+        claiming.unclaim(order.pk, actor=buyer)
+    claiming.claim(order.pk, address, announced=None, actor=buyer)
+    with pytest.raises(NotClaimable, match="too often"):
+        claiming.unclaim(order.pk, actor=buyer)
 
 
 def test_no_more_attempts_begin_than_may_although_all_were_ready(node: ScriptedNode, settings: Any) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown, Rejected
 from lightning.types import NodeInvoiceState, Outpoint, TxOutput
-from orders import queries, reconcile
+from orders import actors, queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, Node, NodeSnapshot, WalletTransaction
 from orders.openings import cancelling
@@ -241,14 +241,14 @@ def test_a_deep_short_deposit_is_flagged_when_the_order_expires(node: ScriptedNo
 
 def test_money_returned_by_hand_is_not_delivered_by_retry_all(node: ScriptedNode) -> None:
     order = OrderFactory(give_up=True, counted_payment="onchain")
-    ending.record_returned(order.pk, actor="staff:ada")
+    ending.record_returned(order.pk, actor=actors.staff("ada"))
     call_command("retry_give_up", "--all")
     assert queries.order_or_raise(order.pk).state != OrderState.URI_SET
 
 
 def test_the_coins_of_an_order_that_staff_have_cancelled_are_free_again(node: ScriptedNode) -> None:
     order = OrderFactory(give_up=True, counted_payment="onchain")
-    ending.cancel(order.pk, actor="staff")
+    ending.cancel(order.pk, actor=actors.staff("ada"))
     assert queries.promised_sat(NodeSnapshot.objects.get()) == 0
 
 

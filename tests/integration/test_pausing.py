@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from lightning.types import Invoice, NodeAddress, NodeInvoiceState
-from orders import recovering
+from orders import actors, recovering
 from orders.advance import advance
 from orders.causes import PauseCause
 from orders.errors import InvalidField
@@ -22,7 +22,7 @@ from orders.operations import pausing
 from orders.states import OrderState
 from tests.factories import OrderFactory, ServiceFactory
 from tests.fakes import FakeNode
-from tests.integration.conftest import Api
+from tests.integration.conftest import KEY, Api
 
 
 class OpeningNode(FakeNode):
@@ -85,7 +85,7 @@ class TestSales:
             ServiceFactory()
 
     def test_nothing_is_sold_and_the_buyer_reads_why_and_when_to_come_back(self, api: Api, node: FakeNode) -> None:
-        pausing.pause(SwitchName.SALES, reason="We upgrade the node.", actor="staff:alice")
+        pausing.pause(SwitchName.SALES, reason="We upgrade the node.", actor=actors.staff("alice"))
         answer = api.buy()
         assert (answer.status_code, answer.said["code"]) == (503, "not_available")
         assert answer.said["error"] == "Sales are paused: We upgrade the node."
@@ -93,24 +93,24 @@ class TestSales:
         assert node.calls == [] and not ChannelOrder.objects.exists()
 
     def test_an_order_that_was_made_is_still_given_to_who_repeats_the_request(self, api: Api) -> None:
-        headers = {"Idempotency-Key": "one-two-three"}
+        headers = {"Idempotency-Key": KEY}
         first = api.buy(headers).said["order_id"]
-        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
         assert api.buy(headers).said["order_id"] == first
 
     def test_node_info_says_that_nothing_is_available_and_why(self, api: Api) -> None:
-        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
         told = api.get("/node/info").said
         assert told["paused"] == "an upgrade"
         assert [service["available"] for service in told["services"]] == [False]
-        pausing.resume(SwitchName.SALES, actor="staff:alice")
+        pausing.resume(SwitchName.SALES, actor=actors.staff("alice"))
         told = api.get("/node/info").said
         assert (told["paused"], told["services"][0]["available"]) == ("", True)
 
     def test_sales_go_on_after_resuming_and_while_only_openings_are_paused(self, api: Api) -> None:
-        pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
-        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
-        pausing.resume(SwitchName.SALES, actor="staff:alice")
+        pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
+        pausing.resume(SwitchName.SALES, actor=actors.staff("alice"))
         assert api.buy().status_code == 200
 
 
@@ -121,7 +121,7 @@ class TestSales:
 class TestOpenings:
     def test_no_attempt_begins_and_the_peer_is_not_troubled(self, opener: OpeningNode) -> None:
         order = claimed()
-        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
         advance(order.pk, node=opener)
         order.refresh_from_db()
         assert order.state == OrderState.URI_SET
@@ -144,7 +144,7 @@ class TestOpenings:
 
         def slowly(name: str) -> None:
             if name == "connect":
-                pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+                pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
 
         opener.on_call = slowly
         advance(order.pk, node=opener)
@@ -152,9 +152,9 @@ class TestOpenings:
 
     def test_resuming_makes_those_that_waited_due_at_once_and_no_others(self, opener: OpeningNode) -> None:
         order, other = claimed(), OrderFactory(uri_set=True, due_at=None)
-        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
         advance(order.pk, node=opener)
-        pausing.resume(SwitchName.OPENINGS, actor="staff:alice")
+        pausing.resume(SwitchName.OPENINGS, actor=actors.staff("alice"))
         order.refresh_from_db()
         other.refresh_from_db()
         assert order.due_at is not None and order.due_at <= timezone.now()
@@ -164,7 +164,7 @@ class TestOpenings:
 
     def test_the_deadline_holds_so_that_the_payment_goes_back_in_time(self, opener: OpeningNode) -> None:
         order = claimed()
-        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
         advance(order.pk, node=opener)
         past = timezone.now() - timedelta(seconds=1)
         ChannelOrder.objects.filter(pk=order.pk).update(open_deadline_at=past, due_at=past)
@@ -174,7 +174,7 @@ class TestOpenings:
 
     def test_what_is_past_negotiating_goes_on(self, opener: OpeningNode, monkeypatch: pytest.MonkeyPatch) -> None:
         order = OrderFactory(opening=True, due_at=timezone.now())
-        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:alice")
+        pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("alice"))
         pushed: list[object] = []
         monkeypatch.setattr("orders.advance._push_on", lambda *arguments: pushed.append(arguments[0]))
         monkeypatch.setattr("orders.payments.lightning.settle", lambda *_: None)
@@ -188,11 +188,11 @@ class TestOpenings:
 
 @pytest.mark.django_db(transaction=True)
 def test_every_switching_is_on_record_with_who_and_why() -> None:
-    pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
-    pausing.pause(SwitchName.SALES, reason="an  upgrade ", actor="staff:bob")  # the same: nothing was switched
-    pausing.pause(SwitchName.SALES, reason="the disk is full", actor="staff:bob")
-    pausing.resume(SwitchName.SALES, actor="command:carol")
-    pausing.resume(SwitchName.SALES, actor="command:carol")
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
+    pausing.pause(SwitchName.SALES, reason="an  upgrade ", actor=actors.staff("bob"))  # the same: nothing was switched
+    pausing.pause(SwitchName.SALES, reason="the disk is full", actor=actors.staff("bob"))
+    pausing.resume(SwitchName.SALES, actor=actors.command("carol"))
+    pausing.resume(SwitchName.SALES, actor=actors.command("carol"))
     rows = SwitchEvent.objects.values_list("name", "on", "reason", "actor")
     assert list(rows) == [
         ("sales", False, "an upgrade", "staff:alice"),
@@ -207,7 +207,7 @@ def test_every_switching_is_on_record_with_who_and_why() -> None:
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201])
 def test_a_pause_needs_a_reason(reason: str) -> None:
     with pytest.raises(InvalidField):
-        pausing.pause(SwitchName.SALES, reason=reason, actor="staff:alice")
+        pausing.pause(SwitchName.SALES, reason=reason, actor=actors.staff("alice"))
     assert not Switch.objects.exists()
 
 
@@ -249,16 +249,16 @@ def test_the_commands_pause_and_resume_what_they_are_told() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_admins_first_page_says_what_is_paused_by_whom_and_why(boss: Client) -> None:
-    pausing.pause(SwitchName.OPENINGS, reason="an <upgrade>", actor="staff:alice")
+    pausing.pause(SwitchName.OPENINGS, reason="an <upgrade>", actor=actors.staff("alice"))
     page = boss.get("/admin/").content.decode()
     assert "openings paused" in page and "an &lt;upgrade&gt;" in page and "staff:alice" in page
-    pausing.resume(SwitchName.OPENINGS, actor="staff:alice")
+    pausing.resume(SwitchName.OPENINGS, actor=actors.staff("alice"))
     assert "paused" not in boss.get("/admin/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_staff_read_who_switched_what_and_switch_nothing_here(boss: Client) -> None:
-    pausing.pause(SwitchName.SALES, reason="an upgrade", actor="staff:alice")
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
     row = SwitchEvent.objects.get()
     assert "an upgrade" in boss.get("/admin/orders/switchevent/").content.decode()
     assert "staff:alice" in boss.get(f"/admin/orders/switchevent/{row.pk}/change/").content.decode()

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lightning import connection
 from lightning.errors import LightningError
-from orders import queries, reconcile
+from orders import actors, queries, reconcile
 from orders.advance import advance
 from orders.errors import NotAvailable, OrderError
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent
@@ -149,14 +149,16 @@ class Purchases(RuleBasedStateMachine):
         self.deposits += [txid] if txid else []
 
     @precondition(lambda self: self.quotes)
-    @rule(number=which, name=names, private=st.none() | st.booleans(), by_lnurl=st.booleans())
-    def claim(self, number: int, name: str, private: bool | None, by_lnurl: bool) -> None:
-        """For a first node, or for another one."""
+    @rule(number=which, name=names, private=st.none() | st.booleans(), by_lnurl=st.booleans(), proves=st.booleans())
+    def claim(self, number: int, name: str, private: bool | None, by_lnurl: bool, proves: bool) -> None:
+        """For a first node, or for another one, by the buyer or by who knows the id alone."""
         quote, customer = self.quote(number), self.network.customers[name]
+        token = {"order_token": quote["order_token"]} if proves else {}
         if by_lnurl:
-            self.lnurl(quote, remoteid=customer.p2p_address, **({"private": int(private)} if private else {}))
+            privacy = {"private": int(private)} if private else {}
+            self.lnurl(quote, remoteid=customer.p2p_address, **privacy, **token)
             return
-        body = {"order_id": quote["order_id"], "node_uri": customer.p2p_address}
+        body = {"order_id": quote["order_id"], "node_uri": customer.p2p_address, **token}
         body |= {"private": private} if private is not None else {}
         answer = self.shop.client.post("/channel/manual_finalise", body, content_type="application/json")
         assert answer.status_code in {200, 409, 503}, answer.content
@@ -164,7 +166,8 @@ class Purchases(RuleBasedStateMachine):
     @precondition(lambda self: self.quotes)
     @rule(number=which)
     def unclaim(self, number: int) -> None:
-        self.lnurl(self.quote(number), remoteid=self.network.buyer.pubkey, cancel=1)
+        quote = self.quote(number)
+        self.lnurl(quote, remoteid=self.network.buyer.pubkey, cancel=1, order_token=quote["order_token"])
 
     def lnurl(self, quote: dict[str, Any], **query: Any) -> None:
         answer = self.shop.get("/lnurl/channel", k1=quote["order_id"], **query)
@@ -176,7 +179,7 @@ class Purchases(RuleBasedStateMachine):
     @rule(number=which, deed=st.sampled_from([ending.cancel, ending.revive, giving_up.retry]))
     def staff(self, number: int, deed: Any) -> None:
         try:
-            deed(self.shop.order(self.quote(number)).pk, actor="staff:ada")
+            deed(self.shop.order(self.quote(number)).pk, actor=actors.staff("ada"))
         except OrderError as error:
             note(f"  refused: {error}")
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from lightning import node
+from orders import actors
 from orders.models import Service
 from orders.openings import committing, opening
 from orders.operations import ending
@@ -70,7 +71,7 @@ def test_a_deposit_of_an_order_that_staff_cancel_is_flagged(machine: type[Purcha
         for _ in range(8):
             example.engines_turn_as_blocks_come(1)
         order_id = example.shop.order(example.quote(0)).pk
-        ending.cancel(order_id, actor="staff:ada")
+        ending.cancel(order_id, actor=actors.staff("ada"))
         example.engines_turn_as_blocks_come(3)
         order = example.shop.order(example.quote(0))
     finally:

@@ -61,4 +61,4 @@ def test_a_wallet_is_told_why_where_there_is_no_channel_for_it(served: Shop, add
     assert call_back(offer, remoteid=first.pubkey, private=0).ok
     assert call_back(offer, remoteid=first.pubkey, private=0).ok
     refused = call_back(offer, remoteid=second.pubkey, private=0)
-    assert isinstance(refused, lnurl.LnurlErrorResponse) and "another node" in refused.reason
+    assert isinstance(refused, lnurl.LnurlErrorResponse) and "order_token" in refused.reason

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import requests
@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from orders import actors, keys
 from orders.models import ChannelOrder, Service
 from orders.operations import ending, giving_up
 from tests.e2e.shop import Shop
@@ -121,9 +122,10 @@ def known(running: Running) -> dict[str, list[Any]]:
         "channel_expiry": [1, 4, 12],
         "private": [True, False, "0", "1", None],
         "cancel": ["0", "0", "0", "1"],
+        "order_token": [None, *(keys.order_token(UUID(order_id)) for order_id in orders)],
         "full_data": ["1", "0"],
         "refund_onchain_address": [None, regtest_address(1)],
-        "Idempotency-Key": ["one", "two", "three", *(str(uuid4()) for _ in range(50))],
+        "Idempotency-Key": [*(letter * 22 for letter in "abc"), *(str(uuid4()) for _ in range(50))],
     }
 
 
@@ -136,9 +138,9 @@ def orders_in_many_states(shop: Shop, nodes: list[str]) -> list[str]:
     ids = [quote["order_id"] for quote in quotes]
     for quote in quotes[2:5]:
         shop.post("/channel/manual_finalise", order_id=quote["order_id"], node_uri=nodes[-1])
-    giving_up.give_up(shop.order(quotes[3]).pk, reason="PEER_NOT_REACHABLE")
-    ending.cancel(shop.order(quotes[4]).pk, actor="staff")
-    ending.cancel(shop.order(quotes[1]).pk, actor="staff")
+    giving_up.give_up(shop.order(quotes[3]).pk, reason="PEER_NOT_REACHABLE", actor=actors.LSP)
+    ending.cancel(shop.order(quotes[4]).pk, actor=actors.staff("ada"))
+    ending.cancel(shop.order(quotes[1]).pk, actor=actors.staff("ada"))
     shop.claim(quotes[5])
     until(lambda: shop.network.mine(1) or shop.order(quotes[5]).state == "open", "it is open", pause=0.5)
     states = {shop.order(quote).state for quote in quotes}

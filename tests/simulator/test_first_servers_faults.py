@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.node import LndNode
-from orders import queries, reconcile
+from orders import actors, queries, reconcile
 from orders.models import ChannelOrder
 from orders.openings import opening
 from orders.operations import ending
@@ -189,7 +189,7 @@ def test_d6_a_deposit_made_too_late_is_told_and_can_still_buy_the_channel(shop: 
     shop.network.mine(1)
     one_pass(shop)
     assert shop.seen(quote)["paid_late"] and shop.order(quote).needs_staff
-    assert ending.revive(shop.order(quote).pk, actor="staff:ada").state == "paid"
+    assert ending.revive(shop.order(quote).pk, actor=actors.staff("ada")).state == "paid"
 
 
 def test_d7_no_unconfirmed_deposit_pays_an_order_whatever_its_size_or_number(shop: Shop) -> None:

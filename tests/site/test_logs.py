@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import os
+import subprocess
 import sys
 
+import pytest
 from django.test import override_settings
 from django.views.debug import get_default_exception_reporter_filter
 
 from lsp_site.logs import KeyValueFormatter
+from tests.house.source import ROOT
 
 
 def line(message: str, **extra: object) -> str:
@@ -34,6 +39,71 @@ def test_a_trace_stays_in_the_line_of_its_event() -> None:
         record = logging.LogRecord("orders", logging.ERROR, "x.py", 1, "failed", (), sys.exc_info())
     written = KeyValueFormatter().format(record)
     assert "ValueError: gone" in written and "\n" not in written
+
+
+ID = "3e0441f6-b418-4a7f-9b1d-0c2a5e88f001"
+TOKEN = "c4" * 32
+
+
+def test_found_b1_no_order_is_named_by_its_whole_id_whoever_writes() -> None:
+    try:
+        raise ValueError(f"order {ID} is broken")
+    except ValueError:
+        record = logging.LogRecord(
+            "orders", logging.ERROR, "x.py", 1, "order=%s GET %s", (ID, f"/x?id={ID}"), sys.exc_info()
+        )
+    vars(record).update(order_id=ID, told={"id": ID})
+    written = KeyValueFormatter().format(record)
+    assert written.count("3e0441f6") == 5 and "b418" not in written
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET /lnurl/channel?k1=x&order_token={TOKEN}&private=1",
+        f"{{'order_token': '{TOKEN}'}}",
+        f"order_token: {TOKEN}",
+    ],
+)
+def test_found_b1_no_token_is_written_whoever_repeats_a_request(text: str) -> None:
+    assert TOKEN not in line(text) and "order_token" in line(text)
+
+
+def test_a_sentence_about_the_token_stays_whole() -> None:
+    sentence = "The order_token is not that of the order."
+    assert sentence in line(sentence)
+
+
+HANDLERS = """
+import logging, django, sys
+django.setup()
+import django_q.cluster
+if "gunicorn" in sys.argv:
+    from gunicorn.config import Config
+    from gunicorn.glogging import Logger
+    from lsp_site.running import gunicorn as ours
+    config = Config()
+    config.set("logconfig_dict", ours.logconfig_dict)
+    for name in sys.argv[2:]:
+        config.set(name, "-")
+    Logger(config)
+loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+handlers = [(logger.name, h) for logger in loggers for h in logger.handlers if not isinstance(h, logging.NullHandler)]
+print(sorted({(name, type(handler.formatter).__name__) for name, handler in handlers}))
+"""
+
+
+@pytest.mark.parametrize("process", [[], ["gunicorn"], ["gunicorn", "accesslog", "errorlog"]])
+def test_every_handler_of_every_process_writes_so(process: list[str]) -> None:
+    """A handler that a library brings would write what the others cut."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLERS, *process], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    handlers = ast.literal_eval(done.stdout)
+    assert ("root", "KeyValueFormatter") in handlers
+    assert {formatter for _, formatter in handlers} == {"KeyValueFormatter"}, handlers
 
 
 @override_settings(LND_MACAROON="0201036c6e64", PREIMAGE_KEY="ab" * 32)

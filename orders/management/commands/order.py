@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders import queries, searching, story
+from orders import keys, queries, searching, story
 from orders.errors import OrderError
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent
 from orders.states import OrderState
@@ -27,7 +27,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "id", help="the order's id or its beginning; or a payment hash, an address, a txid, a node's key"
+            "id",
+            help="its id or its beginning; its invoice's memo; a payment hash, an address, a txid, a node's key",
         )
 
     def handle(self, *args: Any, id: str, **options: Any) -> None:
@@ -82,6 +83,7 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
         yield "given up because", f"{order.give_up_reason}; retry possible until {when(order.give_up_until)}"
     if order.last_failure_reason:
         yield "last failure", f"{order.last_failure_reason} ({order.failed_openings} in a row)"
+    yield "reference", keys.reference(order.pk)
     yield "created", f"{when(order.created_at)}, block {order.created_height:,}"
     yield "service", f"{order.service} ({order.service_id})"
     yield (

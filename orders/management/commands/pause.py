@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from orders import actors
 from orders.errors import InvalidField
 from orders.management.commands.retry_give_up import os_user
 from orders.models import Switch, SwitchName
@@ -25,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, reason: str, **options: Any) -> None:
         for name in chosen(options):
             try:
-                switch = pausing.pause(name, reason=reason, actor=f"command:{os_user()}")
+                switch = pausing.pause(name, reason=reason, actor=actors.command(os_user()))
             except InvalidField as error:
                 raise CommandError(error.message) from error
             self.stdout.write(told(switch))

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from lightning import connection as lightning
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import queries, recovering
+from orders import actors, keys, queries, recovering
 from orders.management.commands.retry_give_up import os_user
 from orders.models import SwitchName
 from orders.recovering import Kind, Unknown
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             raise CommandError(f"The node cannot be read: {error}") from error
 
     def _mend(self, node: LndNode, found: list[Unknown], options: dict[str, Any]) -> None:
-        for order_id in sorted(recovering.adopt(found, node, actor=f"command:{os_user()}"), key=str):
+        for order_id in sorted(recovering.adopt(found, node, actor=actors.command(os_user())), key=str):
             self.stdout.write(f"adopted       order {order_id}")
         if options["settle_payments"]:
             for unknown in recovering.settle_payments(found, node):
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         if serious:
             raise CommandError("Paused as it was: see to the rest, then `manage.py resume`.", returncode=1)
         if resume:
-            others = recovering.resume(actor=f"command:{os_user()}")
+            others = recovering.resume(actor=actors.command(os_user()))
             self.stdout.write("sales and openings go on, as far as staff have not paused them")
             for name in others:
                 self.stdout.write(f"{name} stay paused: `manage.py resume` ends that")
@@ -77,5 +77,7 @@ class Command(BaseCommand):
 def told(unknown: Unknown) -> str:
     """One thing, in a line."""
     order = f" order {unknown.order_id}" if unknown.order_id else ""
+    if unknown.order_id and unknown.kind in {Kind.PAYMENT, Kind.INVOICE}:
+        order += f" ({keys.reference(unknown.order_id)})"  # as the payer's memo has it
     amount = f" {sat(unknown.amount_sat)}" if unknown.amount_sat else ""
     return f"{unknown.kind:<14}{unknown.what}{order}{amount}\n{'':<14}{unknown.advice}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from orders import actors
 from orders.management.commands.pause import add_switches, chosen, told
 from orders.management.commands.retry_give_up import os_user
 from orders.operations import pausing
@@ -21,4 +22,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name in chosen(options):
-            self.stdout.write(told(pausing.resume(name, actor=f"command:{os_user()}")))
+            self.stdout.write(told(pausing.resume(name, actor=actors.command(os_user()))))

@@ -15,7 +15,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from orders import queries, searching
+from orders import actors, queries, searching
 from orders.errors import NotPossible, OrderError
 from orders.models import ChannelOrder, OrderEvent
 from orders.operations import giving_up
@@ -74,7 +74,7 @@ class Command(BaseCommand):
             if dry_run:
                 refuse_unless_possible(order_id)
             else:
-                giving_up.retry(order_id, actor=f"command:{os_user()}")
+                giving_up.retry(order_id, actor=actors.command(os_user()))
         except OrderError as error:
             self._say(str(order_id), f"not retried: {error.message}")
             return False

@@ -11,6 +11,7 @@ from django.utils import timezone
 from lightning import types
 from lightning.errors import NotFound
 from lightning.node import LndNode
+from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
@@ -68,7 +69,7 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
             held_at=timezone.now(),
             hold_expires_height=seen.nearest_expiry_height,
         )
-        pay(order, Rail.LIGHTNING, cause=Cause.LIGHTNING_PAYMENT_HELD)
+        pay(order, Rail.LIGHTNING, cause=Cause.LIGHTNING_PAYMENT_HELD, actor=LSP)
         if held_sat > order.order_total_sat:
             order.overpaid = True
             words = f"The Lightning payment is {held_sat - order.order_total_sat} sat too much."

@@ -11,7 +11,7 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from orders import queries
-from orders.actors import LSP
+from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
@@ -22,7 +22,7 @@ from orders.states import InvoiceState, OrderState
 from orders.transitions import locked, move, move_invoice, note
 
 
-def give_back(order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
+def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
     """As `intend_return`, for who holds the order's row already."""
     invoice = order.invoice
     if invoice is None or invoice.state not in {InvoiceState.OPEN, InvoiceState.HELD} or order.live_opening is not None:

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from lightning.node import LndNode
 from orders import money
+from orders.actors import LSP
 from orders.causes import Cause
 from orders.models import ChannelOrder
 from orders.models.order import Rail
@@ -32,7 +33,7 @@ def count(order_id: UUID) -> None:
     """
     with locked(order_id) as order:
         if order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
-            pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED)
+            pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED, actor=LSP)
 
 
 def claim_window() -> timedelta:

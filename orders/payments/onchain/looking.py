@@ -6,6 +6,7 @@ from uuid import UUID
 
 from lightning.node import LndNode
 from orders import money
+from orders.actors import Authority
 from orders.causes import Cause
 from orders.models import ChannelOrder, NodeSnapshot
 from orders.models.order import Rail
@@ -47,7 +48,7 @@ def settle(order_id: UUID, node: LndNode) -> None:
     """Nothing is left to take: the coins are in our wallet."""
 
 
-def give_back(order: ChannelOrder, *, cause: Cause, actor: str) -> bool:
+def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
     """Nothing goes back by itself: a person returns it by hand."""
     return False
 

@@ -1,0 +1,67 @@
+"""What is kept from staff who may look at orders and not steer them: an order's whole id, which is the right to claim.
+
+No address of a page has it, and no question that a list answers can be used to feel for it, digit by digit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, NoReturn
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+
+from orders import keys
+from orders.models import ChannelOrder
+from orders.searching import named
+
+#: What the filters beside a list, and its days, add to a field's name.
+_ASKED: Final = (
+    *("", "__exact", "__isnull", "__id__exact"),  # of choices, words, yes and no, and other rows
+    *("__gte", "__lt", "__year", "__month", "__day"),
+)
+
+
+def may_steer(request: HttpRequest) -> bool:
+    """Deeds need the permission to change orders, which allows nothing else here but to see an order's whole id."""
+    return bool(request.user.has_perm("orders.change_channelorder"))
+
+
+def order_page(order_id: UUID) -> str:
+    """The address of the order's page."""
+    return reverse("admin:orders_channelorder_change", args=[keys.reference(order_id)])
+
+
+class DiscreetAdmin(admin.ModelAdmin):
+    """A list that is asked what its filters and its search box ask, and nothing else."""
+
+    #: The ways from a row to its order, where the search box finds rows by their order's name.
+    order_paths: ClassVar[tuple[str, ...]] = ()
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Django answers any question about a row's own fields, and about rows that refer to it."""
+        offered = [item if isinstance(item, str) else getattr(item, "parameter_name", "") for item in self.list_filter]
+        return lookup in {f"{name}{asked}" for name in (*offered, self.date_hierarchy) if name for asked in _ASKED}
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """No form lets anybody choose one of these rows, so nobody is given a list of their ids to choose from."""
+        return False
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> NoReturn:
+        """Nobody changes these by hand, so Django has no history of them. Raises: Http404."""
+        raise Http404
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By the fields of `search_fields`, and by the order's name."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if not (self.order_paths and search_term.strip()):
+            return found, may_repeat
+        orders = ChannelOrder.objects.filter(named(search_term, whole_ids=may_steer(request)))
+        condition = Q(pk__in=found.values("pk"))
+        for path in self.order_paths:
+            condition |= Q(pk__in=queryset.filter(**{f"{path}__in": orders}).values("pk"))
+        return queryset.filter(condition), False

@@ -143,7 +143,7 @@ def test_below_the_doors_nobody_knows_how_a_door_answers() -> None:
 
 def unsigned(source: Source) -> Iterator[int]:
     """The lines that write the journal, or have it written, and do not say who acts."""
-    writers = {"move", "note", "needs_staff", "pay", "mark_given_up", "give_back", "end_unpaid"}
+    writers = {"move", "note", "raise_flag", "pay", "mark_given_up", "give_back", "end_unpaid"}
     for node in ast.walk(source.tree):
         is_writer = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in writers
         if isinstance(node, ast.Call) and is_writer and all(keyword.arg != "actor" for keyword in node.keywords):

@@ -21,7 +21,7 @@ from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 
 from lightning.errors import NodeUnavailable
-from orders import flags
+from orders import actors, flags
 from orders.causes import FlagKind
 from orders.models import Alert, ChannelOrder
 from orders.reconcile import beat
@@ -111,11 +111,11 @@ def test_an_order_that_needs_a_person_is_told_once_for_each_reason(well: WellNod
     assert [alerting.watch(), alerting.watch()] == [1, 0]
     assert "Look at something else." in receiver.messages[1]["message"]
     assert Alert.objects.filter(cleared_at=None).count() == 2  # neither hides the other
-    flags.mark_seen(order.pk, actor="staff:ada", only=FlagKind.UNMINED)
+    flags.mark_seen(order.pk, actor=actors.staff("ada"), only=FlagKind.UNMINED)
     alerting.watch()
     [stands] = Alert.objects.filter(cleared_at=None)
     assert "Look at it." in stands.message
-    flags.mark_seen(order.pk, actor="staff:ada")
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
     alerting.watch()
     assert not Alert.objects.filter(cleared_at=None).exists()
 
@@ -123,7 +123,7 @@ def test_an_order_that_needs_a_person_is_told_once_for_each_reason(well: WellNod
 def test_a_flag_that_is_raised_again_is_told_again(well: WellNode, receiver: Receiver) -> None:
     order = flagged()
     alerting.watch()
-    flags.mark_seen(order.pk, actor="staff:ada")
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
     flags.flag(order.pk, FlagKind.OTHER, "Look at it.")
     assert alerting.watch() == 1
     assert Alert.objects.filter(cleared_at=None).count() == 1

@@ -13,6 +13,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
+from orders import actors
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.operations import pausing
 from orders.operations.claiming import MOST_CHANGES
@@ -24,7 +25,8 @@ from tests.integration.conftest import Api
 AT_THE_NODE = "Our node cannot be reached now; please try again later."
 NO_COINS = "We do not have enough coins for this channel now."
 TOO_MUCH_PROMISED = "Too much is promised to unpaid orders now; please try again later."
-KEY = {"Idempotency-Key": "abc"}
+KEY = {"Idempotency-Key": "5e0f3a52-6f4f-4f3b-8a10-8d6f1f3f3c11"}
+CLAIMED = "The order is claimed. Its order_token, or an attempt that its node has failed, is needed to change that."
 
 
 def said(answer: Any) -> tuple[Any, ...]:
@@ -83,7 +85,7 @@ def test_nothing_is_on_sale(api: Api) -> None:
 
 
 def test_sales_are_paused(api: Api) -> None:
-    pausing.pause(SwitchName.SALES, reason="We upgrade.", actor="staff:ada")
+    pausing.pause(SwitchName.SALES, reason="We upgrade.", actor=actors.staff("ada"))
     assert refused(api) == (503, "not_available", None, "Sales are paused: We upgrade.", "300")
 
 
@@ -178,7 +180,7 @@ def test_an_order_whose_payment_goes_back(api: Api) -> None:
 
 
 def test_a_claim_that_was_changed_too_often(api: Api) -> None:
-    order = OrderFactory(uri_set=True)
+    order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE")
     at = timezone.now() - timedelta(minutes=1)
     OrderEvent.objects.bulk_create(
         OrderEvent(order=order, version=100 + n, at=at, actor="buyer", cause="claimed", to_state=order.state)
@@ -190,7 +192,11 @@ def test_a_claim_that_was_changed_too_often(api: Api) -> None:
 @pytest.mark.parametrize(
     ("trait", "more", "reason"),
     [
-        ({"uri_set": True}, {"remoteid": pubkey(999)}, "The order is claimed for another node."),
+        (
+            {"uri_set": True},
+            {"remoteid": pubkey(999)},
+            CLAIMED,
+        ),
         ({"opening": True}, {"cancel": "1"}, "The claim cannot be taken back any more."),
         ({}, {"remoteid": pubkey(5)}, "The order is not paid yet."),
         ({}, {"order_id": str(UUID(int=5))}, "order_id and k1 must not differ."),

@@ -183,7 +183,7 @@ def test_found_d3_while_an_attempt_is_live_a_new_host_is_kept_for_the_next(api: 
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": True}])
+@pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": False}])
 def test_found_d3_a_correction_while_the_node_is_being_reached_counts_for_this_attempt(
     api: Api, change: dict[str, Any]
 ) -> None:
@@ -194,17 +194,17 @@ def test_found_d3_a_correction_while_the_node_is_being_reached_counts_for_this_a
     assert ask(api, order, node, **more).status_code == 200
     assert opening._intend(order.pk, wanted) is None
     begun = opening._intend(order.pk, terms.of(fresh(order)))
-    assert begun is not None and (begun.node_host, begun.announced) == (change.get("host", HOST), "host" in change)
+    assert begun is not None and (begun.node_host, begun.announced) == (change.get("host", HOST), "private" in change)
 
 
 @pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed", "give_up"])
-@pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": True}])
+@pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": False}])
 def test_found_d3_a_correction_that_comes_too_late_is_refused(api: Api, trait: str, change: dict[str, Any]) -> None:
-    order = OrderFactory(**{trait: True})
+    order = OrderFactory(**{trait: True}, attempts__announced=False)
     node, more = f"{order.node_pubkey}@{change.get('host', HOST)}", {k: v for k, v in change.items() if k != "host"}
     answer = ask(api, order, node, **more, **token_of(order))
     assert refused(answer, "order_id") and "too late" in answer.said["error"]
-    assert ask(api, order, f"{order.node_pubkey}@{HOST}", private=False).status_code == 200  # as it is
+    assert ask(api, order, f"{order.node_pubkey}@{HOST}", private=True).status_code == 200  # as it is
 
 
 def test_a_correction_starts_the_next_attempt_at_once(api: Api) -> None:

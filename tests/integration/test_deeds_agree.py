@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from orders import actors
 from orders.admin.deeds import DEEDS, Deed
 from orders.errors import OrderError
 from orders.models import ChannelOrder, HoldInvoice
@@ -37,7 +38,7 @@ def order_that_is(state: str, invoice: str, deposit: str, live: bool) -> Channel
 
 def does(deed: Deed, order: ChannelOrder) -> bool:
     try:
-        deed.run(order.pk, "staff:alice")
+        deed.run(order.pk, actors.staff("alice"))
     except OrderError:
         return False
     return True

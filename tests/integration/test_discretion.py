@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orders import keys, lnurl, marks
+from orders.causes import FlagKind
 from orders.models import (
     Alert,
     ChannelOpening,
@@ -27,7 +28,13 @@ from orders.models import (
     TransactionKind,
 )
 from orders.reconcile import beat
-from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory
+from tests.factories import (
+    DepositFactory,
+    FlagFactory,
+    OpeningFactory,
+    SnapshotFactory,
+    TransactionFactory,
+)
 from tests.integration.staff import LIST, browser, every_kind, listed, page_of, seen, staff
 from watch import alerting
 
@@ -58,9 +65,8 @@ def shop() -> list[ChannelOrder]:
         HoldInvoice.objects.filter(order=order).update(payment_request=f"lnbcrt1{named}")
         beat(f"streams {str(order.pk)[:8]}", named)
     Switch.objects.create(name="sales", on=False, at=timezone.now(), actor="lsp", reason=named)
-    ChannelOrder.objects.update(needs_staff=True)
     for order in orders:
-        ChannelOrder.objects.filter(pk=order.pk).update(needs_staff_reason=f"Look at {order.pk}.")
+        FlagFactory(order=order, kind=FlagKind.DOUBLE_SPENT, words=f"Look at {order.pk}.")
     alerting.record([], alerting._flagged(), timezone.now())
     Alert.objects.create(key="x", message=f"order={orders[0].pk}", since=timezone.now())
     return orders
@@ -233,6 +239,6 @@ def test_the_filters_of_every_list_still_work(shop: list[ChannelOrder], reader: 
 def test_a_deed_has_the_name_and_the_groups_of_who_did_it(shop: list[ChannelOrder]) -> None:
     user: User = staff("bob", "change_channelorder", "view_channelorder")
     user.groups.set([Group.objects.create(name="support"), Group.objects.create(name="night")])
-    order = OrderFactory(needs_staff=True, needs_staff_reason="Look.")
+    order = FlagFactory(words="Look.").order
     browser(user).post(f"{LIST}steer/", {"deed": "settle_flag", "order": [str(order.pk)]})
     assert OrderEvent.objects.get(order=order).actor == "staff:bob (night, support)"

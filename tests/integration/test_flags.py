@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from lightning.errors import InsufficientFunds
 from lightning.types import NodeAddress, TxOutput
-from orders import flags, queries
+from orders import actors, flags, queries
 from orders.advance import advance
 from orders.causes import Cause, FlagKind
 from orders.flags import ENDS, Found, ended_by
@@ -68,7 +68,7 @@ def test_one_that_is_raised_again_is_one_and_is_journalled_for_each_change_of_it
 
 def test_raised_after_it_was_down_it_is_another_row() -> None:
     order = OrderFactory(open=True, flagged="Look at it.")
-    flags.mark_seen(order.pk, actor="staff:ada")
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
     flags.flag(order.pk, K.OTHER, "Look at it.")
     first, second = Flag.objects.filter(order=order)
     assert (first.stands, first.lowered_by, second.stands) == (False, "staff:ada", True)
@@ -100,7 +100,7 @@ def test_a_count_that_is_wrong_stops_no_order_and_is_right_again_with_the_next_f
     flags.flag(order.pk, K.GAVE_UP, "Gave up.")
     assert standing(order) == {"unmined", "other", "gave_up"}
     ChannelOrder.objects.filter(pk=order.pk).update(standing_flags=1)
-    flags.mark_seen(order.pk, actor="staff:ada")
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
     assert standing(order) == set()
 
 
@@ -120,7 +120,7 @@ def test_what_the_table_says_takes_it_down_and_no_other(kind: FlagKind) -> None:
     for each in (kind, *others):
         FlagFactory(order=order, kind=each)
     with locked(order.pk) as held_order:
-        flags.happened(held_order, signal, actor="staff:ada")
+        flags.happened(held_order, signal, actor=actors.staff("ada"))
     assert standing(order) == {str(other) for other in others}
     assert Flag.objects.get(kind=kind).lowered_by == "staff:ada"
     assert journal(order) == [("flag_fell", "staff:ada")]
@@ -205,7 +205,7 @@ def test_an_order_without_flags_asks_the_database_nothing_of_them() -> None:
         return execute(sql, given, many, context)
 
     with connection.execute_wrapper(note_it):
-        claiming.claim(order.pk, NodeAddress(pubkey(1)), announced=None, actor="buyer", replace=False)
+        claiming.claim(order.pk, NodeAddress(pubkey(1)), announced=None, actor=actors.BUYER)
         queries.order_or_raise(order.pk)
         flags.found(order, Found.NO_DEFECT)
     assert said and not [sql for sql in said if "orders_flag" in sql]
@@ -218,7 +218,7 @@ def test_a_retry_takes_down_that_we_gave_up_and_nothing_else() -> None:
     order = OrderFactory(give_up=True)
     for kind in (K.GAVE_UP, K.PAID_BESIDES, K.SERVER_DEFECT):
         FlagFactory(order=order, kind=kind)
-    giving_up.retry(order.pk, actor="staff:ada")
+    giving_up.retry(order.pk, actor=actors.staff("ada"))
     assert standing(order) == {"paid_besides", "server_defect"}
     assert Flag.objects.get(kind=K.GAVE_UP).lowered_by == "staff:ada"
 
@@ -227,7 +227,7 @@ def test_money_that_was_returned_by_hand_takes_down_what_waited_for_that_and_not
     order = OrderFactory(give_up=True, counted_payment="onchain")
     for kind in (K.GAVE_UP, K.DEPOSITS_SURPLUS, K.SENT_BACK, K.DOUBLE_SPENT):
         FlagFactory(order=order, kind=kind)
-    ending.record_returned(order.pk, actor="staff:ada")
+    ending.record_returned(order.pk, actor=actors.staff("ada"))
     assert standing(order) == {"double_spent"}
 
 
@@ -236,7 +236,7 @@ def test_a_late_payment_that_is_accepted_takes_down_what_it_answers_and_tells_of
     DepositFactory(order=order, confirmations=6, amount_sat=order.order_total_sat + 700)
     for kind in (K.PAID_LATE, K.ENDED_WITH_DEPOSITS, K.SERVER_DEFECT):
         FlagFactory(order=order, kind=kind)
-    ending.revive(order.pk, actor="staff:ada")
+    ending.revive(order.pk, actor=actors.staff("ada"))
     assert standing(order) == {"server_defect", "deposits_surplus"}
 
 
@@ -323,15 +323,15 @@ def test_a_deposit_that_was_taken_back_calls_a_person_until_it_is_back(node: Scr
 
 def test_who_gave_up_is_who_raised_the_flag() -> None:
     order = OrderFactory(uri_set=True, counted_payment="onchain")
-    giving_up.give_up(order.pk, reason="FAILED_OPENING", actor="staff:ada")
+    giving_up.give_up(order.pk, reason="FAILED_OPENING", actor=actors.staff("ada"))
     [flag] = queries.order_or_raise(order.pk).standing
     assert (flag.kind, flag.raised_by) == ("gave_up", "staff:ada")
-    giving_up.retry(order.pk, actor="staff:ada")
+    giving_up.retry(order.pk, actor=actors.staff("ada"))
     assert standing(order) == set()
     with locked(order.pk) as held_order:
-        retrying.mark_given_up(held_order, reason="CANCELLED")
+        retrying.mark_given_up(held_order, reason="CANCELLED", actor=actors.LSP)
     assert standing(order) == {"gave_up"}
-    ending.cancel(order.pk, actor="staff:ada")
+    ending.cancel(order.pk, actor=actors.staff("ada"))
     assert standing(order) == {"cancelled_paid"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lightning.types import NodeAddress
-from orders import queries
+from orders import actors, queries
 from orders.errors import InvalidField
 from orders.models import ChannelOrder, NodeSnapshot
 from orders.operations import claiming
@@ -109,4 +109,4 @@ def test_found_b5_what_can_be_read_in_two_ways_is_no_host(api: Api, host: str) -
 def test_found_b5_the_operation_refuses_whoever_asks(db: None, only_the_internet: None) -> None:
     order = OrderFactory(paid_lightning=True)
     with pytest.raises(InvalidField):
-        claiming.claim(order.pk, NodeAddress(pubkey(5), "10.0.0.1:1"), announced=None, actor="x", replace=True)
+        claiming.claim(order.pk, NodeAddress(pubkey(5), "10.0.0.1:1"), announced=None, actor=actors.BUYER)

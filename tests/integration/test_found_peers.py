@@ -23,7 +23,7 @@ from lightning.errors import (
     Rejected,
 )
 from lightning.types import NodeAddress
-from orders import queries
+from orders import actors, queries
 from orders.advance import advance
 from orders.models import ChannelOrder, Service, SwitchName
 from orders.openings import cancelling, opening, reasons, retrying, terms
@@ -37,6 +37,7 @@ from tests.integration.staff import page_of, seen
 from tests.scripted import ScriptedNode, held
 
 pytestmark = pytest.mark.django_db(transaction=True)
+TOKEN = actors.Authority(actors.Kind.TOKEN)
 
 
 @pytest.fixture
@@ -146,14 +147,14 @@ def test_found_c5_what_changes_while_the_peer_is_reached_leaves_its_reason(
             return
         calls.append(name)
         if what == "paused":
-            pausing.pause(SwitchName.OPENINGS, reason="fees", actor="staff:ada")
+            pausing.pause(SwitchName.OPENINGS, reason="fees", actor=actors.staff("ada"))
         elif what == "insecure":
             monkeypatch.setattr(security, "insecurity", lambda order: "It is not held any more.")
         elif what == "sold otherwise":
             Service.objects.update(announced_by_default=True)
         else:
             address = NodeAddress(order.node_pubkey)
-            claiming.claim(order.pk, address, announced=True, actor="buyer", replace=True)
+            claiming.claim(order.pk, address, announced=True, actor=TOKEN)
 
     node.on_call = meanwhile
     order = look(order, node)
@@ -172,7 +173,12 @@ def test_found_c5_a_host_that_is_corrected_while_the_wrong_one_is_tried_is_tried
     def meanwhile(name: str) -> None:
         host = next(hosts, "") if name == "connect" else ""
         if host:
-            claiming.claim(order.pk, NodeAddress(order.node_pubkey, host), announced=None, actor="buyer", replace=True)
+            claiming.claim(
+                order.pk,
+                NodeAddress(order.node_pubkey, host),
+                announced=None,
+                actor=TOKEN,
+            )
             raise PeerOffline("nobody there", reason="PEER_NOT_REACHABLE")
 
     node.on_call = meanwhile
@@ -256,11 +262,11 @@ def test_found_d2_what_one_node_refuses_says_nothing_of_another(node: ScriptedNo
     Service.objects.update(announced_by_default=True)
     order = refused(claimed(node), node, "CHANNEL_REJECTED")
     first = NodeAddress(order.node_pubkey)
-    claiming.claim(order.pk, NodeAddress(pubkey(9)), announced=None, actor="buyer", replace=True)
+    claiming.claim(order.pk, NodeAddress(pubkey(9)), announced=None, actor=TOKEN)
     assert terms.of(queries.order_or_raise(order.pk)).announced
-    claiming.claim(order.pk, first, announced=None, actor="buyer", replace=True)
+    claiming.claim(order.pk, first, announced=None, actor=TOKEN)
     assert not terms.of(queries.order_or_raise(order.pk)).announced
-    claiming.claim(order.pk, first, announced=True, actor="buyer", replace=True)  # he says so at last
+    claiming.claim(order.pk, first, announced=True, actor=TOKEN)  # he says so at last
     assert terms.of(queries.order_or_raise(order.pk)).announced
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
 from lightning.types import Outpoint
-from orders import marks, queries
+from orders import actors, marks, queries
 from orders.advance import advance
 from orders.errors import NotAvailable
 from orders.models import ChannelOrder, NodeSnapshot, OrderEvent, SwitchName, TransactionKind
@@ -147,7 +147,7 @@ def test_found_c6_a_lost_channel_is_adopted_at_the_end_of_a_waiting_in_which_nob
 def test_found_c6_a_lost_channel_is_adopted_while_staff_have_paused_the_openings(scripted: ScriptedNode) -> None:
     """As after a database was put back: then both are."""
     order = waiting(scripted)
-    pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor="staff:ada")
+    pausing.pause(SwitchName.OPENINGS, reason="an upgrade", actor=actors.staff("ada"))
     assert look(order, scripted).last_failure_reason == "OPENINGS_PAUSED"
     left_a_channel(order, scripted)
     assert was_adopted(look(order, scripted))

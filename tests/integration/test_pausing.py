@@ -215,12 +215,14 @@ def test_a_pause_needs_a_reason(reason: str) -> None:
 def test_a_pause_that_only_sounds_like_it_is_not_one_for_records_that_are_behind() -> None:
     """What a pause was made for is no matter of its words: staff may write what they like."""
     words = "Our records are being checked after a restart"
-    pausing.pause(SwitchName.OPENINGS, reason=words, actor="staff:alice")
+    pausing.pause(SwitchName.OPENINGS, reason=words, actor=actors.staff("alice"))
     assert not pausing.is_behind()
-    assert recovering.resume(actor="staff:bob") == [SwitchName.OPENINGS]
-    pausing.pause(SwitchName.OPENINGS, reason=words, actor="lsp", cause=PauseCause.BEHIND, named=["channel 1a2b3c4d"])
+    assert recovering.resume(actor=actors.command("bob")) == [SwitchName.OPENINGS]
+    pausing.pause(
+        SwitchName.OPENINGS, reason=words, actor=actors.LSP, cause=PauseCause.BEHIND, named=["channel 1a2b3c4d"]
+    )
     assert pausing.is_behind()
-    assert recovering.resume(actor="staff:bob") == [] and not pausing.is_behind()
+    assert recovering.resume(actor=actors.command("bob")) == [] and not pausing.is_behind()
     assert list(SwitchEvent.objects.values_list("cause", "named")) == [
         ("staff", []),
         ("behind", ["channel 1a2b3c4d"]),

@@ -43,6 +43,7 @@ def test_whatever_the_domain_refuses_has_a_status_a_code_and_a_time_to_come_back
         errors.InvalidField: lambda: errors.InvalidField("No.", field="reason"),
         OutOfRange: lambda: OutOfRange("capacity_sat", 1, least=2, most=3),
         errors.ClientSideTooLarge: errors.ClientSideTooLarge,
+        errors.WrongToken: errors.WrongToken,
     }.get(kind, lambda: kind("No."))
     problem = problems.of(given())
     assert 400 <= problem.http_status < 600 and problem.code and problem.message.endswith(".")

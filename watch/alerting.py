@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from lightning import connection as lightning
 from orders import locks
-from orders.ids import short
+from orders.ids import short, shortened
 from orders.locks import Lock
 from orders.models import Alert, Flag
 from watch import doctor
@@ -48,7 +48,9 @@ def watch() -> int:
 def _flagged() -> dict[str, str]:
     """Flags that stand, by key. Their orders' whole ids stay here: who knows a paid order's id may claim it."""
     rows = Flag.objects.filter(lowered_at=None).values_list("pk", "order_id", "words")
-    return {f"{_FLAG}{pk}": f"Order {short(order_id)}… needs a person: {words}" for pk, order_id, words in rows}
+    return {
+        f"{_FLAG}{pk}": f"Order {short(order_id)}… needs a person: {shortened(words)}" for pk, order_id, words in rows
+    }
 
 
 def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetime) -> None:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark
+from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark, text
 from orders.ids import shortened
 from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent
 
@@ -68,8 +68,9 @@ class FlagInline(Belonging):
 
     model = Flag
     verbose_name_plural = "flags"
-    fields = ["kind_shown", "words", "raised", "raised_by", "lowered", "lowered_by"]
+    fields = ["kind_shown", "said", "raised", "raised_by", "lowered", "lowered_by"]
 
+    said = text("words", "words")
     raised = at("raised_at", "raised")
     lowered = at("lowered_at", "down since")
 

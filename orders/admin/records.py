@@ -265,11 +265,12 @@ class KindFilter(admin.SimpleListFilter):
 class FlagAdmin(ReadOnlyAdmin):
     """Why orders needed a person, the newest first. Seen to on the order's page."""
 
-    list_display = ["kind_shown", "order_column", "words", "raised", "raised_by", "lowered", "lowered_by"]
+    list_display = ["kind_shown", "order_column", "said", "raised", "raised_by", "lowered", "lowered_by"]
     list_filter = [StandingFilter, KindFilter, "raised_at"]
     search_fields = ["order__id__startswith", "words__contains", "=lowered_by"]
     ordering = ["-id"]
-    fields = ["order_column", "kind_shown", "words", ("raised", "raised_by"), ("lowered", "lowered_by")]
+    fields = ["order_column", "kind_shown", "said", ("raised", "raised_by"), ("lowered", "lowered_by")]
+    said = text("words", "words")
     raised = at("raised_at", "raised")
     lowered = at("lowered_at", "down since")
 

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from orders.causes import FlagKind
+from orders.ids import shortened
 from orders.models.order import ChannelOrder
 
 
@@ -33,7 +34,12 @@ class Flag(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.words}"
+        return f"{self.label}: {self.shown}"
+
+    @property
+    def shown(self) -> str:
+        """The words for whoever may look: an order that they name is known by the beginning of its id."""
+        return shortened(self.words)
 
     @property
     def label(self) -> str:

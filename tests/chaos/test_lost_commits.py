@@ -148,7 +148,8 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("opening._intend", 2), ("funding._record_funded", 2),
     ],
     refused_then_delivered: [
-        ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1), ("conflicting._record_decided", 1), ("cancelling.begin", 1),
+        ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1),
+        ("conflicting._record_decided", 1), ("cancelling.begin", 1),
         ("cancelling._record_failed", 1), ("committing._record_committed", 2),
     ],
 }  # fmt: skip

@@ -80,7 +80,7 @@ class Command(BaseCommand):
             self._ask(
                 "GET",
                 "/lnurl/channel",
-                {"k1": offer["k1"], "remoteid": wallet.pubkey, "private": "1"},
+                {"k1": offer["k1"], "remote_id": f"{wallet.pubkey}@{wallet.host}", "private": "1"},
                 shows=("status",),
             )
         else:

@@ -69,12 +69,13 @@ def attempt(order_id: UUID, node: LndNode) -> None:
 def _payable(order: ChannelOrder, node: LndNode) -> bool:
     """The payment is there for us to take; else the order says why not. `advance` returns what is lost."""
     rail = security.counted(order)
-    why, kind = rail.obstacle(order) if rail else "", FlagKind.CANNOT_SETTLE
+    why = rail.obstacle(order) if rail else ""
     payment = security.look(order, node)
-    if not why and payment.spare_blocks is None and security.sent_back(order, node):
-        why, kind = "The wallet has sent this order's money back: it is not opened.", FlagKind.SENT_BACK
     if why:
-        flag(order.pk, kind, why)
+        flag(order.pk, FlagKind.CANNOT_SETTLE, why)
+    elif payment.spare_blocks is None and security.sent_back(order, node):
+        why = "The wallet has sent this order's money back: it is not opened."
+        flag(order.pk, FlagKind.SENT_BACK, why)
     elif not payment.secured or not security.has_spare(payment):
         why = payment.reason
     if why:

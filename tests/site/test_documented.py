@@ -62,6 +62,7 @@ OTHER = {
     "createuser --pwprompt lsp": "not run by a test: asks at the terminal; the block above it is run",
     "pip install --require-hashes -r requirements.txt": "not run by a test: `make run` installs by the same",
     "docker compose -f deploy/compose.yaml up -d --build": RUN[OPERATING, "Start"],
+    "python -m tests.upgrade.making": "tests/upgrade/test_upgrade.py::test_the_maker_of_dumps_finds_all_that_it_needs",
     "python -m pytest tests/unit": "not run by a test: it is what runs them",
 }
 LNCLI = "tests/regtest/test_lncli.py::test_every_command_for_lnd_is_one_of_lncli"

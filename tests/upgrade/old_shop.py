@@ -84,13 +84,16 @@ class OldShop:
         (channel,) = self.traces().channels[self.dump.orders[name]]
         self.control.close_channel(f"{channel.point[0]}:{channel.point[1]}")
 
-    def ask_again(self) -> dict[str, Any]:
+    def ask_again(self) -> tuple[int, dict[str, Any]]:
         """What the buyer is answered who sends his request once more, with the key that he sent before the upgrade."""
         asked = self.dump.repeated
         headers = {"Idempotency-Key": asked["key"]}
         answer = self.client.post("/channel/buy", asked["body"], content_type="application/json", headers=headers)
-        assert answer.status_code == 200, answer.content
-        return dict(answer.json())
+        return answer.status_code, dict(answer.json())
+
+    def quote(self, name: str) -> dict[str, Any]:
+        """What the order's buyer may read of it."""
+        return dict(self.client.get("/channel/order", {"order_id": self.dump.orders[name]}).json())
 
     def sales_paused(self) -> str:
         """Why, as buyers read it; "": they are not."""

@@ -127,9 +127,13 @@ def test_sales_stay_paused_until_staff_resume_them(old_shop: OldShop) -> None:
     assert old_shop.sales_paused() == ""
 
 
-def test_a_buyer_who_repeats_his_request_gets_the_order_that_it_made(old_shop: OldShop) -> None:
+def test_a_key_that_is_too_short_now_is_refused_and_its_order_is_still_there_to_be_paid(old_shop: OldShop) -> None:
+    """No second order is made for it; the first is found by its id."""
     old_shop.migrate()
-    assert old_shop.ask_again()["order_id"] == old_shop.dump.orders[old_shop.dump.repeated["order"]]
+    status, said = old_shop.ask_again()
+    assert (status, said["field"]) == (400, "Idempotency-Key")
+    quote = old_shop.quote(old_shop.dump.repeated["order"])
+    assert (quote["state_name"], bool(quote["ln_invoice"])) == ("CREATED", True)
 
 
 def test_staff_may_see_what_they_might_and_no_more(old_shop: OldShop) -> None:
@@ -153,7 +157,7 @@ def test_every_order_comes_to_its_right_end(old_shop: OldShop) -> None:
     old_shop.command("resume")
     old_shop.command("recover")
     old_shop.command("retry_give_up", "--order", old_shop.dump.orders["given_up_onchain"])
-    old_shop.pay(old_shop.ask_again())
+    old_shop.pay(old_shop.quote("quoted"))
     old_shop.close_channel("by_service_public")
     for name in CLAIMED_LATER:
         old_shop.claim(name, private=name == "held")

@@ -135,8 +135,9 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("committing._record_committed", 1),
         ("publishing._record_published", 1), ("settling._record_settling", 1), ("opening._intend", 1),
         ("throttles.allow_request", 1), ("snapshot.refresh_snapshot", 1), ("snapshot.refresh_snapshot", 2),
-        ("watching.read_deposits", 1), ("reconcile.look", 1), ("settling.settle", 1), ("following._record_open", 1),
-        ("publishing._record_depth", 1), ("publishing._confirm", 1),
+        ("snapshot._ours", 1), ("watching.read_deposits", 1), ("watching._read_again", 1), ("reconcile.look", 1),
+        ("settling.settle", 1),
+        ("following._record_open", 1), ("publishing._record_depth", 1), ("publishing._confirm", 1),
         *(("advance._set_due", nth) for nth in range(1, 8)),
     ],
     never_claimed: [("counting.intend_return", 1), ("returning.record_cancelled", 1)],
@@ -147,7 +148,8 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("opening._intend", 2), ("funding._record_funded", 2),
     ],
     refused_then_delivered: [
-        ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1), ("cancelling.begin", 1),
+        ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1),
+        ("conflicting._record_decided", 1), ("cancelling.begin", 1),
         ("cancelling._record_failed", 1), ("committing._record_committed", 2),
     ],
 }  # fmt: skip

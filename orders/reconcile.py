@@ -72,7 +72,7 @@ def look(node: LndNode) -> int:
     Repeat: safe. Raises: NotAvailable, NodeUnavailable.
     """
     seen = refresh_snapshot(node)
-    _once_at_start(node)
+    _ask_once_whether_we_are_behind(node)
     different = {order_id for rail in reversed(payments.RAILS.values()) for order_id in rail.differing(node, seen)}
     different |= _channels_that_differ(node)
     outage.of_node().over()
@@ -82,19 +82,17 @@ def look(node: LndNode) -> int:
 _asked: set[tuple[int, datetime]] = set()
 
 
-def _once_at_start(node: LndNode) -> None:
+def _ask_once_whether_we_are_behind(node: LndNode) -> None:
     """Each process asks whether the database was put back, for each PostgreSQL that it finds itself at.
 
     By process, since a fork inherits the answer. By server, since a standby takes over under running processes.
-    Deposits too are read from far back then.
     """
-    asking = (os.getpid(), queries.database_started_at())
-    if asking in _asked:
+    if not settings.PAUSE_IF_BEHIND:
         return
-    if settings.PAUSE_IF_BEHIND:
+    asking = (os.getpid(), queries.database_started_at())
+    if asking not in _asked:
         recovering.pause_if_behind(node)
-    Node.objects.update(deposits_reread_at=None)
-    _asked.add(asking)
+        _asked.add(asking)
 
 
 def _channels_that_differ(node: LndNode) -> set[UUID]:

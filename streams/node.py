@@ -44,12 +44,15 @@ class NodeStreams:
 
     async def run(self) -> None:
         """The node is listened to, until this is cancelled. Raises: what is not the node's fault."""
+        was_away = False
         while True:
             try:
                 await self._session()
             except (LightningError, NotAvailable) as problem:
-                if not await self._hands.do(_node_is_away):  # that is said for all of us
+                is_away = await self._hands.do(_node_is_away)
+                if not is_away and not was_away:  # that it is away is said for all of us; this may have begun then
                     self._outage.begun(problem)
+                was_away = is_away
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _session(self) -> None:

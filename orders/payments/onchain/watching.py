@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,6 +25,9 @@ _AGAIN_AFTER: Final = timedelta(hours=1)
 _WEEK_BLOCKS: Final = 1008
 _FARTHEST_BLOCKS: Final = 4 * _WEEK_BLOCKS
 
+#: Which processes have done so: a fork inherits what its parent has noted.
+_read_again_by: set[int] = set()
+
 
 def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     """Every deposit the node knows has its row as the chain is now; one that is gone has vanished.
@@ -43,8 +47,14 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     recording.forget(known, transactions)
     # What could not be recorded is read again: the height stays.
     Node.objects.filter(pk=ours.pk).update(deposits_at=at, **({"deposits_height": info.block_height} if whole else {}))
-    if ours.deposits_reread_at is None or not at - _AGAIN_AFTER < ours.deposits_reread_at <= at:
+    if _is_time_to_read_again(ours, at):
         _read_again(node, ours, info.block_height, at)
+
+
+def _is_time_to_read_again(ours: Node, now: datetime) -> bool:
+    """A process that starts does so too: who knows what happened before."""
+    before = ours.deposits_reread_at
+    return os.getpid() not in _read_again_by or before is None or not now - _AGAIN_AFTER < before <= now
 
 
 def _read_again(node: LndNode, ours: Node, height: int, at: datetime) -> None:
@@ -55,6 +65,7 @@ def _read_again(node: LndNode, ours: Node, height: int, at: datetime) -> None:
     for transaction in missed:
         log.warning("deposit=%s was not seen when its block was read", transaction.txid)
     if recording.record(missed):
+        _read_again_by.add(os.getpid())
         Node.objects.filter(pk=ours.pk).update(deposits_reread_at=at)
 
 

@@ -145,7 +145,7 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
     replies.paid_on_chain: [("recording._record", 1), ("counting.count", 1), ("returning.record_cancelled", 1)],
     replies.cancelled_then_delivered: [
         ("opening._remember", 1), ("cancelling.begin", 1), ("cancelling.finish", 1), ("cancelling._record_failed", 1),
-        ("opening._intend", 2), ("funding._record_funded", 2),
+        ("opening._intend", 2), ("funding._record_funded", 2), ("retrying.postpone", 1),
     ],
     refused_then_delivered: [
         ("publishing._refused", 1), ("conflicting.begin", 1), ("conflicting._publish", 1),

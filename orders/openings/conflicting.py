@@ -114,8 +114,8 @@ def push(order_id: UUID, node: LndNode) -> None:
     other = broadcasting.rival(opening.transaction, node, from_height=order.created_height)
     if other is not None and other.confirmations >= settings.FINAL_DEPTH_BLOCKS:
         detail = f"{other.txid} spends a coin of the funding."
+        _record_decided(order_id, opening.conflict, other.txid)  # first: no later look comes by here again
         if cancelling.begin(order_id, reason=opening.failure_reason, detail=detail, conflict_is_deep=True):
-            _record_decided(order_id, opening.conflict, other.txid)
             cancelling.finish(order_id, node)
         return
     if other is None or other.confirmations == 0:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from orders.models import ChannelOpening, WalletTransaction
-from orders.openings import cancelling, publishing
+from orders.openings import cancelling, conflicting, publishing
 from orders.states import LIVE_OPENINGS, TRANSACTION_MOVES, OpeningState, OrderState, TransactionState
 from orders.transitions import IllegalMove, locked, move_transaction
 from orders.wallet import transaction as machine
@@ -102,6 +103,31 @@ def test_one_version_of_a_conflict_wins_and_the_others_never_will() -> None:
         machine.decided(versions[2], versions[1].txid)
     states = [row.state for row in WalletTransaction.objects.filter(label=label).order_by("pk")]
     assert states == [TransactionState.EXCLUDED, TransactionState.DEEP, TransactionState.EXCLUDED]
+
+
+def test_a_process_that_dies_once_the_attempt_is_cancelled_has_recorded_who_won(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cancelled attempt's conflict is looked at by nobody again: its row would stay open for ever."""
+    order = OrderFactory(opening=True, attempts=False)
+    conflict = TransactionFactory(kind="conflict", label=f"conflict:{order.pk}", state=TransactionState.PUBLISHED)
+    opening = OpeningFactory(order=order, state=OpeningState.CONFLICTING, conflict=conflict)
+    assert opening.transaction is not None
+    node = ScriptedNode()
+    node.wallet[conflict.txid] = mined(conflict.txid, confirmations=6, height=795, inputs=opening.transaction.spends)
+
+    begin = cancelling.begin
+
+    def begin_and_die(*args: Any, **words: Any) -> None:
+        assert begin(*args, **words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cancelling, "begin", begin_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        conflicting.push(order.pk, node)  # type: ignore[arg-type]
+    opening.refresh_from_db()
+    conflict.refresh_from_db()
+    assert (opening.state, conflict.state) == (OpeningState.CANCELLING, TransactionState.DEEP)
 
 
 def test_a_drafted_transaction_that_the_wallet_has_is_signed_by_its_bytes() -> None:

@@ -66,7 +66,7 @@ class Calls:
         self._link: Link | None = None
 
     def link(self) -> Link:
-        """A connection that belongs to this process and leads to a node of the right network.
+        """A connection that belongs to this process and leads to the right node, of the right network.
 
         A connection inherited through a fork is left alone: it is the parent's, and using or closing it
         here may hang either. Raises: NodeUnavailable.
@@ -96,20 +96,22 @@ class Calls:
             ChainKitStub(channel),
         )
         try:
-            self._require_network(link)
+            self._require_the_right_node(link)
         except NodeUnavailable:
             channel.close()
             raise
         return link
 
-    def _require_network(self, link: Link) -> None:
-        """Asked once for each connection: addresses and money of another network must not be mixed in."""
-        wanted = self._credentials.network
-        if not wanted:
+    def _require_the_right_node(self, link: Link) -> None:
+        """Asked once for each connection: addresses, money and orders of another one must not be mixed in."""
+        wanted, recognises = self._credentials.network, self._credentials.recognises
+        if not wanted and recognises is None:
             return
         info = mapping.node_info(self.read(link.lightning.GetInfo, lnrpc_pb2.GetInfoRequest()))
-        if info.network != wanted:
+        if wanted and info.network != wanted:
             raise NodeUnavailable(f"The node is on {info.network}, not on {wanted}.", reason="NETWORK_MISMATCH")
+        if recognises is not None and not recognises(info.pubkey):
+            raise NodeUnavailable(f"Our records are not of the node {info.pubkey}.", reason="ANOTHER_NODE")
 
     def read(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 
 from django.conf import settings
@@ -15,9 +16,11 @@ from lightning.node import LndNode
 def node() -> LndNode:
     """The node of this process: built once, of the class that `LIGHTNING_NODE` names; connected at its first call.
 
-    Each call raises NodeUnavailable("NETWORK_MISMATCH") where the node is not on `LND_NETWORK`.
+    Each call raises NodeUnavailable, "NETWORK_MISMATCH" where the node is not on `LND_NETWORK`, and "ANOTHER_NODE"
+    where our records are of another: what is looked for at the wrong node would count as lost.
     """
-    return _node_of(os.getpid(), settings.LIGHTNING_NODE, credentials())
+    access = replace(credentials(), recognises=import_string(settings.NODE_RECOGNISED_BY))
+    return _node_of(os.getpid(), settings.LIGHTNING_NODE, access)
 
 
 def credentials() -> Credentials:

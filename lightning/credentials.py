@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ class Credentials:
     tls_cert: str = ""  # path of the node's certificate; "": the system's authorities; LOCAL
     macaroon: str = field(default="", repr=False)  # path, or hex
     network: str = ""  # the network the node has to be on; "": any
+    recognises: Callable[[str], bool] | None = None  # whether the node with this key may be ours; None: any may
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The macaroon as each call carries it; a changed file is read again.

@@ -32,6 +32,7 @@ LND_TLS_CERT: str | None = _c["LND_TLS_CERT"]
 LND_MACAROON: str = _c["LND_MACAROON"] or ""  # a path, or hex
 LND_NETWORK: str = _c["LND_NETWORK"] or ""
 LIGHTNING_NODE: str = _c["LIGHTNING_NODE"]
+NODE_RECOGNISED_BY = "orders.queries.may_be_our_node"  # by its key, once for each connection
 NODE_URIS: tuple[str, ...] = _c["NODE_URIS"] or ()
 DIAL_PRIVATE_ADDRESSES: bool = _c["DIAL_PRIVATE_ADDRESSES"]
 

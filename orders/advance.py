@@ -33,6 +33,7 @@ from orders.openings import (
 )
 from orders.operations import giving_up
 from orders.payments import counting, security
+from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
 
 log = logging.getLogger(__name__)
@@ -122,10 +123,18 @@ def _step(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     """At most one operation; returns when to look again, None: when something happens."""
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
-        going_back[0].finish_return(order.pk, node)
-        return now + _TROUBLE_PAUSE
+        return _finish_return(going_back[0], order, node, now)
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
+
+
+def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """Back with the buyer, unless the order was delivered: who recorded the return may not have asked the node."""
+    if security.counted(order) is rail and _is_delivered(order, node):
+        rail.keep(order.pk)
+        return None
+    rail.finish_return(order.pk, node)
+    return now + _TROUBLE_PAUSE
 
 
 def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -163,12 +172,19 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
 
 def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: Cause) -> datetime | None:
     """Recorded to go back, unless the node has a channel of this order that a database put back knows nothing of."""
-    if tracing.find_trace(order, node) is not None:
-        words = "The node has a channel or funding of this order that our records do not know."
-        flag(order.pk, FlagKind.TRACE_UNKNOWN, words)
+    if _is_delivered(order, node):
         return None
     counting.intend_return(order.pk, cause=cause)
     return now + _LOOK_AGAIN
+
+
+def _is_delivered(order: ChannelOrder, node: LndNode) -> bool:
+    """The node has what a database that was put back knows nothing of: a person is told, and no money goes back."""
+    is_there = tracing.find_trace(order, node) is not None
+    if is_there:
+        words = "The node has a channel or funding of this order that our records do not know: return no money of it."
+        flag(order.pk, FlagKind.TRACE_UNKNOWN, words)
+    return is_there
 
 
 def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -254,11 +270,17 @@ def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:
 
 def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if not security.is_held(order):
+        _is_delivered(order, node)  # else the person who is to return the money must know
         return None
     until = order.give_up_until or now
     if until <= now or security.look(order, node).lost:
         return _return_payment(order, node, now, cause=Cause.GAVE_UP)
     return min(until, now + _SELDOM)
+
+
+def _rejected(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    _is_delivered(order, node)
+    return None
 
 
 _STEPS: Final[dict[OrderState, Step]] = {
@@ -270,4 +292,5 @@ _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.CLOSING: _delivering,
     OrderState.CLOSED: _delivering,
     OrderState.GIVE_UP: _given_up,
+    OrderState.REJECTED: _rejected,
 }

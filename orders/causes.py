@@ -22,6 +22,7 @@ class Cause(models.TextChoices):
     PAYMENT_LOST = "payment_lost", "the node had returned the payment of a funding that is published"
 
     PAYMENT_RETURNING = "payment_returning", "the Lightning payment is to go back"
+    PAYMENT_KEPT = "payment_kept", "it does not go back after all: the node has a channel of the order"
     PAYMENT_RETURNED = "payment_returned", "the Lightning payment is back with the buyer"
     INVOICE_CANCELLED = "invoice_cancelled", "the invoice can be paid no more; nothing was held"
     PAYMENT_NOT_SECURED = "payment_not_secured", "it goes back: the hold runs out too soon, or is gone"

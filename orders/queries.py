@@ -56,6 +56,12 @@ def our_node() -> Node | None:
     return Node.objects.first()
 
 
+def may_be_our_node(pubkey: str) -> bool:
+    """Our records are of the node with this key, or of none yet."""
+    ours = our_node()
+    return ours is None or ours.pubkey in {"", pubkey}
+
+
 def is_our_node(pubkey: str) -> bool:
     """The key is that of the node that we sell from, as we have seen it or as the settings say."""
     configured = {uri.partition("@")[0].lower() for uri in settings.NODE_URIS}

@@ -35,7 +35,7 @@ from orders.models import (
 )
 from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
-from orders.states import At, OrderState
+from orders.states import At, InvoiceState, OrderState
 from orders.wallet.looking import LOOK_BACK_BLOCKS
 from orders.wallet.refunded import sent_back_sat
 
@@ -106,12 +106,14 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
         (order_id, invoice) for invoice in pending if (order_id := marks.order_of_invoice(invoice.memo)) is not None
     ]
     hashes = [invoice.payment_hash for _, invoice in ours]
-    known = set(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", flat=True))
+    rows = dict(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", "state"))
     for order_id, invoice in ours:
-        if invoice.payment_hash in known:
-            continue
         held = invoice.state is types.NodeInvoiceState.ACCEPTED
-        advice = "Held for an order we do not know: return it, unless a channel of this order is listed."
+        is_over = rows.get(invoice.payment_hash) == InvoiceState.CANCELLED  # so we say; the node knows better
+        if invoice.payment_hash in rows and not (held and is_over):
+            continue
+        whose = "that says it went back" if is_over else "we do not know"
+        advice = f"Held for an order {whose}: return it, unless a channel of this order is listed."
         yield Unknown(
             Kind.PAYMENT if held else Kind.INVOICE,
             invoice.payment_hash,
@@ -313,20 +315,11 @@ def pause_if_behind(node: LndNode) -> bool:
     named = [_name(unknown) for unknown in strange]
     reason = f"{_REASON} ({', '.join(named)})"
     for name in SwitchName:
-        paused = queries.paused(name)
-        if paused is None or paused.cause == PauseCause.BEHIND:
-            pausing.pause(name, reason=reason, actor=LSP, cause=PauseCause.BEHIND, named=named)
+        pausing.pause_behind(name, reason=reason, named=named, actor=LSP)
     return True
 
 
 @actors.open_to(actors.Kind.COMMAND)
 def resume(*, actor: Authority) -> list[SwitchName]:
     """What was paused because our records were behind goes on; returns what staff have paused besides."""
-    others = []
-    for name in SwitchName:
-        paused = queries.paused(name)
-        if paused is not None and paused.cause == PauseCause.BEHIND:
-            pausing.resume(name, actor=actor)
-        elif paused is not None:
-            others.append(name)
-    return others
+    return [name for name in SwitchName if not pausing.resume_behind(name, actor=actor)]

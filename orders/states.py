@@ -86,8 +86,8 @@ class InvoiceState(models.TextChoices):
 INVOICE_MOVES: Final[dict[InvoiceState, frozenset[InvoiceState]]] = {
     InvoiceState.OPEN: frozenset({InvoiceState.HELD, InvoiceState.RETURNING, InvoiceState.CANCELLED}),
     InvoiceState.HELD: frozenset({InvoiceState.RETURNING, InvoiceState.CANCELLED, InvoiceState.SETTLED}),
-    # SETTLED: somebody settled it at the node by hand while we asked to return it.
-    InvoiceState.RETURNING: frozenset({InvoiceState.CANCELLED, InvoiceState.SETTLED}),
+    # SETTLED: somebody settled it at the node by hand while we asked to return it. HELD: the order was delivered.
+    InvoiceState.RETURNING: frozenset({InvoiceState.CANCELLED, InvoiceState.SETTLED, InvoiceState.HELD}),
     InvoiceState.CANCELLED: frozenset(),
     InvoiceState.SETTLED: frozenset(),
 }

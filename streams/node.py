@@ -49,11 +49,11 @@ class NodeStreams:
             try:
                 await self._session()
             except (LightningError, NotAvailable) as problem:
+                await asyncio.sleep(self._outage.pause_seconds())  # one that shuts down still answers for a moment
                 is_away = await self._hands.do(_node_is_away)
                 if not is_away and not was_away:  # that it is away is said for all of us; this may have begun then
                     self._outage.begun(problem)
                 was_away = is_away
-            await asyncio.sleep(self._outage.pause_seconds())
 
     async def _session(self) -> None:
         node = LndStreams(lightning.credentials())

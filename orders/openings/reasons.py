@@ -45,8 +45,9 @@ PASSING: Final = frozenset(
         "FAILED_OPENING",
     }
 )
-#: The claimed node is not there, will not have the channel, or fell silent over it (which has no word of its own).
-PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", "PEER_TOO_MANY_PENDING_CHANNELS", "FAILED_OPENING"}
+#: The claimed node is not there, fell silent, or has refused the channel itself. Not FAILED_OPENING, which is what we
+#: call our own troubles, nor PEER_TOO_MANY_PENDING_CHANNELS, which others bring about by opening channels to it.
+PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", CHANNEL_REJECTED}
 #: They pass when a person tops up or looks at the fees.
 CALLS_STAFF: Final = {
     "INSUFFICIENT_FUNDS": (FlagKind.COINS_SHORT, "The node has not enough deep coins for this channel."),

@@ -1,7 +1,8 @@
 """The buyer names the node that gets the channel.
 
 The order's id claims what nobody has claimed. A claim that stands is changed by who shows the order's token; by the id
-alone only once the claimed node has failed it: an id is seen by more eyes than the buyer's.
+alone only once the claimed node has failed it, and never so that a channel becomes public or the payment goes back: an
+id is seen by more eyes than the buyer's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from orders.payments import security
 from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, note
 
-#: Of one order's claim, by anybody.
+#: Of one order's claim, by whoever has shown the same.
 MOST_CHANGES: Final = 20
 _CHANGES: Final = (Cause.CLAIMED, Cause.CLAIM_DETAILED, Cause.CLAIM_TAKEN_BACK)
 #: Where an order is, or may yet be, delivered to the node that it names.
@@ -56,7 +57,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             raise NotClaimable("The channel to another node is being opened already.")
         if order.state == OrderState.URI_SET:
             _require_right_to_change(order, actor)
-            _require_steady(order)
+            _require_steady(order, actor)
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order
@@ -84,7 +85,9 @@ def _correct(order: ChannelOrder, address: NodeAddress, announced: bool | None, 
         raise NotClaimable("It is too late to change the claim: the channel is being opened, or over.")
     _require_not_returning(order)
     _require_right_to_change(order, actor)
-    _require_steady(order)
+    if announced and new_privacy and not _is_theirs(order, actor):
+        raise ClaimStands("Who makes the channel public shows its order_token.")
+    _require_steady(order, actor)
     order.node_host = address.host or order.node_host
     order.announced_by_claim = order.announced_by_claim if announced is None else announced
     note(order, Cause.CLAIM_DETAILED, actor=actor, node=str(address), announced=announced)
@@ -124,7 +127,9 @@ def unclaim(order_id: UUID, *, actor: Authority) -> ChannelOrder:
             raise NotClaimable("The claim cannot be taken back any more.")
         _require_not_returning(order)
         _require_right_to_change(order, actor)
-        _require_steady(order)
+        if (order.claim_expires_at or timezone.now()) <= timezone.now() and not _is_theirs(order, actor):
+            raise ClaimStands("Without a claim the payment would go back now. Its order_token is needed for that.")
+        _require_steady(order, actor)
         node, order.node_pubkey, order.node_host = order.node_pubkey, "", ""
         order.claimed_at, order.announced_by_claim = None, None
         order.open_deadline_at = None  # the claim window bounds how often this can be done
@@ -134,13 +139,18 @@ def unclaim(order_id: UUID, *, actor: Authority) -> ChannelOrder:
 
 
 def _require_right_to_change(order: ChannelOrder, actor: Authority) -> None:
-    """Of a claim that stands. The claimed node itself may, and who restores our records."""
-    is_theirs = actor.kind is Kind.NODE and actor.name == order.node_pubkey
-    if actor.kind in {Kind.TOKEN, Kind.COMMAND} or is_theirs or has_failed(order):
+    """Of a claim that stands."""
+    if _is_theirs(order, actor) or has_failed(order):
         return
     raise ClaimStands(
         "The order is claimed. Its order_token, or an attempt that its node has failed, is needed to change that."
     )
+
+
+def _is_theirs(order: ChannelOrder, actor: Authority) -> bool:
+    """The buyer by token, the claimed node itself, or who restores our records. An id may be a stranger's."""
+    is_its_node = actor.kind is Kind.NODE and actor.name == order.node_pubkey
+    return actor.kind in {Kind.TOKEN, Kind.COMMAND} or is_its_node
 
 
 def has_failed(order: ChannelOrder) -> bool:
@@ -157,9 +167,12 @@ def _require_not_returning(order: ChannelOrder) -> None:
         raise NotClaimable("The payment is going back.")
 
 
-def _require_steady(order: ChannelOrder) -> None:
-    """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever."""
-    changes = order.events.filter(cause__in=_CHANGES).count()
+def _require_steady(order: ChannelOrder, actor: Authority) -> None:
+    """Each change starts attempts anew, at peers' cost and ours: a buyer may change his mind, not for ever.
+
+    Counted by what was shown, so that who has the id alone uses up nothing of what the token may do.
+    """
+    changes = order.events.filter(cause__in=_CHANGES, actor=str(actor)).count()
     if changes >= MOST_CHANGES:
         raise NotClaimable("The claim was changed too often.")
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from orders import queries
@@ -56,8 +57,37 @@ def resume(name: SwitchName, *, actor: Authority) -> Switch:
 
 def is_behind() -> bool:
     """The node has more of our orders than our records, and nobody has seen to it yet."""
-    paused = queries.paused(SwitchName.OPENINGS)
-    return paused is not None and paused.cause == PauseCause.BEHIND
+    return _is_told_of(SwitchName.OPENINGS)
+
+
+def _is_told_of(name: SwitchName) -> bool:
+    """By the record, not by the switch: staff may have put it off before, or have given it another reason since."""
+    last = SwitchEvent.objects.filter(Q(cause=PauseCause.BEHIND) | Q(on=True), name=name).order_by("pk").last()
+    return last is not None and not last.on
+
+
+@open_to(Kind.SERVER)
+def pause_behind(name: SwitchName, *, reason: str, named: Sequence[str], actor: Authority) -> None:
+    """It is off since our records are behind the node's; where staff have put it off already, that is on record beside.
+
+    `named`: what the node has, and our records have not. Repeat: safe.
+    """
+    paused = queries.paused(name)
+    if paused is None or paused.cause == PauseCause.BEHIND:
+        pause(name, reason=reason, actor=actor, cause=PauseCause.BEHIND, named=named)
+    else:
+        _record(name, on=False, reason=reason, actor=actor, cause=PauseCause.BEHIND, named=named)
+
+
+@open_to(Kind.COMMAND)
+def resume_behind(name: SwitchName, *, actor: Authority) -> bool:
+    """Our records are behind the node's no more; False where staff have put it off besides, and it stays so."""
+    paused = queries.paused(name)
+    if paused is not None and paused.cause == PauseCause.BEHIND:
+        resume(name, actor=actor)
+    elif paused is not None and _is_told_of(name):
+        _record(name, on=True, reason="", actor=actor, cause=PauseCause.BEHIND)
+    return paused is None or paused.cause == PauseCause.BEHIND
 
 
 def _switch(
@@ -77,13 +107,19 @@ def _switch(
             return switch
         switch.on, switch.reason, switch.cause, switch.at, switch.actor = on, reason, cause, now, str(actor)
         switch.save()
-        SwitchEvent.objects.create(
-            name=name, on=on, cause=cause, reason=reason, named=list(named), at=now, actor=str(actor)
-        )
+        _record(name, on=on, reason=reason, actor=actor, cause=cause, named=named)
         if on and name == SwitchName.OPENINGS:
             nudge_all(_waiting())
     log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)
     return switch
+
+
+def _record(
+    name: SwitchName, *, on: bool, reason: str, actor: Authority, cause: PauseCause, named: Sequence[str] = ()
+) -> None:
+    SwitchEvent.objects.create(
+        name=name, on=on, cause=cause, reason=reason, named=list(named), at=timezone.now(), actor=str(actor)
+    )
 
 
 def _waiting() -> list:

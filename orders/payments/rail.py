@@ -63,6 +63,9 @@ class PaymentRail(Protocol):
     def finish_return(self, order_id: UUID, node: LndNode) -> None:
         """What was recorded to go back is back. Raises: NodeUnavailable, OutcomeUnknown."""
 
+    def keep(self, order_id: UUID) -> None:
+        """It does not go back after all, although that was recorded: the order was delivered. Repeat: safe."""
+
     def is_held(self, order: ChannelOrder) -> bool:
         """It is secured and still the buyer's: it goes back by itself when we give up."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent import futures
+from datetime import timedelta
 from threading import Event
 
 import grpc
 import pytest
 from django.db import transaction
 from django.test import override_settings
+from django.utils import timezone
 
 from lightning import connection
 from lightning.calls import Calls
@@ -19,6 +21,10 @@ from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto.lnrpc_pb2_grpc import LightningServicer, add_LightningServicer_to_server
+from orders import outage
+from orders.advance import advance
+from orders.models import ChannelOrder
+from tests.factories import NodeFactory, OrderFactory
 
 CHAN_ID = b"\x01" * 32
 KEY = "02" + "ab" * 32
@@ -30,6 +36,7 @@ class Answering(LightningServicer):
     def __init__(self):
         self.target = ""
         self.network = "regtest"
+        self.pubkey = KEY
         self.calls: list[str] = []
         self.macaroons: list[str | None] = []
         self.updates: list[ln.OpenStatusUpdate] = []
@@ -40,7 +47,9 @@ class Answering(LightningServicer):
     def GetInfo(self, request, context):
         self.calls.append("GetInfo")
         self.macaroons.append(dict(context.invocation_metadata()).get("macaroon"))
-        return ln.GetInfoResponse(chains=[ln.Chain(network=self.network)], version="0.21.3-beta")
+        return ln.GetInfoResponse(
+            identity_pubkey=self.pubkey, chains=[ln.Chain(network=self.network)], version="0.21.3-beta"
+        )
 
     def NewAddress(self, request, context):
         self.calls.append("NewAddress")
@@ -103,6 +112,38 @@ def test_a_network_that_could_not_be_asked_is_asked_again(server):
         ours.new_address()
     server.network = "regtest"
     assert ours.new_address() == "bcrt1q"
+
+
+def test_a_node_that_is_not_recognised_is_never_asked_for_anything(server):
+    with pytest.raises(NodeUnavailable) as caught:
+        node(server, recognises=lambda pubkey: pubkey != KEY).new_address()
+    assert caught.value.reason == "ANOTHER_NODE"
+    assert server.calls == ["GetInfo"]
+
+
+@pytest.fixture
+def configured(server, settings):
+    settings.LND_GRPC, settings.LND_TLS_CERT, settings.LND_NETWORK = server.target, LOCAL, "regtest"
+    return connection.node
+
+
+@pytest.mark.django_db
+def test_orders_are_not_looked_for_at_another_node(server, configured):
+    order = OrderFactory(paid_lightning=True, lsp_node__pubkey="03" + "cd" * 32)
+    ChannelOrder.objects.update(claim_expires_at=timezone.now() - timedelta(days=1))
+    advance(order.pk)
+    order.refresh_from_db()
+    assert order.state == "paid"
+    assert set(server.calls) == {"GetInfo"}
+    assert outage.of_node().is_on
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("records", [None, "", KEY])
+def test_a_node_is_ours_that_we_know_or_never_knew(server, configured, records):
+    if records is not None:
+        NodeFactory(pubkey=records)
+    assert configured().new_address() == "bcrt1q"
 
 
 def test_each_call_carries_the_macaroon(server):
@@ -177,6 +218,7 @@ def test_after_a_transaction_a_change_is_allowed(server):
 # The settings' node
 
 
+@pytest.mark.django_db
 def test_the_settings_name_the_node_and_each_process_builds_it_once(server, monkeypatch):
     named = {"LND_GRPC": server.target, "LND_TLS_CERT": LOCAL, "LND_MACAROON": "", "LND_NETWORK": "regtest"}
     with override_settings(LIGHTNING_NODE="lightning.node.LndNode", **named):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from lightning.types import NodeAddress
 from orders import actors, keys
-from orders.errors import NotAllowed, NotClaimable
+from orders.errors import ClaimStands, NotAllowed, NotClaimable
 from orders.models import ChannelOrder
 from orders.openings import opening, terms
 from orders.openings.reasons import CALLS_STAFF, NOT_ITS_FAULT, PEERS_FAULT
@@ -103,9 +103,13 @@ def test_once_its_node_was_not_reached_the_id_is_enough(api: Api) -> None:
     assert ask(api, order, pubkey(5)).status_code == 200
 
 
-@pytest.mark.parametrize("reason", sorted({*NOT_ITS_FAULT, *CALLS_STAFF, "PAYMENT_NOT_SECURED", "FUNDING_CONFLICT"}))
+#: Ours, or what others bring about: by keeping our node or the buyer's busy, or by waiting for a restart.
+_OURS = {"PAYMENT_NOT_SECURED", "FUNDING_CONFLICT", "FAILED_OPENING", "PEER_TOO_MANY_PENDING_CHANNELS"}
+
+
+@pytest.mark.parametrize("reason", sorted({*NOT_ITS_FAULT, *CALLS_STAFF, *_OURS}))
 def test_what_is_not_the_nodes_fault_opens_the_claim_to_nobody(api: Api, reason: str) -> None:
-    """A stranger keeps our node busy, and would then take the order."""
+    """A stranger brings it about, and would then take the order."""
     order = OrderFactory(uri_set=True, last_failure_reason=reason, failed_openings=3)
     OpeningFactory(order=order, failed=True, failure_reason=reason)
     assert refused(ask(api, order, pubkey(666)), "order_token")
@@ -113,7 +117,8 @@ def test_what_is_not_the_nodes_fault_opens_the_claim_to_nobody(api: Api, reason:
 
 def test_what_an_earlier_node_has_failed_opens_no_later_claim(api: Api) -> None:
     order = OrderFactory(uri_set=True)
-    OpeningFactory(order=order, failed=True, created_at=timezone.now() - timedelta(hours=1))
+    earlier = timezone.now() - timedelta(hours=1)
+    OpeningFactory(order=order, failed=True, failure_reason="CHANNEL_REJECTED", created_at=earlier)
     assert refused(ask(api, order, pubkey(666)), "order_token")
 
 
@@ -191,7 +196,7 @@ def test_found_d3_a_correction_while_the_node_is_being_reached_counts_for_this_a
     order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE")
     wanted = terms.of(order)
     node, more = f"{order.node_pubkey}@{change.get('host', HOST)}", {k: v for k, v in change.items() if k != "host"}
-    assert ask(api, order, node, **more).status_code == 200
+    assert ask(api, order, node, **more, **token_of(order)).status_code == 200
     assert opening._intend(order.pk, wanted) is None
     begun = opening._intend(order.pk, terms.of(fresh(order)))
     assert begun is not None and (begun.node_host, begun.announced) == (change.get("host", HOST), "private" in change)
@@ -213,6 +218,45 @@ def test_a_correction_starts_the_next_attempt_at_once(api: Api) -> None:
     assert ask(api, order, f"{order.node_pubkey}@{OTHER_HOST}").status_code == 200
     due_at = fresh(order).due_at
     assert due_at is not None and due_at < later
+
+
+# What the id alone never does, whatever the node has failed
+
+
+def test_a_private_channel_is_not_made_public_by_the_id_alone(api: Api) -> None:
+    order = OrderFactory(uri_set=True, announced_by_claim=False, last_failure_reason="PEER_NOT_REACHABLE")
+    assert refused(ask(api, order, private=False), "order_token")
+    assert fresh(order).announced_by_claim is False
+    assert ask(api, order, private=False, **token_of(order)).status_code == 200
+
+
+def test_a_public_one_is_made_private(api: Api) -> None:
+    order = OrderFactory(uri_set=True, announced_by_claim=True, last_failure_reason="PEER_NOT_REACHABLE")
+    assert ask(api, order, private=True).status_code == 200
+
+
+def test_the_payment_of_a_buyer_who_sleeps_is_not_sent_back_by_the_id_alone() -> None:
+    """After the claim window who takes the claim back ends the sale."""
+    late = timezone.now() - timedelta(minutes=1)
+    order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE", claim_expires_at=late)
+    with pytest.raises(ClaimStands):
+        claiming.unclaim(order.pk, actor=actors.BUYER)
+    claiming.unclaim(order.pk, actor=actors.buyer(order.pk, keys.order_token(order.pk)))
+    assert fresh(order).state == "paid"
+
+
+def test_within_the_window_the_id_takes_back_what_the_node_has_failed() -> None:
+    order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE")
+    claiming.unclaim(order.pk, actor=actors.BUYER)
+    assert fresh(order).state == "paid"
+
+
+def test_who_has_the_id_alone_uses_up_none_of_the_buyers_changes(api: Api) -> None:
+    order = OrderFactory(uri_set=True, last_failure_reason="PEER_NOT_REACHABLE")
+    for number in range(claiming.MOST_CHANGES):
+        assert ask(api, order, f"{order.node_pubkey}@198.51.100.8:{10_000 + number}").status_code == 200
+    assert refused(ask(api, order, f"{order.node_pubkey}@{OTHER_HOST}"), "order_id")
+    assert ask(api, order, f"{order.node_pubkey}@{OTHER_HOST}", **token_of(order)).status_code == 200
 
 
 # Whoever asks by another door

@@ -38,6 +38,8 @@ def unreadable(error: LightningError) -> Finding:
             return failure("wallet", seen, _UNLOCK)
         case "NETWORK_MISMATCH":
             return failure("network", seen, "Set LND_NETWORK to the node's network, or LND_GRPC to another node.")
+        case "ANOTHER_NODE":
+            return failure("node", seen, "Set LND_GRPC to the node whose orders are in this database, or DATABASE_URL.")
         case "PERMISSION_DENIED" | "MACAROON_UNREADABLE":
             return failure("macaroon", seen, _BAKE)
         case "CERTIFICATE_UNREADABLE":

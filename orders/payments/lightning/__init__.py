@@ -2,7 +2,7 @@
 
 from orders.payments.lightning.holding import arrive, claim_window, hold
 from orders.payments.lightning.looking import differing, insecurity, is_going_back, is_held, is_ours, look, obstacle
-from orders.payments.lightning.returning import finish_return, give_back
+from orders.payments.lightning.returning import finish_return, give_back, keep
 from orders.payments.lightning.settling import settle
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "is_going_back",
     "is_held",
     "is_ours",
+    "keep",
     "look",
     "obstacle",
     "settle",

@@ -53,6 +53,18 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
         _record_settled_against_our_will(order_id)
 
 
+def keep(order_id: UUID) -> None:
+    """What was recorded as RETURNING is held as before: the node has a channel of the order.
+
+    Money: whose it is, is for a person to say; the node still holds it. Repeat: safe.
+    """
+    with locked(order_id) as order:
+        invoice = order.hold_invoice
+        if invoice.state == InvoiceState.RETURNING:
+            move_invoice(order, invoice, InvoiceState.HELD, return_cause="")
+            note(order, Cause.PAYMENT_KEPT)
+
+
 def record_cancelled(order_id: UUID) -> None:
     """The node holds nothing of this order's Lightning payment any more; the order follows.
 

@@ -1,0 +1,130 @@
+"""Our records are behind the node's: no money goes back for what was delivered, whoever has paused, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from lightning.types import Outpoint
+from orders import actors, marks, queries, recovering
+from orders.advance import advance
+from orders.causes import Cause, FlagKind
+from orders.errors import NotPossible
+from orders.models import ChannelOrder, HoldInvoice, SwitchEvent, SwitchName
+from orders.operations import ending, pausing
+from orders.states import InvoiceState
+from tests.factories import OrderFactory, SnapshotFactory, txid
+from tests.scripted import ScriptedNode, held, pending
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STAFF = actors.staff("ada")
+
+
+@pytest.fixture
+def node() -> ScriptedNode:
+    SnapshotFactory()
+    return ScriptedNode()
+
+
+def delivered(node: ScriptedNode, **order: Any) -> ChannelOrder:
+    """As a backup has it whose funding was published a moment later."""
+    made: ChannelOrder = OrderFactory(uri_set=True, **order)
+    if made.invoice is not None:
+        node.by_hash[made.invoice.payment_hash] = held(made)
+    node.pending = [pending(Outpoint(txid("real"), 0), made)]
+    return made
+
+
+def look(order: ChannelOrder, node: ScriptedNode) -> ChannelOrder:
+    ChannelOrder.objects.filter(pk=order.pk).update(due_at=timezone.now())
+    advance(order.pk, node=node)  # type: ignore[arg-type]
+    return queries.order_or_raise(order.pk)
+
+
+def paused_by_staff() -> None:
+    for name in SwitchName:
+        pausing.pause(name, reason="Maintenance", actor=STAFF)
+
+
+def test_records_are_behind_although_staff_had_paused_before(node: ScriptedNode) -> None:
+    order = delivered(node)
+    paused_by_staff()
+    assert recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert pausing.is_behind()
+    with pytest.raises(NotPossible, match="recover"):
+        ending.cancel(order.pk, actor=STAFF)
+    switch = queries.paused(SwitchName.OPENINGS)
+    assert switch is not None and switch.reason == "Maintenance"
+
+
+def test_and_when_staff_have_given_the_pause_another_reason_since(node: ScriptedNode) -> None:
+    delivered(node)
+    recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    paused_by_staff()
+    assert pausing.is_behind()
+
+
+def test_once_they_are_seen_to_they_are_behind_no_more_and_staffs_pause_stays(node: ScriptedNode) -> None:
+    delivered(node)
+    paused_by_staff()
+    recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert recovering.resume(actor=actors.command("bob")) == list(SwitchName)
+    assert not pausing.is_behind() and queries.paused(SwitchName.OPENINGS) is not None
+    rows = SwitchEvent.objects.filter(name=SwitchName.OPENINGS)
+    assert list(rows.values_list("on", "cause")) == [(False, "staff"), (False, "behind"), (True, "behind")]
+
+
+def test_who_resumes_by_hand_has_seen_to_it(node: ScriptedNode) -> None:
+    delivered(node)
+    paused_by_staff()
+    recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    pausing.resume(SwitchName.OPENINGS, actor=STAFF)
+    assert not pausing.is_behind()
+
+
+def test_what_was_cancelled_before_anybody_knew_is_kept_and_told(node: ScriptedNode) -> None:
+    """Staff cancel in the minute between a fail-over and the first look."""
+    order = delivered(node)
+    ending.cancel(order.pk, actor=STAFF)
+    order = look(order, node)
+    assert "cancel_invoice" not in node.calls
+    assert (order.state, order.hold_invoice.state, order.hold_invoice.return_cause) == ("give_up", "held", "")
+    assert FlagKind.TRACE_UNKNOWN in {flag.kind for flag in order.standing}
+    assert order.events.filter(cause=Cause.PAYMENT_KEPT).count() == 1
+    assert order.due_at is None
+
+
+def test_what_was_cancelled_rightly_goes_back(node: ScriptedNode) -> None:
+    order = delivered(node)
+    node.pending = []
+    ending.cancel(order.pk, actor=STAFF)
+    look(order, node)
+    assert "cancel_invoice" in node.calls
+
+
+def test_staff_who_are_to_return_an_onchain_payment_are_told_of_the_channel(node: ScriptedNode) -> None:
+    order = delivered(node, counted_payment="onchain", invoice__state=InvoiceState.CANCELLED)
+    ending.cancel(order.pk, actor=STAFF)
+    kinds = {flag.kind for flag in look(order, node).standing}
+    assert kinds == {FlagKind.CANCELLED_PAID, FlagKind.TRACE_UNKNOWN}
+
+
+def test_and_where_the_order_was_given_up(node: ScriptedNode) -> None:
+    order = OrderFactory(give_up=True, counted_payment="onchain", invoice__state=InvoiceState.CANCELLED)
+    node.pending = [pending(Outpoint(txid("real"), 0), order)]
+    assert FlagKind.TRACE_UNKNOWN in {flag.kind for flag in look(order, node).standing}
+
+
+def test_a_payment_that_is_held_for_an_order_which_says_that_it_went_back_is_listed(node: ScriptedNode) -> None:
+    order = OrderFactory(refunded=True)
+    HoldInvoice.objects.filter(order=order).update(state=InvoiceState.CANCELLED)
+    there = replace(held(order), memo=marks.invoice_memo(order.pk))
+    node.by_hash[order.hold_invoice.payment_hash] = there
+    [found] = recovering.survey(node)  # type: ignore[arg-type]
+    assert (found.kind, found.what) == (recovering.Kind.PAYMENT, order.hold_invoice.payment_hash)
+    assert recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert recovering.return_payments([found], node) == [found]  # type: ignore[arg-type]

@@ -110,6 +110,12 @@ class NotAvailable(OrderError):
     again_in_seconds = 60
 
 
+class NodeBusy(NotAvailable):
+    """As many requests wait for the node as may."""
+
+    again_in_seconds = 5
+
+
 class NotEnoughCoins(NotAvailable):
     """Our coins do not suffice for a channel of this size now."""
 

@@ -14,8 +14,10 @@ from django.conf import settings
 
 bind = f"{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
 workers = settings.WEB_PROCESSES
-worker_class = "gthread"
-threads = 4
+worker_class = "lsp_site.serving.worker.Worker"
+threads = 4  # for all that does not wait for the node; purchases have their own
+sendfile = False  # an answer is kept until the client takes it, and no thread with it
+limit_request_fields = 64
 timeout = 60
 graceful_timeout = 20
 keepalive = 5

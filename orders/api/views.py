@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from lightning import connection
 from orders import actors, lnurl, queries, wire
-from orders.api import errors, schema, weeks
+from orders.api import errors, schema, turns, weeks
 from orders.api.clients import client_address
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
@@ -88,7 +88,7 @@ class NodeViewSet(ApiViewSet):
     @schema.NODE_INFO
     def info(self, request: Request) -> Response:
         """From what was last seen: it answers while the node is down."""
-        seen = queries.snapshot() or snapshot.fresh_snapshot(connection.node())
+        seen = queries.snapshot() or first_seen()
         paused = queries.paused(SwitchName.SALES)
         info = {
             "node_info": {
@@ -125,7 +125,8 @@ class ChannelViewSet(ApiViewSet):
             client_hash=client,
             idempotency=idempotency(request, meant),
         )
-        order = creating.create(purchase, node=connection.node())
+        with turns.turn():
+            order = creating.create(purchase, node=connection.node())
         return Response(ChannelQuoteSerializer(wire.quote(order, place(None))).data)
 
     @schema.MANUAL_FINALISE
@@ -206,6 +207,12 @@ def arguments(request: Request) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise Unreadable("The body must be a JSON object.", code="malformed")
     return {**query, **dict(body.items())}
+
+
+def first_seen() -> NodeSnapshot:
+    """The node, which nobody has looked at yet."""
+    with turns.turn():
+        return snapshot.fresh_snapshot(connection.node())
 
 
 def node_uris(seen: NodeSnapshot) -> list[str]:

@@ -1,0 +1,55 @@
+"""Purchases wait for our node, so they have threads of their own: what does not need it never waits for it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+#: None of those that have begun has ended for so long: the node hangs, and nobody needs to wait longer.
+STUCK_SECONDS: Final = 3.0
+#: However well the others go on.
+MOST_SECONDS: Final = 10.0
+_PURCHASE = re.compile(rb"(?:\r\n)?POST [^ ?]*/channel/buy/?[ ?]")
+
+Job = TypeVar("Job")
+
+
+def waits_for_node(head: bytes) -> bool:
+    """The request with this head is a purchase. One that is written otherwise is refused where no turn is free."""
+    return _PURCHASE.match(head) is not None
+
+
+class Lane(Generic[Job]):
+    """So many jobs at a time, the others in the order in which they came. For one thread's use."""
+
+    def __init__(self, at_once: int, begin: Callable[[Job], None]) -> None:
+        self._free = at_once
+        self._begin = begin
+        self._waiting: deque[tuple[float, Job]] = deque()
+        self._ended_at = 0.0  # of the monotonic clock
+
+    def add(self, job: Job) -> None:
+        """It begins when its turn comes."""
+        self._waiting.append((time.monotonic(), job))
+        self._go_on()
+
+    def ended(self) -> None:
+        """One that had begun is done."""
+        self._free += 1
+        self._ended_at = time.monotonic()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            self._begin(self._waiting.popleft()[1])
+
+    def overdue(self) -> Iterator[Job]:
+        """Those whose turn does not come, the oldest first. They wait no more."""
+        now = time.monotonic()
+        patience = STUCK_SECONDS if now - self._ended_at > STUCK_SECONDS else MOST_SECONDS
+        while self._waiting and now - self._waiting[0][0] >= patience:
+            yield self._waiting.popleft()[1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from django.conf import settings
@@ -134,6 +135,24 @@ class Calls:
         require_no_transaction()
         return self._call(call, request, seconds=seconds, changing=True)
 
+    def begin(
+        self,
+        call: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        seconds: float,
+    ) -> Future[Response]:
+        """The node is asked to change something, and nobody's thread waits: the future ends as `change` would.
+
+        Cancelling it stops nothing inside the node.
+        """
+        require_no_transaction()
+        answer: Future[Response] = Future()
+        asked: Any = call.future(request, timeout=seconds, metadata=self._credentials.metadata())
+        asked.add_done_callback(lambda done: _pass_on(done, answer, request.DESCRIPTOR.full_name))
+        answer.add_done_callback(lambda done: asked.cancel() if done.cancelled() else None)
+        return answer
+
     def _call(
         self,
         call: grpc.UnaryUnaryMultiCallable[Request, Response],
@@ -154,6 +173,18 @@ class Calls:
         """The node has been asked; what it answers is read from the stream."""
         require_no_transaction()
         return call(request, timeout=seconds, metadata=self._credentials.metadata())
+
+
+def _pass_on(asked: Any, answer: Future[Any], name: str) -> None:
+    """What the future of gRPC ends with, ours ends with."""
+    if not answer.set_running_or_notify_cancel():
+        return
+    try:
+        answer.set_result(asked.result())
+    except grpc.RpcError as error:
+        answer.set_exception(mapping.error_of(error, call=name, changing=True))
+    except grpc.FutureCancelledError:
+        answer.set_exception(NodeUnavailable(f"{name}: the connection was closed"))
 
 
 def require_no_transaction() -> None:

@@ -19,12 +19,16 @@ from lightning.types import FundingRequest, Outpoint
 _End = grpc.RpcError | None
 
 
+class _GivenUp:
+    """Put among the updates by who does not want to wait any longer."""
+
+
 class Negotiation:
     """One channel being negotiated (the OpenChannel stream). Dropping it does not stop the node."""
 
     def __init__(self, stream: grpc.CallIterator[OpenStatusUpdate]) -> None:
         self._stream = stream
-        self._updates: SimpleQueue[OpenStatusUpdate | _End] = SimpleQueue()
+        self._updates: SimpleQueue[OpenStatusUpdate | _End | _GivenUp] = SimpleQueue()
         # gRPC's own iterator waits for ever; a thread that reads on lets each wait have its limit.
         Thread(target=self._read_on, name="negotiation", daemon=True).start()
 
@@ -51,8 +55,14 @@ class Negotiation:
         """
         try:
             return mapping.pending_outpoint(self._wait_for("chan_pending", timeout_seconds).chan_pending)
+        except OutcomeUnknown:
+            raise
         except LightningError as error:
             raise OutcomeUnknown(str(error), reason=error.reason) from error
+
+    def give_up(self) -> None:
+        """Who waits, or waits next, waits no longer: as if the time had run out. To be called from another thread."""
+        self._updates.put(_GivenUp())
 
     def close(self) -> None:
         """We read no further. The node goes on with what it is doing."""
@@ -74,6 +84,9 @@ class Negotiation:
                 update = self._updates.get(timeout=max(until - monotonic(), 0))
             except Empty:
                 raise OutcomeUnknown(f"OpenChannel: no {wanted} in time", reason="PEER_NOT_REACHABLE") from None
+            if isinstance(update, _GivenUp):
+                words = f"OpenChannel: no {wanted} before others had their turn"
+                raise OutcomeUnknown(words, reason="PEER_NOT_REACHABLE")
             if not isinstance(update, OpenStatusUpdate):
                 self._updates.put(update)  # whoever asks again hears the same
                 raise self._ended(update, wanted)

@@ -7,6 +7,7 @@ raise stands in its docstring.
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic, sleep
 
@@ -134,12 +135,24 @@ class LndNode:
                 raise PeerOffline("The peer was not reached in time.", reason="PEER_NOT_REACHABLE")
             sleep(_PAUSE_SECONDS)
 
-    def _dial(self, address: NodeAddress, timeout_seconds: int) -> None:
-        request = ln.ConnectPeerRequest(
+    def begin_dialling(self, address: NodeAddress, *, timeout_seconds: int) -> Future[ln.ConnectPeerResponse]:
+        """The node dials the peer at this address, which `dialable` gave, and nobody's thread waits for that.
+
+        The future's end, well or not, says little: what counts is whether the peer is among `peers` soon after.
+        Cancelling it stops nothing inside the node. As with `connect`, a stranger is tried once.
+        """
+        request = self._dialling(address, timeout_seconds)
+        return self._calls.begin(self._lightning.ConnectPeer, request, seconds=timeout_seconds + READ_SECONDS)
+
+    def _dialling(self, address: NodeAddress, timeout_seconds: int) -> ln.ConnectPeerRequest:
+        return ln.ConnectPeerRequest(
             addr=ln.LightningAddress(pubkey=address.pubkey, host=address.host),
             perm=self._has_channel_with(address.pubkey),
             timeout=timeout_seconds,
         )
+
+    def _dial(self, address: NodeAddress, timeout_seconds: int) -> None:
+        request = self._dialling(address, timeout_seconds)
         try:
             self._change(self._lightning.ConnectPeer, request, seconds=timeout_seconds + READ_SECONDS)
         except Rejected as error:

@@ -143,14 +143,6 @@ def _retries_come_in_time(values: Values) -> str | None:
     return "RETRY_MAX_SECONDS must not be above OPEN_WINDOW_SECONDS: such a retry never comes."
 
 
-def _stalled_peers_leave_a_hand_free(values: Values) -> str | None:
-    openings = values["PARALLEL_OPENINGS"]
-    short = [name for name in ("WORKERS", "STREAM_THREADS") if values[name] <= openings]
-    if not short:
-        return None
-    return f"{' and '.join(short)} must be above PARALLEL_OPENINGS ({openings}): peers that stall hold so many."
-
-
 def _leases_outlive_attempts(values: Values) -> str | None:
     if values["FUNDING_LEASE_SECONDS"] > values["FRESH_ATTEMPT_SECONDS"]:
         return None
@@ -191,7 +183,6 @@ RULES: tuple[Callable[[Values], str | None], ...] = (
     _hold_covers_all_windows,
     _retries_grow,
     _retries_come_in_time,
-    _stalled_peers_leave_a_hand_free,
     _leases_outlive_attempts,
     _mainnet_node_is_found,
     _mainnet_has_its_own_database,

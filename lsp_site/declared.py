@@ -127,14 +127,20 @@ SERVER = Group(
             "Guesses at passwords of staff, for each client address; five times as many for each account.",
         ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
-        V("WORKERS", p.integer(1, 64), "4", "Processes of the queue; more than PARALLEL_OPENINGS."),
-        V("PARALLEL_OPENINGS", p.integer(1, 63), "3", "Channels that are negotiated at a time: peers may stall."),
+        V("WORKERS", p.integer(1, 64), "4", "Processes of the queue. None of them waits for a peer."),
+        V(
+            "PARALLEL_OPENINGS",
+            p.integer(1, 63),
+            "32",
+            "Channels that are negotiated at a time, each with a connection to the database while it is: peers may "
+            "stall. A quarter is kept for first attempts, and what one client may hold is bounded.",
+        ),
         V("WEB_PROCESSES", p.integer(1, 64), "2", "Processes of the API."),
         V(
             "STREAM_THREADS",
             p.integer(1, 64),
             "4",
-            "Orders that the streams process looks at at a time; more than PARALLEL_OPENINGS.",
+            "Orders that the streams process looks at at a time, besides those that wait for a peer.",
         ),
     ),
 )
@@ -190,7 +196,7 @@ OPENING = Group(
             "HEARTBEAT_STALE_SECONDS",
             p.seconds(100),
             "180",
-            "A worker silent for so long is restarted. It reports every minute.",
+            "A process, or a lane of one, that is silent for so long is restarted. The slowest report every minute.",
         ),
     ),
 )

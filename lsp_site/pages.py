@@ -37,8 +37,8 @@ def configuration() -> str:
         "",
         "`HOLD_CLTV_BLOCKS` must cover `PUBLISH_MARGIN_BLOCKS`, `SPARE_BLOCKS` and one and a half times the blocks (of",
         "ten minutes) of `CLAIM_WINDOW_SECONDS`, `OPEN_WINDOW_SECONDS` and `GIVE_UP_GRACE_SECONDS`.",
-        "`WORKERS` and `STREAM_THREADS` must be above `PARALLEL_OPENINGS`, `FUNDING_LEASE_SECONDS` above",
-        "`FRESH_ATTEMPT_SECONDS`, and `RETRY_MAX_SECONDS` not above `OPEN_WINDOW_SECONDS`.",
+        "`FUNDING_LEASE_SECONDS` must be above `FRESH_ATTEMPT_SECONDS`, and `RETRY_MAX_SECONDS` not above",
+        "`OPEN_WINDOW_SECONDS`.",
     ]
     for group in GROUPS:
         lines += ["", f"## {group.title}", "", "| name | default | meaning |", "|---|---|---|"]

@@ -30,7 +30,9 @@ from orders.openings import (
     reasons,
     retrying,
     tracing,
+    turns,
 )
+from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up
 from orders.payments import counting, security
 from orders.payments.rail import PaymentRail
@@ -44,28 +46,35 @@ _STUCK: Final = timedelta(minutes=15)
 _TROUBLE_PAUSE: Final = timedelta(seconds=10)
 _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
+#: Attempts that only end, or go on, together with the peer.
+_WITH_THE_PEER: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING})
 
 Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
 
 
-def advance(order_id: UUID, *, node: LndNode | None = None) -> bool:
+def advance(order_id: UUID, *, node: LndNode | None = None, turn: Turn = turns.HERE) -> bool:
     """Everything that can be done for the order now is done; False where somebody else is at it.
 
+    `turn`: who waits for the order's peer, and when. Where that is somebody else, the order stays due for him.
     Repeat: safe, at any time, by anybody.
     """
     with locks.only_one(locks.order(order_id)) as obtained:
         if obtained:
-            _advance(order_id, node or lightning.node())
+            _advance(order_id, node or lightning.node(), turn)
     return obtained
 
 
-def _advance(order_id: UUID, node: LndNode) -> None:
+def _advance(order_id: UUID, node: LndNode, turn: Turn) -> None:
     for _ in range(_MOST_STEPS):
         order = queries.order_or_raise(order_id)
         now = timezone.now()
         try:
-            due = _step(order, node, now)
+            due = _step(order, node, now, turn)
+        except Elsewhere:
+            return
         except LightningError as error:
+            if turn.gave_way():
+                continue  # what it waited for is ended at once: others wait for its place
             if _is_outage(error, node):
                 _set_due(order, now)  # it is looked at as soon as the node is back
                 return
@@ -119,11 +128,16 @@ def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
     return unmoved.update(due_at=due) == 1
 
 
-def _step(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
-    """At most one operation; returns when to look again, None: when something happens."""
+def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
+    """At most one operation; returns when to look again, None: when something happens. Raises: Elsewhere."""
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
         return _finish_return(going_back[0], order, node, now)
+    live = order.live_opening
+    if live is not None and live.state in _WITH_THE_PEER:
+        turn.enter_to_end(order)
+    if order.state == OrderState.URI_SET:
+        return _claimed(order, node, now, turn)
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
 
@@ -187,14 +201,14 @@ def _is_delivered(order: ChannelOrder, node: LndNode) -> bool:
     return is_there
 
 
-def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     live = order.live_opening
     if live is not None:
         return _recover(order, live, node, now)
     if order.due_at is None or not queries.is_due(order.pk, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
     try:
-        return _try_to_open(order, node, now)
+        return _try_to_open(order, node, now, turn)
     except LightningError as error:
         # An outage is no order's trouble; an attempt that has begun is looked at in its own way.
         if _is_outage(error, node) or not retrying.postpone(order.pk, reasons.reason_of(error), str(error)):
@@ -203,7 +217,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
         return now + _TROUBLE_PAUSE
 
 
-def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
+def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime:
     """An attempt was made, or the order has given up, or it waits and says why."""
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
@@ -217,7 +231,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
-    opening.attempt(order.pk, node)
+    opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
 
 
@@ -286,7 +300,6 @@ def _rejected(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
 _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.CREATED: _created,
     OrderState.PAID: _paid,
-    OrderState.URI_SET: _claimed,
     OrderState.OPENING: _delivering,
     OrderState.OPEN: _delivering,
     OrderState.CLOSING: _delivering,

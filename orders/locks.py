@@ -21,6 +21,13 @@ log = logging.getLogger(__name__)
 
 #: Held by the streams process on a connection of its own. Two numbers, as no other lock of ours is: "LSP", streams.
 STREAMS: Final = (0x4C5350, 1)
+#: Held by the process of the worker that waits for peers while no streams process is at work.
+LANE: Final = (0x4C5350, 2)
+
+_IS_HELD: Final = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s
+               AND objid = %s AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 class Lock(IntEnum):
@@ -55,6 +62,14 @@ def only_one(key: int) -> Iterator[bool]:
     finally:
         if obtained:
             _unlock(key)
+
+
+def is_held(numbers: tuple[int, int]) -> bool:
+    """Somebody holds the lock of these two numbers, we perhaps."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_HELD, numbers)
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def _unlock(key: int) -> None:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from lightning.types import Outpoint
+from lightning.types import NodeAddress, Outpoint
 from orders.errors import OrderNotFound
 from orders.models import (
     ChannelOpening,
@@ -189,6 +189,39 @@ def is_due(order_id: UUID, now: datetime) -> bool:
     return ChannelOrder.objects.filter(_due(now), pk=order_id).exists()
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed order that is due: who waits for its peer has to know no more."""
+
+    order_id: UUID
+    node: NodeAddress
+    client_hash: str
+    failed_openings: int
+    #: An attempt is live: it is looked at, not begun.
+    is_live: bool
+
+
+def claimed(among: Collection[UUID], now: datetime) -> list[Claimed]:
+    """Those of these orders that are claimed and due, unless staff have stopped the openings or the time is over."""
+    rows = ChannelOrder.objects.filter(_due(now), pk__in=among, state=OrderState.URI_SET).annotate(
+        is_live=Exists(ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)),
+        is_paused=Exists(Switch.objects.filter(pk=SwitchName.OPENINGS, on=False)),
+    )
+    rows = rows.filter(Q(is_live=True) | Q(is_paused=False)).exclude(is_live=False, open_deadline_at__lte=now)
+    fields = ("pk", "node_pubkey", "node_host", "client_hash", "failed_openings", "is_live")
+    return [
+        Claimed(pk, NodeAddress(pubkey, host), client_hash, failed, is_live)
+        for pk, pubkey, host, client_hash, failed, is_live in rows.order_by("due_at").values_list(*fields)
+    ]
+
+
+def due_with_peers(now: datetime) -> list[UUID]:
+    """The orders to look at now whose peer may have to be waited for, the longest waiting first."""
+    ending = ChannelOpening.objects.filter(order=OuterRef("pk"), state=OpeningState.CANCELLING)
+    rows = ChannelOrder.objects.filter(_due(now)).filter(Q(state=OrderState.URI_SET) | Q(Exists(ending)))
+    return list(rows.order_by("due_at").values_list("pk", flat=True))
+
+
 def next_due_at(*, after: datetime) -> datetime | None:
     """When the next order becomes due."""
     return ChannelOrder.objects.filter(due_at__gt=after).order_by("due_at").values_list("due_at", flat=True).first()
@@ -212,11 +245,16 @@ def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
     return list(OnchainPayment.objects.filter(order=order).exclude(state=DepositState.VANISHED))
 
 
-def openings_under_way(now: datetime) -> int:
-    """Attempts that hold a thread and a peer now; one that is stuck for long holds neither."""
+def openings_under_way(now: datetime, client_hash: str = "") -> tuple[int, int]:
+    """Attempts that hold a place and a peer now, and how many of them are this client's (of one that is known).
+
+    One that is stuck for long holds neither.
+    """
     states = [OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING]
     since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
-    return ChannelOpening.objects.filter(state__in=states, changed_at__gte=since).count()
+    under_way = ChannelOpening.objects.filter(state__in=states, changed_at__gte=since)
+    clients = list(under_way.values_list("order__client_hash", flat=True))
+    return len(clients), clients.count(client_hash) if client_hash else 0
 
 
 def peer_is_taken(pubkey: str) -> bool:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
+from django_q.tasks import async_task
 
 from lightning import connection as lightning
-from orders import advance, outage, queries, reconcile
+from orders import advance, locks, outage, queries, reconcile
+from orders.openings import turns
 
 
 def advance_order(order_id: str) -> None:
-    """The order was looked at, unless somebody has done so since this was queued, or the node is away."""
+    """The order was looked at, unless somebody has done so since this was queued, or the node is away.
+
+    What waits for a peer is left to those who may (`keep_the_lane`): behind this task stands what moves money.
+    """
     if outage.of_node().lasts(lightning.node()):
         return
     if queries.is_due(UUID(order_id), timezone.now()):
-        advance.advance(UUID(order_id))
+        advance.advance(UUID(order_id), turn=turns.NEVER)
+
+
+#: Named, not imported: the lane of what waits for peers stands above the domain.
+KEEP_THE_LANE: Final = "streams.tasks.keep_the_lane"
 
 
 def reconcile_all() -> str:
-    """One pass was made; scheduled every minute."""
+    """One pass was made, and somebody waits for peers; scheduled every minute."""
+    if not (locks.is_held(locks.STREAMS) or locks.is_held(locks.LANE)):
+        async_task(KEEP_THE_LANE, group="lane")
     done = reconcile.reconcile()
     return f"nudged={done.nudged} queued={done.queued}"

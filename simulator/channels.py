@@ -202,7 +202,7 @@ class Negotiations:
 
     def _ask(self, flow: Flow) -> None:
         customer = flow.customer
-        if customer.presence == SILENT:
+        if customer.presence == SILENT or customer.withholds_answer:
             return
         if customer.vanishes == AT_OPEN:
             self._vanish(customer)

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from lightning.credentials import required_methods
 from lightning.proto import lnrpc_pb2 as ln
 from simulator import channels as ch
-from simulator import events, messages, scripts
+from simulator import events, messages, scripts, strangers
 from simulator.channels import Flow
 from simulator.refused import Refused
 from simulator.world import World
@@ -63,8 +63,10 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
     return ln.ListPeersResponse(peers=map(messages.peer, connected))
 
 
-def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
-    """The customer is connected, or (`perm`) tried again later."""
+async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
+    """The customer is connected, or (`perm`) tried again later. A host that is no customer's is really dialled."""
+    if not request.perm and world.customers.is_elsewhere(request.addr.host):
+        await strangers.dial(request.addr.host, request.timeout or strangers.PATIENCE_SECONDS)
     world.customers.connect(request.addr.pubkey, request.addr.host, stays=request.perm)
     return ln.ConnectPeerResponse()
 

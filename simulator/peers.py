@@ -56,6 +56,7 @@ class Customer:
     vanishes: str = ""
     withholds_signature: bool = False
     refuses_announced: bool = False
+    withholds_answer: bool = False
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
     def objection(self, capacity_sat: int, push_sat: int, pending: int, *, private: bool) -> str:
@@ -118,6 +119,11 @@ class Customers:
             self._set_connected(customer, connected=True)
         elif not stays:
             raise Refused(self._why_not(host))
+
+    def is_elsewhere(self, host: str) -> bool:
+        """On this machine, and nobody of ours: who listens there is found out by dialling."""
+        near = host.rpartition(":")[0] == "127.0.0.1"
+        return near and host != self.our_host and all(each.host != host for each in self.by_name.values())
 
     def disconnect(self, pubkey: str, *, now: float, has_channel: bool) -> None:
         """Raises: Refused when it was not connected."""

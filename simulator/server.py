@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
@@ -130,6 +131,8 @@ class Server:
         async with self._around(path):
             try:
                 answer: Message = function(self.world, request)
+                if inspect.isawaitable(answer):
+                    answer = await answer
             finally:
                 self._done(path)
         return answer

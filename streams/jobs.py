@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from functools import partial
 from uuid import UUID
 
@@ -15,82 +17,143 @@ from django.utils import timezone
 from orders import outage, queries
 from orders.advance import advance
 from orders.errors import DATABASE_TROUBLE
+from orders.openings import turns
+from orders.openings.turns import Turn
 from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
 
 
+class Rank(IntEnum):
+    """What goes before what."""
+
+    MONEY = 0  # what settles, publishes, returns, counts
+    FIRST = 1  # a claimed order for which nothing was tried yet
+    REPEATED = 2
+
+
 class Waiting:
-    """Which orders wait and which are being looked at; the longest waiting first. It knows no threads."""
+    """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
+
+    One of those `at_once` is kept for what moves money. A look that waits for a peer is not among them: `aside`.
+    """
 
     def __init__(self, at_once: int) -> None:
         self.at_once = at_once
-        self._waiting: dict[UUID, None] = {}  # a set that remembers the order
-        self._running: set[UUID] = set()
-        self._again: set[UUID] = set()
+        self._waiting: dict[Rank, dict[UUID, None]] = {rank: {} for rank in Rank}  # sets that remember the order
+        self._running: dict[UUID, Rank] = {}
+        self._aside: set[UUID] = set()
+        self._again: dict[UUID, Rank] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._again)
+        return sum(map(len, self._waiting.values())) + len(self._again)
+
+    def __contains__(self, order_id: UUID) -> bool:
+        return order_id in self._running or any(order_id in waiting for waiting in self._waiting.values())
 
     @property
     def running(self) -> int:
         """How many are being looked at."""
-        return len(self._running)
+        return len(self._running) + len(self._aside)
 
-    def add(self, order_id: UUID) -> None:
+    def is_running(self, order_id: UUID) -> bool:
+        """The order is being looked at."""
+        return order_id in self._running or order_id in self._aside
+
+    def add(self, order_id: UUID, rank: Rank = Rank.MONEY) -> None:
         """The order will be looked at once from now on, however often it is added until then."""
-        if order_id in self._running:
-            self._again.add(order_id)  # what the running look has read may be older than the reason to look
-        else:
-            self._waiting.setdefault(order_id)
+        if self.is_running(order_id):
+            self._again[order_id] = rank  # what the running look has read may be older than the reason to look
+            return
+        for waiting in self._waiting.values():
+            if order_id in waiting:
+                if waiting is self._waiting[rank]:
+                    return
+                del waiting[order_id]
+        self._waiting[rank][order_id] = None
 
     def take(self) -> UUID | None:
-        """The next order is being looked at; None where nothing waits, or enough run."""
-        if not self._waiting or len(self._running) >= self.at_once:
-            return None
-        order_id = next(iter(self._waiting))
-        del self._waiting[order_id]
-        self._running.add(order_id)
-        return order_id
+        """The next order is being looked at; None where nothing waits that may, or enough run."""
+        for rank, waiting in self._waiting.items():
+            if waiting and self._may_begin(rank):
+                order_id = next(iter(waiting))
+                del waiting[order_id]
+                self._running[order_id] = rank
+                return order_id
+        return None
+
+    def _may_begin(self, rank: Rank) -> bool:
+        if rank is Rank.MONEY:
+            return len(self._running) < self.at_once
+        others = sum(1 for running in self._running.values() if running is not Rank.MONEY)
+        return len(self._running) < self.at_once and others < max(1, self.at_once - 1)
+
+    def step_aside(self, order_id: UUID) -> None:
+        """Its look waits for a peer from now on, and keeps no other look from its turn."""
+        if self._running.pop(order_id, None) is not None:
+            self._aside.add(order_id)
 
     def done(self, order_id: UUID) -> None:
         """The look has ended; the order waits anew where it was added meanwhile."""
-        self._running.discard(order_id)
-        if order_id in self._again:
-            self._again.discard(order_id)
-            self._waiting.setdefault(order_id)
+        self._running.pop(order_id, None)
+        self._aside.discard(order_id)
+        rank = self._again.pop(order_id, None)
+        if rank is not None:
+            self.add(order_id, rank)
 
     def forget(self) -> None:
         """Nothing waits any more; what runs goes on."""
-        self._waiting.clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
         self._again.clear()
 
 
 class Jobs:
     """The threads that advance orders. Everything but the look itself happens in the event loop's thread."""
 
-    def __init__(self, *, threads: int, look: Callable[[UUID], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self, *, threads: int, look: Callable[[UUID], None], ended: Callable[[UUID], None], aside: int = 0
+    ) -> None:
         self.orders = Waiting(threads)
         self._look = look
         self._ended = ended
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="advance")
+        self._threads = ThreadPoolExecutor(threads + aside, thread_name_prefix="advance")
+        #: Since when each look runs, and each that stepped aside has.
+        self._since: dict[UUID, float] = {}
+        self._aside_since: dict[UUID, float] = {}
 
-    def add(self, order_id: UUID) -> None:
+    def add(self, order_id: UUID, rank: Rank = Rank.MONEY) -> None:
         """The order will be looked at, at once where a thread is free."""
-        self.orders.add(order_id)
+        self.orders.add(order_id, rank)
         self._begin()
+
+    def step_aside(self, order_id: UUID) -> None:
+        """Its look waits for a peer from now on; the next may begin."""
+        self.orders.step_aside(order_id)
+        if self._since.pop(order_id, None) is not None:
+            self._aside_since[order_id] = time.monotonic()
+        self._begin()
+
+    def longest_seconds(self) -> tuple[float, float]:
+        """For how long the longest look runs, and the longest of those that stepped aside."""
+        now = time.monotonic()
+        looks, aside = (now - min(since.values(), default=now) for since in (self._since, self._aside_since))
+        return looks, aside
 
     def _begin(self) -> None:
         while (order_id := self.orders.take()) is not None:
+            self._since[order_id] = time.monotonic()
             job = asyncio.get_running_loop().run_in_executor(self._threads, self._look, order_id)
             job.add_done_callback(partial(self._done, order_id))
 
     def _done(self, order_id: UUID, job: asyncio.Future[None]) -> None:
         if not job.cancelled() and (error := job.exception()) is not None:
             log.error("order=%s the look failed: %r", order_id, error)
+        self._since.pop(order_id, None)
+        self._aside_since.pop(order_id, None)
         self.orders.done(order_id)
+        self._ended(order_id)
         self._begin()
-        self._ended()
 
     async def close(self, patience_seconds: float) -> bool:
         """Nothing begins any more; False where a look still runs after so long."""
@@ -98,7 +161,7 @@ class Jobs:
         return await has_ended(self._threads, patience_seconds)
 
 
-def advance_if_due(order_id: UUID) -> None:
+def advance_if_due(order_id: UUID, turn: Turn = turns.HERE) -> None:
     """The order was advanced, unless it is not due (any more). What goes wrong is logged.
 
     A nudge makes an order due, so an echo of moves that are dealt with already ends here. While the node is away it
@@ -109,7 +172,7 @@ def advance_if_due(order_id: UUID) -> None:
     close_old_connections()
     try:
         if queries.is_due(order_id, timezone.now()):
-            advance(order_id)
+            advance(order_id, turn=turn)
     except DATABASE_TROUBLE as error:
         log.warning("order=%s the database: %s", order_id, error)
     except Exception:

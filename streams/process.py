@@ -14,6 +14,7 @@ from uuid import UUID
 
 import django.db
 import psycopg
+from django.conf import settings
 from django.utils import timezone
 from psycopg import AsyncConnection
 
@@ -23,13 +24,16 @@ from orders.outage import Outage
 from streams import standby
 from streams.due import Due
 from streams.hands import Hands
-from streams.jobs import Jobs, advance_if_due
+from streams.lanes import Lanes
 from streams.node import NodeStreams
 from streams.together import together
 
 log = logging.getLogger(__name__)
 
+#: The process listens; its looks move on; what waits for peers moves on. Each is judged for itself.
 BEAT: Final = "streams"
+LOOKS: Final = "looks"
+OPENINGS: Final = "openings"
 _BEAT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 #: Looks at the clock are at least so far apart, however many orders end at once.
@@ -41,11 +45,12 @@ _AWAY_SECONDS: Final = 0.5
 class Process:
     """Build and run it inside one running event loop."""
 
-    def __init__(self, *, threads: int, database: dict[str, Any]) -> None:
+    def __init__(self, *, threads: int, database: dict[str, Any], openings: int | None = None) -> None:
         self._database = database
         self._hands = Hands()
         self._wake = asyncio.Event()
-        self._jobs = Jobs(threads=threads, look=advance_if_due, ended=self._wake.set)
+        openings = settings.PARALLEL_OPENINGS if openings is None else openings
+        self._lanes = Lanes(threads=threads, openings=openings, hands=self._hands, ended=self._wake.set)
         self._node = NodeStreams(self._hands)
         self._due = Due()
         self._outage = Outage(log, "the database")
@@ -62,7 +67,7 @@ class Process:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        ended = await asyncio.gather(self._jobs.close(_STOP_SECONDS), self._hands.close(_STOP_SECONDS))
+        ended = await asyncio.gather(self._lanes.close(_STOP_SECONDS), self._hands.close(_STOP_SECONDS))
         return all(ended)
 
     async def _keep_working(self) -> None:
@@ -75,17 +80,17 @@ class Process:
                 self._outage.begun(lost)
             except Exception:
                 log.exception("a defect of ours; the work begins anew")
-            self._jobs.orders.forget()  # what is due is found again by whoever works then
+            self._lanes.forget()  # what is due is found again by whoever works then
             await asyncio.sleep(self._outage.pause_seconds())
 
     async def _work(self, line: AsyncConnection) -> None:
         log.info("at work: listening for nudges")
-        await together(self._hear(line), self._watch_the_clock(), self._beat(), self._node.run())
+        await together(self._hear(line), self._watch_the_clock(), self._lanes.run(), self._beat(), self._node.run())
 
     async def _hear(self, line: AsyncConnection) -> None:
         async for order_id, is_new in standby.nudged(line):
             if not is_new:
-                self._jobs.add(order_id)
+                self._lanes.add(order_id)
             self._node.consider(order_id)
 
     async def _watch_the_clock(self) -> None:
@@ -104,26 +109,34 @@ class Process:
             return _AWAY_SECONDS
         due, next_due_at = await self._hands.do(_look_at_the_clock)
         for order_id in self._due.fresh(due, asyncio.get_running_loop().time()):
-            self._jobs.add(order_id)
+            self._lanes.add(order_id, is_news=False)
         return self._due.wait_seconds(next_due_at, timezone.now())
 
     async def _beat(self) -> None:
         while True:
             self._node.changed.clear()
-            await self._hands.do(_beat, self._detail())
+            await self._hands.do(_beat, self._details())
             self._outage.over()  # what was written proves it
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BEAT_SECONDS):
                     await self._node.changed.wait()
 
-    def _detail(self) -> str:
-        orders, invoices = self._jobs.orders, self._node.invoices
+    def _details(self) -> dict[str, str]:
+        """What to say of ourselves and of each lane that moves; nothing of one that hangs."""
+        orders, invoices = self._lanes.jobs.orders, self._node.invoices
         node = "up" if self._node.is_up else "down"
-        return f"node={node} invoices={len(invoices or ())} running={orders.running} waiting={len(orders)}"
+        said = {BEAT: f"node={node} invoices={len(invoices or ())}"}
+        if self._lanes.looks_move:
+            said[LOOKS] = f"running={orders.running} waiting={len(orders)}"
+        if self._lanes.openings_move:
+            said[OPENINGS] = f"by=streams {self._lanes.detail()}"
+        return said
 
 
-def _beat(detail: str) -> None:
-    reconcile.beat(BEAT, detail, node=queries.our_node())
+def _beat(details: dict[str, str]) -> None:
+    node = queries.our_node()
+    for name, detail in details.items():
+        reconcile.beat(name, detail, node=node)
 
 
 def _reach_the_database() -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg import AsyncConnection, sql
 
-from orders.locks import STREAMS
+from orders.locks import LANE, STREAMS
 from orders.nudges import CHANNEL, NEW
 from orders.postgres import session
 
@@ -41,20 +41,36 @@ async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
 
     Raises: psycopg.OperationalError.
     """
-    async with await AsyncConnection.connect(**parameters, autocommit=True) as line:
-        await line.execute(session.SET, session.wanted(session.TIMEOUTS | _KEEPALIVE))
-        if not await _obtained(line):
+    async with _connected(parameters) as line:
+        if not await _obtained(line, STREAMS):
             log.info("standing by: another streams process works")
             # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.
-            while not await _obtained(line):
+            while not await _obtained(line, STREAMS):
                 await asyncio.sleep(_STANDBY_SECONDS)
         for channel in (CHANNEL, NEW):
             await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield line
 
 
-async def _obtained(line: AsyncConnection) -> bool:
-    answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", STREAMS)
+@asynccontextmanager
+async def lane(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection | None]:
+    """Only we wait for peers on the worker's behalf, as long as the yielded connection lives; None: another does.
+
+    Raises: psycopg.OperationalError.
+    """
+    async with _connected(parameters) as line:
+        yield line if await _obtained(line, LANE) else None
+
+
+@asynccontextmanager
+async def _connected(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
+    async with await AsyncConnection.connect(**parameters, autocommit=True) as line:
+        await line.execute(session.SET, session.wanted(session.TIMEOUTS | _KEEPALIVE))
+        yield line
+
+
+async def _obtained(line: AsyncConnection, lock: tuple[int, int] = STREAMS) -> bool:
+    answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", lock)
     row = await answer.fetchone()
     return bool(row and row[0])
 

@@ -1,7 +1,7 @@
 """Keeps a set of programs running until it is told to stop, and then leaves nothing behind.
 
-One thread: it reads all output, prefixes it, restarts what died, and calls its watches. The worker's own way of
-dying without a word (the queue stalls when one of its processes was killed) is seen by a watch on its heartbeat.
+One thread: it reads all output, prefixes it, restarts what died, and calls its watches. What dies without a word (the
+queue stalls when one of its processes was killed, a lane hangs) is seen by a watch on the heartbeats.
 """
 
 from __future__ import annotations

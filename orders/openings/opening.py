@@ -29,10 +29,11 @@ from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
 from orders.nudges import nudge
-from orders.openings import adopting, cancelling, committing, funding, terms, tracing
+from orders.openings import adopting, cancelling, committing, funding, terms, tracing, turns
 from orders.openings.reasons import OPENINGS_PAUSED, PAYMENT_NOT_SECURED, Broken, known, reason_of
 from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
+from orders.openings.turns import Turn
 from orders.payments import security
 from orders.states import OrderState
 from orders.transitions import begin_opening, locked, note
@@ -42,15 +43,18 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 15
 NEGOTIATE_SECONDS: Final = 30
+_OTHERS: Final = "Other channels are being opened."
 
 
-def attempt(order_id: UUID, node: LndNode) -> None:
+def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     """One attempt was made: the order is OPENING, or the attempt is cancelled, or it waits for a later look.
+
+    Nothing before `turn` was entered waits for anybody but our own node.
 
     Money: a held payment stays held whatever happens here; nothing is signed that could be published before
     the channel is known to the node.
     Repeat: safe; a trace of an earlier attempt is adopted, never opened beside.
-    Raises: NodeUnavailable, OutcomeUnknown (the next look recovers).
+    Raises: NodeUnavailable, OutcomeUnknown (the next look recovers), Elsewhere (another look is to make it).
     """
     order = queries.order_or_raise(order_id)
     if _still_waits(order) or adopt_traced(order, node):
@@ -58,12 +62,12 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if not _payable(order, node):
         return
     wanted = terms.of(order)
-    if not _ready(order_id, wanted, node):
+    if not _ready(order, wanted, node, turn):
         return
     opening = _intend(order_id, wanted)
     if opening is None:
         return
-    _run(opening, node)
+    _run(opening, node, turn)
 
 
 def _payable(order: ChannelOrder, node: LndNode) -> bool:
@@ -103,28 +107,40 @@ def _still_waits(order: ChannelOrder) -> bool:
     """
     if order.last_failure_reason not in {"LSP_BUSY", "PEER_BUSY"}:
         return False
-    busy = _busy(terms.of(order))
+    busy = _busy(order)
     if busy is not None:
         postpone(order.pk, *busy)
     return busy is not None
 
 
-def _busy(wanted: Terms) -> tuple[str, str] | None:
+def _busy(order: ChannelOrder) -> tuple[str, str] | None:
     """Why other openings come first: (reason, detail)."""
-    # Peers that stall must not hold every thread.
-    if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
-        return "LSP_BUSY", "Other channels are being opened."
-    if queries.peer_is_taken(wanted.node.pubkey):
+    if not _has_room(order):
+        return "LSP_BUSY", _OTHERS
+    if queries.peer_is_taken(order.node_pubkey):
         return "PEER_BUSY", "Another order of this node is being opened."
     return None
 
 
-def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
+def _has_room(order: ChannelOrder) -> bool:
+    """One more may begin, whoever else begins one: peers that stall must not hold every place, nor one client all."""
+    under_way, of_client = queries.openings_under_way(timezone.now(), order.client_hash)
+    most = turns.limits(settings.PARALLEL_OPENINGS)
+    return most.admit(under_way=under_way, of_client=of_client, is_first=turns.is_first(order))
+
+
+def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn = turns.HERE) -> bool:
+    order_id = order.pk
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
         return False
-    busy = _busy(wanted)
+    try:
+        turn.enter(order, node)
+    except (PeerOffline, Rejected) as error:
+        postpone(order_id, reason_of(error), str(error), wanted=wanted)
+        return False
+    busy = _busy(order)
     if busy is not None:
         postpone(order_id, *busy)
         return False
@@ -136,7 +152,7 @@ def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
         postpone(order_id, "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}.")
         return False
     try:
-        node.connect(wanted.node, timeout_seconds=CONNECT_SECONDS)
+        node.connect(wanted.node, timeout_seconds=min(CONNECT_SECONDS, turn.connect_seconds))
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
@@ -150,8 +166,8 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
             if not _may_begin(order, wanted):
                 return None
             locks.hold(Lock.BEGINNINGS)
-            if queries.openings_under_way(timezone.now()) >= settings.PARALLEL_OPENINGS:
-                put_off(order, "LSP_BUSY", "Other channels are being opened.")
+            if not _has_room(order):
+                put_off(order, "LSP_BUSY", _OTHERS)
                 return None
             opening = _record_begun(order, wanted)
             note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey)
@@ -193,7 +209,7 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
     return not insecurity
 
 
-def _run(opening: ChannelOpening, node: LndNode) -> None:
+def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:
     order_id = opening.order_id
     negotiation: Negotiation | None = None
     try:
@@ -205,9 +221,12 @@ def _run(opening: ChannelOpening, node: LndNode) -> None:
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
         )
-        funding.fund(order_id, opening, negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS), node)
+        with turn.waiting(negotiation):
+            request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
+        funding.fund(order_id, opening, request, node)
         opening.refresh_from_db()
-        committing.verify(opening, negotiation, node)
+        with turn.waiting(negotiation):
+            committing.verify(opening, negotiation, node)
         committing.commit(order_id, node)
     except (Rejected, PeerOffline, InsufficientFunds, NotFound, Broken) as error:
         cancelling.cancel(order_id, node, reason=reason_of(error), detail=str(error), only=opening.pk)

@@ -27,6 +27,7 @@ from lightning.negotiation import Negotiation
 from lightning.streams import LndStreams
 from orders import tasks
 from orders.openings import committing, opening
+from streams import lanes
 from tests.chaos import guards
 
 T = TypeVar("T")
@@ -83,8 +84,9 @@ class Boundaries:
     names: Counter[str] = field(default_factory=Counter)
     #: The last call to the node, by thread: it tells what a COMMIT is about.
     _last: threading.local = field(default_factory=threading.local)
-    #: A worker's pushers and monitors are no news: only who has begun a task counts.
+    #: A worker's pushers and monitors are no news: only a thread that has begun a look counts.
     is_counting: bool = False
+    _looking: threading.local = field(default_factory=threading.local)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -101,9 +103,13 @@ class Boundaries:
             self._die(name)
         return result
 
+    def counts_here(self, looking: bool) -> None:
+        """This thread has begun a look, or ended it."""
+        self._looking.now = looking
+
     def arrive(self, name: str) -> str:
         """When it dies at this boundary; empty: it does not."""
-        if not self.is_counting:
+        if not (self.is_counting or getattr(self._looking, "now", False)):
             return ""
         if not name.startswith("COMMIT"):
             self._last.name = name
@@ -216,8 +222,8 @@ def _hook(boundaries: Boundaries) -> None:
     LndStreams._listen = listen_hooked  # type: ignore[method-assign, assignment]
     for answer in ("funding_request", "pending_outpoint"):
         setattr(Negotiation, answer, _hooked_method(boundaries, answer, getattr(Negotiation, answer)))
-    for task in ("advance_order", "reconcile_all"):
-        setattr(tasks, task, _counting(boundaries, getattr(tasks, task)))
+    for owner, look in ((tasks, "advance_order"), (tasks, "reconcile_all"), (lanes, "advance_if_due")):
+        setattr(owner, look, _counting(boundaries, getattr(owner, look)))
 
 
 def _hooked_method(boundaries: Boundaries, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -229,11 +235,11 @@ def _hooked_method(boundaries: Boundaries, name: str, method: Callable[..., Any]
 
 def _counting(boundaries: Boundaries, task: Callable[..., Any]) -> Callable[..., Any]:
     def counting(*args: Any) -> Any:
-        boundaries.is_counting = True
+        boundaries.counts_here(True)
         try:
             return task(*args)
         finally:
-            boundaries.is_counting = False
+            boundaries.counts_here(False)
 
     return counting
 

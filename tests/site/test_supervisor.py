@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lsp_site.management.commands.run import is_silent
 from lsp_site.running.processes import Child, Program
+from lsp_site.running.silence import Beat, silent
 from lsp_site.running.supervisor import Stop, Stopped, Supervisor, Watch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -130,8 +130,27 @@ def test_a_silent_worker_is_replaced_with_all_of_its_group(short_pauses: None) -
     [(10, 1000, False), (181, 1000, True), (181, 100, False), (None, 100, False), (None, 181, True)],
 )
 def test_a_worker_is_silent_only_after_it_had_time_to_report(beat_age: int | None, running: int, silent: bool) -> None:
-    beat = None if beat_age is None else NOW - timedelta(seconds=beat_age)
-    assert is_silent(beat, running, NOW, 180) is silent
+    beats = {} if beat_age is None else {"reconcile": Beat(NOW - timedelta(seconds=beat_age))}
+    assert bool(silent_of("worker", beats, running)) is silent
+
+
+def silent_of(program: str, beats: dict[str, Beat], running: float = 1000) -> list[str]:
+    return silent(program, beats, running_seconds=running, now=NOW, stale_seconds=180)
+
+
+FRESH, STALE = Beat(NOW - timedelta(seconds=9)), Beat(NOW - timedelta(seconds=181))
+
+
+@pytest.mark.parametrize("hangs", ["streams", "looks", "openings"])
+def test_a_lane_that_hangs_is_seen_while_the_rest_of_its_process_reports(hangs: str) -> None:
+    beats = {"reconcile": FRESH, "streams": FRESH, "looks": FRESH, "openings": FRESH} | {hangs: STALE}
+    assert (silent_of("streams", beats), silent_of("worker", beats)) == ([hangs], [])
+
+
+def test_the_openings_are_judged_where_they_are_made() -> None:
+    hang = Beat(STALE.at, "by=worker dialling=3")
+    beats = {"reconcile": FRESH, "streams": FRESH, "looks": FRESH, "openings": hang}
+    assert (silent_of("streams", beats), silent_of("worker", beats)) == ([], ["openings"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")

@@ -138,9 +138,6 @@ def test_the_files_of_a_node_are_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "refused"),
     [
-        ({"WORKERS": "3"}, "WORKERS must be above PARALLEL_OPENINGS (3)"),
-        ({"STREAM_THREADS": "3", "WORKERS": "2"}, "WORKERS and STREAM_THREADS must be above"),
-        ({"PARALLEL_OPENINGS": "4"}, "WORKERS and STREAM_THREADS must be above PARALLEL_OPENINGS (4)"),
         ({"RETRY_MAX_SECONDS": "3601", "OPEN_WINDOW_SECONDS": "3600"}, "RETRY_MAX_SECONDS must not be above"),
         ({"FUNDING_LEASE_SECONDS": "900"}, "FUNDING_LEASE_SECONDS must be above FRESH_ATTEMPT_SECONDS"),
     ],

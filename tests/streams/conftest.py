@@ -115,7 +115,7 @@ class Looks:
         self.seen: list[UUID] = []
         self.during: Callable[[UUID], object] = lambda order_id: None
 
-    def __call__(self, order_id: UUID) -> bool:
+    def __call__(self, order_id: UUID, **_: Any) -> bool:
         self.seen.append(order_id)
         ChannelOrder.objects.filter(pk=order_id).update(due_at=None)
         self.during(order_id)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
-from streams.jobs import Jobs, Waiting
+from streams.jobs import Jobs, Rank, Waiting
 
 A, B, C = uuid4(), uuid4(), uuid4()
 
@@ -66,7 +66,7 @@ def run_jobs(look: Callable[[UUID], None], *order_ids: UUID, threads: int = 2) -
 
     async def main() -> bool:
         idle = asyncio.Event()
-        jobs = Jobs(threads=threads, look=look, ended=idle.set)
+        jobs = Jobs(threads=threads, look=look, ended=lambda _: idle.set())
         for order_id in order_ids:
             jobs.add(order_id)
         while jobs.orders.running or len(jobs.orders):
@@ -115,7 +115,7 @@ def test_one_order_is_never_looked_at_by_two_threads() -> None:
         alone.release()
 
     def again(jobs: Jobs) -> None:
-        def ended() -> None:
+        def ended(_: UUID) -> None:
             if next(rounds, None) is not None:
                 jobs.add(A)
                 jobs.add(A)
@@ -124,7 +124,7 @@ def test_one_order_is_never_looked_at_by_two_threads() -> None:
         jobs.add(A)
 
     async def main() -> None:
-        jobs = Jobs(threads=4, look=look, ended=lambda: None)
+        jobs = Jobs(threads=4, look=look, ended=lambda _: None)
         again(jobs)
         while jobs.orders.running or len(jobs.orders):
             await asyncio.sleep(0.001)
@@ -141,7 +141,7 @@ def test_closing_says_when_a_look_still_runs() -> None:
         go_on.wait(20)
 
     async def main() -> bool:
-        jobs = Jobs(threads=1, look=look, ended=lambda: None)
+        jobs = Jobs(threads=1, look=look, ended=lambda _: None)
         jobs.add(A)
         jobs.add(B)
         try:
@@ -150,3 +150,51 @@ def test_closing_says_when_a_look_still_runs() -> None:
             go_on.set()
 
     assert asyncio.run(main()) is False
+
+
+def test_what_moves_money_goes_before_what_was_claimed_and_first_attempts_before_repeated_ones() -> None:
+    orders = Waiting(at_once=1)
+    for order_id, rank in ((A, Rank.REPEATED), (B, Rank.FIRST), (C, Rank.MONEY)):
+        orders.add(order_id, rank)
+    seen = []
+    while (order_id := orders.take()) is not None:
+        seen.append(order_id)
+        orders.done(order_id)
+    assert seen == [C, B, A]
+
+
+def test_a_thread_is_kept_for_what_moves_money() -> None:
+    orders = Waiting(at_once=2)
+    for order_id in (A, B):
+        orders.add(order_id, Rank.FIRST)
+    assert taken(orders) == [A]
+    orders.add(C)
+    assert taken(orders) == [C]
+
+
+def test_one_thread_serves_all() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.REPEATED)
+    assert taken(orders) == [A]
+
+
+def test_a_look_that_waits_for_a_peer_keeps_no_other_from_its_turn_and_is_still_the_only_one_of_its_order() -> None:
+    orders = Waiting(at_once=1)
+    for order_id in (A, B):
+        orders.add(order_id)
+    assert taken(orders) == [A]
+    orders.step_aside(A)
+    assert taken(orders) == [B]
+    orders.add(A)
+    orders.done(B)
+    assert taken(orders) == []
+    orders.done(A)
+    assert taken(orders) == [A]
+
+
+def test_a_rank_that_changes_while_it_waits_counts() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.REPEATED)
+    orders.add(B, Rank.FIRST)
+    orders.add(A, Rank.MONEY)
+    assert (len(orders), taken(orders)) == (2, [A])

@@ -99,6 +99,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     silent = {beat.name: _seconds(beat.at, now) for beat in Heartbeat.objects.all()}
     yield records.worker(silent.get("reconcile"), limit_seconds)
     yield records.streams(silent.get("streams"), limit_seconds)
+    yield records.openings(silent.get("openings"), limit_seconds)
     waiting = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"))["oldest"]
     yield records.queue(OrmQ.objects.filter(lock__lte=now).count(), _seconds(waiting, now) if waiting else 0)
     seen = queries.snapshot()

@@ -56,6 +56,12 @@ def streams(silent_seconds: int | None, limit_seconds: int) -> Finding:
     return _heartbeat("streams", silent_seconds, limit_seconds, warning, mend)
 
 
+def openings(silent_seconds: int | None, limit_seconds: int) -> Finding:
+    """Somebody waits for the peers that channels are opened to: the streams process, or the worker in its place."""
+    mend = "Restart the streams process and the worker: no channel is opened until one of them waits for peers."
+    return _heartbeat("openings", silent_seconds, limit_seconds, failure, mend)
+
+
 def _heartbeat(
     name: str, silent_seconds: int | None, limit_seconds: int, bad: Callable[[str, str, str], Finding], mend: str
 ) -> Finding:

@@ -9,9 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -25,12 +24,9 @@ from lsp_site.running import simulated
 from lsp_site.running.embedded import DatabaseFailed, EmbeddedPostgres
 from lsp_site.running.playground import play
 from lsp_site.running.processes import Program
+from lsp_site.running.silence import STREAMS, WORKER, Beat, silent
 from lsp_site.running.supervisor import Stop, Stopped, Supervisor, Watch
 from orders.models import Heartbeat
-
-WORKER = "worker"
-#: The round that the worker's heartbeat tells of.
-ROUND = "reconcile"
 
 
 class Command(BaseCommand):
@@ -139,14 +135,14 @@ def programs() -> tuple[Program, ...]:
     return (
         Program("web", web, stop_seconds=25),
         Program(WORKER, (*manage, "qcluster"), stop_seconds=45),
-        Program("streams", (*manage, "run_streams"), stop_seconds=25),
+        Program(STREAMS, (*manage, "run_streams"), stop_seconds=25),
     )
 
 
 def watches(supervisor: Supervisor, postgres: EmbeddedPostgres | None, say: Callable[[str], None]) -> Iterator[Watch]:
-    """What the supervisor looks at: is the API there, does the worker still report, is the database alive."""
+    """What the supervisor looks at: is the API there, does every lane still report, is the database alive."""
     yield Watch(lambda: not _said_ready(say), every_seconds=0.5)
-    yield Watch(lambda: _worker_reports(supervisor), every_seconds=15)
+    yield Watch(lambda: _all_report(supervisor), every_seconds=15)
     if postgres is not None:
         yield Watch(lambda: _database_lives(postgres, say), every_seconds=2)
 
@@ -182,26 +178,27 @@ def _how_to_log_in() -> str:
         connection.close()
 
 
-def _worker_reports(supervisor: Supervisor) -> bool:
-    """Always True: the watch goes on. A worker that is silent too long was replaced."""
-    worker = supervisor.children[WORKER]
-    if worker.is_running:
-        try:
-            beat = Heartbeat.objects.filter(name=ROUND).values_list("at", flat=True).first()
-        except DatabaseError:
-            return True  # the database's own watch sees to that
-        finally:
-            connection.close()
-        if is_silent(beat, time.monotonic() - worker.started_at, timezone.now(), settings.HEARTBEAT_STALE_SECONDS):
-            supervisor.replace(WORKER, f"has not reported for {settings.HEARTBEAT_STALE_SECONDS} s and was killed")
+def _all_report(supervisor: Supervisor) -> bool:
+    """Always True: the watch goes on. A program that is silent too long, or a lane of it, was replaced."""
+    try:
+        beats = {beat.name: Beat(beat.at, beat.detail) for beat in Heartbeat.objects.all()}
+    except DatabaseError:
+        return True  # the database's own watch sees to that
+    finally:
+        connection.close()
+    for name in (WORKER, STREAMS):
+        _replace_if_silent(supervisor, name, beats)
     return True
 
 
-def is_silent(beat: datetime | None, running_seconds: float, now: datetime, stale_seconds: int) -> bool:
-    """It had time to report since its start, and did not."""
-    if running_seconds <= stale_seconds:
-        return False
-    return beat is None or (now - beat).total_seconds() > stale_seconds
+def _replace_if_silent(supervisor: Supervisor, name: str, beats: Mapping[str, Beat]) -> None:
+    child, stale_seconds = supervisor.children[name], settings.HEARTBEAT_STALE_SECONDS
+    if not child.is_running:
+        return
+    running_seconds = time.monotonic() - child.started_at
+    missing = silent(name, beats, running_seconds=running_seconds, now=timezone.now(), stale_seconds=stale_seconds)
+    if missing:
+        supervisor.replace(name, f"has not reported {', '.join(missing)} for {stale_seconds} s and was killed")
 
 
 def _database_lives(postgres: EmbeddedPostgres, say: Callable[[str], None]) -> bool:

@@ -1,0 +1,291 @@
+"""Two lanes: looks that wait for nobody but our own node, and what waits for peers, who are strangers.
+
+A claimed order's node is reached first (`Dials`: no thread waits). Then the order is looked at like any other, and
+where that look comes to the point at which it has to wait for the peer, it takes one of a bounded number of places
+(`Slots`) and steps aside, or leaves the order to a later look. So no look ever stands behind a peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from lightning.errors import PeerOffline
+from lightning.node import LndNode, Negotiation
+from lightning.types import NodeAddress
+from orders import queries
+from orders.models import ChannelOrder
+from orders.openings import turns
+from orders.openings.turns import Elsewhere
+from orders.queries import Claimed
+from streams.dials import Dials, Outcome
+from streams.hands import Hands
+from streams.jobs import Jobs, Rank, advance_if_due
+from streams.slots import Asking, Patience, Slots
+from streams.together import together
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: A peer that is given so long has answered, where it means to: then another's first attempt may have its place.
+_PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=5.0)
+_PRESS_SECONDS: Final = 0.25
+#: For an answer from the event loop, which never waits itself.
+_LOOP_SECONDS: Final = 30.0
+#: Once it was reached: it is there, or another dial is made.
+_RECONNECT_SECONDS: Final = 2
+#: A look that takes longer hangs: each call that it makes has a deadline, and the first that meets one ends it.
+_LONGEST_LOOK_SECONDS: Final = 150.0
+#: The same of one that waits for a peer and then ends what came of it.
+_LONGEST_ASIDE_SECONDS: Final = 300.0
+
+
+class Lanes:
+    """Every order that wants a look is given to these. Build and use it inside one running event loop."""
+
+    def __init__(self, *, threads: int, openings: int, hands: Hands, ended: Callable[[], None]) -> None:
+        self.slots = Slots(turns.limits(openings), _PATIENCE)
+        self.dials = Dials(ended=self._dialled)
+        self.jobs = Jobs(threads=threads, aside=2 * openings, look=self._look, ended=self._looked)
+        self._threads = threads
+        self._hands = hands
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._unsorted: dict[UUID, None] = {}
+        self._asked = asyncio.Event()
+        #: What the last dial for each order came to, until a look has made use of it.
+        self._outcomes: dict[UUID, tuple[NodeAddress, Outcome]] = {}
+        self._negotiating: dict[UUID, LaneTurn] = {}
+
+    def add(self, order_id: UUID, *, is_news: bool = True) -> None:
+        """The order will be looked at. What is only due still (no news) is not, while it is in our hands already."""
+        if is_news or not self._has(order_id):
+            self._unsorted[order_id] = None
+            self._asked.set()
+
+    def forget(self) -> None:
+        """Nothing waits any more; what runs goes on."""
+        self._unsorted.clear()
+        self.jobs.orders.forget()
+        self.dials.forget()
+        self.slots.forget_waiting()
+        self._outcomes.clear()
+
+    def let_go(self) -> None:
+        """Nobody waits for a peer any more: the attempts fall silent, and the next look at each recovers it."""
+        self.forget()
+        for turn in self._negotiating.values():
+            turn.let_go()
+
+    async def run(self) -> None:
+        """What is added is handed on, until this is cancelled. Raises: django.db.Error."""
+        await together(self._sort(), self._press())
+
+    async def close(self, patience_seconds: float) -> bool:
+        """Nothing begins any more; False where a look still runs after so long."""
+        self.forget()
+        return all(await asyncio.gather(self.jobs.close(patience_seconds), self.dials.close(patience_seconds)))
+
+    @property
+    def looks_move(self) -> bool:
+        """No look hangs that waits for nobody but our own node."""
+        return self.jobs.longest_seconds()[0] < _LONGEST_LOOK_SECONDS
+
+    @property
+    def openings_move(self) -> bool:
+        """No attempt hangs."""
+        return self.jobs.longest_seconds()[1] < _LONGEST_ASIDE_SECONDS
+
+    def detail(self) -> str:
+        """How many are at which stage."""
+        return f"dialling={len(self.dials)} negotiating={len(self.slots)} waiting={self.slots.waiting}"
+
+    def _has(self, order_id: UUID) -> bool:
+        stages = (self._unsorted, self.jobs.orders, self.dials, self.slots)
+        return any(order_id in stage for stage in stages) or self.jobs.orders.is_running(order_id)
+
+    # Which lane
+
+    async def _sort(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            unsorted, self._unsorted = list(self._unsorted), {}
+            for order_id, order in await self._hands.do(_sorted, unsorted):
+                self._place(order_id, order)
+
+    def _place(self, order_id: UUID, order: Claimed | None) -> None:
+        if order is None:
+            self.dials.drop(order_id)
+            self.jobs.add(order_id, Rank.MONEY)
+        elif order.is_live or self._has(order_id):  # news of it: whatever needs no peer is done now
+            self._dial_anew(order)
+            self.jobs.add(order_id, _rank(order))
+        else:
+            self.dials.ask(order)
+
+    def _dial_anew(self, order: Claimed) -> None:
+        """Where its node is being reached, and another is claimed now, that is reached in its place."""
+        if order.order_id in self.dials:
+            self.dials.ask(order)
+
+    def _dialled(self, order_id: UUID, node: NodeAddress, is_first: bool, outcome: Outcome) -> None:
+        self._outcomes[order_id] = (node, outcome)
+        self.jobs.add(order_id, Rank.FIRST if is_first and outcome is None else Rank.REPEATED)
+
+    # The look, in its thread
+
+    def _look(self, order_id: UUID) -> None:
+        advance_if_due(order_id, LaneTurn(self, order_id))
+        if len(self.slots) > self._threads:
+            connection.close()  # many threads have looked: each would keep one
+
+    def in_loop(self, work: Callable[..., T], *args: object) -> T:
+        """What `work` returns, done in the event loop's thread. Raises: Elsewhere where it has ended."""
+        answer: Future[T] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: _answer(answer, work, *args))
+            return answer.result(_LOOP_SECONDS)
+        except (RuntimeError, TimeoutError) as error:
+            raise Elsewhere from error
+
+    def _looked(self, order_id: UUID) -> None:
+        self._negotiating.pop(order_id, None)
+        if self.slots.has(order_id):
+            self.slots.left(order_id)
+        if order_id not in self.slots and order_id not in self.dials:
+            self._outcomes.pop(order_id, None)
+        self._hand_out_places()
+        self._ended()
+
+    # What a look asks for, in the event loop's thread
+
+    def enter(self, order: Claimed) -> PeerOffline | bool:
+        """Whether the look may wait for the peer now; or why the peer was not reached."""
+        node, outcome = self._outcomes.get(order.order_id, (None, None))
+        if node != order.node:
+            self.dials.ask(order)
+            return False
+        if outcome is not None:
+            return outcome
+        if not self.slots.ask(_asking(order)):
+            self._make_way()
+            return False
+        self.jobs.step_aside(order.order_id)
+        return True
+
+    def enter_to_end(self, order: Claimed) -> None:
+        """It has had a place before: what frees that, and its coins, is not kept waiting."""
+        self.slots.insist(_asking(order))
+        self.jobs.step_aside(order.order_id)
+
+    def waits(self, turn: LaneTurn, is_waiting: bool) -> None:
+        """From now on the look only waits for its peer's word, or no longer does."""
+        self._negotiating[turn.order_id] = turn
+        self.slots.interruptible(turn.order_id, time.monotonic() if is_waiting else None)
+
+    def _hand_out_places(self) -> None:
+        while (asking := self.slots.next()) is not None:
+            self.jobs.add(asking.order_id, Rank.FIRST if asking.is_first else Rank.REPEATED)
+
+    async def _press(self) -> None:
+        """As time passes, others have had theirs."""
+        while True:
+            await asyncio.sleep(_PRESS_SECONDS)
+            self.dials.press(self._loop.time())
+            self._make_way()
+
+    def _make_way(self) -> None:
+        while (order_id := self.slots.giving_way(time.monotonic())) is not None:
+            log.info("order=%s its peer has had its time: another's first attempt waits for the place", order_id)
+            self._negotiating[order_id].give_way()
+
+
+class LaneTurn:
+    """One look's right to wait for the order's peer."""
+
+    connect_seconds: int = _RECONNECT_SECONDS
+
+    def __init__(self, lanes: Lanes, order_id: UUID) -> None:
+        self.order_id = order_id
+        self._lanes = lanes
+        self._negotiation: Negotiation | None = None
+        self._was_told = False
+
+    def enter(self, order: ChannelOrder, node: LndNode) -> None:
+        """Raises: Elsewhere, PeerOffline."""
+        answer = self._lanes.in_loop(self._lanes.enter, _claimed(order))
+        if isinstance(answer, PeerOffline):
+            raise answer
+        if not answer:
+            raise Elsewhere
+
+    def enter_to_end(self, order: ChannelOrder) -> None:
+        """At once. Raises: Elsewhere where the lanes have ended."""
+        self._lanes.in_loop(self._lanes.enter_to_end, _claimed(order))
+
+    @contextmanager
+    def waiting(self, negotiation: Negotiation) -> Iterator[None]:
+        """Raises: Elsewhere never: without the event loop nobody interrupts."""
+        self._negotiation = negotiation
+        self._say(is_waiting=True)
+        try:
+            yield
+        finally:
+            self._say(is_waiting=False)
+
+    def give_way(self) -> None:
+        """The look waits no longer, and ends what it began. To be called in the event loop's thread."""
+        self._was_told = True
+        self.let_go()
+
+    def let_go(self) -> None:
+        """The look waits no longer."""
+        if self._negotiation is not None:
+            self._negotiation.give_up()
+
+    def gave_way(self) -> bool:
+        """Once."""
+        told, self._was_told = self._was_told, False
+        return told
+
+    def _say(self, *, is_waiting: bool) -> None:
+        with suppress(Elsewhere):  # the process ends
+            self._lanes.in_loop(self._lanes.waits, self, is_waiting)
+
+
+def _claimed(order: ChannelOrder) -> Claimed:
+    node = NodeAddress(order.node_pubkey, order.node_host)
+    return Claimed(order.pk, node, order.client_hash, order.failed_openings, order.live_opening is not None)
+
+
+def _asking(order: Claimed) -> Asking:
+    return Asking(order.order_id, order.node.pubkey, order.client_hash, order.failed_openings == 0)
+
+
+def _rank(order: Claimed) -> Rank:
+    return Rank.FIRST if order.is_live or order.failed_openings == 0 else Rank.REPEATED
+
+
+def _sorted(order_ids: Iterable[UUID]) -> list[tuple[UUID, Claimed | None]]:
+    """The orders with what is to be known of those that are claimed and due."""
+    ids = list(order_ids)
+    claimed = {order.order_id: order for order in queries.claimed(ids, timezone.now())}
+    return [(order_id, claimed.get(order_id)) for order_id in ids]
+
+
+def _answer(answer: Future[T], work: Callable[..., T], *args: object) -> None:
+    try:
+        answer.set_result(work(*args))
+    except Exception as error:  # noqa: BLE001  whoever asked is told
+        answer.set_exception(error)

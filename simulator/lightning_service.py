@@ -65,7 +65,9 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
 
 async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
     """The customer is connected, or (`perm`) tried again later. A host that is no customer's is really dialled."""
-    if not request.perm and world.customers.is_elsewhere(request.addr.host):
+    known = world.customers.find(request.addr.pubkey)
+    is_there = known is not None and known.is_connected
+    if not (request.perm or is_there) and world.customers.is_elsewhere(request.addr.host):
         await strangers.dial(request.addr.host, request.timeout or strangers.PATIENCE_SECONDS)
     world.customers.connect(request.addr.pubkey, request.addr.host, stays=request.perm)
     return ln.ConnectPeerResponse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +30,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "allows": {"method": "/lnrpc.Lightning/GetInfo"},
     "peers": {},
     "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
+    "begin_dialling": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "disconnect": {"pubkey": KEY},
     "block_hash": {"height": 1},
     "add_hold_invoice": {
@@ -75,6 +77,8 @@ CHANGES = frozenset(
 def how_it_ends(node: LndNode, name: str) -> tuple[str, str]:
     with pytest.raises(LightningError) as caught:
         result = getattr(node, name)(**EVERY_METHOD[name])
+        if isinstance(result, Future):
+            result.result(20)
         if isinstance(result, Negotiation):
             with result:
                 result.funding_request(timeout_seconds=20)

@@ -15,6 +15,7 @@ from lightning.types import ClosedChannel, NodeAddress, Outpoint, PendingPhase
 from tests.contract.conftest import CAPACITY_SAT, PUSH_SAT, Opening
 from tests.regtest.network import Network
 from tests.regtest.waiting import until
+from tests.strangers import swallowing
 
 NOBODY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
@@ -171,6 +172,22 @@ def test_a_connection_that_came_meanwhile_is_as_good(node, peer):
     assert peer.pubkey in {each.pubkey for each in node.peers()}
 
 
+def test_a_dial_that_nobody_waits_for_brings_the_peer(node, passing_peer):
+    node.begin_dialling(NodeAddress.parse(passing_peer.p2p_address), timeout_seconds=10).result(20)
+    until(lambda: passing_peer.pubkey in {each.pubkey for each in node.peers()}, "the peer is there")
+    with pytest.raises(Rejected) as caught:
+        node.begin_dialling(NodeAddress(passing_peer.pubkey, "127.0.0.1:1"), timeout_seconds=10).result(20)
+    assert caught.value.reason == "already_connected"
+
+
+def test_a_dial_that_nobody_waits_for_hears_nothing_of_a_host_that_swallows_packets(node):
+    with swallowing() as host:
+        dial = node.begin_dialling(NodeAddress(NOBODY, host), timeout_seconds=2)
+        assert not dial.done()
+        with pytest.raises(OutcomeUnknown):
+            dial.result(20)
+
+
 def test_our_own_key_is_refused(node, lsp):
     with pytest.raises(Rejected):
         node.connect(NodeAddress.parse(lsp.p2p_address), timeout_seconds=5)
@@ -191,6 +208,21 @@ def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(node, passing_pe
     opening.peer.pause()
     with opening.negotiate() as negotiation, pytest.raises(OutcomeUnknown):
         negotiation.funding_request(timeout_seconds=1)
+    node.cancel_shim(opening.pending_chan_id)
+    opening.peer.resume()
+
+
+def test_who_waits_for_a_peer_can_be_told_to_wait_no_longer(node, passing_peer):
+    """As if the time had run out, at either wait."""
+    opening = Opening(node, passing_peer)
+    opening.connected()
+    opening.peer.pause()
+    with opening.negotiate() as negotiation:
+        for wait in (negotiation.funding_request, negotiation.pending_outpoint):
+            negotiation.give_up()
+            with pytest.raises(OutcomeUnknown) as caught:
+                wait(timeout_seconds=60)
+            assert caught.value.reason == "PEER_NOT_REACHABLE"
     node.cancel_shim(opening.pending_chan_id)
     opening.peer.resume()
 

@@ -77,6 +77,7 @@ def well(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, settings: Any) -> 
     SnapshotFactory()
     beat("reconcile")
     beat("streams")
+    beat("openings")
     return node
 
 

@@ -75,6 +75,7 @@ def well(db: None, monkeypatch: pytest.MonkeyPatch, settings: Any) -> WellNode:
     SnapshotFactory()
     beat("reconcile")
     beat("streams")
+    beat("openings")
     return node
 
 
@@ -180,6 +181,7 @@ def test_the_records_are_looked_at(well: WellNode) -> None:
     assert bad(well) == {
         "worker": Health.FAILURE,
         "streams": Health.WARNING,
+        "openings": Health.FAILURE,
         "node_seen": Health.FAILURE,
         "queue": Health.FAILURE,
         "flagged_orders": Health.WARNING,

@@ -116,12 +116,13 @@ class LndNode:
         answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.peer, answer.peers))
 
-    def connect(self, address: NodeAddress, *, timeout_seconds: int) -> None:
+    def connect(self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False) -> None:
         """The peer is connected; if it was already, that is fine.
 
         Without a host only a peer that is connected already will do. A peer we share a channel with is
         kept: the node tries for ever to reach it. A stranger is tried once, so that nobody can fill the
-        node with addresses to try. What may not be dialled (`dialable`) is not, whoever asks.
+        node with addresses to try. What may not be dialled (`dialable`) is not, whoever asks; but where the node
+        itself `was_there`, connected by its own list of peers, it goes again.
         Raises: PeerOffline, Rejected("PEER_NOT_REACHABLE") for our own key.
         """
         if self._connection(address.pubkey):
@@ -129,7 +130,7 @@ class LndNode:
         if not address.host:
             raise PeerOffline("The peer is not connected and we know no address.", reason="PEER_NOT_REACHABLE")
         until = monotonic() + timeout_seconds
-        self._dial(NodeAddress(address.pubkey, dialable(address.host)), timeout_seconds)
+        self._dial(NodeAddress(address.pubkey, address.host if was_there else dialable(address.host)), timeout_seconds)
         while not self._connection(address.pubkey):
             if monotonic() >= until:
                 raise PeerOffline("The peer was not reached in time.", reason="PEER_NOT_REACHABLE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -18,7 +19,7 @@ from lightning.types import Outpoint
 from orders import locks, outage, payments, queries
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
-from orders.errors import DATABASE_TROUBLE
+from orders.errors import DATABASE_TROUBLE, NotPossible
 from orders.flags import Found, flag, found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import (
@@ -29,6 +30,7 @@ from orders.openings import (
     publishing,
     reasons,
     retrying,
+    terms,
     tracing,
     turns,
 )
@@ -146,7 +148,7 @@ def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: d
     """Back with the buyer, unless the order was delivered: who recorded the return may not have asked the node."""
     if security.counted(order) is rail and _is_delivered(order, node):
         rail.keep(order.pk)
-        return None
+        return now + _SELDOM
     rail.finish_return(order.pk, node)
     return now + _TROUBLE_PAUSE
 
@@ -187,7 +189,7 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
 def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: Cause) -> datetime | None:
     """Recorded to go back, unless the node has a channel of this order that a database put back knows nothing of."""
     if _is_delivered(order, node):
-        return None
+        return now + _SELDOM
     counting.intend_return(order.pk, cause=cause)
     return now + _LOOK_AGAIN
 
@@ -205,13 +207,15 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
     live = order.live_opening
     if live is not None:
         return _recover(order, live, node, now)
-    if order.due_at is None or not queries.is_due(order.pk, now):
+    if order.due_at is not None and not queries.is_due(order.pk, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
+    wanted = terms.of(order)
     try:
         return _try_to_open(order, node, now, turn)
     except LightningError as error:
+        reason = reasons.reason_of(error)
         # An outage is no order's trouble; an attempt that has begun is looked at in its own way.
-        if _is_outage(error, node) or not retrying.postpone(order.pk, reasons.reason_of(error), str(error)):
+        if _is_outage(error, node) or not retrying.postpone(order.pk, reason, str(error), wanted=wanted):
             raise
         log.warning("order=%s no attempt: %s: %s", order.pk, type(error).__name__, error)
         return now + _TROUBLE_PAUSE
@@ -222,17 +226,23 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
-        giving_up.give_up(order.pk, reason="PAYMENT_NOT_SECURED", actor=LSP)
+        _give_up(order, "PAYMENT_NOT_SECURED")
         return now
     if order.open_deadline_at is not None and order.open_deadline_at <= now:
         if not opening.adopt_traced(order, node):
-            giving_up.give_up(order.pk, reason=order.last_failure_reason or "PEER_NOT_REACHABLE", actor=LSP)
+            _give_up(order, order.last_failure_reason or "PEER_NOT_REACHABLE")
         return now
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
     opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
+
+
+def _give_up(order: ChannelOrder, reason: str) -> None:
+    """The order has given up, unless somebody has moved it since we read it: then it is looked at again."""
+    with suppress(NotPossible):
+        giving_up.give_up(order.pk, reason=reason, actor=LSP)
 
 
 def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime | None:
@@ -268,8 +278,9 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime |
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
             return now + _LOOK_AGAIN
     following.follow(order.pk, node)
-    at_rest = live is None and order.state in {OrderState.OPEN, OrderState.CLOSED}
-    return None if at_rest else now + _LOOK_AGAIN
+    if live is not None or order.state not in {OrderState.OPEN, OrderState.CLOSED}:
+        return now + _LOOK_AGAIN
+    return now + _SELDOM if security.is_held(order) else None
 
 
 def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:

@@ -50,7 +50,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     _K.FEE_TOO_HIGH: (_A.FUNDED, *_left(_O.URI_SET)),
     _K.ATTEMPT_STUCK: tuple(_A),
     _K.NOT_ADOPTABLE: (_A.NEGOTIATING, *_left(_O.URI_SET)),
-    _K.CANNOT_SETTLE: (_A.NEGOTIATING, *_left(_O.URI_SET)),
+    _K.CANNOT_SETTLE: (_A.NEGOTIATING, _A.PUBLISHED, *_left(_O.URI_SET)),
     _K.SENT_BACK: (_A.NEGOTIATING, _C.RETURNED_BY_HAND),
     _K.TRACE_UNKNOWN: (_O.OPENING, _I.RETURNING, _I.CANCELLED),
     _K.GAVE_UP: tuple(_left(_O.GIVE_UP)),

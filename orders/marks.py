@@ -17,6 +17,9 @@ from orders.models import TransactionKind
 #: How the memo of our invoices begins.
 _INVOICE: Final = "Lightning channel, order "
 _ORDER_ID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
+#: An order's id and its reference, as a person may have written them, in small letters.
+_BY_HAND: Final = re.compile(r"\b[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}\b")
+_WORD: Final = re.compile(r"[a-z0-9]+")
 #: How the label begins that staff give to what they send back by hand.
 _REFUND: Final = "refund"
 
@@ -54,9 +57,13 @@ def order_of_label(text: str, kind: TransactionKind) -> UUID | None:
     return _order_id_in(text) if text.startswith(f"{kind}:") else None
 
 
-def order_of_refund(text: str) -> UUID | None:
-    """The order whose money a transaction sent back, as staff have labelled it by hand."""
-    return _order_id_in(text) if text.startswith(_REFUND) else None
+def orders_of_refund(text: str) -> set[UUID]:
+    """The orders whose money a transaction sent back, as staff have labelled it by hand, by id or by reference."""
+    text = text.strip().lower()
+    if not text.startswith(_REFUND):
+        return set()
+    referred = {keys.order_of_reference(word) for word in _WORD.findall(text)} - {None}
+    return {*map(UUID, _BY_HAND.findall(text)), *(order_id for order_id in referred if order_id)}
 
 
 def lock_id(order_id: UUID) -> bytes:

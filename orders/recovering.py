@@ -22,7 +22,7 @@ from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, Pe
 from orders import actors, keys, marks, money, queries
 from orders.actors import LSP, Authority
 from orders.advance import advance
-from orders.causes import PauseCause
+from orders.causes import Cause, PauseCause
 from orders.errors import OrderError
 from orders.models import (
     ChannelOpening,
@@ -36,6 +36,7 @@ from orders.models import (
 from orders.nudges import nudge_all
 from orders.operations import claiming, giving_up, pausing
 from orders.states import At, InvoiceState, OrderState
+from orders.transitions import locked, note
 from orders.wallet.looking import LOOK_BACK_BLOCKS
 from orders.wallet.refunded import sent_back_sat
 
@@ -78,6 +79,10 @@ class Unknown:
     peer_pubkey: str = ""
     #: Delivered and paid: only the record is lost.
     is_done: bool = False
+
+
+#: What is told of what was returned: of an open invoice nothing was held.
+_RETURNED_AS: Final = {Kind.PAYMENT: Cause.PAYMENT_RETURNED, Kind.INVOICE: Cause.INVOICE_CANCELLED}
 
 
 def survey(node: LndNode) -> list[Unknown]:
@@ -154,10 +159,8 @@ def _fundings(transactions: Iterable[ChainTransaction], node: LndNode) -> Iterat
 
 def _refunds(transactions: Iterable[ChainTransaction]) -> Iterator[Unknown]:
     """Money that staff sent back by hand, of orders that do not say so. A surplus that was returned is no news."""
-    for transaction in transactions:
-        order_id = marks.order_of_refund(transaction.label)
-        if order_id is None:
-            continue
+    named = ((tx, order_id) for tx in transactions for order_id in sorted(marks.orders_of_refund(tx.label)))
+    for transaction, order_id in named:
         order = ChannelOrder.objects.filter(pk=order_id).exclude(state__in=_SETTLED_WITH).first()
         if order is None:
             continue
@@ -222,7 +225,8 @@ def adopt(found: Iterable[Unknown], node: LndNode, *, actor: Authority) -> set[U
     return adopted
 
 
-def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
+@actors.open_to(actors.Kind.COMMAND)
+def return_payments(found: Iterable[Unknown], node: LndNode, *, actor: Authority) -> list[Unknown]:
     """Held payments and open invoices of unknown orders are cancelled at the node, where no channel stands for them.
 
     Money: what was held is the buyer's again. An order that left a channel or a funding is not touched: its payment
@@ -236,10 +240,12 @@ def return_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
             with suppress(Rejected, NotFound):  # settled or gone meanwhile: the next survey says
                 node.cancel_invoice(unknown.what)
                 returned.append(unknown)
+                _tell(unknown, _RETURNED_AS[unknown.kind], actor)
     return returned
 
 
-def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
+@actors.open_to(actors.Kind.COMMAND)
+def settle_payments(found: Iterable[Unknown], node: LndNode, *, actor: Authority) -> list[Unknown]:
     """Held payments of unknown orders are taken where the order's channel is open at the node.
 
     Money: ours, as it would have been had the order's record not been lost. Repeat: safe.
@@ -252,7 +258,17 @@ def settle_payments(found: Iterable[Unknown], node: LndNode) -> list[Unknown]:
             with suppress(Rejected, NotFound):  # returned or taken meanwhile, or another PREIMAGE_KEY
                 node.settle_invoice(keys.preimage(unknown.order_id))
                 settled.append(unknown)
+                _tell(unknown, Cause.PAYMENT_SETTLED, actor)
     return settled
+
+
+def _tell(unknown: Unknown, cause: Cause, actor: Authority) -> None:
+    """Who moved which money is in the log, and in the journal of the order where there is one."""
+    order_id, facts = unknown.order_id, {"payment_hash": unknown.what, "amount_sat": unknown.amount_sat}
+    log.warning("order=%s payment=%s %d sat: %s by %s", order_id, unknown.what, unknown.amount_sat, cause, actor)
+    if order_id is not None and ChannelOrder.objects.filter(pk=order_id).exists():
+        with locked(order_id) as order:
+            note(order, cause, actor=actor, **facts)
 
 
 def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: Authority) -> bool:

@@ -267,12 +267,18 @@ class FlagAdmin(ReadOnlyAdmin):
 
     list_display = ["kind_shown", "order_column", "said", "raised", "raised_by", "lowered", "lowered_by"]
     list_filter = [StandingFilter, KindFilter, "raised_at"]
-    search_fields = ["order__id__startswith", "words__contains", "=lowered_by"]
+    search_fields = ["=lowered_by"]
+    order_paths = ("order",)
     ordering = ["-id"]
     fields = ["order_column", "kind_shown", "said", ("raised", "raised_by"), ("lowered", "lowered_by")]
     said = text("words", "words")
     raised = at("raised_at", "raised")
     lowered = at("lowered_at", "down since")
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """By its words too, for who may steer: old words have an order's id."""
+        fields = list(super().get_search_fields(request))
+        return [*fields, "words__contains"] if may_steer(request) else fields
 
     @admin.display(description="kind", ordering="kind")
     def kind_shown(self, row: Flag) -> SafeString:

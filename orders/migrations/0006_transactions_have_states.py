@@ -1,41 +1,36 @@
 from __future__ import annotations
 
-import hashlib
-
 import django.db.models.deletion
 from django.db import migrations, models
 
-#: (state of the attempt, the transaction is signed, it was published) of a funding, and where that is.
-_OF_FUNDINGS = {"confirmed": "deep", "published": "published", "failed": "excluded"}
-#: The same of a transaction that puts a funding out, where the attempt is not at it any more.
-_OF_CONFLICTS = {"confirmed": "excluded", "published": "excluded", "conflicting": "published"}
-
-
-def _state(row, attempt, won):
-    """Where the transaction is, as its attempt says; what belongs to none (any more) can never be in the chain."""
-    if attempt is None:
-        return "excluded"
-    if row.kind == "conflict" and attempt == "failed":
-        return "deep" if won else "excluded"
-    known = (_OF_FUNDINGS if row.kind == "funding" else _OF_CONFLICTS).get(attempt)
-    if known and not (known == "published" and row.kind == "conflict" and row.published_at is None):
-        return known
-    if row.raw is None:
-        return "drafted"
-    return "published" if row.published_at else "signed"
-
-
-def states(apps, schema_editor):
-    ChannelOpening = apps.get_model("orders", "ChannelOpening")
-    WalletTransaction = apps.get_model("orders", "WalletTransaction")
-    fundings = dict(ChannelOpening.objects.exclude(transaction=None).values_list("transaction", "state"))
-    conflicts = dict(ChannelOpening.objects.exclude(conflict=None).values_list("conflict", "state"))
-    for row in WalletTransaction.objects.all().iterator(chunk_size=500):
-        attempt = fundings.get(row.pk) or conflicts.get(row.pk)
-        row.state = _state(row, attempt, won=row.published_at is not None)
-        # The coins of a transaction were leased under the hash of the order's id, which its label ends with.
-        row.lock_id = hashlib.sha256(row.label.partition(":")[2].encode()).digest()
-        row.save(update_fields=["state", "lock_id"])
+#: Where each transaction is, as its attempt says; what belongs to none (any more) can never be in the chain. Of those
+#: that put a funding out, a published one has won where the attempt has failed. The coins of a transaction were leased
+#: under the hash of the order's id, which its label ends with.
+STATES = """
+UPDATE orders_wallettransaction AS t
+SET lock_id = sha256(convert_to(CASE WHEN strpos(t.label, ':') > 0
+                                     THEN substr(t.label, strpos(t.label, ':') + 1) ELSE '' END, 'UTF8')),
+    state = CASE
+        WHEN a.state IS NULL THEN 'excluded'
+        WHEN t.kind = 'funding' AND a.state = 'confirmed' THEN 'deep'
+        WHEN t.kind = 'funding' AND a.state = 'published' THEN 'published'
+        WHEN t.kind = 'funding' AND a.state = 'failed' THEN 'excluded'
+        WHEN t.kind = 'conflict' AND a.state = 'failed' AND t.published_at IS NOT NULL THEN 'deep'
+        WHEN t.kind = 'conflict' AND a.state IN ('confirmed', 'published', 'failed') THEN 'excluded'
+        WHEN t.kind = 'conflict' AND a.state = 'conflicting' AND t.published_at IS NOT NULL THEN 'published'
+        WHEN t.raw IS NULL THEN 'drafted'
+        WHEN t.published_at IS NOT NULL THEN 'published'
+        ELSE 'signed'
+    END
+FROM (
+    SELECT w.id, coalesce(f.state, c.state) AS state
+    FROM orders_wallettransaction w
+    LEFT JOIN orders_channelopening f ON f.transaction_id = w.id
+    LEFT JOIN (SELECT conflict_id, max(state) AS state FROM orders_channelopening GROUP BY conflict_id) c
+           ON c.conflict_id = w.id
+) AS a
+WHERE a.id = t.id
+"""
 
 
 class Migration(migrations.Migration):
@@ -76,5 +71,5 @@ class Migration(migrations.Migration):
                 to="orders.wallettransaction",
             ),
         ),
-        migrations.RunPython(states, migrations.RunPython.noop),
+        migrations.RunSQL(STATES, migrations.RunSQL.noop),
     ]

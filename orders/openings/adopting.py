@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError
@@ -21,6 +23,8 @@ from orders.wallet.looking import wallet_transaction
 
 #: (outpoint, amount_sat, script_hex) of a coin; 0 and "": not known.
 Input = tuple[str, int, str]
+#: Of what cannot be adopted: nobody tells us what becomes of it.
+_LOOK_AGAIN: Final = timedelta(minutes=10)
 
 
 def adopt(order_id: UUID, trace: Trace, node: LndNode) -> None:
@@ -47,7 +51,7 @@ def _take_over(order_id: UUID, trace: Trace, leases: list[Lease], inputs: list[I
         if trace.outpoint is None or (trace.transaction is None and not leases):
             words = "The node has a channel or funding of this order that cannot be adopted."
             raise_flag(order, FlagKind.NOT_ADOPTABLE, words)
-            order.due_at = None
+            order.due_at = timezone.now() + _LOOK_AGAIN  # a person may mend it at the node, and the deadline comes
             return
         opening = _opening(order, trace, trace.outpoint, inputs)
         outpoint = str(trace.outpoint)

@@ -14,7 +14,7 @@ from orders import marks, queries
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge_all
 from orders.openings import tracing
 from orders.openings.reasons import known
@@ -92,24 +92,27 @@ def finish(order_id: UUID, node: LndNode) -> None:
 
 def _disconnected(opening: ChannelOpening, node: LndNode) -> None:
     """The peer has dropped what it was about to complete, our side of it is abandoned, and the peer is back."""
-    address = _address_of(opening, node)
+    address, was_there = _address_of(opening, node)
     node.disconnect(opening.node_pubkey)
     for outpoint in _left_behind(opening, node):
         node.abandon_channel(outpoint)
     try:
-        node.connect(address, timeout_seconds=5)
+        node.connect(address, timeout_seconds=5, was_there=was_there)
     except PeerOffline:
         pass  # it comes back by itself, or the next attempt finds it
     except LightningError as error:
         log.info("order=%s the peer is not connected again: %s", opening.order_id, error)
 
 
-def _address_of(opening: ChannelOpening, node: LndNode) -> NodeAddress:
-    """Where the peer is reached now: a buyer's word must not send somebody else's peer to another address."""
+def _address_of(opening: ChannelOpening, node: LndNode) -> tuple[NodeAddress, bool]:
+    """Where the peer is reached now, or the buyer's word, and whether our node has dialled it there by itself.
+
+    A buyer's word must not send somebody else's peer to another address.
+    """
     for peer in node.peers():
         if peer.pubkey == opening.node_pubkey and not peer.inbound:
-            return NodeAddress(peer.pubkey, peer.address)
-    return NodeAddress(opening.node_pubkey, opening.node_host)
+            return NodeAddress(peer.pubkey, peer.address), True
+    return NodeAddress(opening.node_pubkey, opening.node_host), False
 
 
 def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
@@ -125,8 +128,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         if opening.state != OpeningState.CANCELLING:
             return
         move_opening(order, opening, OpeningState.FAILED)
-        if opening.transaction is not None:
-            machine.excluded(opening.transaction)
+        _write_off(opening)
         note(order, Cause.OPENING_FAILED, attempt=opening.attempt, reason=opening.failure_reason)
         if order.state == OrderState.OPENING:
             _leave_opening(order, opening, still_secured)
@@ -136,6 +138,15 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
             raise_flag(order, FlagKind.DOUBLE_SPENT, "The funding of this order's channel was double-spent.")
     # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
     nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
+
+
+def _write_off(opening: ChannelOpening) -> None:
+    """The attempt's transaction will never be in the chain, unless another order's channel depends on it still."""
+    if opening.transaction is None:
+        return
+    row = WalletTransaction.objects.select_for_update().get(pk=opening.transaction.pk)  # one of two that end is last
+    if not row.openings.exclude(state=OpeningState.FAILED).exists():
+        machine.excluded(row)
 
 
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:

@@ -14,7 +14,7 @@ from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, WalletTransaction
 from orders.openings import tracing
-from orders.openings.reasons import Broken
+from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
 from orders.payments import security
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening
@@ -36,13 +36,16 @@ def commit(order_id: UUID, node: LndNode) -> None:
     """The point of no return: the signed funding is recorded, the order is OPENING.
 
     Only if in this same pass the channel was seen at the node, every coin was leased again under our id, and the
-    payment is secured with blocks to spare. A lease that ran out shows nowhere else: the coin may be in another
-    order's funding. A funding published without its channel is money burnt.
+    payment is secured with blocks to spare, and can be taken. A lease that ran out shows nowhere else: the coin may
+    be in another order's funding. A funding published without its channel is money burnt.
     """
     order = queries.order_or_raise(order_id)
     opening = order.live_opening
     if opening is None or opening.state != OpeningState.FUNDED:
         return
+    why_not_taken = security.obstacle(order)
+    if why_not_taken:
+        raise Broken(PAYMENT_NOT_SECURED, why_not_taken)
     transaction = _transaction(opening)
     signed = node.finalize_psbt(bytes(transaction.psbt))
     final = transactions.read_transaction(signed.raw)
@@ -54,7 +57,7 @@ def commit(order_id: UUID, node: LndNode) -> None:
         node.lease(outpoint, lock_id=marks.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS)
     payment = security.look(order, node)
     if not payment.secured or not security.has_spare(payment):
-        raise Broken("PAYMENT_NOT_SECURED", payment.reason)
+        raise Broken(PAYMENT_NOT_SECURED, payment.reason)
     _record_committed(order_id, opening.pk, signed.raw, signed.psbt)
 
 

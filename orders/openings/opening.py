@@ -72,8 +72,7 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
 
 def _payable(order: ChannelOrder, node: LndNode) -> bool:
     """The payment is there for us to take; else the order says why not. `advance` returns what is lost."""
-    rail = security.counted(order)
-    why = rail.obstacle(order) if rail else ""
+    why = security.obstacle(order)
     payment = security.look(order, node)
     if why:
         flag(order.pk, FlagKind.CANNOT_SETTLE, why)

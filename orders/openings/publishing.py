@@ -29,7 +29,8 @@ from orders.wallet.looking import wallet_transaction
 def publish(order_id: UUID, node: LndNode) -> None:
     """The funding transaction is with the node: PUBLISHED; or it can never be, and is put out.
 
-    Money: while PUBLISHING the payment is held; publishing is what earns it.
+    Money: while PUBLISHING the payment is held; publishing is what earns it. What could not be settled is not
+    published: it waits, and is put out once it is lost.
     Repeat: safe; the wallet is asked first, since a publish error proves nothing.
     Raises: NodeUnavailable, OutcomeUnknown.
     """
@@ -46,6 +47,10 @@ def publish(order_id: UUID, node: LndNode) -> None:
     payment = security.look(order, node)
     if transaction.raw is None or payment.lost:
         conflicting.begin(order_id, node, reason="FUNDING_LOST" if transaction.raw is None else "PAYMENT_NOT_SECURED")
+        return
+    why_not_taken = security.obstacle(order)
+    if why_not_taken:  # published it would be given away; the key may come back until the margin is gone
+        flag(order_id, FlagKind.CANNOT_SETTLE, why_not_taken)
         return
     if not payment.secured:  # a deposit was taken back, and may return
         if _patience_is_over(opening):

@@ -41,6 +41,12 @@ def insecurity(order: ChannelOrder) -> str:
     return rail.insecurity(order) if rail else "The order was never paid."
 
 
+def obstacle(order: ChannelOrder) -> str:
+    """Why we could not take the payment that counts once we have delivered; "" when we can."""
+    rail = counted(order)
+    return rail.obstacle(order) if rail else ""
+
+
 def is_held(order: ChannelOrder) -> bool:
     """What was paid is the buyer's still, and goes back by itself when we give up."""
     rail = counted(order)

@@ -10,11 +10,14 @@ from orders import marks
 
 
 def sent_back_sat(order_id: UUID, transactions: Iterable[ChainTransaction]) -> int:
-    """What of this order's money went back in these transactions."""
+    """What of this order's money went back in these transactions; of one that names several, all of it.
+
+    Nobody says which output is whose: rather one order too many waits for a person than one is paid out twice.
+    """
     return sum(
         output.amount_sat
         for transaction in transactions
-        if marks.order_of_refund(transaction.label) == order_id
+        if order_id in marks.orders_of_refund(transaction.label)
         for output in transaction.outputs
         if not output.ours
     )

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
@@ -41,7 +42,10 @@ from watch import alerting
 pytestmark = pytest.mark.django_db
 
 MOST_PAGES = 1000
-RECORDS = ("holdinvoice", "onchainpayment", "channelopening", "wallettransaction", "orderevent", "idempotencykey")
+RECORDS = (
+    *("holdinvoice", "onchainpayment", "channelopening", "wallettransaction", "orderevent", "flag"),
+    "idempotencykey",
+)
 
 
 @pytest.fixture
@@ -173,9 +177,33 @@ def questions(piece: str, whole: UUID) -> list[tuple[str, str]]:
         ("/admin/orders/channelopening/", f"failure_detail__contains={piece}"),
         ("/admin/orders/orderevent/", f"facts__memo__contains={piece}"),
         ("/admin/orders/orderevent/", f"q={piece}"),
+        ("/admin/orders/flag/", f"order__id__startswith={piece}"),
+        ("/admin/orders/flag/", f"words__contains={piece}"),
         ("/admin/orders/alert/", f"key__startswith=order:{piece}"),
         ("/admin/orders/idempotencykey/", f"order={plain}"),
     ]
+
+
+def search_boxes() -> list[str]:
+    """The lists of orders and of what belongs to them that have one."""
+    admins = [it for model, it in admin.site._registry.items() if model._meta.app_label == "orders"]
+    return [f"/admin/orders/{it.model._meta.model_name}/" for it in admins if it.search_fields]
+
+
+def test_no_search_box_tells_a_viewer_whether_a_piece_of_an_id_is_right(
+    shop: list[ChannelOrder], reader: Client
+) -> None:
+    plain = str(shop[0].pk)
+    assert len(search_boxes()) == 7
+    for path in search_boxes():
+        for piece in (plain[:9], plain[:12], plain[9:], plain[:-1], f"at {plain[:12]}", f"funding:{plain[:9]}"):
+            rows = reader.get(path, {"q": piece}).context["cl"].result_count
+            assert rows == 0, (path, piece)
+
+
+def test_who_may_steer_finds_flags_by_their_words(shop: list[ChannelOrder], boss: Client) -> None:
+    rows = boss.get("/admin/orders/flag/", {"q": f"at {shop[0].pk}"}).context["cl"].result_list
+    assert {row.order_id for row in rows} == {shop[0].pk}
 
 
 def test_found_b1_no_list_tells_a_viewer_whether_a_piece_of_an_id_is_right(
@@ -194,7 +222,7 @@ def test_a_viewer_finds_orders_by_what_is_shown_and_by_the_memo(shop: list[Chann
     order = shop[4]
     for words in (str(order.pk)[:8], marks.invoice_memo(order.pk), keys.reference(order.pk), order.node_pubkey):
         assert listed(reader, q=words) == {str(order.pk)}, words
-    for name in ("holdinvoice", "onchainpayment", "channelopening", "wallettransaction", "orderevent"):
+    for name in ("holdinvoice", "onchainpayment", "channelopening", "wallettransaction", "orderevent", "flag"):
         for words in (str(order.pk)[:8], keys.reference(order.pk)):
             rows = reader.get(f"/admin/orders/{name}/", {"q": words}).context["cl"].result_list
             assert len(rows) and {_order_of(row) for row in rows} == {order.pk}, (name, words)

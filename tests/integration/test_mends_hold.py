@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,16 +11,17 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from lightning.errors import OutcomeUnknown
+from lightning.errors import NodeUnavailable, OutcomeUnknown, PeerOffline
 from lightning.types import Lease, NodeAddress, NodeInvoiceState, Outpoint, TxOutput
-from orders import actors, keys, marks, queries, reconcile
+from orders import actors, flags, keys, marks, queries, reconcile
 from orders.advance import advance
+from orders.causes import FlagKind
 from orders.errors import NotClaimable, NotPossible
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, Node, OnchainPayment, SwitchName
+from orders.models import ChannelOpening, ChannelOrder, Flag, HoldInvoice, Node, OnchainPayment, SwitchName
 from orders.openings import cancelling, conflicting, opening, terms
 from orders.operations import claiming, ending, pausing
 from orders.payments import lightning as lightning_rail
-from orders.payments.onchain import recording
+from orders.payments.onchain import recording, watching
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.factories import (
     DepositFactory,
@@ -208,3 +210,105 @@ def test_an_unknown_answer_to_publishing_that_lasts_calls_staff_before_it_is_put
     [told] = look(order, node).standing
     assert (told.kind, told.words) == ("publishing_refused", "The node refuses the funding transaction: unknown.")
     assert set(put_out) == {"FAILED_OPENING"}
+
+
+def test_a_second_reading_of_deposits_that_fails_hides_no_payment_and_is_put_off(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_read_again_by", set())
+    monkeypatch.setattr(watching, "_failed_at", {})
+    order = OrderFactory(created_height=100, due_at=timezone.now() + timedelta(minutes=9))
+    node.height = 3000
+    Node.objects.update(deposits_height=2999)
+    read, far_back = node.transactions, []
+
+    def slow_when_far(*, from_height: int) -> Any:
+        if from_height < 2900:
+            far_back.append(from_height)
+            raise NodeUnavailable("deadline exceeded")
+        return read(from_height=from_height)
+
+    monkeypatch.setattr(node, "transactions", slow_when_far)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)  # paid, and no stream has told
+    assert reconcile.look(node) == 1  # type: ignore[arg-type]
+    assert queries.due_ids(timezone.now()) == [order.pk]
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert len(far_back) == 1
+    watching._failed_at.update({os.getpid(): timezone.now() - timedelta(hours=1)})
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert len(far_back) == 2
+
+
+def test_a_reading_of_deposits_that_fails_hides_no_other_payment(node: ScriptedNode) -> None:
+    order = OrderFactory(due_at=timezone.now() + timedelta(minutes=9))
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.fails_at["transactions"] = NodeUnavailable("deadline exceeded")
+    with pytest.raises(NodeUnavailable):  # and it is said
+        reconcile.look(node)  # type: ignore[arg-type]
+    assert queries.due_ids(timezone.now()) == [order.pk]
+
+
+def deposit(order: Any, name: str, amount_sat: int, **more: Any) -> None:
+    recording.record([mined(txid(name), outputs=[TxOutput(0, order.deposit_address, amount_sat, True)], **more)])
+
+
+def told(order: Any) -> list[str]:
+    return [flag.words for flag in queries.order_or_raise(order.pk).standing]
+
+
+@pytest.mark.parametrize("divisor", [3, 1])
+def test_what_comes_after_the_money_was_returned_by_hand_is_told_in_full(node: ScriptedNode, divisor: int) -> None:
+    order = OrderFactory(expired=True, invoice__state=InvoiceState.CANCELLED)
+    amount = order.order_total_sat // divisor
+    deposit(order, "first", amount)
+    ending.record_returned(order.pk, actor=actors.staff("ada"))
+    deposit(order, "first", amount, confirmations=0, height=0)  # what went back is no news, wherever it is
+    deposit(order, "first", amount)
+    assert not Flag.objects.filter(order=order, kind=FlagKind.PAID_LATE, lowered_at=None).exists()
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
+    deposit(order, "second", amount)
+    assert told(order) == [f"{amount} sat arrived on chain after the order's money had been returned."]
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
+    deposit(order, "third", 700)
+    assert told(order) == [f"{amount + 700} sat arrived on chain after the order's money had been returned."]
+
+
+def test_what_comes_on_chain_after_a_lightning_payment_was_returned_is_told_in_full(node: ScriptedNode) -> None:
+    order = OrderFactory(refunded=True)
+    deposit(order, "first", 5_000)
+    assert told(order) == ["Paid by Lightning, and 5000 sat arrived on chain besides."]
+
+
+def test_a_claim_that_is_taken_back_at_the_deadline_is_no_defect(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True, open_deadline_at=timezone.now() - timedelta(seconds=1))
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+
+    def meanwhile(name: str) -> None:
+        if name == "transactions":
+            node.on_call = lambda name: None
+            claiming.unclaim(order.pk, actor=actors.buyer(order.pk, keys.order_token(order.pk)))
+
+    node.on_call = meanwhile
+    order = look(order, node)
+    assert (order.state, order.standing) == (OrderState.PAID, [])
+
+
+def test_a_new_claim_does_not_pay_for_the_trouble_of_the_old_one(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    connected: list[str] = []
+
+    def meanwhile(name: str) -> None:
+        if name != "connect":
+            return
+        connected.append(name)
+        if len(connected) == 1:
+            new = NodeAddress(pubkey(7), "198.51.100.7:9735")
+            claiming.claim(order.pk, new, announced=None, actor=actors.buyer(order.pk, keys.order_token(order.pk)))
+            raise OutcomeUnknown("trouble of our own")
+        raise PeerOffline("not there", reason="PEER_NOT_REACHABLE")
+
+    node.on_call = meanwhile
+    order = look(order, node)
+    assert (order.node_pubkey, len(connected)) == (pubkey(7), 2)  # the new one was tried in the same look
+    assert (order.last_failure_reason, order.failed_openings) == ("PEER_NOT_REACHABLE", 1)

@@ -11,11 +11,13 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown, Rejected
-from lightning.types import NodeInvoiceState, Outpoint, TxOutput
-from orders import actors, queries, reconcile
+from lightning.types import NodeInvoiceState, Outpoint, Peer, TxOutput
+from orders import actors, flags, queries, reconcile
 from orders.advance import advance
+from orders.causes import FlagKind
 from orders.models import ChannelOpening, ChannelOrder, Node, NodeSnapshot, WalletTransaction
-from orders.openings import cancelling
+from orders.openings import cancelling, committing, conflicting
+from orders.openings.reasons import Broken
 from orders.operations import ending, snapshot
 from orders.payments.onchain import watching
 from orders.states import InvoiceState, OpeningState, OrderState
@@ -287,3 +289,124 @@ def test_a_database_put_back_to_publishing_does_not_abandon_the_later_attempts_c
     node.open = [channel(second, order)]
     look(order, node)
     assert node.abandoned == []
+
+
+# Another PREIMAGE_KEY once the attempt has begun
+
+
+def signed(node: ScriptedNode) -> ChannelOrder:
+    """An order whose funding is signed and not published."""
+    order: ChannelOrder = OrderFactory(opening=True, invoice__state=InvoiceState.HELD, attempts=False)
+    row = OpeningFactory(order=order, state=OpeningState.PUBLISHING, transaction__published_at=None)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.pending = [pending(Outpoint(row.transaction.txid, 0), order)]
+    return order
+
+
+def test_with_another_preimage_key_a_signed_funding_waits_until_the_key_is_back(
+    node: ScriptedNode, settings: Any
+) -> None:
+    order, right = signed(node), settings.PREIMAGE_KEY
+    ChannelOpening.objects.update(changed_at=timezone.now() - LONG_AGO)  # a person needs longer than a deposit
+    settings.PREIMAGE_KEY = "99" * 32
+    order = look(order, node)
+    assert node.published == [] and order.openings.get().state == OpeningState.PUBLISHING
+    assert [flag.kind for flag in order.standing] == [FlagKind.CANNOT_SETTLE] and order.due_at is not None
+    settings.PREIMAGE_KEY = right
+    order = look(order, node, 1)
+    assert node.published and FlagKind.CANNOT_SETTLE not in [flag.kind for flag in order.standing]
+
+
+def test_with_another_preimage_key_a_signed_funding_is_put_out_once_the_margin_is_gone(
+    node: ScriptedNode, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = signed(node)
+    settings.PREIMAGE_KEY = "99" * 32
+    look(order, node, 1)
+    begun: list[str] = []
+    monkeypatch.setattr(conflicting, "begin", lambda order_id, node, *, reason: begun.append(reason))
+    node.by_hash[order.hold_invoice.payment_hash] = held(order, expiry=node.height + 1)
+    look(order, node, 1)
+    assert (node.published, begun) == ([], ["PAYMENT_NOT_SECURED"])
+
+
+def test_with_another_preimage_key_nothing_is_signed(node: ScriptedNode, settings: Any) -> None:
+    order = OrderFactory(uri_set=True, invoice__state=InvoiceState.HELD)
+    row = OpeningFactory(order=order, state=OpeningState.FUNDED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.pending = [pending(Outpoint(row.transaction.txid, 0), order)]
+    settings.PREIMAGE_KEY = "99" * 32
+    with pytest.raises(Broken, match="PREIMAGE_KEY"):
+        committing.commit(order.pk, node)  # type: ignore[arg-type]
+    assert "finalize_psbt" not in node.calls
+
+
+# Nobody is left alone
+
+
+def test_an_order_that_cannot_be_adopted_is_looked_at_again_whoever_has_seen_its_flag(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True, counted_payment="onchain", invoice__state=InvoiceState.CANCELLED)
+    paid = order.onchain_payments.get()
+    output = TxOutput(paid.vout, order.deposit_address, paid.amount_sat, True)
+    node.wallet[paid.txid] = mined(paid.txid, outputs=[output])
+    node.pending = [pending(Outpoint(txid("real"), 0), order)]  # neither its funding nor a lease is there
+    order = look(order, node, 1)
+    assert [flag.kind for flag in order.standing] == [FlagKind.NOT_ADOPTABLE]
+    assert order.due_at is not None and order.due_at > timezone.now()
+    flags.mark_seen(order.pk, actor=actors.staff("ada"))
+    assert FlagKind.NOT_ADOPTABLE in {flag.kind for flag in look(order, node, 1).standing}
+    node.pending = []  # they have mended it at the node, and the time is over
+    ChannelOrder.objects.update(open_deadline_at=timezone.now() - LONG_AGO)
+    assert look(order, node, 1).state == OrderState.GIVE_UP
+
+
+def test_a_claimed_order_that_an_older_version_has_left_alone_is_found(node: ScriptedNode) -> None:
+    order = OrderFactory(uri_set=True, due_at=None)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    reconcile.look(node)  # type: ignore[arg-type]
+    assert queries.due_ids(timezone.now()) == [order.pk]
+
+
+def test_a_held_payment_with_an_unknown_channel_is_looked_at_until_its_margin_is_gone(node: ScriptedNode) -> None:
+    order = OrderFactory(
+        paid_lightning=True, invoice__state=InvoiceState.HELD, claim_expires_at=timezone.now() - LONG_AGO
+    )
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    node.pending = [pending(Outpoint(txid("real"), 0), order)]
+    order = look(order, node, 1)
+    assert [flag.kind for flag in order.standing] == [FlagKind.TRACE_UNKNOWN] and order.due_at is not None
+    node.pending = []
+    assert look(order, node, 1).invoice.state == InvoiceState.RETURNING  # type: ignore[union-attr]
+
+
+def test_an_open_channel_whose_payment_is_not_settled_is_looked_at_again(node: ScriptedNode) -> None:
+    order = OrderFactory(open=True, invoice__state=InvoiceState.HELD, attempts=False)
+    row = OpeningFactory(order=order, confirmed=True)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)  # and the node does not take our preimage
+    node.open = [channel(Outpoint(row.transaction.txid, 0), order)]
+    order = look(order, node, 1)
+    assert [flag.kind for flag in order.standing] == [FlagKind.NOT_SETTLED] and order.due_at is not None
+
+
+def test_a_peer_is_connected_again_where_our_node_had_it(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(uri_set=True, node_host="203.0.113.66:1")
+    OpeningFactory(order=order, state=OpeningState.FUNDED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    again: list[tuple[str, bool]] = []
+    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
+    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:9735", inbound=False),))
+    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
+    assert again == [("192.168.1.7:9735", True)]
+
+
+def test_a_peer_that_came_by_itself_is_connected_by_the_buyers_word_under_the_rule_for_strangers(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OrderFactory(uri_set=True, node_host="192.168.1.7:9735")
+    OpeningFactory(order=order, state=OpeningState.FUNDED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    again: list[tuple[str, bool]] = []
+    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
+    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:50123", inbound=True),))
+    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
+    assert again == [("192.168.1.7:9735", False)]

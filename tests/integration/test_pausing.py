@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from lightning.types import Invoice, NodeAddress, NodeInvoiceState
+from lightning.types import Invoice, NodeAddress, NodeInvoiceState, Outpoint
 from orders import actors, recovering
 from orders.advance import advance
 from orders.causes import PauseCause
@@ -20,9 +22,10 @@ from orders.errors import InvalidField
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service, Switch, SwitchEvent, SwitchName
 from orders.operations import pausing
 from orders.states import OrderState
-from tests.factories import OrderFactory, ServiceFactory
+from tests.factories import OrderFactory, ServiceFactory, txid
 from tests.fakes import FakeNode
 from tests.integration.conftest import KEY, Api
+from tests.scripted import ScriptedNode, channel
 
 
 class OpeningNode(FakeNode):
@@ -265,3 +268,29 @@ def test_staff_read_who_switched_what_and_switch_nothing_here(boss: Client) -> N
     assert "an upgrade" in boss.get("/admin/orders/switchevent/").content.decode()
     assert "staff:alice" in boss.get(f"/admin/orders/switchevent/{row.pk}/change/").content.decode()
     assert boss.get("/admin/orders/switchevent/add/").status_code == 403
+
+
+# What recover moves
+
+
+@pytest.mark.django_db
+def test_what_recover_returns_and_takes_is_told_with_who_did_it(caplog: pytest.LogCaptureFixture) -> None:
+    known, lost, taken = OrderFactory(uri_set=True), uuid4(), uuid4()
+    node = ScriptedNode()
+    node.cancel_invoice = node.settle_invoice = lambda what: None  # type: ignore[method-assign, misc, assignment]
+    node.open = [replace(channel(Outpoint(txid("real"), 0), known), memo=str(taken))]
+    kinds = recovering.Kind
+    found = [
+        recovering.Unknown(kinds.PAYMENT, "aa" * 32, known.pk, 5_000, ""),
+        recovering.Unknown(kinds.INVOICE, "bb" * 32, lost, 6_000, ""),
+    ]
+    ada = actors.command("ada")
+    with caplog.at_level("WARNING", logger="orders.recovering"):
+        assert recovering.return_payments(found, node, actor=ada) == found  # type: ignore[arg-type]
+        paid = [recovering.Unknown(kinds.PAYMENT, "cc" * 32, taken, 7_000, "")]
+        assert recovering.settle_payments(paid, node, actor=ada) == paid  # type: ignore[arg-type]
+    [row] = known.events.filter(cause="payment_returned")
+    assert (row.actor, row.facts) == ("command:ada", {"payment_hash": "aa" * 32, "amount_sat": 5_000})
+    lines = [record.getMessage() for record in caplog.records]
+    assert [f"payment={two * 32} " in line for two, line in zip(("aa", "bb", "cc"), lines, strict=True)] == [True] * 3
+    assert all(line.endswith("by command:ada") for line in lines)

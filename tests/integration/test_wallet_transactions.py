@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
+from orders import marks
 from orders.models import ChannelOpening, WalletTransaction
 from orders.openings import cancelling, conflicting, publishing
 from orders.states import LIVE_OPENINGS, TRANSACTION_MOVES, OpeningState, OrderState, TransactionState
@@ -137,3 +140,58 @@ def test_a_drafted_transaction_that_the_wallet_has_is_signed_by_its_bytes() -> N
         machine.published(row, b"what was signed")
     row.refresh_from_db()
     assert (row.state, bytes(row.raw or b"")) == (TransactionState.PUBLISHED, b"what was signed")
+
+
+def test_who_gives_up_one_channel_writes_off_no_transaction_that_another_lives_on() -> None:
+    row, openings = two_orders_on_one(OpeningState.PUBLISHED)
+    node = ScriptedNode()
+    SnapshotFactory()
+    left = []
+    for opening in openings:
+        node.by_hash[opening.order.hold_invoice.payment_hash] = held(opening.order)
+        assert cancelling.begin(opening.order_id, reason="FAILED_OPENING", conflict_is_deep=True)
+        cancelling.finish(opening.order_id, node)  # type: ignore[arg-type]
+        row.refresh_from_db()
+        left.append(row.state)
+    assert left == [TransactionState.PUBLISHED, TransactionState.EXCLUDED]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attempt", "published", "raw", "expected"),
+    [
+        ("funding", "confirmed", True, b"raw", "deep"),
+        ("funding", "published", True, b"raw", "published"),
+        ("funding", "failed", False, b"raw", "excluded"),
+        ("funding", "publishing", False, b"raw", "signed"),
+        ("funding", "publishing", True, b"raw", "published"),
+        ("funding", "funded", False, None, "drafted"),
+        ("funding", "cancelling", False, b"raw", "signed"),
+        ("funding", None, True, b"raw", "excluded"),
+        ("conflict", "confirmed", True, b"raw", "excluded"),
+        ("conflict", "published", True, b"raw", "excluded"),
+        ("conflict", "failed", True, b"raw", "deep"),
+        ("conflict", "failed", False, b"raw", "excluded"),
+        ("conflict", "conflicting", True, b"raw", "published"),
+        ("conflict", "conflicting", False, b"raw", "signed"),
+        ("conflict", None, False, b"raw", "excluded"),
+    ],
+)
+def test_one_statement_gives_every_transaction_its_state(
+    kind: str, attempt: str | None, published: bool, raw: bytes | None, expected: str
+) -> None:
+    migration = import_module("orders.migrations.0006_transactions_have_states")
+    order = OrderFactory(uri_set=True, node_pubkey=pubkey(70))
+    row = TransactionFactory(
+        kind=kind,
+        label=f"{kind}:{order.pk}",
+        lock_id=b"",
+        state="drafted",
+        raw=raw,
+        published_at=timezone.now() if published else None,
+    )
+    if attempt is not None:
+        OpeningFactory(order=order, state=attempt, **{"transaction" if kind == "funding" else "conflict": row})
+    with connection.cursor() as cursor:
+        cursor.execute(migration.STATES)
+    row.refresh_from_db()
+    assert (row.state, bytes(row.lock_id)) == (expected, marks.lock_id(order.pk))

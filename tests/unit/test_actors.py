@@ -33,6 +33,8 @@ OPERATIONS: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], set[
     (pausing.pause, (SwitchName.SALES,), {"reason": "x"}, {*PERSONS, Kind.SERVER}),
     (pausing.resume, (SwitchName.SALES,), {}, PERSONS),
     (recovering.adopt, ((), None), {}, {Kind.COMMAND}),
+    (recovering.return_payments, ((), None), {}, {Kind.COMMAND}),
+    (recovering.settle_payments, ((), None), {}, {Kind.COMMAND}),
     (recovering.resume, (), {}, {Kind.COMMAND}),
 ]  # fmt: skip
 

@@ -91,3 +91,11 @@ def test_a_token_is_known_whole_only() -> None:
     assert keys.is_order_token(token, order_id)
     for wrong in ("", token[:-1], token.upper(), f"{token} ", keys.order_token(uuid4()), str(order_id), "ü", "\ud800"):
         assert not keys.is_order_token(wrong, order_id)
+
+
+def test_a_refund_names_every_order_in_whatever_hand() -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    label = f"Refund: {str(first).upper()}, {second.hex}; and {keys.reference(third).upper()}."
+    assert marks.orders_of_refund(label) == {first, second, third}
+    for other in (f"funding:{first}", f"no refund of {first}", "refund", ""):
+        assert marks.orders_of_refund(other) == set()

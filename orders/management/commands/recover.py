@@ -47,16 +47,17 @@ class Command(BaseCommand):
             raise CommandError(f"The node cannot be read: {error}") from error
 
     def _mend(self, node: LndNode, found: list[Unknown], options: dict[str, Any]) -> None:
-        for order_id in sorted(recovering.adopt(found, node, actor=actors.command(os_user())), key=str):
+        actor = actors.command(os_user())
+        for order_id in sorted(recovering.adopt(found, node, actor=actor), key=str):
             self.stdout.write(f"adopted       order {order_id}")
         if options["settle_payments"]:
-            for unknown in recovering.settle_payments(found, node):
+            for unknown in recovering.settle_payments(found, node, actor=actor):
                 self.stdout.write(f"settled       {unknown.kind} {unknown.what} of order {unknown.order_id}")
         if not options["return_payments"]:
             return
         if queries.paused(SwitchName.SALES) is None:
             raise CommandError("Pause the sales first (`manage.py pause`): a payment could be of a sale just made.")
-        for unknown in recovering.return_payments(found, node):
+        for unknown in recovering.return_payments(found, node, actor=actor):
             self.stdout.write(f"returned      {unknown.kind} {unknown.what} of order {unknown.order_id}")
 
     def _list(self, found: list[Unknown], *, resume: bool) -> None:

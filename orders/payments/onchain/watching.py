@@ -10,6 +10,7 @@ from typing import Final
 from django.db.models import Min
 from django.utils import timezone
 
+from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.steady import info_once
 from orders.models import ChannelOrder, Node, NodeSnapshot
@@ -25,8 +26,13 @@ _AGAIN_AFTER: Final = timedelta(hours=1)
 _WEEK_BLOCKS: Final = 1008
 _FARTHEST_BLOCKS: Final = 4 * _WEEK_BLOCKS
 
+#: One that fails is slow too: every pass would wait for it.
+_AFTER_FAILURE: Final = timedelta(minutes=10)
+
 #: Which processes have done so: a fork inherits what its parent has noted.
 _read_again_by: set[int] = set()
+#: When each process tried and failed last.
+_failed_at: dict[int, datetime] = {}
 
 
 def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
@@ -48,13 +54,24 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     # What could not be recorded is read again: the height stays.
     Node.objects.filter(pk=ours.pk).update(deposits_at=at, **({"deposits_height": info.block_height} if whole else {}))
     if _is_time_to_read_again(ours, at):
-        _read_again(node, ours, info.block_height, at)
+        _try_to_read_again(node, ours, info.block_height, at)
 
 
 def _is_time_to_read_again(ours: Node, now: datetime) -> bool:
     """A process that starts does so too: who knows what happened before."""
-    before = ours.deposits_reread_at
+    before, failed_at = ours.deposits_reread_at, _failed_at.get(os.getpid())
+    if failed_at is not None and failed_at <= now < failed_at + _AFTER_FAILURE:
+        return False
     return os.getpid() not in _read_again_by or before is None or not now - _AGAIN_AFTER < before <= now
+
+
+def _try_to_read_again(node: LndNode, ours: Node, height: int, at: datetime) -> None:
+    """Read, or put off: what else there is to compare does not wait for what is read only to be sure."""
+    try:
+        _read_again(node, ours, height, at)
+    except LightningError as error:
+        _failed_at[os.getpid()] = at
+        log.warning("deposits are not read again from far back: %s", error)
 
 
 def _read_again(node: LndNode, ours: Node, height: int, at: datetime) -> None:

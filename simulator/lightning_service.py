@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
@@ -24,6 +25,9 @@ _OTHERS = frozenset(
         "SignMessage", "StopDaemon", "UpdateChannelPolicy", "WalletBalance",
     )
 )  # fmt: skip
+
+#: LND's own patience with a host, where none is given.
+_DIAL_SECONDS: Final = 120
 
 #: What each type of address pays.
 _SCRIPTS: dict[ln.AddressType.ValueType, Callable[[Any], bytes]] = {
@@ -63,8 +67,10 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
     return ln.ListPeersResponse(peers=map(messages.peer, connected))
 
 
-def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
-    """The customer is connected, or (`perm`) tried again later."""
+async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
+    """The customer is connected, or (`perm`) tried again later. A host that takes no packets costs all the time."""
+    if world.customers.is_dead(request.addr.host):
+        await asyncio.sleep(request.timeout or _DIAL_SECONDS)
     world.customers.connect(request.addr.pubkey, request.addr.host, stays=request.perm)
     return ln.ConnectPeerResponse()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
@@ -129,7 +130,8 @@ class Server:
         self._admit(path, context)
         async with self._around(path):
             try:
-                answer: Message = function(self.world, request)
+                answered = function(self.world, request)
+                answer: Message = await answered if inspect.isawaitable(answered) else answered
             finally:
                 self._done(path)
         return answer

@@ -14,7 +14,7 @@ RUNNING := $(firstword $(wildcard $(or $(LSP_HOME),.lsp)/simulated/server.env .l
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy admin test test-long bench check format generate lock clean
+.PHONY: help run regtest buy admin test test-long bench attack check format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,10 @@ test-long: check ## the same and the long ones
 
 bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md
 	@exec .venv/bin/python -m tests.bench
+
+attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20
+	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES))
 
 check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
 	@.venv/bin/ruff check --quiet .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ _OTHERS = frozenset(
         "SignMessage", "StopDaemon", "UpdateChannelPolicy", "WalletBalance",
     )
 )  # fmt: skip
+
+#: LND's own patience with a host, where none is given.
 
 #: What each type of address pays.
 _SCRIPTS: dict[ln.AddressType.ValueType, Callable[[Any], bytes]] = {
@@ -64,10 +67,15 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
 
 
 async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
-    """The customer is connected, or (`perm`) tried again later. A host that is no customer's is really dialled."""
+    """The customer is connected, or (`perm`) tried again later.
+
+    A host that takes no packets costs all the time; one of this machine that is no customer's is really dialled.
+    """
     known = world.customers.find(request.addr.pubkey)
     is_there = known is not None and known.is_connected
-    if not (request.perm or is_there) and world.customers.is_elsewhere(request.addr.host):
+    if world.customers.is_dead(request.addr.host):
+        await asyncio.sleep(request.timeout or strangers.PATIENCE_SECONDS)
+    elif not (request.perm or is_there) and world.customers.is_elsewhere(request.addr.host):
         await strangers.dial(request.addr.host, request.timeout or strangers.PATIENCE_SECONDS)
     world.customers.connect(request.addr.pubkey, request.addr.host, stays=request.perm)
     return ln.ConnectPeerResponse()

@@ -8,8 +8,8 @@ from simulator import scripts
 from simulator.refused import Refused
 from simulator.scripts import Point
 
-ONLINE, OFFLINE, SILENT = "online", "offline", "silent"
-PRESENCES = (ONLINE, OFFLINE, SILENT)
+ONLINE, OFFLINE, SILENT, DEAD = "online", "offline", "silent", "dead"
+PRESENCES = (ONLINE, OFFLINE, SILENT, DEAD)
 
 #: Where it goes offline by itself, once.
 AT_OPEN, AT_VERIFY = "open", "verify"
@@ -40,7 +40,10 @@ FEATURES = {
 
 @dataclass
 class Customer:
-    """One node of somebody else's. `presence`: silent is connected or connectable, but answers nothing."""
+    """One node of somebody else's.
+
+    `presence`: silent is connected or connectable, but answers nothing; dead is a host that takes no packets.
+    """
 
     name: str
     pubkey: str
@@ -100,6 +103,10 @@ class Customers:
         """The customer with this key."""
         return next((each for each in self.by_name.values() if each.pubkey == pubkey), None)
 
+    def is_dead(self, host: str) -> bool:
+        """A dial to there ends by its own time-out alone."""
+        return any(each.host == host and each.presence == DEAD for each in self.by_name.values())
+
     @property
     def our_host(self) -> str:
         """Where our own node would listen."""
@@ -139,7 +146,7 @@ class Customers:
         if presence not in PRESENCES:
             raise Refused(f"presence is one of {', '.join(PRESENCES)}")
         customer.presence = presence
-        if presence == OFFLINE:
+        if presence in {OFFLINE, DEAD}:
             self._set_connected(customer, connected=False)
         if presence == ONLINE and has_channel:
             self._set_connected(customer, connected=True)
@@ -163,4 +170,4 @@ class Customers:
         there = next((each for each in self.by_name.values() if each.host == host), None)
         if there is None or there.presence == OFFLINE:
             return f"dial tcp {host}: connect: connection refused"
-        return f"dial tcp {host}: i/o timeout" if there.presence == SILENT else "EOF"  # it has another key
+        return f"dial tcp {host}: i/o timeout" if there.presence in {SILENT, DEAD} else "EOF"  # it has another key

@@ -215,9 +215,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._end(connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Who only might ask again is not waited for when we end."""
+        """When we end, who has not asked by then is not waited for."""
         for connection in self._open:
-            if connection.stage in {Stage.IDLE, Stage.LINGERING}:
+            if connection.stage in {Stage.IDLE, Stage.READING, Stage.LINGERING}:
                 connection.deadline = min(connection.deadline, deadline)
 
     def murder_keepalived(self, force: bool = False) -> None:

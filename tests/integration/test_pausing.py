@@ -294,3 +294,43 @@ def test_what_recover_returns_and_takes_is_told_with_who_did_it(caplog: pytest.L
     lines = [record.getMessage() for record in caplog.records]
     assert [f"payment={two * 32} " in line for two, line in zip(("aa", "bb", "cc"), lines, strict=True)] == [True] * 3
     assert all(line.endswith("by command:ada") for line in lines)
+
+
+# Leaving
+
+
+def drained() -> tuple[int, str]:
+    """The exit code of `manage.py drain`, and what it said."""
+    out = StringIO()
+    try:
+        call_command("drain", stdout=out)
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_a_shop_that_leaves_sells_nothing_new_and_is_done_when_nothing_is_left(api: Api, db: None) -> None:
+    ServiceFactory()
+    code, said = drained()
+    assert (code, "nothing is left" in said) == (0, True)
+    paused = Switch.objects.get(name=SwitchName.SALES)
+    assert not paused.on and paused.reason == "We sell no more channels."
+
+
+@pytest.mark.parametrize("trait", ["unpaid", "paid_lightning", "uri_set", "opening", "give_up", "rejected"])
+def test_while_anything_that_was_begun_is_not_over_a_shop_does_not_leave(db: None, trait: str) -> None:
+    OrderFactory(**({} if trait == "unpaid" else {trait: True}))
+    code, said = drained()
+    assert code == 1 and "     1 " in said and "nothing is left" not in said
+
+
+def test_who_has_paused_sales_already_keeps_his_reason_and_channels_are_counted(db: None) -> None:
+    pausing.pause(SwitchName.SALES, reason="we move", actor=actors.command("ann"))
+    OrderFactory(open=True, lease_ends_at=timezone.now() + timedelta(days=7))
+    code, said = drained()
+    assert code == 0 and "we move" in said and "1 channels are open; the last that was promised ends " in said
+
+
+def test_a_flagged_order_keeps_a_shop_from_leaving(db: None) -> None:
+    OrderFactory(refunded=True, standing_flags=1)
+    assert drained()[0] == 1

@@ -63,6 +63,12 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
 
 
 @page
+def test_every_test_that_is_cited_exists(page: Path) -> None:
+    cited = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page.read_text(encoding="utf-8"))
+    assert [(file, name) for file, name in cited if f"def {name}(" not in (ROOT / file).read_text()] == []
+
+
+@page
 def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = "\n".join(code(page.read_text(encoding="utf-8")))

@@ -50,6 +50,7 @@ MADE = {
     "admin": "tests/site/test_readme.py::test_make_admin_makes_an_account_that_can_log_in",
     "regtest": "tests/e2e/test_readme.py::test_the_readme_is_followed_by_what_make_regtest_starts",
     "bench": "tests/bench/test_bench.py::",
+    "attack": "tests/attack/test_attack.py::test_under_attack",
     "check": "not run by a test: `make test` runs it first",
     "test": "not run by a test: it is what runs them",
     "test-long": "not run by a test: it is what runs them",
@@ -64,6 +65,7 @@ OTHER = {
     "docker compose -f deploy/compose.yaml up -d --build": RUN[OPERATING, "Start"],
     "python -m tests.upgrade.making": "tests/upgrade/test_upgrade.py::test_the_maker_of_dumps_finds_all_that_it_needs",
     "python -m pytest tests/unit": "not run by a test: it is what runs them",
+    "python -m pytest FILE::NAME": "not run by a test: it is what runs them",
 }
 LNCLI = "tests/regtest/test_lncli.py::test_every_command_for_lnd_is_one_of_lncli"
 

@@ -1,0 +1,107 @@
+"""Who only wants a channel: buys, pays, names his node, waits. What became of it is an `Outcome`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tests.attack.client import wait
+from tests.attack.ground import Ground
+from tests.simulator.network import SimulatedPayment
+
+SIZE_SAT: Final = 500_000
+#: A wallet asks again when it is told to, and gives up after so long.
+ASKS_FOR_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.25
+
+
+class Got(StrEnum):
+    """What a buyer has in the end."""
+
+    CHANNEL = "channel"
+    MONEY_BACK = "money back"
+    REFUSED = "refused"
+    NO_ANSWER = "no answer"
+    WAITS = "waits"
+    ROBBED = "robbed"  # paid for good, and has no channel
+
+
+@dataclass
+class Outcome:
+    """One purchase. Seconds are from paying: until it was seen to be held, and until its opening began."""
+
+    got: Got
+    held_seconds: float | None = None
+    begun_seconds: float | None = None
+    asked_seconds: float = 0.0
+    order_id: str = ""
+
+
+class Buyer:
+    """He names his node when he buys, or pays and claims after pauses of his own."""
+
+    def __init__(self, ground: Ground, until: float, *, pays_after: float = 0, claims_after: float = 0) -> None:
+        self.ground = ground
+        self.client = ground.shop.client(ground.buyers_address())
+        self.until = until
+        self.pays_after, self.claims_after = pays_after, claims_after
+
+    def buys(self) -> Outcome:
+        begun = time.monotonic()
+        try:
+            outcome = self._buys()
+        except OSError:
+            outcome = Outcome(Got.NO_ANSWER)
+        outcome.asked_seconds = outcome.asked_seconds or time.monotonic() - begun
+        return outcome
+
+    def _buys(self) -> Outcome:
+        uri = self.ground.customer("honest")
+        begun = time.monotonic()
+        named = {} if self.claims_after else {"node_uri": uri}
+        answer = self.client.buy(SIZE_SAT, **named)
+        while answer.status in {429, 503} and time.monotonic() - begun < ASKS_FOR_SECONDS:
+            wait(min(answer.retry_after_seconds, 3), self.until)
+            answer = self.client.buy(SIZE_SAT, **named)
+        if answer.status != 200:
+            return Outcome(Got.REFUSED, asked_seconds=time.monotonic() - begun)
+        asked = time.monotonic() - begun
+        self.ground.invoices.append(answer.said["ln_invoice"])
+        wait(self.pays_after, self.until)
+        paid = self.ground.control.pay(answer.said["ln_invoice"])
+        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground.control, paid.id), uri)
+        outcome.asked_seconds, outcome.order_id = asked, answer.said["order_id"]
+        return outcome
+
+    def _watched(self, order_id: str, payment: SimulatedPayment, uri: str) -> Outcome:
+        outcome = Outcome(Got.WAITS)
+        paid_at = time.monotonic()
+        claims_at = paid_at + self.claims_after if self.claims_after else None
+        while time.monotonic() < self.until:
+            order, state = self.client.order(order_id), payment.status()
+            since = time.monotonic() - paid_at
+            if order["payment_held"] or order["state"] >= 200:
+                outcome.held_seconds = outcome.held_seconds or since
+            if order["state_name"] in {"OPENING", "OPEN"}:
+                outcome.begun_seconds = outcome.begun_seconds or since
+            if (got := _got(order["state_name"], state)) is not None:
+                outcome.got = got
+                return outcome
+            if claims_at is not None and time.monotonic() >= claims_at and order["state_name"] == "PAID":
+                claims_at = None
+                self.client.claim(order_id, uri)
+                paid_at = time.monotonic()  # from now on it is up to the shop
+            wait(_LOOK_SECONDS, self.until)
+        return outcome
+
+
+def _got(state: str, payment: str) -> Got | None:
+    if payment == "FAILED":
+        return Got.MONEY_BACK
+    if state == "OPEN":
+        return Got.CHANNEL
+    if payment == "SUCCEEDED" and state in {"GIVE_UP", "EXPIRED", "REFUNDED", "REJECTED"}:
+        return Got.ROBBED
+    return None

@@ -1,0 +1,85 @@
+"""The small form of `make attack`: everybody at once, for less than a minute. Outcomes are looked at, not times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulator import bolt11, scripts
+from tests.attack.attackers import EVERYONE, possible_ids, read_invoice
+from tests.attack.expectations import EXPECTATIONS, Expectation
+from tests.attack.honest import Got, Outcome
+from tests.attack.page import lines
+from tests.attack.runner import Attack, Plan, Report
+from tests.attack.shop import Shop
+
+SMALL = Plan(
+    attackers=tuple(name for name, kind in EVERYONE.items() if kind.is_sociable),
+    seed=7,
+    seconds=20,
+    buyer_every_seconds=2.0,
+    patience_seconds=3.0,
+    settles_seconds=10.0,
+)
+HELD = [each for each in EXPECTATIONS if each.held and not each.is_timed]
+
+
+@pytest.fixture(scope="module")
+def report() -> Iterator[Report]:
+    with Shop() as shop:
+        yield Attack(shop, SMALL).run()
+
+
+@pytest.mark.parametrize("expectation", HELD, ids=lambda each: each.says)
+def test_under_attack(report: Report, expectation: Expectation) -> None:
+    assert expectation.is_met(report), "\n".join(lines(report))
+
+
+def test_everybody_has_done_what_he_came_for(report: Report) -> None:
+    idle = [each.name for each in report.attackers if not each.ledger.asked]
+    assert not idle, idle
+    assert report.prompt and report.patient
+    assert report.seen.most_promised_sat > 0
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "broken"),
+    [
+        ({"channels": {"one": 2}}, "No channel is opened twice."),
+        ({"fundings": {"one": 2}}, "No order is funded twice."),
+        ({"taken_for_nothing": ["one"]}, "No payment is taken for nothing."),
+        ({"given_for_nothing": ["one"]}, "No channel is given for nothing."),
+        ({"prompt": [Outcome(Got.ROBBED)]}, "No honest buyer is robbed."),
+        ({"log": "Traceback"}, "The log has no defect."),
+        ({"prompt": [Outcome(Got.REFUSED)]}, "Who pays at once and names his node has his channel."),
+        ({"patient": [Outcome(Got.REFUSED)]}, "Who takes his time has it nine times of ten, else his money back."),
+        ({"worst_loss_sat": 1}, "No order costs us more chain fees than it paid us."),
+        ({"prompt": [Outcome(Got.CHANNEL, begun_seconds=3)]}, "An honest claim begins its opening within 2 s."),
+    ],
+)
+def test_a_loss_would_be_seen(spoilt: dict[str, object], broken: str) -> None:
+    fine = Report(SMALL, [], prompt=[Outcome(Got.CHANNEL)])
+    assert all(each.is_met(fine) for each in EXPECTATIONS)
+    for name, value in spoilt.items():
+        setattr(fine, name, value)
+    assert broken in [each.says for each in EXPECTATIONS if not each.is_met(fine)]
+
+
+def test_an_invoice_is_read_as_a_stranger_reads_it() -> None:
+    payment_hash, memo = bytes(range(32)), "Lightning channel, order abc"
+    invoice = bolt11.encode(
+        private=scripts.key(b"seed", "node"),
+        payment_hash=payment_hash,
+        payment_secret=bytes(32),
+        amount_msat=1_000_000,
+        created_at=1_700_000_000,
+        description=memo,
+        expiry_seconds=3600,
+        cltv_blocks=80,
+    )
+    fields = read_invoice(invoice)
+    assert (fields["d"].decode(), fields["p"]) == (memo, payment_hash)
+    assert possible_ids(invoice) == [
+        "abc", "00010203-0405-0607-0809-0a0b0c0d0e0f", "00000000-0000-0000-0000-000000000000"
+    ]  # fmt: skip

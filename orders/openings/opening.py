@@ -36,7 +36,6 @@ from orders.openings.terms import Terms
 from orders.payments import security
 from orders.states import OrderState
 from orders.transitions import begin_opening, locked, note
-from orders.wallet import choosing
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if not _payable(order, node):
         return
     wanted = terms.of(order)
-    if not _ready(order_id, wanted, node):
+    if not _ready(order, wanted, node):
         return
     opening = _intend(order_id, wanted)
     if opening is None:
@@ -119,7 +118,8 @@ def _busy(wanted: Terms) -> tuple[str, str] | None:
     return None
 
 
-def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
+def _ready(order: ChannelOrder, wanted: Terms, node: LndNode) -> bool:
+    order_id = order.pk
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
@@ -128,12 +128,9 @@ def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
-    native_sat = choosing.total_sat(choosing.native(coins))
-    if native_sat <= wanted.capacity_sat:  # don't trouble the peer for nothing
-        nested_sat = choosing.total_sat(coins) - native_sat
-        besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
-        postpone(order_id, "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}.")
+    why = funding.obstacle(order, wanted, node)
+    if why is not None:  # don't trouble the peer for nothing
+        postpone(order_id, *why)
         return False
     try:
         node.connect(wanted.node, timeout_seconds=CONNECT_SECONDS)

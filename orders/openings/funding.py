@@ -27,7 +27,7 @@ from orders.wallet.looking import wallet_transaction
 _MOST_CHOICES: Final = 3
 
 
-def obstacle(order: ChannelOrder, wanted: Terms, node: LndNode) -> tuple[str, str] | None:
+def obstacle(order_id: UUID, wanted: Terms, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
@@ -38,6 +38,7 @@ def obstacle(order: ChannelOrder, wanted: Terms, node: LndNode) -> tuple[str, st
         sat_per_kw=max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
     )
     if made is not None:
+        order = ChannelOrder.objects.get(pk=order_id)
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
     native_sat = choosing.total_sat(native)
     nested_sat = choosing.total_sat(coins) - native_sat

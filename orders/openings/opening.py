@@ -57,7 +57,7 @@ def attempt(order_id: UUID, node: LndNode) -> None:
     if not _payable(order, node):
         return
     wanted = terms.of(order)
-    if not _ready(order, wanted, node):
+    if not _ready(order_id, wanted, node):
         return
     opening = _intend(order_id, wanted)
     if opening is None:
@@ -118,8 +118,7 @@ def _busy(wanted: Terms) -> tuple[str, str] | None:
     return None
 
 
-def _ready(order: ChannelOrder, wanted: Terms, node: LndNode) -> bool:
-    order_id = order.pk
+def _ready(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
@@ -128,7 +127,7 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode) -> bool:
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    why = funding.obstacle(order, wanted, node)
+    why = funding.obstacle(order_id, wanted, node)
     if why is not None:  # don't trouble the peer for nothing
         postpone(order_id, *why)
         return False

@@ -342,6 +342,12 @@ class LndNode:
         answer = self._read(self._wallet.ListUnspent, request, seconds=LIST_SECONDS)
         return tuple(map(mapping.utxo, answer.utxos))
 
+    def foreign_coins(self) -> tuple[Utxo, ...]:
+        """What the wallet lists besides, of other accounts: it was imported, and nothing of ours spends it."""
+        own = {coin.outpoint for coin in self.coins(min_confirmations=0)}
+        answer = self._read(self._wallet.ListUnspent, wal.ListUnspentRequest(), seconds=LIST_SECONDS)
+        return tuple(coin for coin in map(mapping.utxo, answer.utxos) if coin.outpoint not in own)
+
     def transaction(self, txid: str) -> ChainTransaction:
         """A transaction of the wallet. Raises: NotFound."""
         request = wal.GetTransactionRequest(txid=txid)

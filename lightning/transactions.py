@@ -217,6 +217,30 @@ def template_psbt(inputs: Iterable[Outpoint], *, address: str, amount_sat: int) 
     return packed
 
 
+def own_psbt(spends: Iterable[tuple[Outpoint, str, int]], pays: Iterable[tuple[str, int]]) -> bytes:
+    """A PSBT that spends these coins (each with its address and amount) and pays these addresses, replaceable.
+
+    Raises: ValueError when an address is none, or an amount would not be relayed.
+    """
+    coins, paid = list(spends), list(pays)
+    if any(amount_sat < _DUST_SAT for _, amount_sat in paid):
+        raise ValueError("An output is too small to be relayed.")
+    vin = [TransactionInput(bytes.fromhex(coin.txid), coin.index, sequence=_REPLACEABLE) for coin, _, _ in coins]
+    vout = [TransactionOutput(sat, Script(bytes.fromhex(address_script(address)))) for address, sat in paid]
+    psbt = PSBT(EmbitTransaction(version=2, vin=vin, vout=vout))
+    for scope, (_, address, amount_sat) in zip(psbt.inputs, coins, strict=True):
+        _say_what_is_spent(scope, bytes.fromhex(address_script(address)), amount_sat)
+    packed: bytes = psbt.serialize()
+    return packed
+
+
+def _say_what_is_spent(scope: InputScope, pk_script: bytes, amount_sat: int) -> None:
+    scope.witness_utxo = TransactionOutput(amount_sat, Script(pk_script))
+    if not _is_p2tr(pk_script):
+        # LND signs with what stands here; without it with the default that only taproot has.
+        scope.sighash_type = SIGHASH.ALL
+
+
 def conflict_psbt(outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_address: str, fee_sat: int) -> bytes:
     """A PSBT that spends the one coin back to `to_address`, replaceable.
 
@@ -229,9 +253,6 @@ def conflict_psbt(outpoint: Outpoint, *, pk_script: bytes, amount_sat: int, to_a
     spend = TransactionInput(bytes.fromhex(outpoint.txid), outpoint.index, sequence=_REPLACEABLE)
     back = TransactionOutput(left_sat, Script(bytes.fromhex(address_script(to_address))))
     psbt = PSBT(EmbitTransaction(version=2, vin=[spend], vout=[back]))
-    psbt.inputs[0].witness_utxo = TransactionOutput(amount_sat, Script(pk_script))
-    if not _is_p2tr(pk_script):
-        # LND signs with what stands here; without it with the default that only taproot has.
-        psbt.inputs[0].sighash_type = SIGHASH.ALL
+    _say_what_is_spent(psbt.inputs[0], pk_script, amount_sat)
     packed: bytes = psbt.serialize()
     return packed

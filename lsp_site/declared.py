@@ -148,7 +148,19 @@ SERVER = Group(
 ORDERS = Group(
     "Orders and payments",
     (
-        V("ORDER_LIFETIME_SECONDS", p.seconds(60), "3600", "How long an order may stay unpaid."),
+        V(
+            "ORDER_LIFETIME_SECONDS",
+            p.seconds(60),
+            "900",
+            "How long an order may stay unpaid: so long the chain fees in its price hold.",
+        ),
+        V(
+            "LATE_PRICE_SLACK_PERCENT",
+            p.integer(0, 10**4),
+            "50",
+            "A deposit that counts only after that time is taken if its order would cost at most so much more in fees "
+            "today. Else a person decides.",
+        ),
         V("CLAIM_WINDOW_SECONDS", p.seconds(60), "21600", "How long a held Lightning payment may stay unclaimed."),
         V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(60), "2592000", "How long an on-chain payment may stay unclaimed."),
         V("OPEN_WINDOW_SECONDS", p.seconds(120), "43200", "How long we try to open, from the claim."),
@@ -184,6 +196,14 @@ OPENING = Group(
         V("FUNDING_MIN_CONFS", p.integer(1, 100), "6", "Confirmations of the coins that fund a channel."),
         V("FUNDING_CONF_TARGET", p.integer(2, 1008), "3", "Blocks in which a funding should confirm: sets its fee."),
         V("MAX_FUNDING_FEE_SAT", p.integer(200, 10**8), "100000", "The most that one funding may cost in fees."),
+        V(
+            "FEE_BUDGET_PERCENT",
+            p.integer(200, 10**6),
+            "400",
+            "What an order's transactions may cost in fees together, of what it paid for its opening; never more than "
+            "all that it paid but what is pushed. Above it the order waits for lower fees.",
+        ),
+        V("FEE_BUDGET_FLOOR_SAT", p.integer(0, 10**8), "5000", "The least of that, where the order paid so much."),
         V("FUNDING_LEASE_SECONDS", p.seconds(600), "86400", "How long the coins of a funding are leased at a time."),
         V("FRESH_ATTEMPT_SECONDS", p.seconds(120), "900", "A half-signed attempt older than this is cancelled."),
         V("PUBLISH_PATIENCE_SECONDS", p.seconds(), "3600", "A funding refused for so long is given up by a conflict."),

@@ -10,6 +10,7 @@ class Cause(models.TextChoices):
 
     QUOTED = "quoted", "a buyer was told the price"
     EXPIRED = "expired", "it was not paid in time"
+    OUTPRICED = "outpriced", "its deposits were deep too late, when chain fees had risen too far"
     CANCELLED = "cancelled", "staff have cancelled it"
 
     LIGHTNING_PAYMENT_HELD = "lightning_payment_held", "the node holds the whole Lightning payment"
@@ -57,6 +58,7 @@ class Cause(models.TextChoices):
     FUNDING_LOST = "funding_lost", "of a funding that was found nobody has the signed bytes"
     FUNDING_PUT_OUT = "funding_put_out", "one of its coins is to be spent by ourselves"
     CONFLICT_PUBLISHED = "conflict_published", "the network has what puts the funding out"
+    CONFLICT_OVER_BUDGET = "conflict_over_budget", "what puts the funding out costs more than the order has paid for"
     CONFLICT_REBUILT = "conflict_rebuilt", "what puts the funding out pays more"
     FUNDING_MINED_AFTER_ALL = "funding_mined_after_all", "the funding was mined before what was to put it out"
     FUNDING_CONFLICTED = "funding_conflicted", "the funding can never be in the chain"
@@ -86,6 +88,7 @@ class FlagKind(models.TextChoices):
     PUBLISHING_REFUSED = "publishing_refused", "funding refused"
     UNMINED = "unmined", "funding unmined"
     CONFLICT_TOO_DEAR = "conflict_too_dear", "too dear to put out"
+    CONFLICT_OVER_BUDGET = "conflict_over_budget", "put out above the fee budget"
     MINED_AFTER_ALL = "mined_after_all", "mined after all"
     DOUBLE_SPENT = "double_spent", "funding double-spent"
 

@@ -120,6 +120,10 @@ class NotEnoughCoins(NotAvailable):
     """Our coins do not suffice for a channel of this size now."""
 
 
+class TooDearToFund(NotEnoughCoins):
+    """Our coins suffice, but the transaction that pays with them would be too dear, or too big to be relayed."""
+
+
 class SalesPaused(NotAvailable):
     """Staff have stopped the sales; the reason they gave is for buyers to read."""
 

@@ -58,6 +58,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     _K.PUBLISHING_REFUSED: (_A.PUBLISHED, _A.FAILED),
     _K.UNMINED: (_C.FUNDING_MINED, *_left(_A.PUBLISHED)),
     _K.CONFLICT_TOO_DEAR: tuple(_left(_A.CONFLICTING)),
+    _K.CONFLICT_OVER_BUDGET: (),
     _K.MINED_AFTER_ALL: (),
     _K.DOUBLE_SPENT: (),
     # Of the Lightning payment.

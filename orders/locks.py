@@ -37,6 +37,7 @@ class Lock(IntEnum):
     BEGINNINGS = 0x6C73700002  # counting the attempts under way, until one more is recorded
     ALERTS = 0x6C73700003  # one round of alerts: two would tell everything twice
     SNAPSHOT = 0x6C73700004  # looking at the node for somebody who buys, and for all who do meanwhile
+    COINS = 0x6C73700005  # making other coins of the wallet's
 
 
 def hold(lock: Lock) -> None:

@@ -66,6 +66,16 @@ def orders_of_refund(text: str) -> set[UUID]:
     return {*map(UUID, _BY_HAND.findall(text)), *(order_id for order_id in referred if order_id)}
 
 
+def shaping_label(kind: TransactionKind, number: UUID) -> str:
+    """The wallet's label of a transaction that is made for no order, but to have coins of other sizes."""
+    return f"{kind}:{number}"
+
+
+def shaping_lock_id() -> bytes:
+    """The id of the leases of what such a transaction spends: there is one at a time."""
+    return hashlib.sha256(b"coins").digest()
+
+
 def lock_id(order_id: UUID) -> bytes:
     """The id of the leases of the order's coins."""
     return hashlib.sha256(str(order_id).encode()).digest()

@@ -11,6 +11,8 @@ from orders import blocks
 OPEN_VBYTES: Final = 222
 #: A cooperative close paying two outputs, a generous size.
 CLOSE_VBYTES: Final = 190
+#: What puts a signed funding out: one input, one output, generously.
+CONFLICT_VBYTES: Final = 130
 
 _MILLION: Final = 1_000_000
 
@@ -49,16 +51,22 @@ class Quote:
 
 
 def quote(
-    tariff: Tariff, *, lsp_balance_sat: int, client_balance_sat: int, channel_expiry_blocks: int, sat_per_kw: int
+    tariff: Tariff,
+    *,
+    lsp_balance_sat: int,
+    client_balance_sat: int,
+    channel_expiry_blocks: int,
+    sat_per_kw: int,
+    open_vbytes: int = OPEN_VBYTES,
 ) -> Quote:
-    """The price at the node's fee estimate now.
+    """The price at the node's fee estimate now, of a channel whose funding has so many vbytes.
 
     base + rate × LSP balance × blocks + the chain cost of opening and, one day, of closing; what is missing
     to the service's minimum fee is a part of its own, so that the parts always add up.
     """
     rate = tariff.rate_ppm_per_1008_blocks
     lease = _ceil_div(lsp_balance_sat * rate * channel_expiry_blocks, _MILLION * blocks.WEEK)
-    opening, closing = chain_fee_sat(OPEN_VBYTES, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
+    opening, closing = chain_fee_sat(open_vbytes, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
     return Quote(
         base_fee_sat=tariff.base_fee_sat,
@@ -69,6 +77,18 @@ def quote(
         client_balance_sat=client_balance_sat,
         sat_per_kw=sat_per_kw,
     )
+
+
+def fee_at_rate_sat(*, fee_total_sat: int, chain_sat: int, quoted_sat_per_kw: int, sat_per_kw: int) -> int:
+    """The fee of a quote whose chain part, quoted at one rate, is paid at another."""
+    return fee_total_sat - chain_sat + _ceil_div(chain_sat * sat_per_kw, max(1, quoted_sat_per_kw))
+
+
+def fee_budget_sat(*, open_fee_sat: int, fee_total_sat: int, percent: int, floor_sat: int) -> int:
+    """What an order's transactions may cost together: so much of what it paid for its opening, and never so little
+    that an opening paid for at the lowest rates waits for ever; but nothing beyond what we earn with it.
+    """
+    return min(fee_total_sat, max(open_fee_sat * percent // 100, floor_sat))
 
 
 def chain_fee_sat(vbytes: int, sat_per_kw: int) -> int:

@@ -23,8 +23,8 @@ from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node
 from orders.nudges import nudge_all
 from orders.openings import reasons
-from orders.operations import creating
-from orders.operations.snapshot import fresh_snapshot, refresh_snapshot
+from orders.operations import creating, shaping
+from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
 from orders.states import OpeningState, OrderState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
@@ -51,6 +51,8 @@ def reconcile() -> Pass:
     nudged, reached, node = 0, True, lightning.node()
     try:
         nudged = look(node)
+        shaping.go_on(node)
+        remember_coins_aside(node)
     except (LightningError, NotAvailable) as error:
         reached = False
         if not outage.of_node().explains(node):

@@ -125,6 +125,7 @@ class OrderView:
     announced: bool
     claim_expires_at: datetime | None
     give_up_reason: str | None
+    opening_trouble: str | None
     attempts: tuple[AttemptView, ...]
     funding: FundingView | None
     closing: ClosingView | None
@@ -163,6 +164,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         announced=order.is_announced,
         claim_expires_at=order.claim_expires_at,
         give_up_reason=order.give_up_reason or None,
+        opening_trouble=_opening_trouble(order, openings),
         attempts=tuple(_attempt(row) for row in openings),
         funding=_funding(opening),
         closing=ClosingView(order.closing_txid, order.closed_at) if order.closing_txid else None,
@@ -201,6 +203,12 @@ def _delivering(order: ChannelOrder, openings: list[ChannelOpening]) -> ChannelO
     if order.state not in DELIVERED:
         return None
     return next((row for row in reversed(openings) if row.state in _PUBLISHABLE), None)
+
+
+def _opening_trouble(order: ChannelOrder, openings: list[ChannelOpening]) -> str | None:
+    """Why the channel is not being opened now: what the order waits for, or why we gave up."""
+    waits = order.state == OrderState.URI_SET and not any(opening.is_live for opening in openings)
+    return order.give_up_reason or (order.last_failure_reason if waits else "") or None
 
 
 def _funding(opening: ChannelOpening | None) -> FundingView | None:

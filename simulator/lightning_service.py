@@ -26,8 +26,6 @@ _OTHERS = frozenset(
     )
 )  # fmt: skip
 
-#: LND's own patience with a host, where none is given.
-
 #: What each type of address pays.
 _SCRIPTS: dict[ln.AddressType.ValueType, Callable[[Any], bytes]] = {
     ln.WITNESS_PUBKEY_HASH: scripts.p2wpkh,

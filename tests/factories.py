@@ -19,7 +19,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from lightning.types import NodeAddress
-from orders import blocks, keys
+from orders import blocks, keys, pricing
 from orders.causes import FlagKind
 from orders.models import (
     ChannelOpening,
@@ -273,6 +273,11 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
     floor_fee_sat = 0
     fee_total_sat = factory.LazyAttribute(
         lambda o: o.base_fee_sat + o.lease_fee_sat + o.open_fee_sat + o.close_fee_sat + o.floor_fee_sat
+    )
+    fee_budget_sat = factory.LazyAttribute(
+        lambda order: pricing.fee_budget_sat(
+            open_fee_sat=order.open_fee_sat, fee_total_sat=order.fee_total_sat, percent=400, floor_sat=5_000
+        )
     )
     order_total_sat = factory.LazyAttribute(lambda order: order.fee_total_sat + order.client_balance_sat)
     quoted_sat_per_kw = 2500

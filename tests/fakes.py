@@ -8,7 +8,7 @@ from typing import Any
 from bech32 import encode
 
 from lightning.errors import NotFound
-from lightning.types import Channel, FeeRates, Invoice, NodeInfo, NodeInvoiceState, OpenedInvoice, Outpoint, Utxo
+from lightning.types import Channel, FeeRates, Invoice, Lease, NodeInfo, NodeInvoiceState, OpenedInvoice, Outpoint, Utxo
 
 OUR_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
@@ -60,6 +60,14 @@ class FakeNode:
         self._called("coins")
         coin = Utxo(Outpoint("aa" * 32, 0), regtest_address(1), self.spendable_sat, 100)
         return (coin,) if self.spendable_sat else ()
+
+    def foreign_coins(self) -> tuple[Utxo, ...]:
+        self._called("foreign_coins")
+        return ()
+
+    def leases(self) -> tuple[Lease, ...]:
+        self._called("leases")
+        return ()
 
     def channels(self) -> tuple[Channel, ...]:
         self._called("channels")

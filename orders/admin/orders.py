@@ -98,7 +98,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     inlines = [FlagInline, InvoiceInline, DepositInline, OpeningInline, EventInline]
     fieldsets = [
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
-        ("At which price", {"fields": ["total", "fees", "created_exactly", "quoted_sat_per_kw"]}),
+        ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
         ("Where is it", {"fields": ["state_column", "channel", "opened", "closed", "lease_starts", "lease_ends"]}),
@@ -216,6 +216,8 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         }
         sum_of = " + ".join(f"{amount:,} {name}" for name, amount in parts.items() if amount)
         return f"{story.sat(order.fee_total_sat)} = {sum_of}"
+
+    budget = sats("fee_budget_sat", "its chain fees may be")
 
     @admin.display(description="term")
     def term(self, order: ChannelOrder) -> str:

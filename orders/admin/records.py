@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.admin.coins import coins_that_do_not, coins_that_fund
 from orders.admin.discretion import may_steer
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats, text
 from orders.causes import FlagKind
@@ -308,6 +309,8 @@ class SnapshotAdmin(ReadOnlyAdmin):
         "addresses",
         ("seen", "block_height", "synced_to_chain", "synced"),
         ("spendable", "reserve"),
+        "coins",
+        "aside",
         ("active_channels", "our_side", "other_side"),
         ("estimate_sat_per_kw", "minimum_sat_per_kw"),
     ]
@@ -315,6 +318,8 @@ class SnapshotAdmin(ReadOnlyAdmin):
     synced = at("synced_at", "last synced")
     spendable = sats("spendable_sat", "spendable")
     reserve = sats("required_reserve_sat", "reserve of the node")
+    coins = coins_that_fund
+    aside = coins_that_do_not
     our_side = sats("local_balance_sat", "our side")
     other_side = sats("remote_balance_sat", "other side")
 

@@ -202,7 +202,9 @@ class ChannelOrderSerializer(serializers.Serializer):
         source="claim_expires_at", allow_null=True, help_text="A paid order is to be claimed by then."
     )
     give_up_reason = serializers.CharField(allow_null=True, help_text="One word, once we gave up.")
-    channel_open_error = serializers.CharField(source="give_up_reason", allow_null=True)
+    channel_open_error = serializers.CharField(
+        source="opening_trouble", allow_null=True, help_text="The same, and before that what a claimed order waits for."
+    )
     opening_attempts = serializers.SerializerMethodField(help_text="With `full_data=1`; else empty.")
     channel_open_tx = OpenTransactionSerializer(source="funding", allow_null=True)
     channel_close_tx = CloseTransactionSerializer(source="closing", allow_null=True)

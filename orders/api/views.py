@@ -33,7 +33,7 @@ from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
 from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
-from orders.operations import claiming, creating, snapshot
+from orders.operations import claiming, creating, selling, snapshot
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
 
@@ -101,7 +101,7 @@ class NodeViewSet(ApiViewSet):
             "services": queries.services_on_sale(),
             "paused": paused.reason if paused else "",
         }
-        context = {"available_sat": 0 if paused else queries.available_sat(seen)}
+        context = {"available_sat": 0 if paused else selling.largest_sat(seen, queries.stock(seen))}
         return Response(NodeInfoSerializer(info, context=context).data)
 
 

@@ -9,9 +9,10 @@ from orders.models.opening import ChannelOpening
 from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
 from orders.models.service import Service
-from orders.models.transaction import TransactionKind, WalletTransaction
+from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
 __all__ = [
+    "SHAPING",
     "Alert",
     "ChannelOpening",
     "ChannelOrder",

@@ -55,6 +55,7 @@ class ChannelOrder(models.Model):
     close_fee_sat = models.BigIntegerField()
     floor_fee_sat = models.BigIntegerField()
     fee_total_sat = models.BigIntegerField()
+    fee_budget_sat = models.BigIntegerField(help_text="What its transactions may cost in fees, from what it paid.")
     order_total_sat = models.BigIntegerField()
     quoted_sat_per_kw = models.PositiveIntegerField()
 

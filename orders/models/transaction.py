@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 from lightning.types import Outpoint
@@ -13,6 +15,12 @@ class TransactionKind(models.TextChoices):
 
     FUNDING = "funding", "Funding"
     CONFLICT = "conflict", "Conflict"
+    SPLIT = "split", "Split"
+    CONSOLIDATION = "consolidation", "Consolidation"
+
+
+#: Those that are made for no order, but to have coins of other sizes.
+SHAPING: Final = (TransactionKind.SPLIT, TransactionKind.CONSOLIDATION)
 
 
 class WalletTransaction(models.Model):
@@ -35,6 +43,13 @@ class WalletTransaction(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                name="transaction_shaping",
+                condition=models.Q(kind__in=["split", "consolidation"], state__in=["drafted", "signed", "published"]),
+            )
+        ]
         constraints = [
             models.CheckConstraint(
                 name="transaction_state_known", condition=models.Q(state__in=TransactionState.values)

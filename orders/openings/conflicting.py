@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -19,12 +20,12 @@ from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletT
 from orders.openings import cancelling
 from orders.states import OpeningState, TransactionState
 from orders.transitions import locked, move_opening, note
-from orders.wallet import broadcasting, coins
+from orders.wallet import broadcasting, budget, coins
 from orders.wallet import transaction as machine
 from orders.wallet.looking import wallet_transaction
 
-#: One input, one output, generously.
-CONFLICT_VBYTES = 130
+#: In how many blocks it is to be mined.
+_CONF_TARGET: Final = 2
 
 
 def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
@@ -37,7 +38,8 @@ def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
     opening = order.openings.filter(state=OpeningState.PUBLISHING).select_related("transaction").first()
     if opening is None or opening.transaction is None:
         return
-    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=0)
+    left_sat = budget.left_sat(order)
+    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=0, if_enough_sat=left_sat)
     with locked(order_id) as held:
         current = held.openings.select_related("transaction").get(pk=opening.pk)
         if current.state != OpeningState.PUBLISHING:
@@ -45,10 +47,29 @@ def begin(order_id: UUID, node: LndNode, *, reason: str) -> None:
         conflict = _store(held, current, raw, psbt, txid, fee_sat)
         move_opening(held, current, OpeningState.CONFLICTING, conflict=conflict, failure_reason=reason)
         note(held, Cause.FUNDING_PUT_OUT, attempt=current.attempt, reason=reason, conflict=txid)
+        _tell_if_dear(held, current, txid, fee_sat, left_sat)
 
 
-def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tuple[bytes, bytes, str, int]:
-    """(raw, psbt, txid, fee) of a spend of the funding's first coin to ourselves.
+def is_affordable(order: ChannelOrder, node: LndNode) -> bool:
+    """Putting the funding out costs no more than the order has left for it. Raises: NodeUnavailable."""
+    return budget.put_out_sat(node.fee_rates(conf_target=_CONF_TARGET)) <= budget.left_sat(order)
+
+
+def _tell_if_dear(order: ChannelOrder, opening: ChannelOpening, txid: str, fee_sat: int, left_sat: int) -> None:
+    """What safety asks for is done whatever it costs; beyond the order's budget it is a loss, with a name."""
+    beyond_sat = fee_sat - max(0, left_sat)
+    if beyond_sat <= 0:
+        return
+    note(order, Cause.CONFLICT_OVER_BUDGET, attempt=opening.attempt, txid=txid, fee_sat=fee_sat, beyond_sat=beyond_sat)
+    words = f"Putting a funding out costs {fee_sat} sat, {beyond_sat} sat more than the order's fee budget has left."
+    raise_flag(order, FlagKind.CONFLICT_OVER_BUDGET, words)
+
+
+def _sign(
+    funding: WalletTransaction, node: LndNode, *, at_least_sat: int, if_enough_sat: int
+) -> tuple[bytes, bytes, str, int]:
+    """(raw, psbt, txid, fee) of a spend of the funding's first coin to ourselves, for `if_enough_sat` where that is one
+    that will be mined.
 
     Always the same coin, the largest: so every version excludes the funding, and every other version.
     """
@@ -57,9 +78,10 @@ def _sign(funding: WalletTransaction, node: LndNode, *, at_least_sat: int) -> tu
         coin = wallet_transaction(node, Outpoint.parse(outpoint).txid)
         raw = transactions.read_transaction(coin.raw) if coin else None
         script_hex, amount_sat = raw.outputs[Outpoint.parse(outpoint).index] if raw else ("", 0)
-    fees = node.fee_rates(conf_target=2)
+    fees = node.fee_rates(conf_target=_CONF_TARGET)
     rate = max(2 * fees.estimate_sat_per_kw, 4 * fees.minimum_sat_per_kw)
-    fee_sat = max(pricing.chain_fee_sat(CONFLICT_VBYTES, rate), at_least_sat)
+    eager_sat = pricing.chain_fee_sat(pricing.CONFLICT_VBYTES, rate)
+    fee_sat = max(budget.put_out_sat(fees), min(eager_sat, if_enough_sat), at_least_sat)
     fee_sat = min(fee_sat, max(amount_sat // 2, 1), settings.MAX_FUNDING_FEE_SAT)
     unsigned = transactions.conflict_psbt(
         Outpoint.parse(outpoint),
@@ -151,7 +173,8 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
             words = "A funding is to be put out, but the fees are above MAX_FUNDING_FEE_SAT."
             raise_flag(held, FlagKind.CONFLICT_TOO_DEAR, words)
         return
-    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=conflict.fee_sat * 3 // 2 + 1)
+    left_sat, dearer_sat = budget.left_sat(order), conflict.fee_sat * 3 // 2 + 1
+    raw, psbt, txid, fee_sat = _sign(opening.transaction, node, at_least_sat=dearer_sat, if_enough_sat=left_sat)
     if fee_sat <= conflict.fee_sat:
         return  # the coin has no more to give
     with locked(order.pk) as held:
@@ -160,6 +183,7 @@ def _rebuild(order: ChannelOrder, opening: ChannelOpening, conflict: WalletTrans
             current.conflict = _store(held, current, raw, psbt, txid, fee_sat)
             current.save()
             note(held, Cause.CONFLICT_REBUILT, attempt=current.attempt, txid=txid, fee_sat=fee_sat)
+            _tell_if_dear(held, current, txid, fee_sat, left_sat)
 
 
 def _record_ours_won(order_id: UUID, opening_id: int) -> None:

@@ -12,20 +12,38 @@ from django.utils import timezone
 from lightning import transactions
 from lightning.errors import Rejected
 from lightning.node import LndNode
-from lightning.types import FundedPsbt, FundingRequest
+from lightning.types import FeeRates, FundedPsbt, FundingRequest
 from orders import marks
 from orders.causes import Cause
-from orders.models import ChannelOpening, TransactionKind, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
 from orders.openings.reasons import Broken
+from orders.openings.terms import Terms
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
-from orders.wallet import choosing, coins
+from orders.wallet import budget, choosing, coins, shape
 from orders.wallet.looking import wallet_transaction
 
 #: How often we choose again when others were quicker.
 _MOST_CHOICES: Final = 3
-#: Nobody relays a bigger transaction, whatever it pays.
-_MOST_VBYTES: Final = 100_000
+
+
+def obstacle(order_id: UUID, wanted: Terms, node: LndNode) -> tuple[str, str] | None:
+    """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
+    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
+    native = choosing.native(coins)
+    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    made = shape.draft(
+        (coin.amount_sat for coin in native),
+        wanted_sat=wanted.capacity_sat,
+        sat_per_kw=max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
+    )
+    if made is not None:
+        order = ChannelOrder.objects.get(pk=order_id)
+        return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
+    native_sat = choosing.total_sat(native)
+    nested_sat = choosing.total_sat(coins) - native_sat
+    besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
+    return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
 
 
 def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
@@ -37,7 +55,7 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
     funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
-    index, fee_sat = _check_funding(opening, request, funded, fees.minimum_sat_per_kw, node)
+    index, fee_sat = _check_funding(opening, request, funded, fees, node)
     _record_funded(order_id, opening, funded, index, fee_sat)
 
 
@@ -71,7 +89,7 @@ def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNo
 
 
 def _check_funding(
-    opening: ChannelOpening, request: FundingRequest, funded: FundedPsbt, minimum_sat_per_kw: int, node: LndNode
+    opening: ChannelOpening, request: FundingRequest, funded: FundedPsbt, fees: FeeRates, node: LndNode
 ) -> tuple[int, int]:
     """(index of the funding output, fee in satoshis) of a transaction that is as it must be."""
     try:
@@ -91,11 +109,10 @@ def _check_funding(
     if set(unsigned.inputs) != set(leased):
         raise Broken("FAILED_OPENING", "The funding transaction spends coins that are not leased.")
     fee_sat = sum(leased.values()) - sum(amount for _, amount in unsigned.outputs)
-    lowest = unsigned.vbytes * 4 * minimum_sat_per_kw // 1000
-    if unsigned.vbytes > _MOST_VBYTES:
-        raise Broken("FEE_TOO_HIGH", f"With {len(unsigned.inputs)} coins the funding transaction is too big to relay.")
-    if fee_sat > settings.MAX_FUNDING_FEE_SAT:
-        raise Broken("FEE_TOO_HIGH", f"The funding transaction would cost {fee_sat} sat.")
+    lowest = unsigned.vbytes * 4 * fees.minimum_sat_per_kw // 1000
+    why = budget.objection(budget.left_sat(opening.order), fees, fee_sat=fee_sat, vbytes=unsigned.vbytes)
+    if why is not None:
+        raise Broken(*why)
     if fee_sat < lowest:
         raise Broken("FAILED_OPENING", f"The funding transaction pays {fee_sat} sat; {lowest} are asked to relay.")
     change = unsigned.outputs[funded.change_index][1] if funded.change_index >= 0 else 0

@@ -37,7 +37,6 @@ from orders.openings.turns import Turn
 from orders.payments import security
 from orders.states import OrderState
 from orders.transitions import begin_opening, locked, note
-from orders.wallet import choosing
 
 log = logging.getLogger(__name__)
 
@@ -143,12 +142,9 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn = turns
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
-    native_sat = choosing.total_sat(choosing.native(coins))
-    if native_sat <= wanted.capacity_sat:  # don't trouble the peer for nothing
-        nested_sat = choosing.total_sat(coins) - native_sat
-        besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
-        postpone(order_id, "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}.")
+    why = funding.obstacle(order_id, wanted, node)
+    if why is not None:  # don't trouble the peer for nothing
+        postpone(order_id, *why)
         return False
     try:
         node.connect(wanted.node, timeout_seconds=min(CONNECT_SECONDS, turn.connect_seconds))

@@ -21,7 +21,7 @@ from orders.openings.tracing import open_or_opening
 from orders.payments import security
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
-from orders.wallet import broadcasting, coins
+from orders.wallet import broadcasting, budget, coins
 from orders.wallet import transaction as machine
 from orders.wallet.looking import wallet_transaction
 
@@ -94,8 +94,10 @@ def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | Out
         # A lost answer is no refusal until patience is over, whatever was told of it before.
         if (is_news and isinstance(error, Rejected)) or (over and current.state == OpeningState.PUBLISHING):
             raise_flag(held, FlagKind.PUBLISHING_REFUSED, f"The node refuses the funding transaction: {reason}.")
-    if over:
-        conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH" if error.reason == "fee_too_low" else "FAILED_OPENING")
+    if over and error.reason != "fee_too_low":
+        conflicting.begin(order.pk, node, reason="FAILED_OPENING")
+    elif over and conflicting.is_affordable(order, node):  # else: until the fees fall, or its payment asks for it
+        conflicting.begin(order.pk, node, reason="FEE_TOO_HIGH")
 
 
 def _patience_is_over(opening: ChannelOpening) -> bool:
@@ -145,7 +147,7 @@ def watch(order_id: UUID, node: LndNode) -> None:
         if ended_by_conflict(order, transaction, node):
             return
         broadcasting.rebroadcast(transaction, node)
-        _bump(order_id, transaction, node)
+        _bump(order, transaction, node)
         _flag_unmined(order_id, transaction)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
@@ -159,12 +161,15 @@ def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNod
         broadcasting.rebroadcast(transaction, node)
 
 
-def _bump(order_id: UUID, transaction: WalletTransaction, node: LndNode) -> None:
-    """A funding that stays unmined for long gets a child that pays for both."""
+def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
+    """A funding that stays unmined for long gets a child that pays for both, of what is left of the order's budget."""
     if not broadcasting.is_slow(transaction, timezone.now()):
         return
-    trouble = broadcasting.bump(transaction, node)
-    with locked(order_id) as held:
+    budget_sat = budget.for_child_sat(order, transaction)
+    trouble = "The order's fee budget is used up."
+    if budget_sat > 0:
+        trouble = broadcasting.bump(transaction, node, budget_sat=budget_sat)
+    with locked(order.pk) as held:
         transaction.bumped_at = timezone.now()
         transaction.save(update_fields=["bumped_at"])
         note(held, Cause.FUNDING_BUMPED, txid=transaction.txid, trouble=trouble)

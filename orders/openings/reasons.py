@@ -16,6 +16,8 @@ CHANNEL_REJECTED: Final = "CHANNEL_REJECTED"
 ANNOUNCEMENT_REJECTED: Final = "ANNOUNCEMENT_REJECTED"
 NODE_NOT_READY: Final = "NODE_NOT_READY"
 PAYMENT_NOT_SECURED: Final = "PAYMENT_NOT_SECURED"
+#: The order would cost more in fees than it has paid for them: it waits until they fall.
+FEE_ABOVE_BUDGET: Final = "FEE_ABOVE_BUDGET"
 #: The peer or the node has said that it will not be, however often we ask. What does not say so may pass.
 FINAL: Final = frozenset(
     {
@@ -40,6 +42,7 @@ PASSING: Final = frozenset(
         NODE_NOT_READY,
         "INSUFFICIENT_FUNDS",
         "FEE_TOO_HIGH",
+        FEE_ABOVE_BUDGET,
         PAYMENT_NOT_SECURED,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
@@ -58,10 +61,18 @@ NOT_ITS_FAULT: Final = {
     "PEER_BUSY": timedelta(seconds=30),
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
+    FEE_ABOVE_BUDGET: timedelta(minutes=10),
 }
 #: A block may change them, and a node that is back tells of its newest: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset(
-    {"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "FEE_RATE_REJECTED", "PEER_TOO_MANY_PENDING_CHANNELS", NODE_NOT_READY}
+    {
+        "INSUFFICIENT_FUNDS",
+        "FEE_TOO_HIGH",
+        FEE_ABOVE_BUDGET,
+        "FEE_RATE_REJECTED",
+        "PEER_TOO_MANY_PENDING_CHANNELS",
+        NODE_NOT_READY,
+    }
 )
 
 

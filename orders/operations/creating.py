@@ -34,10 +34,11 @@ from orders.journal import tell
 from orders.locks import Lock
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
-from orders.operations import snapshot
+from orders.operations import selling, snapshot
 from orders.operations.addressing import require_openable
 from orders.payments import offering
 from orders.payments.offering import Payable
+from orders.wallet import budget
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +96,11 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
     if purchase.address is not None:
         require_openable(purchase.address)  # by now we have seen our own node
-    quote = _quote(service, purchase.wanted, seen)
     try:
-        _require_stock(purchase, quote, seen)
+        quote = _quote_in_stock(service, purchase, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
         seen = snapshot.look_again(node, seen)
-        _require_stock(purchase, quote, seen)
+        quote = _quote_in_stock(service, purchase, seen)
     payable = offering.offer(uuid4(), service, quote.order_total_sat, node)
     try:
         return _insert(purchase, service, quote, seen, payable)
@@ -127,24 +127,27 @@ def _service(service_id: UUID | None) -> Service:
     return service
 
 
-def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot) -> pricing.Quote:
+def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot) -> pricing.Quote:
+    """The price of a funding with the coins that are left. Raises: NotEnoughCoins, TooManyOrders."""
+    stock = queries.stock(seen, purchase.client_hash)
+    quote = _quote(service, purchase.wanted, seen, selling.open_vbytes(purchase.wanted, seen, stock))
+    _require_stock(purchase, quote, seen, stock)
+    return quote
+
+
+def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot, open_vbytes: int) -> pricing.Quote:
     return pricing.quote(
         service.tariff,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
         channel_expiry_blocks=wanted.channel_expiry_blocks,
         sat_per_kw=seen.estimate_sat_per_kw,
+        open_vbytes=open_vbytes,
     )
 
 
-def _require_stock(
-    purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot, *, besides: UUID | None = None
-) -> None:
-    """We never sell what we don't have, and no client takes the stock without paying.
-
-    `besides` is the order's own id where its row is there already.
-    """
-    stock = queries.stock(seen, purchase.client_hash, besides=besides)
+def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot, stock: queries.Stock) -> None:
+    """We never sell what we don't have, and no client takes the stock without paying."""
     if purchase.client_hash and stock.unpaid_of_client >= settings.UNPAID_ORDERS_PER_CLIENT:
         raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
     needed = purchase.wanted.capacity_sat + quote.open_fee_sat
@@ -152,6 +155,7 @@ def _require_stock(
         raise NotEnoughCoins("We do not have enough coins for this channel now.")
     if needed > stock.unpaid_share_sat:
         raise NotEnoughCoins("Too much is promised to unpaid orders now; please try again later.")
+    selling.require_fundable(purchase.wanted, quote, seen, stock)
 
 
 def _insert(
@@ -174,7 +178,7 @@ def _insert(
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch
         locks.hold(Lock.SALES)
-        _require_stock(purchase, quote, seen, besides=order.pk)
+        _require_stock(purchase, quote, seen, queries.stock(seen, purchase.client_hash, besides=order.pk))
     return order
 
 
@@ -205,6 +209,7 @@ def _order(
         close_fee_sat=quote.close_fee_sat,
         floor_fee_sat=quote.floor_fee_sat,
         fee_total_sat=quote.fee_total_sat,
+        fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
         deposit_address=payable.address,

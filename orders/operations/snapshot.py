@@ -17,13 +17,15 @@ from orders.errors import NotAvailable
 from orders.locks import Lock
 from orders.models import ChannelOrder, Node, NodeSnapshot
 from orders.states import PROMISING
-from orders.wallet import choosing
+from orders.wallet import choosing, inventory
 
 log = logging.getLogger(__name__)
 
 
 #: Who is about to be refused has the node looked at again, but all together not more often than that.
 _LOOK_AGAIN: Final = timedelta(seconds=2)
+#: Of so many coins a transaction is too dear, or too big, at nearly every fee: the smaller ones sell nothing.
+_MOST_COINS: Final = 500
 #: How long one waits for another's look.
 _WAIT_SECONDS: Final = 0.1
 _MOST_WAITS: Final = 30
@@ -85,6 +87,15 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     return row
 
 
+def remember_coins_aside(node: LndNode) -> None:
+    """It is stored what lies in the wallet besides what funds channels, for staff to see.
+
+    Repeat: safe. Raises: NodeUnavailable.
+    """
+    aside = {str(why): list(found) for why, found in inventory.take(node).aside.items()}
+    NodeSnapshot.objects.update(coins_aside=aside)
+
+
 def _what_passes(facts: dict[str, object], at: datetime, before: NodeSnapshot | None) -> dict[str, object]:
     """What the node takes back for a moment stays as it was: synced at each block, its addresses while it starts."""
     return {
@@ -113,7 +124,7 @@ def _ours(pubkey: str, now: datetime) -> Node:
 def _look(node: LndNode) -> tuple[str, dict[str, object]]:
     info = node.info()
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
-    coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
+    coins = choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
     shown = [channel for channel in node.channels() if channel.active and not channel.private]
     # LND keeps 10,000 sat for each announced channel, 100,000 at most: count those that are promised too.
     coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING).order_by()[:10].count())
@@ -127,7 +138,8 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
         "active_channels": info.active_channels,
         "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
         "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
-        "spendable_sat": choosing.total_sat(choosing.native(coins)),
+        "spendable_sat": choosing.total_sat(coins),
+        "coins_sat": sorted((coin.amount_sat for coin in coins), reverse=True)[:_MOST_COINS],
         "required_reserve_sat": node.required_reserve_sat(additional_public_channels=coming),
         "estimate_sat_per_kw": max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
         "minimum_sat_per_kw": fees.minimum_sat_per_kw,

@@ -14,6 +14,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
+from orders.payments import judging
 from orders.payments.surprises import flag_surprises
 from orders.states import At, InvoiceState, OrderState
 from orders.transitions import locked, move
@@ -56,8 +57,8 @@ def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
 
 
 def covered(order: ChannelOrder) -> bool:
-    """Deposits that would pay the order are there, deep enough or not."""
-    return money.of(order, At.SEEN).is_covered
+    """Deposits that would pay the order are there, deep enough or not; not where they came too late for its price."""
+    return money.of(order, At.SEEN).is_covered and not judging.is_outpriced(order, timezone.now())
 
 
 def expire(order_id: UUID) -> None:
@@ -70,7 +71,8 @@ def expire(order_id: UUID) -> None:
         invoice = order.invoice
         dead = invoice is None or invoice.state == InvoiceState.CANCELLED
         if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
-            end_unpaid(order, cause=Cause.EXPIRED, actor=LSP)
+            is_outpriced = judging.is_outpriced(order, timezone.now())
+            end_unpaid(order, cause=Cause.OUTPRICED if is_outpriced else Cause.EXPIRED, actor=LSP)
 
 
 def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: Authority) -> None:

@@ -51,8 +51,8 @@ def is_stuck(transaction: WalletTransaction, now: datetime) -> bool:
     return transaction.published_at is not None and transaction.published_at + wait <= now
 
 
-def bump(transaction: WalletTransaction, node: LndNode) -> str:
-    """A child pays for both; else what the node said: mined this moment, or its change is spent.
+def bump(transaction: WalletTransaction, node: LndNode, *, budget_sat: int) -> str:
+    """A child pays for both, no more than this in all; else what the node said: mined now, or its change is spent.
 
     Repeat: safe. Raises: OutcomeUnknown.
     """
@@ -60,7 +60,7 @@ def bump(transaction: WalletTransaction, node: LndNode) -> str:
         node.bump_fee(
             Outpoint(transaction.txid, transaction.change_index),
             conf_target=settings.FUNDING_CONF_TARGET,
-            budget_sat=settings.MAX_FUNDING_FEE_SAT,
+            budget_sat=budget_sat,
         )
     except (Rejected, NotFound, InsufficientFunds) as error:
         return str(error)[:300]

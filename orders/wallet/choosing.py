@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from lightning.errors import InsufficientFunds
 from lightning.types import Utxo
-
-#: Weight units: a transaction that pays a channel and has change, each as heavy as they get; an input of a native coin
-#: with its signature.
-_FRAME_WEIGHT: Final = 4 * (11 + 43 + 43) + 2
-_INPUT_WEIGHT: Final = 4 * 41 + 109
+from orders.wallet import shape
 
 
 def native(coins: Iterable[Utxo]) -> list[Utxo]:
@@ -29,15 +24,7 @@ def enough(coins: Sequence[Utxo], *, wanted_sat: int, sat_per_kw: int) -> list[U
 
     Raises: InsufficientFunds where all of them do not.
     """
-    left_sat = -wanted_sat - _fee_sat(_FRAME_WEIGHT, sat_per_kw)
-    chosen: list[Utxo] = []
-    for coin in sorted(coins, key=lambda each: (-each.amount_sat, each.outpoint)):
-        chosen.append(coin)
-        left_sat += coin.amount_sat - _fee_sat(_INPUT_WEIGHT, sat_per_kw)
-        if left_sat >= 0:
-            return chosen
-    raise InsufficientFunds(f"{total_sat(coins)} sat in native coins do not pay {wanted_sat} sat and the fee.")
-
-
-def _fee_sat(weight: int, sat_per_kw: int) -> int:
-    return -(-weight * sat_per_kw // 1000)
+    made = shape.draft((coin.amount_sat for coin in coins), wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
+    if made is None:
+        raise InsufficientFunds(f"{total_sat(coins)} sat in native coins do not pay {wanted_sat} sat and the fee.")
+    return sorted(coins, key=lambda each: (-each.amount_sat, each.outpoint))[: made.inputs]

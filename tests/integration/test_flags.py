@@ -131,7 +131,9 @@ def test_states_of_different_machines_with_the_same_name_are_told_apart() -> Non
     assert K.GAVE_UP not in ended_by(Cause.GAVE_UP)
 
 
-LOSSES_AND_DECISIONS = {K.MINED_AFTER_ALL, K.DOUBLE_SPENT, K.UNPAID_CHANNEL, K.CLOSED_UNUSED, K.OTHER}
+LOSSES_AND_DECISIONS = {
+    K.CONFLICT_OVER_BUDGET, K.MINED_AFTER_ALL, K.DOUBLE_SPENT, K.UNPAID_CHANNEL, K.CLOSED_UNUSED, K.OTHER,
+}  # fmt: skip
 
 
 def test_what_names_a_loss_is_down_by_a_persons_word_alone() -> None:

@@ -42,8 +42,8 @@ class Loop:
 class InsideNode(SimulatedNode):
     """One simulator, served by the loop's thread."""
 
-    def __init__(self, loop: Loop, folder: Path) -> None:
-        super().__init__("lsp", folder, coins=8, coin_sat=5 * 10**6)
+    def __init__(self, loop: Loop, folder: Path, *, coins: int = 8, coin_sat: int = 5 * 10**6) -> None:
+        super().__init__("lsp", folder, coins=coins, coin_sat=coin_sat)
         self._loop = loop
         self._server: Server | None = None
         self._serving: Future[None] | None = None
@@ -98,9 +98,9 @@ class InsideNode(SimulatedNode):
 class InsideNetwork:
     """As much of the test network as a shop asks for."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, **coins: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lsp-property-"))
-        self.lsp = InsideNode(loop, self.folder / "lsp")
+        self.lsp = InsideNode(loop, self.folder / "lsp", **coins)
         self.lsp.start()
         self.lsp.control.open_channel("buyer", BUYER_CHANNEL_SAT, push_sat=BUYER_CHANNEL_SAT // 10)
         self.mine(6)

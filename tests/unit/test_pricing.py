@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orders import options
 from orders.errors import ClientSideTooLarge, OutOfRange
 from orders.options import MAX_MONEY_SAT, Limits, Wanted
-from orders.pricing import Quote, Tariff, chain_fee_sat, quote
+from orders.pricing import CONFLICT_VBYTES, Quote, Tariff, chain_fee_sat, fee_budget_sat, quote
 
 TARIFF = Tariff(base_fee_sat=1_000, rate_ppm_per_1008_blocks=500, minimum_fee_sat=2_000)
 LIMITS = Limits(
@@ -120,3 +120,35 @@ def test_the_claim_overrides_the_purchase_which_overrides_the_service(
     claim: bool | None, purchase: bool | None, service: bool, announced: bool
 ) -> None:
     assert options.announced(by_claim=claim, by_purchase=purchase, by_service=service) is announced
+
+
+def budget(open_fee_sat: int, fee_total_sat: int) -> int:
+    return fee_budget_sat(open_fee_sat=open_fee_sat, fee_total_sat=fee_total_sat, percent=400, floor_sat=5_000)
+
+
+def test_a_budget_is_a_multiple_of_what_was_paid_for_the_opening() -> None:
+    assert budget(2_220, 50_000) == 8_880
+
+
+def test_a_budget_at_the_lowest_rates_has_a_floor() -> None:
+    assert budget(222, 50_000) == 5_000
+
+
+def test_no_budget_is_more_than_we_earn() -> None:
+    assert budget(2_220, 7_120) == 7_120
+    assert budget(222, 2_000) == 2_000
+
+
+def test_the_quoted_opening_and_what_puts_it_out_are_within_every_budget() -> None:
+    """Else an order would wait from the beginning, at the very rate that it has paid for."""
+    cheap = Tariff(base_fee_sat=0, rate_ppm_per_1008_blocks=0, minimum_fee_sat=1)
+    for vbytes in (222, 1_000, 10_000):
+        for rate in (253, 2_500, 250_000):
+            price = quote(
+                cheap, lsp_balance_sat=100_000, client_balance_sat=0, channel_expiry_blocks=1008, sat_per_kw=rate,
+                open_vbytes=vbytes,
+            )  # fmt: skip
+            allowed = fee_budget_sat(
+                open_fee_sat=price.open_fee_sat, fee_total_sat=price.fee_total_sat, percent=200, floor_sat=0
+            )
+            assert price.open_fee_sat + chain_fee_sat(CONFLICT_VBYTES, rate) <= allowed

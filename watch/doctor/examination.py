@@ -23,15 +23,18 @@ from lightning.credentials import required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
 from lightning.steady import info_once
-from lightning.types import NodeInfo
+from lightning.types import FeeRates, NodeInfo
 from orders import queries
-from orders.models import Alert, Flag, Heartbeat, Switch
-from orders.wallet import choosing
+from orders.models import Alert, ChannelOrder, Flag, Heartbeat, Switch
+from orders.states import CLAIMABLE
+from orders.wallet import budget, choosing, shape
 from watch.doctor import machine, node, records
 from watch.doctor.finding import Finding
 
 #: It is a method that we need, and the question whether we may use another.
 _ASKING: Final = "/lnrpc.Lightning/CheckMacaroonPermissions"
+#: Of the orders that are paid: enough to tell.
+_LOOKED_AT: Final = 1_000
 #: What a macaroon of the server should not be able to do.
 _NEVER: Final = (
     "/lnrpc.Lightning/SendCoins",
@@ -171,9 +174,41 @@ def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
     deep = [coin.amount_sat for coin in choosing.native(coins)]
     required_sat = lnd.required_reserve_sat(additional_public_channels=0)
     yield node.coins(deep, required_sat + settings.ONCHAIN_RESERVE_SAT, offered.smallest_sat)
+    rates = lnd.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    free_sat = max(0, sum(deep) - required_sat - settings.ONCHAIN_RESERVE_SAT)
+    yield node.coin_sizes(_can_sell_sat(deep, rates, free_sat), offered.largest_sat, free_sat)
+    yield _fee_budgets(deep, rates)
     everything = lnd.coins(min_confirmations=0)
     yield node.nested_coins([coin.amount_sat for coin in everything if coin.is_nested])
     yield node.reserve(choosing.total_sat(everything), required_sat)
+
+
+def _can_sell_sat(deep_sat: list[int], rates: FeeRates, free_sat: int) -> int:
+    """The largest channel that these coins pay for, whatever its price."""
+
+    def is_borne(made: shape.Draft) -> bool:
+        return made.fee_sat <= settings.MAX_FUNDING_FEE_SAT and made.vbytes <= budget.MOST_VBYTES
+
+    return shape.most_sat(deep_sat, sat_per_kw=_rate(rates), allows=is_borne, up_to_sat=free_sat)
+
+
+def _fee_budgets(deep_sat: list[int], rates: FeeRates) -> Finding:
+    """Those that are paid and not begun: what each of their fundings would cost, were it the next."""
+    paid = ChannelOrder.objects.filter(state__in=CLAIMABLE)
+    above = sum(_is_above_budget(order, deep_sat, rates) for order in paid[:_LOOKED_AT])
+    return node.fee_budgets(paid.count(), above)
+
+
+def _is_above_budget(order: ChannelOrder, deep_sat: list[int], rates: FeeRates) -> bool:
+    made = shape.draft(deep_sat, wanted_sat=order.capacity_sat, sat_per_kw=_rate(rates))
+    if made is None:
+        return False  # it waits for coins, and staff are told so
+    why = budget.objection(order.fee_budget_sat, rates, fee_sat=made.fee_sat, vbytes=made.vbytes)
+    return why is not None
+
+
+def _rate(rates: FeeRates) -> int:
+    return max(rates.estimate_sat_per_kw, rates.minimum_sat_per_kw)
 
 
 def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:

@@ -147,6 +147,24 @@ def coins(deep_sat: Sequence[int], kept_sat: int, smallest_sat: int) -> Finding:
     return ok("coins", seen)
 
 
+def coin_sizes(can_sell_sat: int, largest_sat: int, free_sat: int) -> Finding:
+    """The largest channel on sale can be paid for with the coins that there are, and not only with their sum."""
+    wanted_sat = min(largest_sat, free_sat * 9 // 10)  # that the sum is too small is told already
+    seen = f"pay for channels of up to {can_sell_sat:,} sat at once"
+    if can_sell_sat >= wanted_sat:
+        return ok("coin_sizes", seen)
+    mend = "Make fewer coins of them while fees are low: `manage.py coins --consolidate --below SAT_PER_VBYTE`."
+    return warning("coin_sizes", f"{seen}, though {free_sat:,} sat are there", mend)
+
+
+def fee_budgets(waiting: int, above: int) -> Finding:
+    """The next fundings cost no more than the orders have paid for them."""
+    if not above:
+        return ok("fee_budgets", f"enough for all of {waiting:,} paid orders that are to be opened")
+    mend = "They wait for lower fees, and give up at the end of their windows. Larger coins make fundings cheaper."
+    return warning("fee_budgets", f"too small at today's fees for {above:,} of {waiting:,} paid orders", mend)
+
+
 def nested_coins(amounts_sat: Sequence[int]) -> Finding:
     """All coins can fund channels: what spends a nested one gets its final id only when it is signed."""
     if not amounts_sat:

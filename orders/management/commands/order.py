@@ -103,6 +103,7 @@ def _price(order: ChannelOrder) -> Iterator[Row]:
         "fees": order.fee_total_sat,
         "pushed to the buyer": order.client_balance_sat,
         "total": order.order_total_sat,
+        "chain fees may be": order.fee_budget_sat,
     }
     width = max(len(sat(amount)) for amount in amounts.values())
     for name, amount in amounts.items():

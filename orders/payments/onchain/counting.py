@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from lightning.node import LndNode
 from orders import money
@@ -13,6 +14,7 @@ from orders.actors import LSP
 from orders.causes import Cause
 from orders.models import ChannelOrder
 from orders.models.order import Rail
+from orders.payments import judging
 from orders.payments.counting import pay
 from orders.states import At, OrderState
 from orders.transitions import locked
@@ -26,13 +28,14 @@ def arrive(order: ChannelOrder, node: LndNode) -> bool:
 
 
 def count(order_id: UUID) -> None:
-    """The order is PAID once deposits deep enough cover it.
+    """The order is PAID once deposits deep enough cover it: in time, or at a price that still holds.
 
     Money: ours, at the depth that policy asks for. The Lightning invoice is recorded to go back, so that nobody
     pays twice. Repeat: safe.
     """
     with locked(order_id) as order:
-        if order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
+        is_there = order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered
+        if is_there and not judging.is_outpriced(order, timezone.now()):
             pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED, actor=LSP)
 
 

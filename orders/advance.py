@@ -235,6 +235,8 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
+    if not turn.may_attempt:
+        raise Elsewhere
     opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
 

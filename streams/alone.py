@@ -24,7 +24,7 @@ from streams.together import end
 
 log = logging.getLogger(__name__)
 
-_TURN_SECONDS: Final = 1.0
+_TURN_SECONDS: Final = 0.5
 _BEAT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 #: The worker's queue makes all other looks.

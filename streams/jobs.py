@@ -161,21 +161,22 @@ class Jobs:
         return await has_ended(self._threads, patience_seconds)
 
 
-def advance_if_due(order_id: UUID, turn: Turn = turns.HERE) -> None:
-    """The order was advanced, unless it is not due (any more). What goes wrong is logged.
+def advance_if_due(order_id: UUID, turn: Turn = turns.HERE) -> bool:
+    """The order was advanced, unless it is not due (any more); False where somebody else is at it. Logs what fails.
 
     A nudge makes an order due, so an echo of moves that are dealt with already ends here. While the node is away it
     stays due, and the clock hands it out afterwards.
     """
     if outage.of_node().is_on:
-        return
+        return True
     close_old_connections()
     try:
         if queries.is_due(order_id, timezone.now()):
-            advance(order_id, turn=turn)
+            return advance(order_id, turn=turn)
     except DATABASE_TROUBLE as error:
         log.warning("order=%s the database: %s", order_id, error)
     except Exception:
         log.exception("order=%s could not be advanced", order_id)
     finally:
         close_old_connections()
+    return True

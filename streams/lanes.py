@@ -40,6 +40,8 @@ T = TypeVar("T")
 #: A peer that is given so long has answered, where it means to: then another's first attempt may have its place.
 _PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=5.0)
 _PRESS_SECONDS: Final = 0.25
+#: Another process looks at the order: it will not be long, and may not do what we may.
+_TAKEN_SECONDS: Final = 0.5
 #: For an answer from the event loop, which never waits itself.
 _LOOP_SECONDS: Final = 30.0
 #: Once it was reached: it is there, or another dial is made.
@@ -146,7 +148,9 @@ class Lanes:
     # The look, in its thread
 
     def _look(self, order_id: UUID) -> None:
-        advance_if_due(order_id, LaneTurn(self, order_id))
+        if not advance_if_due(order_id, LaneTurn(self, order_id)):
+            with suppress(Elsewhere):  # the process ends
+                self.in_loop(self._loop.call_later, _TAKEN_SECONDS, self.add, order_id)
         if len(self.slots) > self._threads:
             connection.close()  # many threads have looked: each would keep one
 
@@ -214,6 +218,7 @@ class Lanes:
 class LaneTurn:
     """One look's right to wait for the order's peer."""
 
+    may_attempt: bool = True
     connect_seconds: int = _RECONNECT_SECONDS
 
     def __init__(self, lanes: Lanes, order_id: UUID) -> None:

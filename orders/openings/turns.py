@@ -21,6 +21,8 @@ class Elsewhere(Exception):
 class Turn(Protocol):
     """The right to wait for the order's peer, as one look has it."""
 
+    #: Whether an attempt may be looked forward to at all: a look that may not make one leaves its preparation too.
+    may_attempt: bool
     #: The most that the peer may take to be connected, once `enter` has said that it can be.
     connect_seconds: int
 
@@ -43,6 +45,7 @@ class Turn(Protocol):
 class _Here:
     """Whoever looks waits himself."""
 
+    may_attempt = True
     connect_seconds = 15
 
     def enter(self, order: ChannelOrder, node: LndNode) -> None:
@@ -62,6 +65,8 @@ class _Here:
 
 class _Never(_Here):
     """Whoever looks has others behind him."""
+
+    may_attempt = False
 
     def enter(self, order: ChannelOrder, node: LndNode) -> None:
         """Raises: Elsewhere."""

@@ -16,6 +16,7 @@ from lightning.node import LndNode
 from orders import journal, keys
 from orders.models import ChannelOpening, OrderEvent
 from orders.openings import cancelling, committing, opening, publishing, tracing
+from orders.openings.turns import Turn
 from orders.operations import creating
 from orders.payments import lightning as lightning_rail
 from orders.payments.lightning import returning, settling
@@ -40,9 +41,9 @@ def settling_waits_for_publishing() -> None:
     """Settled as soon as an attempt begins."""
     attempt = opening.attempt
 
-    def settled_first(order_id: UUID, node: LndNode) -> None:
+    def settled_first(order_id: UUID, node: LndNode, *turn: Turn) -> None:
         node.settle_invoice(keys.preimage(order_id))
-        attempt(order_id, node)
+        attempt(order_id, node, *turn)
 
     opening.attempt = settled_first  # type: ignore[assignment]
 

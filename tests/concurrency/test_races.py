@@ -169,7 +169,7 @@ def test_an_order_that_somebody_is_at_is_left_alone(monkeypatch: pytest.MonkeyPa
     order = OrderFactory(paid_lightning=True)
     working, done = threading.Event(), threading.Event()
 
-    def slow(order_id: UUID, node: object) -> None:
+    def slow(order_id: UUID, *_: object) -> None:
         working.set()
         done.wait(10)
 
@@ -187,7 +187,7 @@ def test_a_nudge_during_an_advance_is_not_lost(monkeypatch: pytest.MonkeyPatch) 
     order = OrderFactory(paid_lightning=True)
     looks: list[str] = []
 
-    def look(seen: ChannelOrder, node: object, now: object) -> None:
+    def look(seen: ChannelOrder, *_: object) -> None:
         looks.append(seen.state)
         if len(looks) == 1:
             at_once(lambda: nudges.nudge_all([order.pk]))

@@ -85,7 +85,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, *does: Any) -> list[int]:
     taken: list[int] = []
     doing = itertools.cycle(does)
 
-    def step(order: ChannelOrder, node: object, now: datetime) -> datetime | None:
+    def step(order: ChannelOrder, node: object, now: datetime, _: object) -> datetime | None:
         taken.append(len(taken))
         due: datetime | None = next(doing)(order, now)
         return due

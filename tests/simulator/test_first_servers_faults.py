@@ -15,6 +15,7 @@ from lightning.node import LndNode
 from orders import actors, queries, reconcile
 from orders.models import ChannelOrder
 from orders.openings import opening
+from orders.openings.turns import Turn
 from orders.operations import ending
 from orders.payments.lightning import holding
 from simulator import control as faults
@@ -64,10 +65,10 @@ def test_d1_a_failure_in_the_same_pass_never_opens_the_others_again(
     opened, broken = quotes[first], quotes[1 - first]
     attempt = opening.attempt
 
-    def breaks_for_one(order_id: UUID, node: LndNode) -> None:
+    def breaks_for_one(order_id: UUID, node: LndNode, *turn: Turn) -> None:
         if str(order_id) == broken["order_id"]:
             raise ZeroDivisionError
-        attempt(order_id, node)
+        attempt(order_id, node, *turn)
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "attempt", breaks_for_one)

@@ -162,7 +162,7 @@ def test_no_look_stands_behind_dead_hosts(
 ) -> None:
     """Control: each look waits for its peer itself, and the threads are gone."""
     if not guard:
-        monkeypatch.setattr(lanes.Lanes, "_look", lambda self, order_id: advance_if_due(order_id))
+        monkeypatch.setattr(lanes.Lanes, "_look", lambda self, order_id: advance_if_due(order_id) and None)
         monkeypatch.setattr(dials.Dials, "ask", lambda self, order: self._ended(order.order_id, order.node, True, None))
     with swallowing() as host:
         hostile = bought(shop, dead(12, host))

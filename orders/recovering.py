@@ -34,9 +34,8 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.nudges import nudge_all
-from orders.operations import claiming, giving_up, pausing
+from orders.operations import claiming, giving_up, noting, pausing
 from orders.states import At, InvoiceState, OrderState
-from orders.transitions import locked, note
 from orders.wallet.looking import LOOK_BACK_BLOCKS
 from orders.wallet.refunded import sent_back_sat
 
@@ -263,12 +262,7 @@ def settle_payments(found: Iterable[Unknown], node: LndNode, *, actor: Authority
 
 
 def _tell(unknown: Unknown, cause: Cause, actor: Authority) -> None:
-    """Who moved which money is in the log, and in the journal of the order where there is one."""
-    order_id, facts = unknown.order_id, {"payment_hash": unknown.what, "amount_sat": unknown.amount_sat}
-    log.warning("order=%s payment=%s %d sat: %s by %s", order_id, unknown.what, unknown.amount_sat, cause, actor)
-    if order_id is not None and ChannelOrder.objects.filter(pk=order_id).exists():
-        with locked(order_id) as order:
-            note(order, cause, actor=actor, **facts)
+    noting.moved(unknown.order_id, unknown.what, unknown.amount_sat, cause=cause, actor=actor)
 
 
 def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: Authority) -> bool:

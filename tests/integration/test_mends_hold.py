@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable, OutcomeUnknown, PeerOffline
-from lightning.types import Lease, NodeAddress, NodeInvoiceState, Outpoint, TxOutput
+from lightning.types import Lease, NodeAddress, NodeInvoiceState, Outpoint, Peer, TxOutput
 from orders import actors, flags, keys, marks, queries, reconcile
 from orders.advance import advance
 from orders.causes import FlagKind
@@ -312,3 +312,27 @@ def test_a_new_claim_does_not_pay_for_the_trouble_of_the_old_one(node: ScriptedN
     order = look(order, node)
     assert (order.node_pubkey, len(connected)) == (pubkey(7), 2)  # the new one was tried in the same look
     assert (order.last_failure_reason, order.failed_openings) == ("PEER_NOT_REACHABLE", 1)
+
+
+def test_a_peer_is_connected_again_where_our_node_had_it(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = OrderFactory(uri_set=True, node_host="203.0.113.66:1")
+    OpeningFactory(order=order, state=OpeningState.FUNDED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    again: list[tuple[str, bool]] = []
+    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
+    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:9735", inbound=False),))
+    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
+    assert again == [("192.168.1.7:9735", True)]
+
+
+def test_a_peer_that_came_by_itself_is_connected_by_the_buyers_word_under_the_rule_for_strangers(
+    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = OrderFactory(uri_set=True, node_host="192.168.1.7:9735")
+    OpeningFactory(order=order, state=OpeningState.FUNDED)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    again: list[tuple[str, bool]] = []
+    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
+    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:50123", inbound=True),))
+    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
+    assert again == [("192.168.1.7:9735", False)]

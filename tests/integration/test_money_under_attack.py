@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown, Rejected
-from lightning.types import NodeInvoiceState, Outpoint, Peer, TxOutput
+from lightning.types import NodeInvoiceState, Outpoint, TxOutput
 from orders import actors, flags, queries, reconcile
 from orders.advance import advance
 from orders.causes import FlagKind
@@ -386,27 +386,3 @@ def test_an_open_channel_whose_payment_is_not_settled_is_looked_at_again(node: S
     node.open = [channel(Outpoint(row.transaction.txid, 0), order)]
     order = look(order, node, 1)
     assert [flag.kind for flag in order.standing] == [FlagKind.NOT_SETTLED] and order.due_at is not None
-
-
-def test_a_peer_is_connected_again_where_our_node_had_it(node: ScriptedNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = OrderFactory(uri_set=True, node_host="203.0.113.66:1")
-    OpeningFactory(order=order, state=OpeningState.FUNDED)
-    node.by_hash[order.hold_invoice.payment_hash] = held(order)
-    again: list[tuple[str, bool]] = []
-    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
-    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:9735", inbound=False),))
-    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
-    assert again == [("192.168.1.7:9735", True)]
-
-
-def test_a_peer_that_came_by_itself_is_connected_by_the_buyers_word_under_the_rule_for_strangers(
-    node: ScriptedNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = OrderFactory(uri_set=True, node_host="192.168.1.7:9735")
-    OpeningFactory(order=order, state=OpeningState.FUNDED)
-    node.by_hash[order.hold_invoice.payment_hash] = held(order)
-    again: list[tuple[str, bool]] = []
-    monkeypatch.setattr(node, "connect", lambda at, *, timeout_seconds, was_there: again.append((at.host, was_there)))
-    monkeypatch.setattr(node, "peers", lambda: (Peer(order.node_pubkey, "192.168.1.7:50123", inbound=True),))
-    cancelling.cancel(order.pk, node, reason="CHANNEL_REJECTED")  # type: ignore[arg-type]
-    assert again == [("192.168.1.7:9735", False)]

@@ -285,7 +285,7 @@ def test_what_recover_returns_and_takes_is_told_with_who_did_it(caplog: pytest.L
         recovering.Unknown(kinds.INVOICE, "bb" * 32, lost, 6_000, ""),
     ]
     ada = actors.command("ada")
-    with caplog.at_level("WARNING", logger="orders.recovering"):
+    with caplog.at_level("WARNING", logger="orders.operations.noting"):
         assert recovering.return_payments(found, node, actor=ada) == found  # type: ignore[arg-type]
         paid = [recovering.Unknown(kinds.PAYMENT, "cc" * 32, taken, 7_000, "")]
         assert recovering.settle_payments(paid, node, actor=ada) == paid  # type: ignore[arg-type]

@@ -13,9 +13,10 @@ import pytest
 from lightning.types import NodeAddress
 from orders import actors, flags, keys, recovering
 from orders.actors import BUYER, LSP, Authority, Kind
+from orders.causes import Cause
 from orders.errors import NotAllowed, WrongToken
 from orders.models import SwitchName
-from orders.operations import claiming, ending, giving_up, pausing
+from orders.operations import claiming, ending, giving_up, noting, pausing
 from tests.factories import pubkey
 
 PERSONS = {Kind.STAFF, Kind.COMMAND}
@@ -32,6 +33,7 @@ OPERATIONS: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], set[
     (flags.mark_seen, (uuid4(),), {}, PERSONS),
     (pausing.pause, (SwitchName.SALES,), {"reason": "x"}, {*PERSONS, Kind.SERVER}),
     (pausing.resume, (SwitchName.SALES,), {}, PERSONS),
+    (noting.moved, (None, "aa" * 32, 5_000), {"cause": Cause.PAYMENT_RETURNED}, {Kind.COMMAND}),
     (recovering.adopt, ((), None), {}, {Kind.COMMAND}),
     (recovering.return_payments, ((), None), {}, {Kind.COMMAND}),
     (recovering.settle_payments, ((), None), {}, {Kind.COMMAND}),
@@ -96,7 +98,7 @@ def test_nobody_is_the_server_by_saying_nothing(
         operation(*given, **named, actor="staff:ada")
 
 
-@pytest.mark.parametrize("room", [claiming, ending, giving_up, pausing, recovering])
+@pytest.mark.parametrize("room", [claiming, ending, giving_up, noting, pausing, recovering])
 def test_no_operation_is_missing_from_the_table(room: ModuleType) -> None:
     public = {name: value for name, value in vars(room).items() if inspect.isfunction(value) and name[0] != "_"}
     of_it = [value for value in public.values() if value.__module__ == room.__name__]

@@ -1,11 +1,15 @@
 from django.db import migrations, models
 
-#: What the quote of an order implies, at the settings' defaults. One whose funding is on its way has what that may need.
+#: What the quote of an order implies, at the settings' defaults. One whose funding is on its way has what that may need,
+#: and what conflicts have cost when there was no budget is not held against the order.
 BUDGETS = """
 UPDATE orders_channelorder SET fee_budget_sat = least(fee_total_sat, greatest(open_fee_sat * 4, 5000));
 UPDATE orders_channelorder o SET fee_budget_sat = greatest(o.fee_budget_sat, 2 * t.fee_sat)
   FROM orders_channelopening a JOIN orders_wallettransaction t ON t.id = a.transaction_id
  WHERE a.order_id = o.id AND a.state NOT IN ('confirmed', 'failed');
+UPDATE orders_channelorder o SET fee_budget_sat = o.fee_budget_sat + 2 * c.fee_sat
+  FROM (SELECT label, sum(fee_sat) AS fee_sat FROM orders_wallettransaction WHERE kind = 'conflict' GROUP BY label) c
+ WHERE c.label = 'conflict:' || o.id;
 """
 
 
@@ -23,7 +27,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(BUDGETS, migrations.RunSQL.noop),
         migrations.AddField(
             model_name="nodesnapshot",
-            name="coins_sat",
+            name="coin_sizes",
             field=models.JSONField(
                 null=True,
                 help_text="What each of these is worth, the biggest first; the smallest of very many are left out.",

@@ -42,7 +42,7 @@ class NodeSnapshot(models.Model):
     local_balance_sat = models.BigIntegerField(help_text="Over active, announced channels.")
     remote_balance_sat = models.BigIntegerField()
     spendable_sat = models.BigIntegerField(help_text="Unleased native coins, deep enough to fund channels.")
-    coins_sat = models.JSONField(
+    coin_sizes = models.JSONField(
         null=True, help_text="What each of these is worth, the biggest first; the smallest of very many are left out."
     )
     coins_aside = models.JSONField(default=dict, help_text="Coins that fund no channel now: why, how many, how much.")
@@ -57,7 +57,7 @@ class NodeSnapshot(models.Model):
     def shape(self) -> list[int]:
         """What each of the coins is worth that fund channels; of an earlier version's row only the sum is known."""
         whole = [self.spendable_sat] if self.spendable_sat else []
-        return whole if self.coins_sat is None else list(self.coins_sat)
+        return whole if self.coin_sizes is None else list(self.coin_sizes)
 
 
 class Heartbeat(models.Model):

@@ -139,7 +139,7 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
         "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
         "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
         "spendable_sat": choosing.total_sat(coins),
-        "coins_sat": sorted((coin.amount_sat for coin in coins), reverse=True)[:_MOST_COINS],
+        "coin_sizes": sorted((coin.amount_sat for coin in coins), reverse=True)[:_MOST_COINS],
         "required_reserve_sat": node.required_reserve_sat(additional_public_channels=coming),
         "estimate_sat_per_kw": max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
         "minimum_sat_per_kw": fees.minimum_sat_per_kw,

@@ -91,6 +91,17 @@ def test_the_first_page_says_what_can_be_sold(boss: Client) -> None:
     assert "1,002,000 promised" in page
 
 
+def test_the_node_as_seen_says_which_coins_sell_what_and_which_sell_nothing(boss: Client) -> None:
+    aside = {"nested": [2, 700_000], "foreign": [1, 5_000_000]}
+    sizes = [3_000_000, 2_000_000, 10_000]
+    row = SnapshotFactory(spendable_sat=5_010_000, coin_sizes=sizes, coins_aside=aside, required_reserve_sat=0)
+    OrderFactory(uri_set=True, lsp_balance_sat=2_990_000, client_balance_sat=0, open_fee_sat=10_000)
+    page = seen(boss.get(f"/admin/orders/nodesnapshot/{row.pk}/change/"))
+    assert "3,000,000, 2,000,000, 10,000 sat" in page
+    assert "nested 2, 700,000 sat" in page and "foreign 1, 5,000,000 sat" in page
+    assert "largest channel to sell now 2,007,6" in page  # with the two coins that the order leaves
+
+
 def test_a_node_that_was_not_seen_for_long_is_an_alarm(boss: Client, settings: Any) -> None:
     long_ago = timezone.now() - timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS + 60)
     SnapshotFactory(at=long_ago, synced_to_chain=False)

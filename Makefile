@@ -9,12 +9,10 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet -
 PYTEST := .venv/bin/python -m pytest
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
-# What a server on a simulated or a regtest node has written down for the commands beside it.
-RUNNING := $(firstword $(wildcard $(or $(LSP_HOME),.lsp)/simulated/server.env .lsp/regtest/server.env))
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy admin test test-long bench attack check format generate lock clean
+.PHONY: help run regtest buy pay admin test test-long bench attack check format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,8 +27,11 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy \
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM))
 
-admin: $(RUN) ## make a staff account (the server must be running, or DATABASE_URL set)
-	@exec env $(if $(RUNNING),-u LSP_HOME LSP_ENV_FILE=$(RUNNING)) .venv/bin/python manage.py createsuperuser
+pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…
+	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --pay "$(INVOICE)"
+
+admin: $(RUN) ## make a staff account on the server that runs; where several do, NODE=simulated, regtest or own says which
+	@exec .venv/bin/python -m lsp_site.running.account $(if $(NODE),--node $(NODE))
 
 test: check ## all checks and tests; the long ones excepted
 	@$(PYTEST) -m "not long"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lsp_site.declared import NODE_REQUIRED, VARIABLES
@@ -16,6 +16,8 @@ from lsp_site.places import is_everywhere, is_this_machine
 from orders import blocks
 
 Values = Mapping[str, Any]
+
+_KEY_BYTES: Final = 32
 
 
 class ConfigurationFaults(Exception):
@@ -191,6 +193,18 @@ RULES: tuple[Callable[[Values], str | None], ...] = (
 )
 
 
+def own_key(values: Values, name: str) -> bytes:
+    """The key kept in `LSP_HOME/name`. Where no server can run (neither a node nor a database is set) none is made:
+    the one on a simulated node has a home of its own, and a second key beside it would be one too many to back up.
+
+    Raises: ConfigurationFaults.
+    """
+    node = ("LND_GRPC", "LND_TLS_CERT", "LND_MACAROON", "LND_NETWORK", "DATABASE_URL")
+    if not any(values[variable] for variable in node) and not (values["LSP_HOME"] / name).exists():
+        return os.urandom(_KEY_BYTES)
+    return kept_key(values["LSP_HOME"], name)
+
+
 def kept_key(home: Path, name: str) -> bytes:
     """The 32 bytes kept in `home/name` (mode 0600), made now when they were not there.
 
@@ -206,7 +220,7 @@ def kept_key(home: Path, name: str) -> bytes:
         raise ConfigurationFaults([f"{path} must be readable, or a folder to make it in: {error.strerror}."]) from None
     except ValueError:
         key = b""
-    if len(key) != 32:
+    if len(key) != _KEY_BYTES:
         raise ConfigurationFaults([f"{path} must hold 32 bytes in hex."])
     return key
 
@@ -216,7 +230,7 @@ def _make_key(home: Path, name: str) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = home / f".{name}.{os.getpid()}"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(os.urandom(32).hex() + "\n")
+        file.write(os.urandom(_KEY_BYTES).hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from django.views.debug import SafeExceptionReporterFilter
@@ -45,6 +46,19 @@ def _written(value: Any) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in escaped)
     return f'"{escaped}"'
+
+
+class MeantUnavailable(logging.Filter):
+    """A 503 is an answer that we chose (paused, no node, no database), so Django's line on it is no error.
+
+    What is wrong, if anything is, has been logged by whoever chose it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True: the line is written, as a warning."""
+        if getattr(record, "status_code", None) == HTTPStatus.SERVICE_UNAVAILABLE:
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        return True
 
 
 class SecretsHidden(SafeExceptionReporterFilter):

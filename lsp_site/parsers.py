@@ -108,7 +108,9 @@ def macaroon(value: str) -> str:
     except ValueError:
         raise ValueError("must be the macaroon in hex, or the path of a file that we can read") from None
     if raw[:1] != _MACAROON_VERSION or len(raw) < _SHORTEST_MACAROON_BYTES:
-        found = "what is written is none" if in_hex else "that file is none (it must not be in hex)"
+        found = (
+            "this hex is not that of a macaroon" if in_hex else "that file holds no macaroon (it must not be in hex)"
+        )
         raise ValueError(f"must be the macaroon in hex, or the path of its file: {found}")
     return value if in_hex else str(_path(value))
 

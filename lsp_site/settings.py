@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp_site import env_file
-from lsp_site.configuration import ConfigurationFaults, kept_key, read
+from lsp_site.configuration import ConfigurationFaults, own_key, read
 from lsp_site.running import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -17,8 +17,8 @@ try:
     _faults_of_file = env_file.fill(os.environ, BASE_DIR)  # what is set in the environment itself wins
     _c = read(os.environ, BASE_DIR, _faults_of_file)
     LSP_HOME: Path = _c["LSP_HOME"]
-    _secret_key: bytes = _c["SECRET_KEY"] or kept_key(LSP_HOME, "secret_key")
-    PREIMAGE_KEY: str = (_c["PREIMAGE_KEY"] or kept_key(LSP_HOME, "preimage_key")).hex()
+    _secret_key: bytes = _c["SECRET_KEY"] or own_key(_c.values, "secret_key")
+    PREIMAGE_KEY: str = (_c["PREIMAGE_KEY"] or own_key(_c.values, "preimage_key")).hex()
 except ConfigurationFaults as _faults:
     sys.exit(str(_faults))
 
@@ -260,10 +260,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "lsp_site.logs.KeyValueFormatter"}},
+    "filters": {"meant_unavailable": {"()": "lsp_site.logs.MeantUnavailable"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"handlers": [], "filters": ["meant_unavailable"], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
         # Its lines may repeat a URL, which is a secret: watch.alerting says what failed.

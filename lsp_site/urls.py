@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
@@ -14,6 +15,9 @@ admin.site.site_header = admin.site.site_title = "LSP"
 admin.site.site_url = "/docs"
 admin.site.enable_nav_sidebar = False  # the list of orders needs the width
 
+#: The one that /docs has.
+_ICON = "drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"
+
 handler400 = "orders.api.errors.bad_request"
 handler404 = "orders.api.errors.not_found"
 handler500 = "orders.api.errors.server_error"
@@ -21,6 +25,7 @@ handler500 = "orders.api.errors.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),
     path("docs", require_safe(SpectacularSwaggerView.as_view(url="/openapi.yaml")), name="docs"),
+    path("favicon.ico", RedirectView.as_view(url=static(_ICON))),  # browsers ask for it at each page
     path("openapi.yaml", views.schema, name="schema"),
     path("healthz", views.health, name="health"),
     path("readyz", views.ready, name="ready"),

@@ -63,7 +63,7 @@ def one(text: str) -> UUID:
             names = ", ".join(str(order_id) for order_id in ids[:_MOST_NAMED])
             more = ", …" if len(ids) > _MOST_NAMED else ""
             raise Ambiguous(f"{text} is more than one order: {names}{more}")
-    raise OrderNotFound(f"No order has {text or 'an empty name'}.")
+    raise OrderNotFound(f"No order is known by {text or 'an empty name'}.")
 
 
 def _narrowing(text: str) -> list[Q]:

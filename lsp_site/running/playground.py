@@ -5,6 +5,7 @@ The network (btcd, our lnd, a buyer's lnd) is that of the tests. Both begin anew
 
 from __future__ import annotations
 
+import os
 import selectors
 import shutil
 import sys
@@ -35,7 +36,7 @@ Pay it, Lightning or on-chain (the payment is held until the channel's funding i
   {play} pay $(get ln_invoice)
   {play} send $(get btc_address) $(get total_amount)
 
-As soon as its state is 100 (look below), name the buyer's node; and mine until it is 500:
+As soon as its state is 100 (look below), name the buyer's node; and mine until it is 500 (still 300? mine again):
 
   curl -s {base}/channel/manual_finalise -H 'Content-Type: application/json' \\
     -d '{{"order_id": "'$(get order_id)'", "node_uri": "'$({play} address)'"}}'
@@ -47,7 +48,7 @@ Look:
   {play} channels
   {play} balances
 
-A staff account for {base}/admin/:  make admin
+A staff account for {base}/admin/:  make admin NODE=regtest
 Other commands beside the server:    LSP_ENV_FILE={home}/server.env .venv/bin/python manage.py order ID
 Ctrl-C ends all of it.
 """
@@ -67,6 +68,7 @@ class World:
     home: Path
     keeps_home: bool
     commands: str
+    make: str = "make"  # with what must stand before it
 
 
 def regtest() -> World:
@@ -103,7 +105,7 @@ class Playground:
             if not self._world.keeps_home:
                 shutil.rmtree(self._world.home, ignore_errors=True)
             settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(self._world.home), "DATABASE_URL": ""}
-            settings |= self._world.settings()
+            settings |= {name: os.environ.get(name, "") for name in ("LISTEN", "PUBLIC_URL")} | self._world.settings()
             self._env_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items() if value))
             environment = ("env", *(f"{name}={value}" for name, value in settings.items()))
@@ -144,7 +146,8 @@ class Playground:
         self._lines_to_commands -= name == "server"
         if self._lines_to_commands == 0:
             self._lines_to_commands = -1
-            say(self._world.commands.format(base=self._base, home=self._world.home, play=PLAY))
+            world = self._world
+            say(world.commands.format(base=self._base, home=world.home, play=PLAY, make=world.make))
 
     @property
     def _env_file(self) -> Path:

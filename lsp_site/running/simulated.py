@@ -6,6 +6,7 @@ import socket
 import sys
 from pathlib import Path
 
+from lsp_site.running import beside
 from lsp_site.running.playground import ROOT, World
 from lsp_site.running.processes import Program
 
@@ -18,18 +19,18 @@ LND_NETWORK for yours (docs/configuration.md); `make regtest` has real lnd nodes
 
 In another terminal, in this folder, a purchase step by step, as a wallet makes it:
 
-  make buy
-  make buy RAIL=onchain
-  make buy PEER=offline
-  make buy CLAIM=lnurl
+  {make} buy
+  {make} buy RAIL=onchain
+  {make} buy PEER=offline
+  {make} buy CLAIM=lnurl
 
-A staff account for {base}/admin/:  make admin
+A staff account for {base}/admin/:  {make} admin
 Other commands beside the server:    LSP_ENV_FILE={home}/server.env .venv/bin/python manage.py order ID
 Ctrl-C ends all of it; what was sold is there again at the next start.
 """
 
 
-def world(lsp_home: Path) -> World:
+def world(lsp_home: Path, server_listen: str) -> World:
     """A simulated node, its chain and its customers; they and the server's database are kept in `lsp_home`."""
     home = lsp_home / "simulated"
     folder = home / "node"
@@ -59,6 +60,7 @@ def world(lsp_home: Path) -> World:
         home=home,
         keeps_home=True,
         commands=COMMANDS,
+        make=beside.make(lsp_home, server_listen),
     )
 
 

@@ -81,6 +81,9 @@ class Supervisor:
                 self._start(child)
             while True:
                 self._turn()
+        except Stopped:
+            self._say("Stopping: what has been begun is given its time …")
+            raise
         finally:
             self.end_all()
 

@@ -34,6 +34,13 @@ def order_page(order_id: UUID) -> str:
     return reverse("admin:orders_channelorder_change", args=[keys.reference(order_id)])
 
 
+def _asked_by(filtered: Any) -> str:
+    """The name under which one of `list_filter` asks: a field's, a field's with its filter, or the filter's own."""
+    if isinstance(filtered, tuple):
+        return str(filtered[0])
+    return filtered if isinstance(filtered, str) else getattr(filtered, "parameter_name", "")
+
+
 class DiscreetAdmin(admin.ModelAdmin):
     """A list that is asked what its filters and its search box ask, and nothing else."""
 
@@ -42,7 +49,7 @@ class DiscreetAdmin(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Django answers any question about a row's own fields, and about rows that refer to it."""
-        offered = [item if isinstance(item, str) else getattr(item, "parameter_name", "") for item in self.list_filter]
+        offered = map(_asked_by, self.list_filter)
         return lookup in {f"{name}{asked}" for name in (*offered, self.date_hierarchy) if name for asked in _ASKED}
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:

@@ -224,10 +224,10 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         """How long the channel is promised."""
         return story.term(order.channel_expiry_blocks)
 
-    @admin.display(description="public", boolean=True)
-    def public(self, order: ChannelOrder) -> bool:
-        """Whether the channel is public, as things stand."""
-        return order.is_announced
+    @admin.display(description="channel is")
+    def public(self, order: ChannelOrder) -> str:
+        """Whether the channel is public, as things stand. In words: either is well."""
+        return "public" if order.is_announced else "private"
 
     @admin.display(description="takes no public channel")
     def no_public(self, order: ChannelOrder) -> SafeString | str:

@@ -28,6 +28,7 @@ from orders.models import (
     SwitchEvent,
     WalletTransaction,
 )
+from orders.states import OrderState
 
 
 @admin.register(HoldInvoice)
@@ -209,17 +210,45 @@ class TransactionAdmin(ReadOnlyAdmin):
         return pairs([(str(coin[0]), story.sat(int(coin[1]))) for coin in row.inputs])
 
 
+class TimeFilter(admin.DateFieldListFilter):
+    """Rows by when it was."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "time"
+
+
+class MovedToFilter(admin.SimpleListFilter):
+    """The journal by the state that a move led to, in the words that orders have."""
+
+    title = "state"
+    parameter_name = "to_state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        """Each state."""
+        return [(state.value, str(state.label)) for state in OrderState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OrderEvent]) -> QuerySet[OrderEvent]:
+        """Those that led there."""
+        return queryset.filter(to_state=self.value()) if self.value() else queryset
+
+
 @admin.register(OrderEvent)
 class EventAdmin(ReadOnlyAdmin):
     """The journal of all orders, the newest first."""
 
-    list_display = ["happened", "order_column", "cause", "move_shown", "actor"]
-    list_filter = ["at", "to_state"]
+    list_display = ["happened", "order_column", "cause_shown", "move_shown", "actor"]
+    list_filter = [("at", TimeFilter), MovedToFilter]
     search_fields = ["=cause", "actor__contains"]
     order_paths = ("order",)
     ordering = ["-at", "-id"]
-    fields = ["order_column", "version", "happened", "actor", "cause", "move_shown", "facts_shown"]
+    fields = ["order_column", "version", "happened", "actor", "cause_shown", "move_shown", "facts_shown"]
     happened = at("at", "at")
+
+    @admin.display(description="what", ordering="cause")
+    def cause_shown(self, row: OrderEvent) -> str:
+        """The cause, as words."""
+        return row.cause.replace("_", " ")
 
     @admin.display(description="state")
     def move_shown(self, row: OrderEvent) -> SafeString | str:

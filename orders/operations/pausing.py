@@ -110,7 +110,8 @@ def _switch(
         _record(name, on=on, reason=reason, actor=actor, cause=cause, named=named)
         if on and name == SwitchName.OPENINGS:
             nudge_all(_waiting())
-    log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)
+    if actor.kind is not Kind.COMMAND:  # which says it at its terminal, where the log would go too
+        log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)
     return switch
 
 

@@ -26,6 +26,7 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.reconcile import beat
+from orders.states import OrderState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory
 from tests.integration.staff import LIST, every_kind, listed, page_of, seen
 
@@ -204,6 +205,26 @@ def test_no_page_of_an_order_shows_a_secret(boss: Client) -> None:
 def test_a_missing_order_leads_back_and_is_no_error(boss: Client) -> None:
     for name in ("1b9c1c52-0000-4000-8000-000000000000", "no-id"):
         assert boss.get(f"{LIST}{name}/change/").status_code == 302
+
+
+def test_the_journal_is_filtered_and_told_in_words(boss: Client) -> None:
+    order = OrderFactory(uri_set=True)
+    for number, state in enumerate((OrderState.URI_SET, OrderState.OPENING), start=1):
+        OrderEvent.objects.create(
+            order=order, version=number, at=timezone.now(), actor="lsp", cause="opening_begun", to_state=state
+        )
+    page = boss.get("/admin/orders/orderevent/").content.decode()
+    assert "By at" not in page and "to state" not in page and "opening begun" in page
+    assert OrderState.URI_SET.label in page and ">uri_set<" not in page
+    some = boss.get("/admin/orders/orderevent/?to_state=uri_set")
+    assert (some.status_code, some.context["cl"].result_count) == (200, 1)
+    today = boss.get(f"/admin/orders/orderevent/?at__gte={timezone.now():%Y-%m-%d}+00%3A00%3A00%2B00%3A00")
+    assert (today.status_code, today.context["cl"].result_count) == (200, 2)
+
+
+def test_a_private_channel_does_not_look_like_a_fault(boss: Client) -> None:
+    page = boss.get(page_of(OrderFactory(uri_set=True))).content.decode()
+    assert "icon-no" not in page and re.search(r"Channel is.*?private", page, re.DOTALL)
 
 
 # Nothing is edited

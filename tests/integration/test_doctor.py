@@ -21,7 +21,7 @@ from lightning.credentials import required_methods
 from lightning.errors import NodeUnavailable, NotFound
 from lightning.types import NodeInfo, Outpoint, Utxo
 from orders.causes import FlagKind
-from orders.models import Heartbeat, NodeSnapshot, Service
+from orders.models import Alert, Heartbeat, NodeSnapshot, Service
 from orders.reconcile import beat
 from tests.factories import FlagFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
@@ -42,7 +42,8 @@ class WellNode(FakeNode):
 
     def info(self) -> NodeInfo:
         now = int(timezone.now().timestamp())
-        return replace(super().info(), **{"version": "0.21.8-beta", "best_header_at": now} | self.changes)
+        well = {"version": "0.21.8-beta", "best_header_at": now, "network": "signet"}
+        return replace(super().info(), **well | self.changes)
 
     def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
         self._called("coins")
@@ -70,7 +71,7 @@ def well(db: None, monkeypatch: pytest.MonkeyPatch, settings: Any) -> WellNode:
     """A server with which nothing is wrong, and its node."""
     node = WellNode()
     monkeypatch.setattr("lightning.connection.node", lambda: node)
-    settings.LND_GRPC, settings.LND_NETWORK = "127.0.0.1:10009", "regtest"
+    settings.LND_GRPC, settings.LND_NETWORK = "127.0.0.1:10009", "signet"
     settings.PUBLIC_URL, settings.ALERT_URL = "https://lsp.example", ("json://127.0.0.1:9/hush",)
     SnapshotFactory()
     beat("reconcile")
@@ -91,6 +92,27 @@ def test_a_server_with_which_nothing_is_wrong_gets_no_warning(well: WellNode) ->
     assert bad(well) == {}
     assert len(found(well)) == len(doctor.thorough(well))  # no name twice
     assert {"database", "disk", "coins", "reserve", "macaroon", "inbound_slots"} < found(well).keys()
+
+
+def test_whoever_only_tries_the_server_is_not_told_to_mend_what_only_a_real_shop_has_to(
+    well: WellNode, settings: Any
+) -> None:
+    settings.PUBLIC_URL, settings.ALERT_URL = "http://127.0.0.1:8000", ()
+    well.changes = {"version": "0.21.3-beta commit=", "network": "regtest"}
+    well.allowed |= {"/lnrpc.Lightning/SendCoins"}
+    settings.LND_NETWORK = "signet"
+    assert {"alerts", "public_url", "version", "macaroon"} < bad(well).keys()
+    settings.LND_NETWORK = "regtest"
+    assert bad(well) == {}
+    assert found(well)["version"].seen == "0.21.3-beta, as is well on regtest"
+    well.allowed.discard("/invoicesrpc.Invoices/SettleInvoice")
+    assert bad(well) == {"macaroon": Health.FAILURE}
+
+
+def test_alerts_that_do_not_arrive_are_told_on_every_network(well: WellNode, settings: Any) -> None:
+    settings.LND_NETWORK, well.changes = "regtest", {"network": "regtest"}
+    Alert.objects.create(key="x", message="x", since=timezone.now() - timedelta(hours=1))
+    assert bad(well) == {"alerts": Health.WARNING}
 
 
 @pytest.mark.parametrize(

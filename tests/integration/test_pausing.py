@@ -334,3 +334,35 @@ def test_who_has_paused_sales_already_keeps_his_reason_and_channels_are_counted(
 def test_a_flagged_order_keeps_a_shop_from_leaving(db: None) -> None:
     OrderFactory(refunded=True, standing_flags=1)
     assert drained()[0] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_pauses_at_a_terminal_reads_it_once_and_the_log_has_what_staff_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said("pause", "--sales", "--reason", "an upgrade")
+    assert caplog.records == []
+    pausing.resume(SwitchName.SALES, actor=actors.staff("alice"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_buyer_who_is_refused_by_a_pause_is_no_error_in_the_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
+    caplog.clear()
+    body = {"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4}
+    assert client.post("/channel/buy", body, content_type="application/json").status_code == 503
+    assert [record.levelname for record in caplog.records if record.name == "django.request"] == ["WARNING"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_recover_says_what_goes_on_what_stays_and_that_nothing_was_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning.connection.node", lambda: None)
+    monkeypatch.setattr(recovering, "survey", lambda node: [])
+    assert said("recover", "--resume").splitlines()[-1] == "nothing was paused"
+    pausing.pause(SwitchName.SALES, reason="an upgrade", actor=actors.staff("alice"))
+    pausing.pause(SwitchName.OPENINGS, reason="behind", actor=actors.LSP, cause=PauseCause.BEHIND)
+    told = said("recover", "--resume")
+    assert "openings go on" in told and "sales stay paused, by staff" in told

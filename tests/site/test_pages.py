@@ -85,3 +85,8 @@ def test_the_admin_is_closed_to_other_origins(client: Client) -> None:
 
 def test_staff_cannot_run_a_task_again_from_the_admin() -> None:
     assert [model for model in admin.site._registry if model._meta.app_label == "django_q"] == []
+
+
+def test_the_icon_that_browsers_ask_for_is_there(client: Client) -> None:
+    answer = client.get("/favicon.ico", follow=True)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")

@@ -118,6 +118,24 @@ def seen(visited: Visited, order: str) -> Any:
     return json.loads(visited.get(f"/channel/order?order_id={order}&full_data=1"))
 
 
+def test_an_order_that_was_bought_by_hand_can_be_paid_and_claimed(visited: Visited) -> None:
+    body = {"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4}
+    quote = asked(visited, "/channel/buy", body)
+    said = visited.shell(" ".join([*made("pay"), f"INVOICE={quote['ln_invoice']}"]))
+    until(lambda: seen(visited, quote["order_id"])["state_name"] == "PAID", "the payment is seen")
+    uri = said.rpartition("for the claim: ")[2].strip()
+    asked(visited, "/channel/manual_finalise", {"order_id": quote["order_id"], "node_uri": uri})
+    until(lambda: seen(visited, quote["order_id"])["state_name"] == "OPEN", "the channel is open", timeout=90)
+
+
+def asked(visited: Visited, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"http://{visited.listen}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
 def test_every_endpoint_has_its_example(visited: Visited) -> None:
     section = (ROOT / README).read_text(encoding="utf-8").partition("## The API")[2].partition("\n## ")[0]
     headed = re.findall(r"^\*\*`(?:GET|POST) (/[\w/]+)`\*\*", section, re.MULTILINE)

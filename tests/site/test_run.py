@@ -100,11 +100,12 @@ def server(home: Path) -> Iterator[Server]:
 
 def test_the_server_starts_says_where_it_is_and_ends_with_everything(server: Server) -> None:
     assert server.wait_for("LSP ready at ") == f"LSP ready at http://{server.listen}"
-    assert "no password is preset: `make admin`" in server.wait_for("  Nobody can log in yet")
+    assert f"no password is preset: `LSP_HOME={server.home} make admin`" in server.wait_for("  Nobody can log in yet")
     assert json.loads(server.get("/healthz"))["database"] is True
     assert b"openapi: 3.1.0" in server.get("/openapi.yaml")
     assert len(server.get("/static/admin/css/base.css")) > 1000
     server.process.send_signal(signal.SIGTERM)
+    server.wait_for("Stopping: ")
     assert (server.process.wait(90), server.processes()) == (0, [])
 
 

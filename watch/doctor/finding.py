@@ -39,6 +39,11 @@ def warning(name: str, seen: str, mend: str) -> Finding:
     return Finding(name, Health.WARNING, seen, mend)
 
 
+def harmless(finding: Finding, why: str) -> Finding:
+    """A warning is none, and says why; a failure stays one."""
+    return ok(finding.name, f"{finding.seen}, {why}") if finding.health is Health.WARNING else finding
+
+
 def failure(name: str, seen: str, mend: str) -> Finding:
     """Money or sales are lost by it."""
     return Finding(name, Health.FAILURE, seen, mend)

@@ -18,7 +18,11 @@ _UNSENT_SECONDS: Final = 180
 
 def unreachable_database(error: str) -> Finding:
     """PostgreSQL did not answer."""
-    mend = "Start PostgreSQL, or correct DATABASE_URL. An embedded database runs only while `manage.py run` does."
+    mend = (
+        "Start PostgreSQL, or correct DATABASE_URL. An embedded database runs only while `manage.py run` does.\n"
+        "That of a simulated node is found with LSP_ENV_FILE=.lsp/simulated/server.env, that of `make regtest` with "
+        "LSP_ENV_FILE=.lsp/regtest/server.env."
+    )
     return failure("database", error, mend)
 
 

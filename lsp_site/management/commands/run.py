@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from lsp_site.running import simulated
+from lsp_site.running import beside, simulated
 from lsp_site.running.embedded import DatabaseFailed, EmbeddedPostgres
 from lsp_site.running.playground import play
 from lsp_site.running.processes import Program
@@ -39,14 +40,14 @@ class Command(BaseCommand):
         """The server has run and everything it started has ended."""
         if nothing_configured():
             self.say("No node is configured: starting a simulated one.")
-            with owned_home():
+            with owned_home(settings.LSP_HOME / "simulated" / "node"):
                 refuse_taken_port(settings.LISTEN_HOST, settings.LISTEN_PORT)
-                sys.exit(play(simulated.world(settings.LSP_HOME), "LSP stopped, and its simulated node."))
+                sys.exit(play(simulated.world(settings.LSP_HOME, _listen()), "LSP stopped, and its simulated node."))
         refuse_without_node()
         stop = Stop()
         try:
             with stop.listening(), ExitStack() as owned:
-                owned.enter_context(owned_home())
+                owned.enter_context(owned_home(settings.LSP_HOME))
                 refuse_taken_port(settings.LISTEN_HOST, settings.LISTEN_PORT)
                 postgres = owned.enter_context(running_database(self.say))
                 call_command("migrate", interactive=False, verbosity=0)
@@ -68,6 +69,10 @@ class Command(BaseCommand):
 def nothing_configured() -> bool:
     """Nobody has said a word about a node: half a configuration is a mistake, none is a visitor."""
     return not (settings.LND_GRPC or settings.LND_MACAROON or settings.LND_NETWORK or settings.LND_TLS_CERT)
+
+
+def _listen() -> str:
+    return f"{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
 
 
 def refuse_without_node() -> None:
@@ -93,15 +98,15 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def owned_home() -> Iterator[None]:
-    """No other server runs on this LSP_HOME. Raises: CommandError when one does."""
-    settings.LSP_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.LSP_HOME / "run.lock").open("w") as lock:
+def owned_home(home: Path) -> Iterator[None]:
+    """No other server runs on this home. Raises: CommandError when one does."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandError(
-                f"Another server runs on {settings.LSP_HOME}. A second one needs its own LSP_HOME and LISTEN."
+                f"Another server runs on {home}. A second one needs its own LSP_HOME and LISTEN."
             ) from None
         yield
 
@@ -148,7 +153,7 @@ def watches(supervisor: Supervisor, postgres: EmbeddedPostgres | None, say: Call
 
 
 def _said_ready(say: Callable[[str], None]) -> bool:
-    base = f"http://{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
+    base = f"http://{_listen()}"
     if not _api_answers(base):
         return False
     say(f"LSP ready at {base}")
@@ -170,10 +175,11 @@ def _api_answers(base: str) -> bool:
 
 
 def _how_to_log_in() -> str:
+    made = f"`{beside.make_admin(settings.LSP_HOME, is_embedded=settings.DATABASE_IS_EMBEDDED)}`"
     try:
         if get_user_model().objects.filter(is_staff=True, is_active=True).exists():
-            return "Log in with your staff account; `make admin` makes another."
-        return "Nobody can log in yet and no password is preset: `make admin` makes the first staff account."
+            return f"Log in with your staff account; {made} makes another."
+        return f"Nobody can log in yet and no password is preset: {made} makes the first staff account."
     finally:
         connection.close()
 

@@ -69,10 +69,16 @@ class Command(BaseCommand):
         if serious:
             raise CommandError("Paused as it was: see to the rest, then `manage.py resume`.", returncode=1)
         if resume:
-            others = recovering.resume(actor=actors.command(os_user()))
-            self.stdout.write("sales and openings go on, as far as staff have not paused them")
-            for name in others:
-                self.stdout.write(f"{name} stay paused: `manage.py resume` ends that")
+            self._resume()
+
+    def _resume(self) -> None:
+        paused = [name for name in SwitchName if queries.paused(name) is not None]
+        others = recovering.resume(actor=actors.command(os_user()))
+        for name in paused:
+            stays = "stay paused, by staff: `manage.py resume` ends that"
+            self.stdout.write(f"{name} {stays if name in others else 'go on'}")
+        if not paused:
+            self.stdout.write("nothing was paused")
 
 
 def told(unknown: Unknown) -> str:

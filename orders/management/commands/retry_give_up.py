@@ -53,9 +53,10 @@ class Command(BaseCommand):
             results = [self._try(order_id, options["dry_run"]) for order_id in given_up(since)]
             retried, refused = results.count(True), results.count(False)
         verb = "would be retried" if options["dry_run"] else "retried"
-        self.stdout.write(f"{retried} {verb}, {refused} not.")
+        summary = f"{retried} {verb}, {refused} not."
         if named and refused:
-            raise CommandError(f"{refused} of the named orders cannot be retried.")
+            raise CommandError(summary)
+        self.stdout.write(summary)
 
     def _try_named(self, named: list[str], dry_run: bool) -> tuple[int, int]:
         retried = refused = 0

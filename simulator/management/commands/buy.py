@@ -28,8 +28,9 @@ class Command(BaseCommand):
         parser.add_argument("--rail", choices=["lightning", "onchain"], default="lightning")
         parser.add_argument("--peer", choices=["online", "offline"], default="online")
         parser.add_argument("--claim", choices=["manual", "lnurl"], default="manual")
+        parser.add_argument("--pay", metavar="INVOICE", help="only pay this invoice, of an order made otherwise")
 
-    def handle(self, *, rail: str, peer: str, claim: str, **_: Any) -> None:
+    def handle(self, *, rail: str, peer: str, claim: str, pay: str | None, **_: Any) -> None:
         if settings.LND_GRPC:
             raise CommandError(
                 "A node is configured, so the wallet is yours: buy with it, at POST /channel/buy.\n"
@@ -40,12 +41,20 @@ class Command(BaseCommand):
             raise CommandError("The server does not run on its simulated node: `make run` first.")
         control = Control((node / "listen").read_text(), node)
         try:
+            if pay is not None:
+                self._pay(control, pay)
+                return
             self._buy(control, rail, peer, claim)
             control.change_customer(_WALLET, presence="online")
         except Refused as error:
             raise CommandError(f"The simulated node does not answer ({error}): `make run` first.") from None
         finally:
             control.close()
+
+    def _pay(self, control: Control, invoice: str) -> None:
+        control.pay(invoice)
+        wallet = control.customer(_WALLET)
+        self._say(f"the wallet has paid: it is held, not taken\nits node, for the claim: {wallet.pubkey}@{wallet.host}")
 
     def _buy(self, control: Control, rail: str, peer: str, claim: str) -> None:
         control.change_customer(_WALLET, presence=peer)

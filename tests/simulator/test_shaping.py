@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
@@ -22,6 +23,7 @@ from orders.wallet import transaction as machine
 from tests.property.dying import Death, DyingNode
 from tests.property.inside import Loop
 from tests.simulator.chain_fees import USUAL_SAT_PER_KW, FeeShop, open_shop
+from tests.site.documented import blocks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COIN_SAT = 5_000_000
@@ -83,6 +85,15 @@ def test_small_coins_become_one_while_fees_are_low(small: FeeShop) -> None:
     run("--consolidate", "--below", "11", "--yes")
     row = until_deep(small)
     assert sizes(small) == [60 * 30_000 - row.fee_sat]
+
+
+def test_the_commands_of_the_page_are_run_as_they_stand(shop: FeeShop) -> None:
+    shop.fees(500)
+    shop.control.deposit(*[(shop.node.new_address(), 50_000) for _ in range(2)])
+    shop.network.mine(6)
+    script = "".join(block.text for block in blocks("docs/operating.md", "Coins", "sh"))
+    said = [run(*shlex.split(line)[3:]) for line in script.splitlines()]
+    assert [words.count("nothing was done") for words in said] == [0, 1, 1]
 
 
 def test_a_second_one_waits_until_the_first_is_deep(shop: FeeShop) -> None:

@@ -154,7 +154,7 @@ def coin_sizes(can_sell_sat: int, largest_sat: int, free_sat: int) -> Finding:
     seen = f"pay for channels of up to {can_sell_sat:,} sat at once"
     if can_sell_sat >= wanted_sat:
         return ok("coin_sizes", seen)
-    mend = "Make fewer coins of them while fees are low: `manage.py coins --consolidate --below SAT_PER_VBYTE`."
+    mend = "Make fewer coins of them while fees are low: `manage.py coins --consolidate --below 3`."
     return warning("coin_sizes", f"{seen}, though {free_sat:,} sat are there", mend)
 
 

@@ -215,7 +215,7 @@ def test_the_journal_is_filtered_and_told_in_words(boss: Client) -> None:
         )
     page = boss.get("/admin/orders/orderevent/").content.decode()
     assert "By at" not in page and "to state" not in page and "opening begun" in page
-    assert OrderState.URI_SET.label in page and ">uri_set<" not in page
+    assert str(OrderState.URI_SET.label) in page and ">uri_set<" not in page
     some = boss.get("/admin/orders/orderevent/?to_state=uri_set")
     assert (some.status_code, some.context["cl"].result_count) == (200, 1)
     today = boss.get(f"/admin/orders/orderevent/?at__gte={timezone.now():%Y-%m-%d}+00%3A00%3A00%2B00%3A00")

@@ -104,7 +104,7 @@ def test_whoever_only_tries_the_server_is_not_told_to_mend_what_only_a_real_shop
     assert {"alerts", "public_url", "version", "macaroon"} < bad(well).keys()
     settings.LND_NETWORK = "regtest"
     assert bad(well) == {}
-    assert found(well)["version"].seen == "0.21.3-beta, as is well on regtest"
+    assert found(well)["version"].seen == "0.21.3-beta, well on regtest"
     well.allowed.discard("/invoicesrpc.Invoices/SettleInvoice")
     assert bad(well) == {"macaroon": Health.FAILURE}
 

@@ -27,7 +27,8 @@ from tests.house.source import ROOT, first_party
 from tests.site.documented import PAGES, blocks
 
 #: Words in capitals with an underscore that are no settings: states, reasons, where settings are read from, cargo's.
-NO_SETTINGS = reasons.FINAL | reasons.PASSING | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE", "CARGO_TARGET_DIR"}
+DJANGOS = {f"DJANGO_SUPERUSER_{field}" for field in ("USERNAME", "PASSWORD", "EMAIL")}
+NO_SETTINGS = reasons.FINAL | reasons.PASSING | DJANGOS | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE", "CARGO_TARGET_DIR"}
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 

@@ -75,6 +75,7 @@ def look(node: LndNode) -> int:
     _ask_once_whether_we_are_behind(node)
     different = {order_id for rail in reversed(payments.RAILS.values()) for order_id in rail.differing(node, seen)}
     different |= _channels_that_differ(node)
+    different |= set(queries.giving_way())
     outage.of_node().over()
     return nudge_all(different)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline
-from orders.causes import FlagKind
+from orders.causes import COINS_PROMISED_ELSEWHERE, FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
@@ -41,12 +41,15 @@ PASSING: Final = frozenset(
         "INSUFFICIENT_FUNDS",
         "FEE_TOO_HIGH",
         PAYMENT_NOT_SECURED,
+        COINS_PROMISED_ELSEWHERE,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
     }
 )
 #: The claimed node is not there, will not have the channel, or fell silent over it (which has no word of its own).
 PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", "PEER_TOO_MANY_PENDING_CHANNELS", "FAILED_OPENING"}
+#: A node that ends attempts so has not shown that it takes a channel: that it answers costs its owner nothing.
+LOSES_ITS_PLACE: Final = PEERS_FAULT | {CHANNEL_REJECTED, "FEE_RATE_REJECTED"}
 #: They pass when a person tops up or looks at the fees.
 CALLS_STAFF: Final = {
     "INSUFFICIENT_FUNDS": (FlagKind.COINS_SHORT, "The node has not enough deep coins for this channel."),
@@ -57,10 +60,18 @@ NOT_ITS_FAULT: Final = {
     "PEER_BUSY": timedelta(seconds=30),
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
+    COINS_PROMISED_ELSEWHERE: timedelta(seconds=5),
 }
 #: A block may change them, and a node that is back tells of its newest: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset(
-    {"INSUFFICIENT_FUNDS", "FEE_TOO_HIGH", "FEE_RATE_REJECTED", "PEER_TOO_MANY_PENDING_CHANNELS", NODE_NOT_READY}
+    {
+        "INSUFFICIENT_FUNDS",
+        "FEE_TOO_HIGH",
+        "FEE_RATE_REJECTED",
+        "PEER_TOO_MANY_PENDING_CHANNELS",
+        NODE_NOT_READY,
+        COINS_PROMISED_ELSEWHERE,
+    }
 )
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from lightning.node import LndNode
 from orders import money
 from orders.actors import LSP
+from orders.admission import placing
 from orders.causes import Cause
 from orders.models import ChannelOrder
 from orders.models.order import Rail
@@ -33,6 +34,8 @@ def count(order_id: UUID) -> None:
     """
     with locked(order_id) as order:
         if order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
+            placing.counting()
+            placing.confirm(order)
             pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED, actor=LSP)
 
 

@@ -34,15 +34,8 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.states import (
-    LIVE_OPENINGS,
-    RESERVING,
-    DepositState,
-    Firmness,
-    InvoiceState,
-    OpeningState,
-    OrderState,
-    TransactionState,
-)
+    LIVE_OPENINGS, RESERVING, DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState,
+)  # fmt: skip
 from tests.fakes import OUR_KEY, regtest_address
 
 
@@ -222,8 +215,7 @@ class OpeningFactory(DjangoModelFactory[ChannelOpening]):
         if create and opening.state in LIVE_OPENINGS:
             put_out = opening.state in {OpeningState.CONFLICTING, OpeningState.CANCELLING}
             leased = None if put_out or opening.transaction is None else opening.transaction.created_at
-            rows = Reservation.objects.filter(order=opening.order_id)
-            rows.update(firmness=Firmness.FIRM, leased_at=leased)
+            Reservation.objects.filter(order=opening.order_id).update(firmness=Firmness.FIRM, leased_at=leased)
 
 
 def _paid(rail: str, *, claim_hours: int = 6, **more: Any) -> factory.Trait:
@@ -406,11 +398,10 @@ def _reservation_of(order: ChannelOrder) -> dict[str, Any]:
         return {"firmness": Firmness.QUOTED}
     if order.state not in RESERVING:
         return {"firmness": Firmness.FIRM, "released_at": timezone.now()}
-    lightning = order.counted_payment == "lightning" and order.state != OrderState.OPENING
-    live = order.openings.filter(state__in=LIVE_OPENINGS).select_related("transaction").first()
+    is_held = order.counted_payment == "lightning" and order.state != OrderState.OPENING
+    live = order.openings.filter(state__in=LIVE_OPENINGS).first()
     leased = live.transaction.created_at if live is not None and live.transaction is not None else None
-    firmness = Firmness.HELD if lightning and live is None else Firmness.FIRM
-    return {"firmness": firmness, "leased_at": leased}
+    return {"firmness": Firmness.HELD if is_held and live is None else Firmness.FIRM, "leased_at": leased}
 
 
 class FlagFactory(DjangoModelFactory[Flag]):

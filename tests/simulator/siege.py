@@ -72,11 +72,11 @@ class Siege:
                 count += 1
         return count
 
-    def hold(self, addresses: int, payments: int, *, claimed: bool) -> list[dict[str, Any]]:
+    def hold(self, addresses: int, payments: int, *, claimed: bool = False) -> list[dict[str, Any]]:
         """Payments that are held, all of the stock; claimed for hosts that are not there, or not at all."""
-        quotes = []
+        quotes, size = [], 100 * MILLION // payments - 10_000
         for number in range(payments):
-            answer = self.ask(attacker(number % addresses), MILLION - 3_000)
+            answer = self.ask(attacker(number % addresses), size)
             if answer.status_code != 200:
                 continue
             quotes.append(dict(answer.json()))

@@ -33,9 +33,7 @@ from orders.models import (
     Service,
     WalletTransaction,
 )
-from orders.states import (
-    LIVE_OPENINGS, RESERVING, DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState,
-)  # fmt: skip
+from orders.states import RESERVING, DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState
 from tests.fakes import OUR_KEY, regtest_address
 
 
@@ -212,7 +210,7 @@ class OpeningFactory(DjangoModelFactory[ChannelOpening]):
     def reserved(self, create: bool, extracted: bool | None, **given: Any) -> None:
         """While it lives, its order's coins are promised for good, and gone once they are leased."""
         opening: Any = self
-        if create and opening.state in LIVE_OPENINGS:
+        if create and opening.is_live:
             put_out = opening.state in {OpeningState.CONFLICTING, OpeningState.CANCELLING}
             leased = None if put_out or opening.transaction is None else opening.transaction.created_at
             Reservation.objects.filter(order=opening.order_id).update(firmness=Firmness.FIRM, leased_at=leased)
@@ -399,7 +397,7 @@ def _reservation_of(order: ChannelOrder) -> dict[str, Any]:
     if order.state not in RESERVING:
         return {"firmness": Firmness.FIRM, "released_at": timezone.now()}
     is_held = order.counted_payment == "lightning" and order.state != OrderState.OPENING
-    live = order.openings.filter(state__in=LIVE_OPENINGS).first()
+    live = order.live_opening
     leased = live.transaction.created_at if live is not None and live.transaction is not None else None
     return {"firmness": Firmness.HELD if is_held and live is None else Firmness.FIRM, "leased_at": leased}
 

@@ -85,8 +85,8 @@ def follow_attempt(order: ChannelOrder, opening: ChannelOpening, before: str) ->
 
 
 def going_back(order: ChannelOrder) -> None:
-    """A return of its payment is recorded, which nothing can follow but the return: its coins are free."""
-    if order.counted_payment in {"", Rail.LIGHTNING}:
+    """A return of the payment that counts is recorded, which nothing can follow but the return: its coins are free."""
+    if order.counted_payment == Rail.LIGHTNING:
         Reservation.objects.filter(order=order.pk, gives_way_at=None).update(gives_way_at=timezone.now())
 
 

@@ -30,7 +30,7 @@ SELECT o.id, o.lsp_node_id, o.client_hash, o.node_pubkey,
        CASE WHEN o.state = 'created' THEN o.expires_at ELSE now() + interval '5 minutes' END,
        CASE WHEN a.state IN ('funded', 'publishing', 'published')
                  OR a.state = 'cancelling' AND o.state <> 'opening' THEN t.created_at END,
-       CASE WHEN i.state = 'returning' AND o.counted_payment IN ('', 'lightning') THEN now() END
+       CASE WHEN i.state = 'returning' AND o.counted_payment = 'lightning' THEN now() END
   FROM orders_channelorder o
   LEFT JOIN orders_holdinvoice i ON i.order_id = o.id
   LEFT JOIN orders_channelopening a ON a.order_id = o.id AND a.state NOT IN ('confirmed', 'failed')

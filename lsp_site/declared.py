@@ -181,8 +181,32 @@ ORDERS = Group(
             "1 on regtest, 3 elsewhere",
         ),
         V("ONCHAIN_RESERVE_SAT", p.integer(0, 21 * 10**14), "0", "What of the node's wallet is never sold."),
-        V("UNPAID_SHARE_PERCENT", p.integer(1, 100), "50", "What unpaid orders together may hold of what we can sell."),
+        V(
+            "UNPAID_SHARE_PERCENT",
+            p.integer(1, 100),
+            "50",
+            "What one client address may keep waiting for an hour, unpaid or unclaimed, of all that we can sell; or "
+            "more of it for a shorter time.",
+        ),
         V("UNPAID_ORDERS_PER_CLIENT", p.integer(1, 10**6), "20", "Unpaid orders of one client address."),
+        V(
+            "MOST_UNPAID_ORDERS",
+            p.integer(10, 10**6),
+            "5000",
+            "Unpaid orders in all. Above it older ones end, those of who has the most first.",
+        ),
+        V(
+            "CLAIM_PATIENCE_SECONDS",
+            p.seconds(30),
+            "300",
+            "So long after its payment an order whose node was not reached yet does not give way to others like it.",
+        ),
+        V(
+            "DEPOSIT_PATIENCE_SECONDS",
+            p.seconds(),
+            "86400",
+            "How long an unpaid order waits, after its end, for a deposit that came in time and is in no block.",
+        ),
         V("BUY_RATE", p.rate, "60/min", "Orders, for each client address."),
         V("READ_RATE", p.rate, "600/min", "Reads, for each client address."),
         V("CLAIM_RATE", p.rate, "60/min", "Claims, for each client address."),

@@ -19,7 +19,7 @@ from lightning.types import Outpoint
 from orders import locks, outage, payments, queries
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
-from orders.errors import DATABASE_TROUBLE, NotPossible
+from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
 from orders.flags import Found, flag, found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import (
@@ -35,7 +35,7 @@ from orders.openings import (
     turns,
 )
 from orders.openings.turns import Elsewhere, Turn
-from orders.operations import giving_up
+from orders.operations import giving_up, giving_way
 from orders.payments import counting, security
 from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
@@ -156,6 +156,9 @@ def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: d
 def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if any(rail.arrive(order, node) for rail in payments.RAILS.values()):
         return now + _LOOK_AGAIN
+    if order.is_going and not counting.covered(order):
+        giving_way.end_quote(order.pk)
+        return now + _LOOK_AGAIN
     if order.expires_at > now:
         return min(order.expires_at, now + _SELDOM)
     return _past_its_time(order, now)
@@ -166,7 +169,7 @@ def _past_its_time(order: ChannelOrder, now: datetime) -> datetime | None:
     read_at = order.lsp_node.deposits_at
     if read_at is None or read_at < order.expires_at:
         return now + timedelta(seconds=15)
-    if counting.covered(order):
+    if counting.may_yet_be_paid(order, now):
         return now + _LOOK_AGAIN
     if not counting.intend_return(order.pk, cause=Cause.EXPIRED):
         counting.expire(order.pk)
@@ -178,12 +181,26 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     expires_at = order.claim_expires_at or now
     if payment.lost:
         return _return_payment(order, node, now, cause=Cause.PAYMENT_NOT_SECURED)
+    if order.is_going or ((waits := _room_by(order, node)) is not None and waits <= now):
+        return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
+    if waits is not None:
+        return waits
     if expires_at <= now and security.is_held(order):
         return _return_payment(order, node, now, cause=Cause.NEVER_CLAIMED)
     if expires_at <= now:
         flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
         return None
     return min(expires_at, now + _SELDOM)
+
+
+def _room_by(order: ChannelOrder, node: LndNode) -> datetime | None:
+    """Until when the paid order may wait for room; None: it has its place."""
+    if not order.waits_for_room:
+        return None
+    with suppress(NotAvailable):  # what we saw of the node before has to do
+        if giving_way.place(order.pk, node):
+            return None
+    return order.reservation.until
 
 
 def _return_payment(order: ChannelOrder, node: LndNode, now: datetime, *, cause: Cause) -> datetime | None:
@@ -207,6 +224,10 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
     live = order.live_opening
     if live is not None:
         return _recover(order, live, node, now)
+    if _gives_way(order, node, now):
+        if not opening.adopt_traced(order, node):
+            giving_way.give_up(order.pk)
+        return now + _LOOK_AGAIN
     if order.due_at is not None and not queries.is_due(order.pk, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
     wanted = terms.of(order)
@@ -219,6 +240,13 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
             raise
         log.warning("order=%s no attempt: %s: %s", order.pk, type(error).__name__, error)
         return now + _TROUBLE_PAUSE
+
+
+def _gives_way(order: ChannelOrder, node: LndNode, now: datetime) -> bool:
+    """The claimed order was told to go; or it waits for room, and its node was dialled in vain, or its time is over."""
+    until = None if order.is_going else _room_by(order, node)
+    in_vain = order.last_failure_reason == "PEER_NOT_REACHABLE"
+    return order.is_going or (until is not None and (in_vain or until <= now))
 
 
 def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime:
@@ -299,6 +327,8 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
     if not security.is_held(order):
         _is_delivered(order, node)  # else the person who is to return the money must know
         return None
+    if order.is_going:
+        return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
     until = order.give_up_until or now
     if until <= now or security.look(order, node).lost:
         return _return_payment(order, node, now, cause=Cause.GAVE_UP)

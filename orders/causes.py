@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 
@@ -29,6 +31,7 @@ class Cause(models.TextChoices):
     PAYMENT_NOT_SECURED = "payment_not_secured", "it goes back: the hold runs out too soon, or is gone"
     NEVER_CLAIMED = "never_claimed", "it goes back: nobody named a node in time"
     OTHER_RAIL_PAID = "other_rail_paid", "it goes back: the order was paid otherwise"
+    GAVE_WAY = "gave_way", "our coins went to somebody who pays, or whose node is reached"
     NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
     RETURNED_BY_HAND = "returned_by_hand", "staff have sent the money back"
 
@@ -115,6 +118,10 @@ class FlagKind(models.TextChoices):
     SERVER_DEFECT = "server_defect", "defect of the server"
     #: Of rows that are older than the kinds, and say what none of them does.
     OTHER = "other", "other"
+
+
+#: Why an order was given up, in the word that buyers know: our coins went to who pays, and whose node is reached.
+COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"
 
 
 class PauseCause(models.TextChoices):

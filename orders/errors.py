@@ -6,7 +6,7 @@ commands read the message as it is.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from django.db import InterfaceError, InternalError, OperationalError
 
@@ -19,7 +19,7 @@ class OrderError(Exception):
     """A request that we refuse. The message is for people."""
 
     #: By then it may be worth asking again; None: waiting alone changes nothing.
-    again_in_seconds: ClassVar[int | None] = None
+    again_in_seconds: int | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -99,7 +99,7 @@ class KeyInFlight(OrderError):
 
 
 class TooManyOrders(OrderError):
-    """This client has too many unpaid orders."""
+    """This client has too many unpaid orders, or keeps too much waiting."""
 
     again_in_seconds = 60
 
@@ -116,8 +116,19 @@ class NodeBusy(NotAvailable):
     again_in_seconds = 5
 
 
+class KeptWaiting(TooManyOrders):
+    """This client keeps too much waiting, unpaid or unclaimed."""
+
+    again_in_seconds = 600
+
+
 class NotEnoughCoins(NotAvailable):
-    """Our coins do not suffice for a channel of this size now."""
+    """Our coins do not suffice for a channel of this size now; for one of `most_sat` they do."""
+
+    def __init__(self, message: str, *, most_sat: int, again_in_seconds: int) -> None:
+        super().__init__(message)
+        self.most_sat = most_sat
+        self.again_in_seconds = again_in_seconds
 
 
 class TooDearToFund(NotEnoughCoins):

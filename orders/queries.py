@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
 from orders.errors import OrderNotFound
@@ -21,15 +22,16 @@ from orders.models import (
     Node,
     NodeSnapshot,
     OnchainPayment,
+    Reservation,
     Service,
     Switch,
     SwitchName,
 )
 from orders.states import (
-    COMMITTED_OPENINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
-    PROMISING,
+    RESERVING,
+    WEAK,
     DepositState,
     InvoiceState,
     OpeningState,
@@ -103,7 +105,7 @@ def order_or_raise(order_id: UUID) -> ChannelOrder:
 
 def orders_with_details() -> QuerySet[ChannelOrder]:
     """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "service", "lsp_node")
+    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node")
     return orders.prefetch_related("onchain_payments", "openings__transaction")
 
 
@@ -111,39 +113,68 @@ def orders_with_details() -> QuerySet[ChannelOrder]:
 class Stock:
     """What there is to sell, in satoshis, and who holds it."""
 
-    promised_sat: int
-    #: Can be promised to a new order now, its fee included; never below 0.
-    available_sat: int
-    #: What a new unpaid order may take: unpaid ones together hold at most their share.
-    unpaid_share_sat: int
+    #: Our coins, less what is kept.
+    total_sat: int
+    firm_sat: int
+    reached_sat: int
+    held_sat: int
+    #: Quotes, which promise nothing.
+    unpaid: int
     unpaid_of_client: int
+    #: Satoshis × seconds that the client has kept waiting in the last hour, unpaid or unclaimed.
+    waited_sat_seconds: int
+
+    @property
+    def promised_sat(self) -> int:
+        """What was paid for, held or ours."""
+        return self.firm_sat + self.reached_sat + self.held_sat
+
+    @property
+    def taken_sat(self) -> int:
+        """What is promised for good: nobody who pays can have it."""
+        return self.firm_sat + self.reached_sat
+
+    @property
+    def available_sat(self) -> int:
+        """What can be bought now by who pays, its fee included; never below 0."""
+        return max(0, self.total_sat - self.taken_sat)
+
+    @property
+    def room_sat(self) -> int:
+        """What nobody has to give way for; below 0 where more is promised than there is."""
+        return self.total_sat - self.promised_sat
 
 
-#: An order's coins are gone from the spendable ones as soon as they are leased for its funding: an order counts as
-#: promised unless its live attempt (never two: the database forbids it) had leased them when the coins were counted.
-#: One statement, since each sale asks twice; written out, since building it took longer than running it; joined, since
-#: planning it with subqueries did too.
+#: A client's orders are looked at so far back.
+CLIENT_WINDOW: Final = timedelta(hours=1)
+
+#: An order's coins are gone from the spendable ones as soon as they are leased for its funding: it counts as promised
+#: unless its attempt had leased them when the coins were counted.
+#: One statement, since each sale asks twice; written out, since building it took longer than running it.
 _STOCK: Final = """
-SELECT coalesce(sum(size) FILTER (WHERE promised), 0),
-       coalesce(sum(size) FILTER (WHERE state = 'created'), 0),
-       count(*) FILTER (WHERE state = 'created' AND client_hash = %(client)s)
+SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
+       coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'reached'), 0),
+       coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'held'), 0),
+       count(*) FILTER (WHERE firmness = 'quoted'),
+       count(*) FILTER (WHERE firmness = 'quoted' AND client_hash = %(client)s),
+       (SELECT coalesce(sum(w.value_sat * extract(
+                   epoch FROM coalesce(w.released_at, %(now)s) - greatest(w.since, %(window)s))), 0)
+          FROM orders_reservation w
+         WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.firmness = ANY(%(weak)s)
+           AND (w.released_at IS NULL OR w.released_at > %(window)s)
+           AND w.order_id IS DISTINCT FROM %(besides)s)
 FROM (
-    SELECT o.state, o.client_hash, o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat AS size,
-           CASE WHEN o.state = 'opening'
-                THEN a.state = ANY(%(committed)s)
-                     AND (t.created_at >= %(at)s OR t.id IS NOT NULL AND a.state IN ('conflicting', 'cancelling'))
-                ELSE (t.created_at < %(at)s) IS NOT TRUE
-           END AS promised
-    FROM orders_channelorder o
-    LEFT JOIN orders_channelopening a ON a.order_id = o.id AND a.state = ANY(%(live)s)
-    LEFT JOIN orders_wallettransaction t ON t.id = a.transaction_id
-    WHERE o.state = ANY(%(states)s) AND o.id IS DISTINCT FROM %(besides)s
-) AS holding
+    SELECT value_sat, firmness, client_hash,
+           gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts
+    FROM orders_reservation
+    WHERE released_at IS NULL AND order_id IS DISTINCT FROM %(besides)s
+) AS live
 """
 
 
 def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = None) -> Stock:
     """The stock as our records and what we saw of the node have it, one order left out."""
+    now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(
             _STOCK,
@@ -151,26 +182,68 @@ def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = N
                 "client": client_hash,
                 "besides": besides,
                 "at": seen.at,
-                "committed": [str(state) for state in COMMITTED_OPENINGS | {OpeningState.CANCELLING}],
-                "live": [str(state) for state in LIVE_OPENINGS],
-                "states": [str(state) for state in PROMISING | {OrderState.OPENING}],
+                "now": now,
+                "window": now - CLIENT_WINDOW,
+                "weak": [str(firmness) for firmness in WEAK],
             },
         )
-        promised, unpaid, of_client = (int(number) for number in cursor.fetchone())
+        row = cursor.fetchone()
+    assert row is not None
     kept = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT
-    available = max(0, seen.spendable_sat - kept - promised)
-    share = max(0, (available + unpaid) * settings.UNPAID_SHARE_PERCENT // 100 - unpaid)
-    return Stock(promised, available, share, of_client)
+    return Stock(max(0, seen.spendable_sat - kept), *(int(number) for number in row))
+
+
+#: What our own fundings give back once they are deep: their coins, less the channel and the fee.
+_CHANGE: Final = """
+SELECT coalesce(sum(greatest(0, t.given - t.fee_sat - a.capacity_sat)), 0)
+FROM orders_channelopening a
+JOIN (SELECT id, fee_sat, created_at,
+             (SELECT sum((coin->>1)::bigint) FROM jsonb_array_elements(inputs) AS coin) AS given
+      FROM orders_wallettransaction) AS t ON t.id = a.transaction_id
+WHERE a.state = ANY(%(live)s) AND t.created_at < %(at)s
+"""
+
+
+def change_sat(seen: NodeSnapshot) -> int:
+    """Change of our own fundings that is not deep yet, and was not among the coins that were counted."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGE, {"live": [str(state) for state in LIVE_OPENINGS], "at": seen.at})
+        row = cursor.fetchone()
+    return max(0, int(row[0])) if row else 0
 
 
 def promised_sat(seen: NodeSnapshot) -> int:
-    """What open orders were promised and our coins do not show as gone yet."""
+    """What paid orders were promised and our coins do not show as gone yet."""
     return stock(seen).promised_sat
 
 
 def available_sat(seen: NodeSnapshot) -> int:
-    """What can be promised to a new order now, its fee included; never below 0."""
+    """What can be bought now by who pays, its fee included; never below 0."""
     return stock(seen).available_sat
+
+
+#: A reservation for each order that needs one, of its own value; and none for any other.
+_ASTRAY: Final = """
+SELECT o.id FROM orders_channelorder o LEFT JOIN orders_reservation r ON r.order_id = o.id
+WHERE o.state = ANY(%(states)s) AND (r.released_at IS NOT NULL OR r.order_id IS NULL
+      OR r.value_sat <> o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat)
+UNION ALL
+SELECT o.id FROM orders_reservation r JOIN orders_channelorder o ON o.id = r.order_id
+WHERE r.released_at IS NULL AND NOT o.state = ANY(%(states)s)
+"""
+
+
+def reservations_astray() -> list[UUID]:
+    """The orders whose reservation is not what they hold. There is none, but for a defect of ours."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ASTRAY, {"states": [str(state) for state in RESERVING]})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def giving_way() -> list[UUID]:
+    """Orders that were told to give way, and have not yet."""
+    rows = Reservation.objects.filter(gives_way_at__isnull=False, released_at=None)
+    return list(rows.values_list("order_id", flat=True))
 
 
 def due_ids(now: datetime) -> list[UUID]:

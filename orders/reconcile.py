@@ -80,6 +80,7 @@ def look(node: LndNode) -> int:
         *(partial(rail.differing, node, seen) for rail in reversed(payments.RAILS.values())),
         partial(_channels_that_differ, node),
         _forgotten,
+        queries.giving_way,
     ]
     nudged, trouble = 0, None
     for ask in asked:

@@ -73,6 +73,22 @@ CLAIMABLE: Final = frozenset({_S.PAID, _S.URI_SET})
 DELIVERED: Final = frozenset({_S.OPENING, _S.OPEN, _S.CLOSING, _S.CLOSED})
 
 
+class Firmness(models.TextChoices):
+    """How firmly our coins are promised to an order. Who gives way to whom: docs/design/admission.md."""
+
+    QUOTED = "quoted", _("Quoted")
+    WAITING = "waiting", _("Paid, and no room")
+    HELD = "held", _("Held")
+    REACHED = "reached", _("Held, and its node reached")
+    FIRM = "firm", _("Firm")
+
+
+#: What costs its holder nothing.
+WEAK: Final = frozenset({Firmness.QUOTED, Firmness.WAITING, Firmness.HELD})
+#: Orders that may still cost us coins that are in our wallet: each has a reservation.
+RESERVING: Final = PROMISING | {_S.OPENING}
+
+
 class InvoiceState(models.TextChoices):
     """Where the Lightning payment of an order is."""
 

@@ -1,4 +1,4 @@
-"""The only writer of states: the tables, the write, the journal, and the flags that it ends, in one transaction."""
+"""The only writer of states: the tables, the write, the journal, flags and reservation, in one transaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from orders import flags, journal
+from orders import flags, journal, reservations
 from orders.actors import LSP, Authority
 from orders.causes import Cause
 from orders.ids import short
@@ -51,6 +51,7 @@ def move(order: ChannelOrder, to: OrderState, *, cause: Cause, actor: Authority 
     order.step += 1
     journal.write(order, before, cause, actor, facts)
     flags.happened(order, to, cause, actor=actor)
+    reservations.follow(order, before)
     nudge(order)
 
 
@@ -68,6 +69,8 @@ def move_invoice(order: ChannelOrder, invoice: HoldInvoice, to: InvoiceState, **
     _set(invoice, fields)
     invoice.save()
     order.step += 1
+    if to == InvoiceState.RETURNING:
+        reservations.going_back(order)
     flags.happened(order, to)
 
 
@@ -75,6 +78,7 @@ def begin_opening(order: ChannelOrder, **fields: Any) -> ChannelOpening:
     """The order has one more attempt. The caller holds the order's row and journals."""
     opening = ChannelOpening.objects.create(order=order, attempt=order.openings.count() + 1, **fields)
     order.step += 1
+    reservations.follow_attempt(order, opening, "")
     flags.happened(order, OpeningState(opening.state))
     return opening
 
@@ -83,11 +87,12 @@ def move_opening(order: ChannelOrder, opening: ChannelOpening, to: OpeningState,
     """The order's attempt is in state `to`, with `fields` set. The caller holds the order's row and journals."""
     if to not in OPENING_MOVES[OpeningState(opening.state)] or opening.order_id != order.pk:
         raise IllegalMove(f"opening {opening}: {opening.state} -> {to}")
-    opening.state = to
+    before, opening.state = opening.state, to
     opening.changed_at = timezone.now()
     _set(opening, fields)
     opening.save()
     order.step += 1
+    reservations.follow_attempt(order, opening, before)
     flags.happened(order, to)
 
 

@@ -29,10 +29,11 @@ from orders.models import (
     Node,
     NodeSnapshot,
     OnchainPayment,
+    Reservation,
     Service,
     WalletTransaction,
 )
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState, TransactionState
+from orders.states import RESERVING, DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState
 from tests.fakes import OUR_KEY, regtest_address
 
 
@@ -178,6 +179,7 @@ class OpeningFactory(DjangoModelFactory[ChannelOpening]):
 
     class Meta:
         model = ChannelOpening
+        skip_postgeneration_save = True
 
     order = factory.SubFactory("tests.factories.OrderFactory", uri_set=True)
     attempt = factory.LazyAttribute(lambda opening: opening.order.openings.count() + 1)
@@ -203,6 +205,15 @@ class OpeningFactory(DjangoModelFactory[ChannelOpening]):
         )
         negotiating = factory.Trait(state=OpeningState.NEGOTIATING, transaction=None, output_index=None)
         confirmed = factory.Trait(state=OpeningState.CONFIRMED, short_channel_id="801x1x0")
+
+    @factory.post_generation
+    def reserved(self, create: bool, extracted: bool | None, **given: Any) -> None:
+        """While it lives, its order's coins are promised for good, and gone once they are leased."""
+        opening: Any = self
+        if create and opening.is_live:
+            put_out = opening.state in {OpeningState.CONFLICTING, OpeningState.CANCELLING}
+            leased = None if put_out or opening.transaction is None else opening.transaction.created_at
+            Reservation.objects.filter(order=opening.order_id).update(firmness=Firmness.FIRM, leased_at=leased)
 
 
 def _paid(rail: str, *, claim_hours: int = 6, **more: Any) -> factory.Trait:
@@ -330,6 +341,13 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
             OpeningFactory(order=order, **{**kind, **given})
 
     @factory.post_generation
+    def reservation(self, create: bool, extracted: bool | None, **given: Any) -> None:
+        """What of our coins it is promised."""
+        order: Any = self
+        if create and extracted is not False:
+            ReservationFactory(order=order, **{**_reservation_of(order), **given})
+
+    @factory.post_generation
     def flagged(self, create: bool, extracted: str | bool | None, **given: Any) -> None:
         """Why it needs a person: words of no kind, or `flagged__kind=…`; by itself where its money waits for one."""
         order: Any = self
@@ -361,6 +379,32 @@ def _invoice_of(order: ChannelOrder) -> dict[str, Any]:
     if order.state in _STILL_HELD:
         return {"was_held": True, "state": InvoiceState.HELD}
     return {"was_held": True, "state": InvoiceState.SETTLED, "settled_at": timezone.now()}
+
+
+class ReservationFactory(DjangoModelFactory[Reservation]):
+    """The reservation of an order, as its state has it."""
+
+    class Meta:
+        model = Reservation
+        django_get_or_create = ("order",)
+
+    node = factory.SelfAttribute("order.lsp_node")
+    client_hash = factory.SelfAttribute("order.client_hash")
+    node_pubkey = factory.SelfAttribute("order.node_pubkey")
+    value_sat = factory.LazyAttribute(lambda row: row.order.capacity_sat + row.order.open_fee_sat)
+    since = factory.SelfAttribute("order.created_at")
+    until = factory.LazyFunction(lambda: _later(minutes=5))
+
+
+def _reservation_of(order: ChannelOrder) -> dict[str, Any]:
+    if order.state == OrderState.CREATED:
+        return {"firmness": Firmness.QUOTED}
+    if order.state not in RESERVING:
+        return {"firmness": Firmness.FIRM, "released_at": timezone.now()}
+    is_held = order.counted_payment == "lightning" and order.state != OrderState.OPENING
+    live = order.live_opening
+    leased = live.transaction.created_at if live is not None and live.transaction is not None else None
+    return {"firmness": Firmness.HELD if is_held and live is None else Firmness.FIRM, "leased_at": leased}
 
 
 class FlagFactory(DjangoModelFactory[Flag]):

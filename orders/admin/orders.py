@@ -112,6 +112,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
                     "failed_openings",
                     "last_failure_reason",
                     "give_up_reason",
+                    "coins",
                     "retry_until",
                     "flags",
                 ]
@@ -131,6 +132,12 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     open_deadline = exactly("open_deadline_at", "gives up at")
     retry_until = exactly("give_up_until", "retry possible until")
     reason = text("needs_staff_reason", "needs staff reason")
+
+    @admin.display(description="coins")
+    def coins(self, order: ChannelOrder) -> str:
+        """How firmly they are promised."""
+        reservation = getattr(order, "reservation", None)
+        return reservation.shown if reservation else NOTHING
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChannelOrder]:
         """On an order's own page with all that is told of it; in the list with the flags that stand."""

@@ -45,6 +45,7 @@ _CODES: Final[Mapping[type[errors.OrderError], tuple[int, str]]] = {
     errors.KeyReused: (422, "idempotency_key_reused"),
     errors.KeyInFlight: (409, "idempotency_key_in_flight"),
     errors.TooManyOrders: (429, "too_many_unpaid_orders"),
+    errors.KeptWaiting: (429, "too_much_waits"),
     errors.NotAvailable: (503, "not_available"),
 }
 

@@ -302,6 +302,9 @@ class ServiceSerializer(serializers.Serializer):
     product_id = serializers.CharField(source="id")
     min_channel_size = serializers.IntegerField(source="min_channel_sat", help_text="Satoshis, both sides together.")
     max_channel_size = serializers.IntegerField(source="max_channel_sat")
+    max_channel_size_now = serializers.SerializerMethodField(
+        help_text="The largest channel that our coins suffice for now; 0 where not even for the smallest."
+    )
     min_chan_expiry = LeastWeeks(source="min_expiry_blocks", help_text="Weeks.")
     max_chan_expiry = Weeks(source="max_expiry_blocks")
     max_node_usd_capacity = serializers.SerializerMethodField(help_text="No limit: above every channel.")
@@ -315,8 +318,12 @@ class ServiceSerializer(serializers.Serializer):
 
     def get_available(self, service: Service) -> bool:
         """Whether the smallest channel could be bought."""
-        available_sat: int = self.context["available_sat"]
-        return available_sat >= service.min_channel_sat
+        return self.get_max_channel_size_now(service) > 0
+
+    def get_max_channel_size_now(self, service: Service) -> int:
+        """As the coins' sizes and the chain's fees have it."""
+        largest_sat: int = self.context["largest_sat"]
+        return min(largest_sat, service.max_channel_sat) if largest_sat >= service.min_channel_sat else 0
 
     def get_max_node_usd_capacity(self, service: Service) -> int:
         """Never null: a strict client crashes on that."""

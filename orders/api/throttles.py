@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -10,7 +10,10 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from orders import limits
-from orders.api.clients import client_address
+from orders.api.clients import client_address, tells_apart
+
+#: Who cannot be told apart is counted as so many.
+_TOGETHER: Final = 20
 
 
 class ClientThrottle(BaseThrottle):
@@ -22,7 +25,9 @@ class ClientThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         """The request is counted; False when it is one too many."""
         client = client_address(request._request)
-        self._wait_seconds = limits.wait_seconds(f"{self.setting}:{client}", getattr(settings, self.setting))
+        rate = getattr(settings, self.setting)
+        clients = 1 if tells_apart(client) else _TOGETHER
+        self._wait_seconds = limits.wait_seconds(f"{self.setting}:{client}", rate, times=clients)
         return self._wait_seconds is None
 
     def wait(self) -> float | None:

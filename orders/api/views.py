@@ -19,7 +19,7 @@ from rest_framework.viewsets import GenericViewSet
 from lightning import connection
 from orders import actors, lnurl, queries, wire
 from orders.api import errors, schema, turns, weeks
-from orders.api.clients import client_address
+from orders.api.clients import client_address, tells_apart
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
 from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
@@ -30,6 +30,7 @@ from orders.api.serializers import (
     NodeInfoSerializer,
 )
 from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
+from orders.causes import COINS_PROMISED_ELSEWHERE
 from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
@@ -101,7 +102,7 @@ class NodeViewSet(ApiViewSet):
             "services": queries.services_on_sale(),
             "paused": paused.reason if paused else "",
         }
-        context = {"available_sat": 0 if paused else selling.largest_sat(seen, queries.stock(seen))}
+        context = {"largest_sat": 0 if paused else selling.largest_sat(seen, queries.stock(seen))}
         return Response(NodeInfoSerializer(info, context=context).data)
 
 
@@ -114,7 +115,7 @@ class ChannelViewSet(ApiViewSet):
     def buy(self, request: Request) -> Response:
         """The quote of a new order."""
         meant = BuyRequest.read(request.data)
-        client = client_hash(client_address(request._request))
+        client = client_address(request._request)
         private = meant.get("private")
         purchase = creating.Purchase(
             wanted=Wanted(meant["local_balance"], meant["remote_balance"], weeks.in_blocks(meant["channel_expiry"])),
@@ -122,7 +123,7 @@ class ChannelViewSet(ApiViewSet):
             address=meant.get("node_uri"),
             announced=None if private is None else not private,
             refund_address=meant.get("refund_onchain_address", ""),
-            client_hash=client,
+            client_hash=client_hash(client) if tells_apart(client) else "",
             idempotency=idempotency(request, meant),
         )
         with turns.turn():
@@ -182,7 +183,8 @@ class LnurlViewSet(ApiViewSet):
     def _offer(self, order_id: UUID) -> dict[str, str]:
         order = queries.order_or_raise(order_id)
         if order.state not in CLAIMABLE:
-            raise NotClaimable(f"The order cannot be claimed: it is {OrderState(order.state).label.lower()}.")
+            told = f" ({order.give_up_reason})" if order.give_up_reason == COINS_PROMISED_ELSEWHERE else ""
+            raise NotClaimable(f"The order cannot be claimed: it is {OrderState(order.state).label.lower()}{told}.")
         found = wire.lnurl_view(str(order.pk), place(queries.snapshot()))
         if found.uri is None:
             raise NotAvailable("The LSP's node has no address that a wallet could connect to.")

@@ -14,7 +14,7 @@ UPDATE orders_channelorder o SET fee_budget_sat = o.fee_budget_sat + 2 * c.fee_s
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orders", "0016_what_passes_is_no_fact")]
+    dependencies = [("orders", "0017_reservations_are_rows")]
     operations = [
         migrations.AddField(
             model_name="channelorder",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice, OnchainPayment
+    from orders.models.reservation import Reservation
 
 
 class Rail(models.TextChoices):
@@ -101,6 +102,7 @@ class ChannelOrder(models.Model):
 
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
+        reservation: Reservation
         events: RelatedManager[OrderEvent]
         flags: RelatedManager[Flag]
         openings: RelatedManager[ChannelOpening]
@@ -171,6 +173,18 @@ class ChannelOrder(models.Model):
     def invoice(self) -> HoldInvoice | None:
         """The Lightning rail's invoice; None where the service does not take Lightning."""
         return getattr(self, "hold_invoice", None)
+
+    @property
+    def is_going(self) -> bool:
+        """It was told to give way to who pays, or is reached."""
+        reservation: Reservation | None = getattr(self, "reservation", None)
+        return reservation is not None and reservation.is_going
+
+    @property
+    def waits_for_room(self) -> bool:
+        """It is paid, and our coins are promised to others."""
+        reservation: Reservation | None = getattr(self, "reservation", None)
+        return reservation is not None and reservation.is_waiting and not reservation.is_going
 
     @property
     def payments(self) -> list[HoldInvoice | OnchainPayment]:

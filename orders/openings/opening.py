@@ -24,18 +24,26 @@ from lightning.errors import (
 )
 from lightning.node import LndNode, Negotiation
 from orders import locks, marks, queries
-from orders.causes import Cause, FlagKind
+from orders.admission import placing
+from orders.causes import COINS_PROMISED_ELSEWHERE, Cause, FlagKind
 from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
 from orders.nudges import nudge
 from orders.openings import adopting, cancelling, committing, funding, terms, tracing, turns
-from orders.openings.reasons import OPENINGS_PAUSED, PAYMENT_NOT_SECURED, Broken, known, reason_of
+from orders.openings.reasons import (
+    LOSES_ITS_PLACE,
+    OPENINGS_PAUSED,
+    PAYMENT_NOT_SECURED,
+    Broken,
+    known,
+    reason_of,
+)
 from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
 from orders.payments import security
-from orders.states import OrderState
+from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
 
 log = logging.getLogger(__name__)
@@ -151,7 +159,30 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn = turns
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
+    if not _reached(order_id, wanted):
+        postpone(order_id, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.", wanted=wanted)
+        return False
     return True
+
+
+def _reached(order_id: UUID, wanted: Terms) -> bool:
+    """The claimed node answers: the order has its coins for good; False: others have them as firmly."""
+    with locked(order_id) as order:
+        if order.state != OrderState.URI_SET or terms.of(order) != wanted or _has_failed(order):
+            return True
+        placing.counting()
+        return placing.reach(order)
+
+
+def _has_failed(order: ChannelOrder) -> bool:
+    """The claimed node has ended an attempt, and not because it was to be public: that it answers says little."""
+    return any(
+        row.state == OpeningState.FAILED
+        and row.failure_reason in LOSES_ITS_PLACE
+        and (order.claimed_at is None or row.created_at >= order.claimed_at)
+        and not (row.announced and row.node_pubkey == order.announce_refused_by)
+        for row in order.openings.all()
+    )
 
 
 def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
@@ -201,7 +232,11 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
     insecurity = security.insecurity(order)
     if insecurity:
         put_off(order, PAYMENT_NOT_SECURED, insecurity)
-    return not insecurity
+        return False
+    if not placing.may_begin(order):
+        put_off(order, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.")
+        return False
+    return True
 
 
 def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline
-from orders.causes import FlagKind
+from orders.causes import COINS_PROMISED_ELSEWHERE, FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
@@ -44,6 +44,7 @@ PASSING: Final = frozenset(
         "FEE_TOO_HIGH",
         FEE_ABOVE_BUDGET,
         PAYMENT_NOT_SECURED,
+        COINS_PROMISED_ELSEWHERE,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
     }
@@ -51,6 +52,8 @@ PASSING: Final = frozenset(
 #: The claimed node is not there, fell silent, or has refused the channel itself. Not FAILED_OPENING, which is what we
 #: call our own troubles, nor PEER_TOO_MANY_PENDING_CHANNELS, which others bring about by opening channels to it.
 PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", CHANNEL_REJECTED}
+#: A node that ends attempts so has not shown that it takes a channel: that it answers costs its owner nothing.
+LOSES_ITS_PLACE: Final = PEERS_FAULT | {"PEER_TOO_MANY_PENDING_CHANNELS", "FAILED_OPENING", "FEE_RATE_REJECTED"}
 #: They pass when a person tops up or looks at the fees.
 CALLS_STAFF: Final = {
     "INSUFFICIENT_FUNDS": (FlagKind.COINS_SHORT, "The node has not enough deep coins for this channel."),
@@ -62,6 +65,7 @@ NOT_ITS_FAULT: Final = {
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
     FEE_ABOVE_BUDGET: timedelta(minutes=10),
+    COINS_PROMISED_ELSEWHERE: timedelta(seconds=5),
 }
 #: A block may change them, and a node that is back tells of its newest: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset(
@@ -72,6 +76,7 @@ ENDED_BY_A_BLOCK: Final = frozenset(
         "FEE_RATE_REJECTED",
         "PEER_TOO_MANY_PENDING_CHANNELS",
         NODE_NOT_READY,
+        COINS_PROMISED_ELSEWHERE,
     }
 )
 

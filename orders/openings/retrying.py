@@ -8,12 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders import reservations
 from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import announcing, terms
-from orders.openings.reasons import CALLS_STAFF, FINAL, NOT_ITS_FAULT, known
+from orders.openings.reasons import CALLS_STAFF, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
 from orders.openings.terms import Terms
 from orders.payments.security import is_ours
 from orders.states import OrderState
@@ -66,6 +67,8 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
 
     The caller holds the order's row; the order is URI_SET or OPENING, and no attempt is live.
     """
+    if known(reason) in LOSES_ITS_PLACE:
+        reservations.unreached(order)
     if known(reason) in FINAL:
         order.failed_openings += 1
         mark_given_up(order, reason=known(reason), actor=LSP)
@@ -92,14 +95,14 @@ def _deadline_passed(order: ChannelOrder, now: datetime) -> bool:
     return order.open_deadline_at is not None and order.open_deadline_at <= now
 
 
-def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority) -> None:
+def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority, cause: Cause = Cause.GAVE_UP) -> None:
     """The order is GIVE_UP, and a person is told where its money does not go back by itself.
 
     The caller holds the order's row and knows that no attempt is live.
     """
     order.give_up_reason = reason
     order.give_up_until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
-    move(order, OrderState.GIVE_UP, cause=Cause.GAVE_UP, actor=actor, reason=reason)
+    move(order, OrderState.GIVE_UP, cause=cause, actor=actor, reason=reason)
     if is_ours(order):
         words = f"Gave up ({reason}) with the buyer's money: retry, or return it."
         raise_flag(order, FlagKind.GAVE_UP, words, actor=actor)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from lightning.types import NodeAddress
 from orders.actors import Authority, Kind, open_to
-from orders.causes import Cause
+from orders.causes import COINS_PROMISED_ELSEWHERE, Cause
 from orders.errors import ClaimStands, NotAllowed, NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
@@ -51,7 +51,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             _correct(order, address, announced, actor)
             return order
         if not order.is_claimable:
-            raise NotClaimable(_why_not(order))
+            raise NotClaimable(why_not_claimed(order))
         _require_not_returning(order)
         if order.live_opening is not None:
             raise NotClaimable("The channel to another node is being opened already.")
@@ -177,9 +177,12 @@ def _require_steady(order: ChannelOrder, actor: Authority) -> None:
         raise NotClaimable("The claim was changed too often.")
 
 
-def _why_not(order: ChannelOrder) -> str:
+def why_not_claimed(order: ChannelOrder) -> str:
+    """Why an order that is not claimable cannot be claimed."""
     if order.state == OrderState.CREATED:
         return "The order is not paid yet."
+    if order.give_up_reason == COINS_PROMISED_ELSEWHERE:
+        return f"The order cannot be claimed any more: our coins went to others ({order.give_up_reason})."
     if order.state == OrderState.EXPIRED:
         return "The order has expired."
     return f"The order cannot be claimed any more: it is in state {order.get_state_display()}."

@@ -1,4 +1,4 @@
-"""An order comes to be: quoted, with something to pay, and our coins promised to it."""
+"""An order comes to be: quoted, with something to pay. Our coins are for who pays first."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import locks, options, pricing, queries
+from orders import blocks, options, pricing, queries, reservations
 from orders.actors import BUYER
+from orders.admission import placing
 from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
+    KeptWaiting,
     KeyInFlight,
     KeyReused,
     NotAvailable,
@@ -31,7 +33,6 @@ from orders.errors import (
     TooManyOrders,
 )
 from orders.journal import tell
-from orders.locks import Lock
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
@@ -68,7 +69,7 @@ class Purchase:
 
 
 def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
-    """The order exists, with everything it can be paid with, and our coins are promised to it.
+    """The order exists, with everything it can be paid with.
 
     Spec: POST /channel/buy.
     Money: none moves; nothing payable is shown before the commit.
@@ -147,21 +148,31 @@ def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot, open_vb
 
 
 def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot, stock: queries.Stock) -> None:
-    """We never sell what we don't have, and no client takes the stock without paying."""
+    """We never sell what we don't have, and no client keeps others waiting for nothing."""
     if purchase.client_hash and stock.unpaid_of_client >= settings.UNPAID_ORDERS_PER_CLIENT:
         raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
-    needed = purchase.wanted.capacity_sat + quote.open_fee_sat
-    if needed > stock.available_sat:
-        raise NotEnoughCoins("We do not have enough coins for this channel now.")
-    if needed > stock.unpaid_share_sat:
-        raise NotEnoughCoins("Too much is promised to unpaid orders now; please try again later.")
+    if purchase.wanted.capacity_sat + quote.open_fee_sat > stock.available_sat:
+        raise _not_enough(max(0, stock.available_sat - quote.open_fee_sat))
+    window = int(queries.CLIENT_WINDOW.total_seconds())
+    if stock.waited_sat_seconds * 100 > stock.total_sat * window * settings.UNPAID_SHARE_PERCENT:
+        raise KeptWaiting("Too much waits for you, unpaid or unclaimed; pay it, claim it or let it expire.")
     selling.require_fundable(purchase.wanted, quote, seen, stock)
+
+
+def _not_enough(most_sat: int) -> NotEnoughCoins:
+    """Coins that are being spent now give change, which is deep after so many blocks."""
+    words = f"We do not have enough coins for this channel now, but for one of {most_sat} satoshis."
+    return NotEnoughCoins(
+        words if most_sat else "We do not have enough coins for a channel now.",
+        most_sat=most_sat,
+        again_in_seconds=settings.FUNDING_MIN_CONFS * blocks.SECONDS,
+    )
 
 
 def _insert(
     purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: Payable
 ) -> ChannelOrder:
-    """The order is committed, with our coins promised to it.
+    """The order is committed: a quote, which promises its price, and our coins to who pays first.
 
     Written first and counted last: nobody sees the rows before the commit, and other sales wait for the counting alone.
     """
@@ -169,6 +180,7 @@ def _insert(
     with transaction.atomic(durable=True):
         order = _order(purchase, service, quote, seen, payable, now)
         offering.record(order, payable)
+        reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
             facts={"order_total_sat": quote.order_total_sat},
@@ -177,8 +189,10 @@ def _insert(
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch
-        locks.hold(Lock.SALES)
-        _require_stock(purchase, quote, seen, queries.stock(seen, purchase.client_hash, besides=order.pk))
+        placing.counting()
+        stock = queries.stock(seen, purchase.client_hash, besides=order.pk)
+        _require_stock(purchase, quote, seen, stock)
+        placing.end_surplus_quotes(stock.unpaid + 1)
     return order
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lightning.types import FeeRates
-from orders import pricing
+from orders import blocks, pricing
 from orders.errors import TooDearToFund
 from orders.models import NodeSnapshot
 from orders.options import Wanted
@@ -34,11 +34,13 @@ def require_fundable(wanted: Wanted, quote: pricing.Quote, seen: NodeSnapshot, s
     ):
         return
     if made is not None and made.inputs <= _MANY:
-        raise TooDearToFund("Chain fees are too high to open a channel now; please try again later.")
-    raise TooDearToFund(
-        "Our coins are too small for a channel of this size at today's fees; please ask for a smaller one, or try "
-        "again later."
-    )
+        words = "Chain fees are too high to open a channel now; please try again later."
+    else:
+        words = (
+            "Our coins are too small for a channel of this size at today's fees; please ask for a smaller one, or try "
+            "again later."
+        )
+    raise TooDearToFund(words, most_sat=largest_sat(seen, stock), again_in_seconds=blocks.SECONDS)
 
 
 def largest_sat(seen: NodeSnapshot, stock: Stock) -> int:
@@ -47,7 +49,7 @@ def largest_sat(seen: NodeSnapshot, stock: Stock) -> int:
     def is_relayed_and_borne(made: shape.Draft) -> bool:
         return budget.objection(_NO_BUDGET, _rates(seen), fee_sat=made.fee_sat, vbytes=made.vbytes) is None
 
-    left = shape.without(seen.shape, stock.promised_sat)
+    left = shape.without(seen.shape, stock.taken_sat)
     rate = seen.estimate_sat_per_kw
     return shape.most_sat(left, sat_per_kw=rate, allows=is_relayed_and_borne, up_to_sat=stock.available_sat)
 
@@ -57,8 +59,8 @@ _NO_BUDGET: Final = 21 * 10**14
 
 
 def _funding(capacity_sat: int, seen: NodeSnapshot, stock: Stock) -> shape.Draft | None:
-    """As it would be made once all that is promised is opened; None where too little is left."""
-    left = shape.without(seen.shape, stock.promised_sat)
+    """As it would be made once all that is promised for good is opened; None where too little is left."""
+    left = shape.without(seen.shape, stock.taken_sat)
     return shape.draft(left, wanted_sat=capacity_sat, sat_per_kw=seen.estimate_sat_per_kw)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from orders import money, payments
 from orders.actors import LSP, Authority
-from orders.causes import Cause, FlagKind
+from orders.causes import COINS_PROMISED_ELSEWHERE, Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments import judging
 from orders.payments.surprises import flag_surprises
-from orders.states import At, InvoiceState, OrderState
+from orders.states import At, DepositState, InvoiceState, OrderState
 from orders.transitions import locked, move
 
 
@@ -52,6 +52,8 @@ def intend_return(order_id: UUID, *, cause: Cause) -> bool:
 
 def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
     """As `intend_return`, for who holds the order's row already."""
+    if cause is Cause.GAVE_WAY and not order.give_up_reason:
+        order.give_up_reason = COINS_PROMISED_ELSEWHERE
     going_back = [rail.give_back(order, cause=cause, actor=actor) for rail in payments.RAILS.values()]
     return any(going_back)
 
@@ -61,18 +63,30 @@ def covered(order: ChannelOrder) -> bool:
     return money.of(order, At.SEEN).is_covered and not judging.is_outpriced(order, timezone.now())
 
 
+def may_yet_be_paid(order: ChannelOrder, now: datetime) -> bool:
+    """Deposits that came in time cover the order past its end: in a block, or unmined for so long only."""
+    if not covered(order):
+        return False
+    patience = timedelta(seconds=settings.DEPOSIT_PATIENCE_SECONDS)
+    in_time = [row for row in order.onchain_payments.all() if row.seen_at <= order.expires_at]
+    if now >= order.expires_at + patience:
+        in_time = [row for row in in_time if row.state == DepositState.CONFIRMED]
+    came_sat = sum(row.received_sat(At.SEEN, height=0, depth=0) for row in in_time)
+    return came_sat >= order.order_total_sat
+
+
 def expire(order_id: UUID) -> None:
     """The unpaid order is EXPIRED; its invoice is dead at the node already.
 
-    Money: none is held. A covering deposit that was seen keeps the order, so the caller's look decides and this
-    tests again under the lock. Repeat: safe.
+    Money: none is held. A covering deposit that was seen in time keeps the order, so the caller's look decides and
+    this tests again under the lock. Repeat: safe.
     """
+    now = timezone.now()
     with locked(order_id) as order:
         invoice = order.invoice
         dead = invoice is None or invoice.state == InvoiceState.CANCELLED
-        if order.state == OrderState.CREATED and dead and order.expires_at <= timezone.now() and not covered(order):
-            is_outpriced = judging.is_outpriced(order, timezone.now())
-            end_unpaid(order, cause=Cause.OUTPRICED if is_outpriced else Cause.EXPIRED, actor=LSP)
+        if order.state == OrderState.CREATED and dead and order.expires_at <= now and not may_yet_be_paid(order, now):
+            end_unpaid(order, cause=Cause.OUTPRICED if judging.is_outpriced(order, now) else Cause.EXPIRED, actor=LSP)
 
 
 def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: Authority) -> None:

@@ -36,6 +36,7 @@ def _node(now: datetime) -> dict[str, Any] | None:
     seen = queries.snapshot()
     if seen is None:
         return None
+    stock = queries.stock(seen)
     age_seconds = max(0, int((now - seen.at).total_seconds()))
     return {
         "seen": seen,
@@ -44,8 +45,8 @@ def _node(now: datetime) -> dict[str, Any] | None:
         "reached": age_seconds <= settings.SNAPSHOT_MAX_AGE_SECONDS,
         "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT:,}",
         "spendable": f"{seen.spendable_sat:,}",
-        "promised": f"{queries.promised_sat(seen):,}",
-        "available": f"{queries.available_sat(seen):,}",
+        "promised": f"{stock.promised_sat:,}",
+        "available": f"{max(0, stock.room_sat):,}",
         "height": f"{seen.block_height:,}",
     }
 

@@ -28,9 +28,25 @@ def as_the_chain_has_it(node: LndNode, transaction: ChainTransaction) -> ChainTr
     LND's wallet takes back only the last block of a reorganisation: what was mined in an earlier one stays listed,
     ever deeper, even after a rival has confirmed.
     """
-    if not transaction.confirmations or node.block_hash(transaction.block_height) == transaction.block_hash:
-        return transaction
-    return replace(transaction, confirmations=0, block_height=0, block_hash="")
+    return as_the_chain_has_them(node, [transaction])[0]
+
+
+def as_the_chain_has_them(node: LndNode, transactions: Iterable[ChainTransaction]) -> list[ChainTransaction]:
+    """As `as_the_chain_has_it`, of many: each block is asked for once."""
+    hashes: dict[int, str] = {}
+
+    def is_in_the_chain(transaction: ChainTransaction) -> bool:
+        height = transaction.block_height
+        if height not in hashes:
+            hashes[height] = node.block_hash(height)
+        return hashes[height] == transaction.block_hash
+
+    return [
+        transaction
+        if not transaction.confirmations or is_in_the_chain(transaction)
+        else replace(transaction, confirmations=0, block_height=0, block_hash="")
+        for transaction in transactions
+    ]
 
 
 def conflicting_spend(
@@ -43,5 +59,5 @@ def conflicting_spend(
         for transaction in node.transactions(from_height=max(0, from_height - LOOK_BACK_BLOCKS))
         if transaction.txid != ours and coins.intersection(transaction.inputs)
     ]
-    checked = [as_the_chain_has_it(node, transaction) for transaction in spends]
+    checked = as_the_chain_has_them(node, spends)
     return max(checked, key=lambda transaction: transaction.confirmations, default=None)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection, models
 from django.utils import timezone
 
-from orders.models import ChannelOpening, Flag
+from orders.models import ChannelOpening, Flag, Reservation
 from tests import factories
 
 #: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
@@ -75,6 +75,8 @@ def _copies(order: Any, count: int) -> None:
         _copy(deposit, _DEPOSITS, kind, count)
     for flag in Flag.objects.filter(order=order):
         _copy(flag, _FLAGS, kind, count)
+    for reservation in Reservation.objects.filter(order=order):
+        _copy(reservation, _FLAGS, kind, count)
     for opening in ChannelOpening.objects.filter(order=order):
         if opening.transaction is not None:
             _copy(opening.transaction, _TRANSACTIONS, kind, count)

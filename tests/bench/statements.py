@@ -20,6 +20,7 @@ GROWING = frozenset(
         "orders_onchainpayment",
         "orders_orderevent",
         "orders_flag",
+        "orders_reservation",
     }
 )
 

@@ -14,7 +14,7 @@ from django.db import connection
 from lightning.types import NodeAddress
 from orders import actors, journal, nudges, queries
 from orders import advance as advancing
-from orders.errors import KeyInFlight, NotAvailable, NotClaimable
+from orders.errors import KeyInFlight, NotClaimable, TooManyOrders
 from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
 from orders.openings import opening, terms
 from orders.operations import claiming, creating
@@ -65,29 +65,32 @@ def scarce() -> FakeNode:
     return node
 
 
-def test_the_last_coins_are_sold_once(scarce: FakeNode, settings: Any) -> None:
-    settings.UNPAID_SHARE_PERCENT = 100
-    results = at_once(*[lambda: creating.create(purchase(), node=scarce)] * 6)
+def test_no_client_has_more_unpaid_orders_than_it_may_however_many_it_asks_for_at_once(
+    scarce: FakeNode, settings: Any
+) -> None:
+    settings.UNPAID_ORDERS_PER_CLIENT = 1
+    results = at_once(*[lambda: creating.create(purchase(client_hash="one"), node=scarce)] * 6)
     assert ChannelOrder.objects.count() == 1
-    assert sum(isinstance(result, NotAvailable) for result in results) == 5
+    assert sum(isinstance(result, TooManyOrders) for result in results) == 5
     assert len(scarce.invoices) == 1  # the others' invoices are withdrawn
 
 
-def test_control_without_the_sales_lock_the_last_coins_are_sold_twice(
+def test_control_without_the_sales_lock_it_has(
     scarce: FakeNode, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.UNPAID_SHARE_PERCENT = 100
+    settings.UNPAID_ORDERS_PER_CLIENT = 1
     together = threading.Barrier(2)
     count = creating._require_stock
 
-    def slow(*arguments: Any, **named: Any) -> None:
-        count(*arguments, **named)
-        if connection.in_atomic_block:  # counted, not yet promised: the other counts now too
+    def slow(*arguments: Any, **named: Any) -> Any:
+        stock = count(*arguments, **named)
+        if connection.in_atomic_block:  # counted, not yet committed: the other counts now too
             together.wait(5)
+        return stock
 
     monkeypatch.setattr(creating, "_require_stock", slow)
-    monkeypatch.setattr(creating.locks, "hold", lambda lock: None)
-    at_once(*[lambda: creating.create(purchase(), node=scarce)] * 2)
+    monkeypatch.setattr(creating.placing, "counting", lambda: None)
+    at_once(*[lambda: creating.create(purchase(client_hash="one"), node=scarce)] * 2)
     assert ChannelOrder.objects.count() == 2
 
 

@@ -15,6 +15,8 @@ from orders.models import NodeSnapshot
 from tests.factories import SnapshotFactory
 from tests.fakes import FakeNode
 
+#: An address that means one client.
+ADDRESS = "203.0.113.7"
 #: An `Idempotency-Key`; and what the test client sends where a test says nothing else.
 KEY = "f2a1c6d0-of-no-other-buyer"
 BODY: dict[str, Any] = {"local_balance": 1_000_000, "remote_balance": 50_000, "channel_expiry": 6}
@@ -25,7 +27,7 @@ class Api:
 
     def __init__(self, mount: str = "") -> None:
         self.mount = mount
-        self.client = Client()
+        self.client = Client(REMOTE_ADDR=ADDRESS)
 
     def get(self, path: str, query: dict[str, Any] | None = None, **headers: str) -> HttpResponse:
         return self._answer(self.client.get(self.mount + path, query or {}, headers=headers))

@@ -17,7 +17,7 @@ from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, Service
 from orders.states import OrderState
 from tests.factories import OrderFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
-from tests.integration.conftest import BODY, KEY, Api
+from tests.integration.conftest import ADDRESS, BODY, KEY, Api
 
 QUOTE = {
     "order_id",
@@ -190,7 +190,7 @@ class TestIdempotency:
 
     def test_found_b2_a_row_that_counted_for_its_sender_is_nobodys_first_request(self, api: Api) -> None:
         """Rows of the day before the upgrade are hashes of the sender's address, hashed, and the key."""
-        client = keys.client_hash("127.0.0.1")
+        client = keys.client_hash(ADDRESS)
         for key in (KEY, f"{client}:{KEY}"):
             old = hashlib.sha256(f"{client}:{KEY}".encode()).hexdigest()
             IdempotencyKey.objects.get_or_create(

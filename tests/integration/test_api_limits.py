@@ -14,11 +14,11 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from orders import limits
-from orders.api.clients import client_address
-from orders.models import ChannelOrder, RequestCount
-from tests.factories import SnapshotFactory, pubkey
+from orders.api.clients import client_address, tells_apart
+from orders.models import ChannelOrder, RequestCount, Reservation
+from tests.factories import OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode
-from tests.integration.conftest import KEY, Api
+from tests.integration.conftest import ADDRESS, KEY, Api
 
 KINDS: dict[str, Callable[[Api], Any]] = {
     "BUY_RATE": lambda api: api.buy(),
@@ -84,7 +84,7 @@ def test_counts_that_are_over_are_removed(api: Api, monkeypatch: pytest.MonkeyPa
 
 def test_no_address_is_stored(api: Api) -> None:
     api.get("/node/info")
-    assert "127.0.0.1" not in str(list(RequestCount.objects.values()))
+    assert ADDRESS not in str(list(RequestCount.objects.values()))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,7 @@ def test_a_client_is_counted_by_what_it_has_at_least(address: str, client: str) 
 
 
 def test_behind_a_proxy_each_client_is_counted_by_itself(api: Api, settings: Any) -> None:
+    api.client.defaults["REMOTE_ADDR"] = "127.0.0.1"
     settings.READ_RATE, settings.TRUSTED_PROXIES = "1/hour", ("127.0.0.0/8",)
     asked = [
         "203.0.113.1",
@@ -130,10 +131,43 @@ def test_many_at_once_are_counted_one_by_one(node: FakeNode, settings: Any) -> N
 
     def ask() -> int:
         try:
-            return Client().get("/node/info").status_code
+            return Client(REMOTE_ADDR=ADDRESS).get("/node/info").status_code
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
         statuses = [future.result() for future in [pool.submit(ask) for _ in range(25)]]
     assert sorted(statuses) == [200] * 10 + [429] * 15
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.3.2.1", "172.17.0.1", "192.168.1.9", "fd00::1", ""])
+def test_found_b3_where_all_have_one_address_nobody_is_refused_for_what_others_left_unpaid(
+    api: Api, settings: Any, address: str
+) -> None:
+    """The clients of an onion service, and of a proxy that nobody named."""
+    settings.UNPAID_ORDERS_PER_CLIENT = 1
+    api.client.defaults["REMOTE_ADDR"] = address
+    assert [api.buy().status_code for _ in range(3)] == [200] * 3
+    assert set(Reservation.objects.values_list("client_hash", flat=True)) == {""}
+
+
+def test_found_b3_those_who_cannot_be_told_apart_may_ask_as_often_as_twenty(api: Api, settings: Any) -> None:
+    settings.READ_RATE = "1/hour"
+    api.client.defaults["REMOTE_ADDR"] = "127.0.0.1"
+    assert [api.get("/node/info").status_code for _ in range(21)] == [*[200] * 20, 429]
+
+
+@pytest.mark.parametrize("address", ["203.0.113.1", "8.8.8.8", "2001:db8:1:2:3::1", "2a00::1"])
+def test_an_address_of_the_internet_tells_clients_apart(address: str) -> None:
+    assert tells_apart(client_address(RequestFactory().get("/", REMOTE_ADDR=address)))
+
+
+def test_above_the_bound_in_all_the_oldest_quote_of_who_has_the_most_ends(api: Api, settings: Any) -> None:
+    settings.MOST_UNPAID_ORDERS = 3
+    long_ago = timezone.now() - timedelta(minutes=20)
+    for client in ("many", "many", "one"):
+        OrderFactory(client_hash=client, created_at=long_ago)
+        long_ago += timedelta(minutes=1)
+    assert api.buy().status_code == 200
+    (gone,) = Reservation.objects.filter(gives_way_at__isnull=False)
+    assert gone.client_hash == "many" and gone.since == ChannelOrder.objects.last().created_at

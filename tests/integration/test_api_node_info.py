@@ -46,6 +46,7 @@ def test_every_key_that_clients_of_the_first_server_read_is_there(api: Api) -> N
                 "product_id": str(Service.objects.get().pk),
                 "min_channel_size": 100_000,
                 "max_channel_size": 16_000_000,
+                "max_channel_size_now": 16_000_000,
                 "min_chan_expiry": 1,
                 "max_chan_expiry": 12,
                 "max_node_usd_capacity": 9_999_999,
@@ -111,11 +112,28 @@ def test_nothing_is_available_without_coins_for_the_smallest_channel(api: Api) -
     assert api.get("/node/info").said["services"][0]["available"] is False
 
 
-def test_what_is_promised_is_not_available(api: Api) -> None:
+def on_sale(api: Api) -> tuple[bool, int]:
+    service = api.get("/node/info").said["services"][0]
+    return service["available"], service["max_channel_size_now"]
+
+
+def test_what_is_promised_for_good_is_not_available(api: Api) -> None:
     NodeSnapshot.objects.update(spendable_sat=1_200_000, required_reserve_sat=10_000)
-    assert api.get("/node/info").said["services"][0]["available"] is True
+    assert on_sale(api) == (True, 1_187_780)
+    OrderFactory(lsp_balance_sat=1_000_000, client_balance_sat=0, paid_onchain=True)
+    assert on_sale(api) == (True, 185_560)
+    OrderFactory(lsp_balance_sat=100_000, client_balance_sat=0, opening=True)
+    OrderFactory(lsp_balance_sat=100_000, client_balance_sat=0, uri_set=True, reservation__firmness="reached")
+    assert on_sale(api) == (False, 0)
+
+
+def test_what_gives_way_to_who_pays_is_available_and_can_be_bought(api: Api) -> None:
+    NodeSnapshot.objects.update(spendable_sat=1_200_000, required_reserve_sat=10_000)
     OrderFactory(lsp_balance_sat=1_100_000)
-    assert api.get("/node/info").said["services"][0]["available"] is False
+    OrderFactory(lsp_balance_sat=1_100_000, client_balance_sat=0, paid_lightning=True)
+    _, most = on_sale(api)
+    assert api.buy(local_balance=most, remote_balance=0).status_code == 200
+    assert api.buy(local_balance=most + 1, remote_balance=0).status_code == 503
 
 
 @pytest.mark.parametrize("configured", [(f"{OUR_KEY}@lsp.example:9735",), ()])

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
 from orders import actors
-from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
+from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Reservation, Service, SwitchName
 from orders.operations import pausing
 from orders.operations.claiming import MOST_CHANGES
 from orders.states import InvoiceState
@@ -23,8 +23,7 @@ from tests.fakes import FakeNode
 from tests.integration.conftest import Api
 
 AT_THE_NODE = "Our node cannot be reached now; please try again later."
-NO_COINS = "We do not have enough coins for this channel now."
-TOO_MUCH_PROMISED = "Too much is promised to unpaid orders now; please try again later."
+NO_COINS = "We do not have enough coins for this channel now, but for one of 487780 satoshis."
 KEY = {"Idempotency-Key": "5e0f3a52-6f4f-4f3b-8a10-8d6f1f3f3c11"}
 CLAIMED = "The order is claimed. Its order_token, or an attempt that its node has failed, is needed to change that."
 
@@ -110,12 +109,22 @@ def test_a_service_on_chain_only_while_that_is_off(api: Api, settings: Any) -> N
 def test_our_coins_are_too_few(api: Api, node: FakeNode) -> None:
     node.spendable_sat = 500_000
     NodeSnapshot.objects.update(spendable_sat=500_000)
-    assert refused(api) == (503, "not_available", "local_balance", NO_COINS, "60")
+    assert refused(api) == (503, "not_available", "local_balance", NO_COINS, "3600")
 
 
-def test_too_much_is_promised_to_the_unpaid(api: Api, settings: Any) -> None:
+def test_our_coins_suffice_for_no_channel(api: Api, node: FakeNode) -> None:
+    node.spendable_sat = 0
+    NodeSnapshot.objects.update(spendable_sat=0)
+    sentence = "We do not have enough coins for a channel now."
+    assert refused(api) == (503, "not_available", "local_balance", sentence, "3600")
+
+
+def test_one_client_keeps_too_much_waiting(api: Api, settings: Any) -> None:
     settings.UNPAID_SHARE_PERCENT = 1
-    assert refused(api) == (503, "not_available", "local_balance", TOO_MUCH_PROMISED, "60")
+    api.buy(local_balance=15_000_000)
+    Reservation.objects.update(since=timezone.now() - timedelta(minutes=10))
+    sentence = "Too much waits for you, unpaid or unclaimed; pay it, claim it or let it expire."
+    assert said(api.buy()) == (429, "too_much_waits", None, sentence, "600")
 
 
 def test_one_client_has_too_many_unpaid_orders(api: Api, settings: Any) -> None:

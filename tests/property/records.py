@@ -21,12 +21,13 @@ from orders.models import (
     OnchainPayment,
     OrderEvent,
     RequestCount,
+    Reservation,
     WalletTransaction,
 )
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -38,6 +39,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     WalletTransaction: ("created_at", "published_at", "bumped_at"),
     NodeSnapshot: ("at", "synced_at"),
     Node: ("deposits_at", "deposits_reread_at"),
+    Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
 }  # fmt: skip
 
 

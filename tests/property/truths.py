@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orders import marks
 from orders.causes import Cause, FlagKind
-from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, Reservation, WalletTransaction
 from orders.models.order import Rail
 from orders.states import MOVES, DepositState, InvoiceState, OrderState
 from simulator import scripts
@@ -21,6 +21,13 @@ _NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState
 #: Where only a person, or the buyer, can take an order further.
 _WAITS_FOR_STAFF: Final = frozenset({OrderState.PAID, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.URI_SET})
 _REST: Final = frozenset({OrderState.OPEN, OrderState.CLOSED, OrderState.REFUNDED, OrderState.EXPIRED})
+_FIRMNESS: Final = {
+    "created": {"quoted", "firm"},
+    "paid": {"waiting", "held", "firm"},
+    "uri_set": {"waiting", "held", "reached", "firm"},
+    "give_up": {"waiting", "held", "firm"},
+    "opening": {"firm"},
+}
 #: A hold that the node ended while nobody looked: so many blocks pass between our margin and the node's own.
 _NEGLECT_BLOCKS: Final = 54
 
@@ -98,8 +105,24 @@ def check_always(seen: Facts) -> None:
     for order in orders:
         check_journal(order, journals[order.pk])
         check_money(order, seen)
+    check_reservations()
     for event in (each for journal in journals.values() for each in journal):
         assert event.cause != Cause.NEEDS_STAFF or event.facts["kind"] != FlagKind.SERVER_DEFECT, event.facts
+
+
+def check_reservations() -> None:
+    """Their sum is what live orders hold: one for each, of its size, and none for an order that is over."""
+    rows = {row.order_id: row for row in Reservation.objects.select_related("order")}
+    for order in ChannelOrder.objects.all():
+        row = rows.pop(order.pk)
+        lives = order.state in {"created", "paid", "uri_set", "give_up", "opening"}
+        assert lives == (row.released_at is None), f"{order} is {order.state}, its reservation {row.released_at}"
+        assert row.value_sat == order.capacity_sat + order.open_fee_sat, f"{order}: {row}"
+        assert not lives or row.firmness in _FIRMNESS[order.state], f"{order} is {order.state} and {row}"
+        live = order.live_opening
+        assert live is None or not lives or row.firmness == "firm", f"{order} has an attempt and is {row}"
+        assert live is None or not row.is_going, f"{order} has an attempt and was told to go"
+    assert not rows
 
 
 def check_journal(order: ChannelOrder, journal: list[OrderEvent]) -> None:

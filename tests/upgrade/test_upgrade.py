@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils.module_loading import import_string
 
+from orders import queries
 from orders.advance import advance
 from tests.upgrade import database
 from tests.upgrade.dump import Dump
@@ -104,6 +105,22 @@ def test_what_was_sold_by_the_week_has_as_many_blocks(old_shop: OldShop) -> None
     assert {*database.select(of_orders.format("channel_expiry_blocks"))} == weeks
     assert {*database.select(of_services.format("min_expiry_blocks", "max_expiry_blocks"))} == limits
     assert len(weeks) > 1 and len(limits) > 0
+
+
+def test_every_order_that_lives_has_its_reservation_and_no_other_has(old_shop: OldShop) -> None:
+    """And an attempt that lives has it firm: nothing of it is told to go."""
+    old_shop.migrate()
+    assert queries.reservations_astray() == []
+    kinds = (
+        "SELECT o.state, r.firmness, count(*) FROM orders_reservation r JOIN orders_channelorder o ON o.id = r.order_id"
+    )
+    found = {(state, firmness) for state, firmness, _ in database.select(f"{kinds} GROUP BY 1, 2")}
+    assert {("created", "quoted"), ("paid", "held"), ("uri_set", "held"), ("opening", "firm")} <= found
+    assert {firmness for state, firmness in found if state == "opening"} == {"firm"}
+    weak = (
+        "SELECT count(*) FROM orders_reservation r JOIN orders_channelopening a USING (order_id) WHERE a.state NOT IN"
+    )
+    assert database.select(f"{weak} ('confirmed', 'failed') AND r.firmness <> 'firm'") == [(0,)]
 
 
 def test_what_the_queue_was_to_do_can_still_be_done(old_shop: OldShop) -> None:

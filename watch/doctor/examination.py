@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import django.db
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Max, Min
+from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -25,7 +26,7 @@ from lightning.node import LndNode
 from lightning.steady import info_once
 from lightning.types import FeeRates, NodeInfo
 from orders import queries
-from orders.models import Alert, ChannelOrder, Flag, Heartbeat, Switch
+from orders.models import Alert, ChannelOrder, Flag, Heartbeat, Reservation, Switch
 from orders.states import CLAIMABLE
 from orders.wallet import budget, choosing, shape
 from watch.doctor import machine, node, records
@@ -119,12 +120,21 @@ def _rows(now: datetime) -> Iterator[Finding]:
     seen = queries.snapshot()
     synced = seen is not None and queries.follows_chain(seen, now)
     yield records.node_seen(_seconds(seen.at, now) if seen else None, synced, limit_seconds)
+    yield _admission()
+    yield records.reservations(queries.reservations_astray())
     yield records.offer(queries.services_on_sale().count())
     off = Switch.objects.filter(on=False).order_by("name")
     yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
     yield records.flagged([(flag.order_id, flag.label) for flag in Flag.objects.filter(lowered_at=None)])
     unsent = list(Alert.objects.filter(sent_at=None, cleared_at=None).values_list("since", flat=True))
     yield records.alerts(bool(settings.ALERT_URL), len(unsent), _seconds(min(unsent), now) if unsent else 0)
+
+
+def _admission() -> Finding:
+    live = Reservation.objects.filter(released_at=None)
+    counts = live.aggregate(orders=Count("order"), unknown=Count("order", filter=Q(client_hash="")))
+    is_onion = (urlsplit(settings.PUBLIC_URL).hostname or "").endswith(".onion")
+    return records.admission(counts["unknown"], counts["orders"], is_onion)
 
 
 def _seconds(since: datetime, now: datetime) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
+from orders.ids import short
 from watch.doctor.finding import Finding, failure, ok, warning
 
 #: A healthy queue empties within seconds.
@@ -121,3 +122,28 @@ def alerts(are_on: bool, unsent: int, oldest_seconds: int) -> Finding:
         mend = "Try `manage.py doctor --test-alert`, and correct ALERT_URL; the worker's log says which URL failed."
         return warning("alerts", f"{unsent:,} not delivered, the oldest since {oldest_seconds:,} s", mend)
     return ok("alerts", "on")
+
+
+def admission(without_address: int, orders: int, is_onion: bool) -> Finding:
+    """What keeps one who does not pay from keeping others waiting; of so many live orders."""
+    by_address = "each client's unpaid orders, and what it keeps waiting by value and time"
+    always = "unpaid orders in all, and five minutes for each payment without a reached node"
+    if is_onion or (orders and without_address == orders):
+        mend = (
+            "All clients come from one address, as with an onion service. Where a proxy stands in front, name it in "
+            "TRUSTED_PROXIES."
+        )
+        return ok("admission", f"counted without addresses: {always}", mend)
+    return ok("admission", f"counted: {by_address}; {always}")
+
+
+def reservations(astray: Sequence[UUID]) -> Finding:
+    """What is promised is what orders hold."""
+    if not astray:
+        return ok("reservations", "as the orders have it")
+    mend = "What is promised is miscounted. Pause the sales, and look at these orders with `manage.py order ID`."
+    return failure("reservations", f"{len(astray):,} orders have another: {_named(astray)}", mend)
+
+
+def _named(orders: Sequence[UUID]) -> str:
+    return ", ".join(short(order_id) for order_id in orders[:8])

@@ -12,6 +12,7 @@ from lightning import types
 from lightning.errors import NotFound
 from lightning.node import LndNode
 from orders.actors import LSP
+from orders.admission import placing
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
@@ -61,6 +62,7 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
         held_sat = max(seen.held_msat, seen.settled_msat) // 1000
         if held_sat < order.order_total_sat:
             return
+        placing.counting()
         move_invoice(
             order,
             invoice,
@@ -70,6 +72,7 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
             hold_expires_height=seen.nearest_expiry_height,
         )
         pay(order, Rail.LIGHTNING, cause=Cause.LIGHTNING_PAYMENT_HELD, actor=LSP)
+        placing.place(order)  # where there is no room it waits for a moment: its look tries again, and ends it
         if held_sat > order.order_total_sat:
             order.overpaid = True
             words = f"The Lightning payment is {held_sat - order.order_total_sat} sat too much."

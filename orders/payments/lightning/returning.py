@@ -81,7 +81,7 @@ def record_cancelled(order_id: UUID) -> None:
         nudge(order)
         if order.counted_payment == Rail.LIGHTNING:
             _after_return(order, cause)
-        elif order.state == OrderState.CREATED and cause is Cause.CANCELLED:
+        elif order.state == OrderState.CREATED and cause in {Cause.CANCELLED, Cause.GAVE_WAY}:
             end_unpaid(order, cause=cause, actor=LSP)
 
 

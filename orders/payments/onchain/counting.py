@@ -11,6 +11,7 @@ from django.utils import timezone
 from lightning.node import LndNode
 from orders import money
 from orders.actors import LSP
+from orders.admission import placing
 from orders.causes import Cause
 from orders.models import ChannelOrder
 from orders.models.order import Rail
@@ -36,6 +37,8 @@ def count(order_id: UUID) -> None:
     with locked(order_id) as order:
         is_there = order.state == OrderState.CREATED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered
         if is_there and not judging.is_outpriced(order, timezone.now()):
+            placing.counting()
+            placing.confirm(order)
             pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED, actor=LSP)
 
 

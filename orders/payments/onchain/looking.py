@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from lightning.node import LndNode
 from orders import money
 from orders.actors import Authority
 from orders.causes import Cause
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment
 from orders.models.order import Rail
 from orders.payments.onchain.watching import read_deposits
 from orders.payments.rail import Security
 from orders.queries import deposits_of
 from orders.states import At
-from orders.wallet.looking import wallet_transaction
+from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_them
 
 
 def look(order: ChannelOrder, node: LndNode) -> Security:
-    """The deposits that are deep enough at the node now.
+    """The deposits that are deep enough at the node now, however many there are: in one call, and one for each block.
 
     Raises: NodeUnavailable.
     """
     depth = money.required_confirmations(order)
-    total = 0
-    for deposit in deposits_of(order):
-        transaction = wallet_transaction(node, deposit.txid)
-        if transaction is not None and transaction.confirmations >= depth:
-            total += deposit.amount_sat
-    if total >= order.order_total_sat:
+    deposits = deposits_of(order)
+    deep = _deep(order, deposits, depth, node)
+    if sum(deposit.amount_sat for deposit in deposits if deposit.txid in deep) >= order.order_total_sat:
         return Security(secured=True, lost=False, reason="confirmed on chain")
     return Security(secured=False, lost=False, reason="the deposit is not deep enough now")
+
+
+def _deep(order: ChannelOrder, deposits: Sequence[OnchainPayment], depth: int, node: LndNode) -> set[str]:
+    """Those of their transactions that are so deep in the chain as it is now."""
+    if not deposits:
+        return set()
+    wanted = {deposit.txid for deposit in deposits}
+    read_height = order.lsp_node.deposits_height or order.created_height
+    lowest = min(deposit.block_height or read_height for deposit in deposits)
+    listed = node.transactions(from_height=max(0, lowest - LOOK_BACK_BLOCKS))
+    found = as_the_chain_has_them(node, [transaction for transaction in listed if transaction.txid in wanted])
+    return {transaction.txid for transaction in found if transaction.confirmations >= depth}
 
 
 def insecurity(order: ChannelOrder) -> str:

@@ -16,7 +16,7 @@ from lightning.steady import info_once
 from orders.models import ChannelOrder, Node, NodeSnapshot
 from orders.payments.onchain import recording
 from orders.states import OrderState
-from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_it
+from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_them
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def read_deposits(node: LndNode, seen: NodeSnapshot) -> None:
     from_height = max(0, (ours.deposits_height or _first_height(info.block_height)) - LOOK_BACK_BLOCKS)
     known = recording.known_since(from_height)  # before the look: what is recorded meanwhile has not vanished
     paying = recording.relevant(node.transactions(from_height=from_height))
-    transactions = [as_the_chain_has_it(node, transaction) for transaction in paying]
+    transactions = as_the_chain_has_them(node, paying)
     whole = recording.record(transactions)
     if not info.wallet_synced:
         return
@@ -77,7 +77,7 @@ def _try_to_read_again(node: LndNode, ours: Node, height: int, at: datetime) -> 
 def _read_again(node: LndNode, ours: Node, height: int, at: datetime) -> None:
     """Whatever pays an order has its row, although the height that was read had passed it."""
     found = node.transactions(from_height=max(0, _far_back(height)))
-    checked = [as_the_chain_has_it(node, transaction) for transaction in recording.unknown(found)]
+    checked = as_the_chain_has_them(node, recording.unknown(found))
     missed = [transaction for transaction in checked if transaction.confirmations]
     for transaction in missed:
         log.warning("deposit=%s was not seen when its block was read", transaction.txid)

@@ -1,0 +1,168 @@
+"""A paid order gets its place among what is promised, at whose cost the rules say.
+
+Everything here is done by who holds the order's row and then the lock of sales (`counting`): so what is counted stays
+true until it is promised. Rows of others are taken where nobody is moving them just now: no two of us wait crosswise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from orders import locks, queries
+from orders.admission import rules
+from orders.admission.rules import Claim
+from orders.locks import Lock
+from orders.models import ChannelOrder, OnchainPayment, Reservation
+from orders.nudges import nudge_all
+from orders.states import DepositState, Firmness
+
+
+def counting() -> None:
+    """What is promised is counted by us alone until the transaction ends. After the order's row, before any other."""
+    locks.hold(Lock.SALES)
+
+
+def place(order: ChannelOrder) -> bool:
+    """The held payment's order is promised its coins; False: nobody gives way to it, and it goes on waiting."""
+    ours, now = _of(order), timezone.now()
+    if ours is None or ours.firmness != Firmness.WAITING:
+        return True
+    if ours.is_going:
+        return False
+    until = now + timedelta(seconds=_patience_seconds(ours, now))
+    return _make_room(ours, now, only_over=True, has_time=until > now) and _write(ours, Firmness.HELD, until)
+
+
+def reach(order: ChannelOrder) -> bool:
+    """The order's node was reached: its coins are promised for good; False: others have them as firmly."""
+    ours, now = _of(order), timezone.now()
+    if ours is None or ours.is_going:
+        return ours is None
+    if ours.firmness not in {Firmness.WAITING, Firmness.HELD}:
+        return True
+    if not _make_room(ours, now, only_over=False):
+        return False
+    _write(ours, Firmness.REACHED, order.open_deadline_at or ours.until)
+    _end_hopeless_quotes(now)
+    return True
+
+
+def confirm(order: ChannelOrder) -> None:
+    """What was paid on chain is in a block: its coins are firm. Where nobody can give way it waits for coins."""
+    ours, now = _of(order), timezone.now()
+    if ours is None or ours.firmness == Firmness.FIRM:
+        return
+    _make_room(ours, now, only_over=False)
+    _write(ours, Firmness.FIRM, ours.until)
+    _end_hopeless_quotes(now)
+
+
+def unconfirm(order: ChannelOrder) -> None:
+    """The deposit of the unpaid order was taken back out of its block: a quote again."""
+    Reservation.objects.filter(order=order.pk, firmness=Firmness.FIRM).update(firmness=Firmness.QUOTED)
+
+
+def may_begin(order: ChannelOrder) -> bool:
+    """An attempt of the order may begin: it has its place, and was not told to go. That cannot change meanwhile.
+
+    The caller holds the order's row, and records the attempt in the same transaction.
+    """
+    ours = Reservation.objects.filter(order=order.pk).select_for_update().first()
+    return ours is None or not (ours.is_going or ours.is_waiting)
+
+
+def tell_to_go(order: ChannelOrder) -> None:
+    """The order's own payment goes back."""
+    Reservation.objects.filter(order=order.pk, gives_way_at=None).update(gives_way_at=timezone.now())
+
+
+def end_surplus_quotes(unpaid: int) -> None:
+    """Of so many unpaid orders no more are left than there may be."""
+    too_many = unpaid - settings.MOST_UNPAID_ORDERS
+    if too_many > 0:
+        now = timezone.now()
+        quotes = [_claim(row) for row in _quotes()]
+        patience = settings.CLAIM_PATIENCE_SECONDS
+        _tell_to_go(rules.quotes_that_go(quotes, too_many, now, patience_seconds=patience), now)
+
+
+def _make_room(ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True) -> bool:
+    """There is room for what is asked, by others that were told to go where need be; else nobody was."""
+    seen = queries.snapshot()
+    if seen is None:
+        return True
+    room_sat = queries.stock(seen, besides=ours.order_id).room_sat + queries.change_sat(seen)
+    if ours.firmness == Firmness.HELD or ours.value_sat <= room_sat:
+        return True
+    if not has_time:  # who had his time already takes nobody's
+        return False
+    going = rules.who_goes(_held(ours), ours.value_sat - room_sat, now, only_over=only_over)
+    if room_sat + sum(claim.value_sat for claim in going) < ours.value_sat:
+        return False
+    _tell_to_go(going, now)
+    return True
+
+
+def _held(ours: Reservation) -> list[Claim]:
+    rows = _live().filter(firmness=Firmness.HELD).exclude(order=ours.order_id)
+    return [_claim(row) for row in rows.select_for_update(skip_locked=True)]
+
+
+def _end_hopeless_quotes(now: datetime) -> None:
+    """Quotes that nobody could be served any more end: their invoices must not be paid."""
+    seen = queries.snapshot()
+    if seen is not None:
+        left_sat = queries.stock(seen).available_sat + queries.change_sat(seen)
+        _tell_to_go([_claim(row) for row in _quotes().filter(value_sat__gt=left_sat)], now)
+
+
+def _quotes() -> QuerySet[Reservation]:
+    """Those for which nothing is on its way on chain."""
+    deposits = OnchainPayment.objects.filter(order=OuterRef("order")).exclude(state=DepositState.VANISHED)
+    rows = _live().filter(~Exists(deposits), firmness=Firmness.QUOTED)
+    return rows.select_for_update(skip_locked=True)
+
+
+def _live() -> QuerySet[Reservation]:
+    return Reservation.objects.filter(released_at=None, gives_way_at=None)
+
+
+def _tell_to_go(claims: Iterable[Claim], now: datetime) -> None:
+    """They count for nothing from now on; each one's own look does what follows."""
+    ids = [claim.order_id for claim in claims]
+    if ids:
+        Reservation.objects.filter(order__in=ids).update(gives_way_at=now)
+        transaction.on_commit(partial(nudge_all, ids))
+
+
+def _patience_seconds(ours: Reservation, now: datetime) -> int:
+    """How long it is safe from its equals: one payment of a client at a time, none after one that was for nothing."""
+    patience: int = settings.CLAIM_PATIENCE_SECONDS
+    others = Reservation.objects.filter(client_hash=ours.client_hash).exclude(order=ours.order_id)
+    if ours.client_hash and (
+        others.filter(firmness=Firmness.HELD, released_at=None, until__gt=now).exists()
+        or others.filter(
+            firmness__in=[Firmness.HELD, Firmness.WAITING], released_at__gt=now - queries.CLIENT_WINDOW
+        ).exists()
+    ):
+        return 0
+    return patience
+
+
+def _of(order: ChannelOrder) -> Reservation | None:
+    return Reservation.objects.filter(order=order.pk, released_at=None).first()
+
+
+def _write(ours: Reservation, firmness: Firmness, until: datetime) -> bool:
+    return bool(Reservation.objects.filter(order=ours.order_id).update(firmness=firmness, until=until))
+
+
+def _claim(row: Reservation) -> Claim:
+    return Claim(row.order_id, row.client_hash, row.node_pubkey, row.value_sat, row.since, row.until)

@@ -1,0 +1,84 @@
+"""Who gives way to whom: pure. The reasons: docs/design/admission.md."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What somebody has been promised and may lose."""
+
+    order_id: UUID
+    client_hash: str
+    node_pubkey: str
+    value_sat: int
+    since: datetime
+    until: datetime
+
+    def is_over(self, now: datetime) -> bool:
+        """It has had its time: it gives way to its equals."""
+        return self.until <= now
+
+    def weight(self, now: datetime) -> int:
+        """Value × time, in satoshis × seconds."""
+        return self.value_sat * max(0, int((now - self.since).total_seconds()))
+
+    @property
+    def holders(self) -> tuple[tuple[str, str], ...]:
+        """Who it is counted with; where nothing is known of its buyer it is counted by itself."""
+        known = [("client", self.client_hash), ("node", self.node_pubkey)]
+        return (*((kind, name) for kind, name in known if name), ("order", str(self.order_id)))
+
+
+def who_goes(claims: Iterable[Claim], needed_sat: int, now: datetime, *, only_over: bool) -> list[Claim]:
+    """Those that go so that so much is free; fewer where all of them do not suffice.
+
+    `only_over`: for who is not reached himself. First those whose time is over; of these the oldest of the largest
+    holder, again and again.
+    """
+    over: list[Claim] = []
+    within: list[Claim] = []
+    for claim in claims:
+        (over if claim.is_over(now) else within).append(claim)
+    going: list[Claim] = []
+    for group in [over] if only_over else [over, within]:
+        needed_sat -= _take(group, needed_sat, now, going)
+    return going
+
+
+def _take(group: Sequence[Claim], needed_sat: int, now: datetime, going: list[Claim]) -> int:
+    """Adds to `going`; returns how much that frees."""
+    left, freed_sat = list(group), 0
+    weights: dict[tuple[str, str], int] = defaultdict(int)
+    for claim in left:
+        for holder in claim.holders:
+            weights[holder] += claim.weight(now)
+    while left and freed_sat < needed_sat:
+        first = min(left, key=lambda each: (-max(weights[h] for h in each.holders), each.since, each.order_id))
+        left.remove(first)
+        for holder in first.holders:
+            weights[holder] -= first.weight(now)
+        going.append(first)
+        freed_sat += first.value_sat
+    return freed_sat
+
+
+def quotes_that_go(quotes: Iterable[Claim], count: int, now: datetime, *, patience_seconds: int) -> list[Claim]:
+    """So many quotes that end because there are too many: the older ones first, of the largest holder."""
+    young: list[Claim] = []
+    old: list[Claim] = []
+    for quote in quotes:
+        is_old = (now - quote.since).total_seconds() > patience_seconds
+        (old if is_old else young).append(quote)
+    going: list[Claim] = []
+    for group in (old, young):
+        left = list(group)
+        while left and len(going) < count:
+            _take(left, 1, now, going)
+            left.remove(going[-1])
+    return going

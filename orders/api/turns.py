@@ -10,7 +10,7 @@ from typing import Final
 from orders.errors import NodeBusy
 
 #: In each process. The server has threads besides these (lsp_site.serving).
-AT_ONCE: Final = 2
+AT_ONCE: Final = 4
 
 _turns = BoundedSemaphore(AT_ONCE)
 

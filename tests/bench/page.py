@@ -41,7 +41,7 @@ WHAT_IS_MEASURED = (
 **Orders per second.** `POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the
 rate of bare `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one
 such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest
-and largest ratio of one round. The server runs two web processes, each with two threads for
+and largest ratio of one round. The server runs two web processes, each with four threads for
 purchases and four for the rest, and its streams process; the queue rests.""",
     """\
 **Where an order's time goes.** The processor time that each part took in these rounds, for one order: all of them share

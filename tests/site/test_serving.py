@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from lsp_site.serving.lane import STUCK_SECONDS
+from orders.api import turns
 from tests.site.test_run import ROOT, free_address
 from tests.site.test_supervisor import eventually
 
@@ -180,7 +181,7 @@ def test_a_large_answer_arrives_whole_at_who_reads_slowly(serving: Callable[...,
 
 def test_purchases_that_wait_keep_no_reader_waiting_and_the_late_ones_are_told(serving: Callable[..., Small]) -> None:
     small = serving()
-    buyers = [small.connect(b"POST /channel/buy HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}") for _ in range(2)]
+    buyers = [small.connect(b"POST /channel/buy HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}") for _ in range(turns.AT_ONCE)]
     time.sleep(0.3)
     late = small.connect(b"POST /v1/channel/buy HTTP/1.1\r\n\r\n")
     begun = time.monotonic()

@@ -33,8 +33,9 @@ from orders.models import (
     Service,
     WalletTransaction,
 )
-from orders.states import RESERVING, DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState
+from orders.states import DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState
 from tests.fakes import OUR_KEY, regtest_address
+from tests.reserving import ReservationFactory, reservation_of
 
 
 @lru_cache(maxsize=1000)
@@ -345,7 +346,7 @@ class OrderFactory(DjangoModelFactory[ChannelOrder]):
         """What of our coins it is promised."""
         order: Any = self
         if create and extracted is not False:
-            ReservationFactory(order=order, **{**_reservation_of(order), **given})
+            ReservationFactory(order=order, **{**reservation_of(order), **given})
 
     @factory.post_generation
     def flagged(self, create: bool, extracted: str | bool | None, **given: Any) -> None:
@@ -379,32 +380,6 @@ def _invoice_of(order: ChannelOrder) -> dict[str, Any]:
     if order.state in _STILL_HELD:
         return {"was_held": True, "state": InvoiceState.HELD}
     return {"was_held": True, "state": InvoiceState.SETTLED, "settled_at": timezone.now()}
-
-
-class ReservationFactory(DjangoModelFactory[Reservation]):
-    """The reservation of an order, as its state has it."""
-
-    class Meta:
-        model = Reservation
-        django_get_or_create = ("order",)
-
-    node = factory.SelfAttribute("order.lsp_node")
-    client_hash = factory.SelfAttribute("order.client_hash")
-    node_pubkey = factory.SelfAttribute("order.node_pubkey")
-    value_sat = factory.LazyAttribute(lambda row: row.order.capacity_sat + row.order.open_fee_sat)
-    since = factory.SelfAttribute("order.created_at")
-    until = factory.LazyFunction(lambda: _later(minutes=5))
-
-
-def _reservation_of(order: ChannelOrder) -> dict[str, Any]:
-    if order.state == OrderState.CREATED:
-        return {"firmness": Firmness.QUOTED}
-    if order.state not in RESERVING:
-        return {"firmness": Firmness.FIRM, "released_at": timezone.now()}
-    is_held = order.counted_payment == "lightning" and order.state != OrderState.OPENING
-    live = order.live_opening
-    leased = live.transaction.created_at if live is not None and live.transaction is not None else None
-    return {"firmness": Firmness.HELD if is_held and live is None else Firmness.FIRM, "leased_at": leased}
 
 
 class FlagFactory(DjangoModelFactory[Flag]):

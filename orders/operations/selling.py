@@ -45,13 +45,15 @@ def require_fundable(wanted: Wanted, quote: pricing.Quote, seen: NodeSnapshot, s
 
 def largest_sat(seen: NodeSnapshot, stock: Stock) -> int:
     """The largest channel that the coins that are left pay for; 0: none."""
+    rate = seen.estimate_sat_per_kw
 
-    def is_relayed_and_borne(made: shape.Draft) -> bool:
-        return budget.objection(_NO_BUDGET, _rates(seen), fee_sat=made.fee_sat, vbytes=made.vbytes) is None
+    def is_sold(made: shape.Draft) -> bool:
+        open_fee_sat = pricing.chain_fee_sat(max(pricing.OPEN_VBYTES, made.vbytes), rate)
+        is_borne = budget.objection(_NO_BUDGET, _rates(seen), fee_sat=made.fee_sat, vbytes=made.vbytes) is None
+        return is_borne and made.pays_sat + open_fee_sat <= stock.available_sat
 
     left = shape.without(seen.shape, stock.taken_sat)
-    rate = seen.estimate_sat_per_kw
-    return shape.most_sat(left, sat_per_kw=rate, allows=is_relayed_and_borne, up_to_sat=stock.available_sat)
+    return shape.most_sat(left, sat_per_kw=rate, allows=is_sold, up_to_sat=stock.available_sat)
 
 
 #: What a funding costs is in its price: of who asks for the price, only our own limits can object.

@@ -20,6 +20,7 @@ INPUT_WEIGHT: Final = 4 * 41 + 109
 class Draft:
     """A transaction as it would be made now."""
 
+    pays_sat: int
     inputs: int
     vbytes: int
     fee_sat: int
@@ -35,7 +36,7 @@ def draft(coins_sat: Iterable[int], *, wanted_sat: int, sat_per_kw: int) -> Draf
         short_sat -= coin_sat - worth_sat
         weight += INPUT_WEIGHT
         if short_sat <= 0:
-            return Draft(count, -(-weight // 4), fee_sat(weight, sat_per_kw))
+            return Draft(wanted_sat, count, -(-weight // 4), fee_sat(weight, sat_per_kw))
     return None
 
 

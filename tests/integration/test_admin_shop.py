@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from orders.models import Heartbeat, Service
 from orders.reconcile import beat
+from orders.states import Firmness
 from tests.factories import OrderFactory, ServiceFactory, SnapshotFactory
 from tests.integration.staff import browser, seen, staff
 
@@ -95,7 +96,13 @@ def test_the_node_as_seen_says_which_coins_sell_what_and_which_sell_nothing(boss
     aside = {"nested": [2, 700_000], "foreign": [1, 5_000_000]}
     sizes = [3_000_000, 2_000_000, 10_000]
     row = SnapshotFactory(spendable_sat=5_010_000, coin_sizes=sizes, coins_aside=aside, required_reserve_sat=0)
-    OrderFactory(uri_set=True, lsp_balance_sat=2_990_000, client_balance_sat=0, open_fee_sat=10_000)
+    OrderFactory(
+        uri_set=True,
+        lsp_balance_sat=2_990_000,
+        client_balance_sat=0,
+        open_fee_sat=10_000,
+        reservation__firmness=Firmness.REACHED,
+    )
     page = seen(boss.get(f"/admin/orders/nodesnapshot/{row.pk}/change/"))
     assert "3,000,000, 2,000,000, 10,000 sat" in page
     assert "nested 2, 700,000 sat" in page and "foreign 1, 5,000,000 sat" in page

@@ -72,7 +72,7 @@ def well(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, settings: Any) -> 
     """A server with which nothing is wrong, its node, and somebody to tell."""
     node = WellNode()
     monkeypatch.setattr("lightning.connection.node", lambda: node)
-    settings.LND_GRPC, settings.LND_NETWORK = "127.0.0.1:10009", "regtest"
+    settings.LND_GRPC, settings.LND_NETWORK = "127.0.0.1:10009", "signet"
     settings.PUBLIC_URL, settings.ALERT_URL = "https://lsp.example", (receiver.url,)
     SnapshotFactory()
     beat("reconcile")

@@ -127,4 +127,4 @@ def test_a_payment_that_is_held_for_an_order_which_says_that_it_went_back_is_lis
     [found] = recovering.survey(node)  # type: ignore[arg-type]
     assert (found.kind, found.what) == (recovering.Kind.PAYMENT, order.hold_invoice.payment_hash)
     assert recovering.pause_if_behind(node)  # type: ignore[arg-type]
-    assert recovering.return_payments([found], node) == [found]  # type: ignore[arg-type]
+    assert recovering.return_payments([found], node, actor=actors.command("ada")) == [found]  # type: ignore[arg-type]

@@ -33,6 +33,8 @@ OPERATIONS: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], set[
     (flags.mark_seen, (uuid4(),), {}, PERSONS),
     (pausing.pause, (SwitchName.SALES,), {"reason": "x"}, {*PERSONS, Kind.SERVER}),
     (pausing.resume, (SwitchName.SALES,), {}, PERSONS),
+    (pausing.pause_behind, (SwitchName.SALES,), {"reason": "x", "named": ()}, {Kind.SERVER}),
+    (pausing.resume_behind, (SwitchName.SALES,), {}, {Kind.COMMAND}),
     (noting.moved, (None, "aa" * 32, 5_000), {"cause": Cause.PAYMENT_RETURNED}, {Kind.COMMAND}),
     (recovering.adopt, ((), None), {}, {Kind.COMMAND}),
     (recovering.return_payments, ((), None), {}, {Kind.COMMAND}),

@@ -37,6 +37,9 @@ def test_a_pushed_balance_that_is_too_large_is_told_in_v1s_names() -> None:
     assert not OURS.search(problem.message) and problem.field == "remote_balance"
 
 
+_LEFT = {"most_sat": 0, "again_in_seconds": 60}
+
+
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_whatever_the_domain_refuses_has_a_status_a_code_and_a_time_to_come_back(kind: Any) -> None:
     given = {
@@ -44,7 +47,7 @@ def test_whatever_the_domain_refuses_has_a_status_a_code_and_a_time_to_come_back
         OutOfRange: lambda: OutOfRange("capacity_sat", 1, least=2, most=3),
         errors.ClientSideTooLarge: errors.ClientSideTooLarge,
         errors.WrongToken: errors.WrongToken,
-    }.get(kind, lambda: kind("No."))
+    }.get(kind, lambda: kind("No.", **(_LEFT if issubclass(kind, errors.NotEnoughCoins) else {})))
     problem = problems.of(given())
     assert 400 <= problem.http_status < 600 and problem.code and problem.message.endswith(".")
     assert problem.retry_after_seconds == kind.again_in_seconds

@@ -19,7 +19,7 @@ def drafted(coins: list[int], wanted_sat: int, rate: int = RATE) -> shape.Draft:
 
 
 def test_a_channel_of_one_coin_is_small_and_of_many_coins_is_dear() -> None:
-    assert drafted([5_000_000], 1_000_000) == shape.Draft(1, 166, 1_658)
+    assert drafted([5_000_000], 1_000_000) == shape.Draft(1_000_000, 1, 166, 1_658)
     many = drafted([10_000] * 200, 1_000_000)
     assert (many.inputs, many.vbytes) == (108, 7_469)
     assert many.fee_sat == pytest.approx(74_685, abs=5)

@@ -28,6 +28,7 @@ def test_a_fee_floor_that_rises_after_signing_ends_in_one_dearer_funding(
     shop: Shop, engine: Engine, settings: Any
 ) -> None:
     settings.PUBLISH_PATIENCE_SECONDS = 0
+    models.Service.objects.update(minimum_fee_sat=20_000)  # else the order has not paid for two
     quote, payment = committed(shop, engine)
     first = models.WalletTransaction.objects.get(label=f"funding:{quote['order_id']}").txid
     try:

@@ -52,6 +52,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "new_address": {},
     "required_reserve_sat": {"additional_public_channels": 0},
     "coins": {"min_confirmations": 1},
+    "foreign_coins": {},
     "transaction": {"txid": "ab" * 32},
     "transactions": {"from_height": 0},
     "fund_psbt": {

@@ -17,6 +17,9 @@ from tests.house.source import ROOT, Source, first_party, imported, with_tests
 STATE_WRITERS = {"orders/transitions.py", "orders/payments/onchain/recording.py"}
 #: Who reads the environment, and why.
 ENVIRONMENT_READERS = {
+    "lsp_site/running/account.py",  # before there are settings: it says where they are
+    "lsp_site/running/beside.py",  # which server is meant, for who has no settings of it
+    "lsp_site/running/playground.py",  # hands on what it was started with
     "lsp_site/settings.py",  # the one reader of the configuration
     "lightning/transactions.py",  # bitcoinlib can only be told by the environment where to put its files
 }
@@ -31,6 +34,7 @@ V1_NAMES = re.compile(
 V1_SPEAKERS = (
     "orders/api/",  # the door
     "simulator/management/commands/buy.py",  # a client of v1
+    "lsp_site/running/beside.py",  # which server is meant, for who has no settings of it
     "lsp_site/running/playground.py",  # tells how to be one
 )
 #: LND calls the two sides of a channel as v1 does.

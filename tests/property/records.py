@@ -40,6 +40,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     NodeSnapshot: ("at", "synced_at"),
     Node: ("deposits_at", "deposits_reread_at"),
     Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
+    OnchainPayment: ("seen_at",),
 }  # fmt: skip
 
 

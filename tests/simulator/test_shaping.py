@@ -15,9 +15,9 @@ from django.db.models import QuerySet
 from orders import marks, reconcile
 from orders.errors import NotPossible
 from orders.management.commands import coins as command
-from orders.models import WalletTransaction
+from orders.models import Reservation, WalletTransaction
 from orders.operations import shaping
-from orders.states import TransactionState
+from orders.states import Firmness, TransactionState
 from orders.wallet import reshaping
 from orders.wallet import transaction as machine
 from tests.property.dying import Death, DyingNode
@@ -103,9 +103,15 @@ def test_a_second_one_waits_until_the_first_is_deep(shop: FeeShop) -> None:
     assert "under way" in run() and ours().count() == 1
 
 
+def promised() -> None:
+    """All orders are paid, and their nodes were reached."""
+    Reservation.objects.update(firmness=Firmness.REACHED)
+
+
 def test_coins_that_an_open_order_needs_are_not_taken(shop: FeeShop) -> None:
     for _ in range(3):
         shop.buy(local_balance=4_900_000)
+    promised()
     run("--split", "2", "--each", "1000000", "--yes")  # of the fourth
     with pytest.raises(CommandError):
         run("--split", "2", "--each", "3000000")
@@ -120,6 +126,7 @@ def test_an_order_that_is_sold_while_coins_are_leased_keeps_them(
 
     def sold_meanwhile(*given: Any) -> None:
         shop.buy(local_balance=15_000_000)
+        promised()
         lease(*given)
 
     monkeypatch.setattr(shaping, "_lease", sold_meanwhile)

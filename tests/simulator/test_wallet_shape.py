@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from orders import pricing, reconcile
-from orders.models import ChannelOrder, WalletTransaction
+from orders.models import ChannelOrder, Reservation, WalletTransaction
 from orders.operations import selling
+from orders.states import Firmness
 from tests.property.inside import Loop
 from tests.simulator.chain_fees import USUAL_SAT_PER_KW, FeeShop, open_shop
 from tests.simulator.test_chain_fees import without_a_budget
@@ -90,6 +91,7 @@ def test_found_a4_the_coins_that_are_promised_are_not_priced_again(small: FeeSho
     """They are all alike here: what is left runs out, and is never sold twice."""
     small.buy(local_balance=900_000)
     assert asked(small, 900_000).status_code == 200
+    Reservation.objects.update(firmness=Firmness.REACHED)  # both have paid, and named nodes that are there
     assert asked(small, 100_000).status_code == 503
     [service] = small.get("/node/info")["services"]
     assert service["available"] is False

@@ -15,10 +15,12 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule
 
-from orders import reconcile
+from orders import queries, reconcile
+from orders.advance import advance
 from simulator.channels import ABANDONED, Channel
 from simulator.world import World
 from tests.property.inside import InsideNode
@@ -115,12 +117,14 @@ class OldShop:
     # Our engines
 
     def turn(self) -> None:
-        """The pass of every minute, and the queue is worked off as its worker does it."""
+        """The pass of every minute, and the queue is worked off as its worker does it; what waits for peers, after it."""
         reconcile.reconcile()
         for row in OrmQ.objects.order_by("id"):
             task = row.task
             row.delete()
             import_string(task["func"])(*task["args"], **task["kwargs"])
+        for order_id in queries.due_ids(timezone.now()):
+            advance(order_id)
 
     def tasks(self) -> list[str]:
         """What the queue and the schedule of the old server name, by dotted path."""

@@ -117,7 +117,7 @@ class OldShop:
     # Our engines
 
     def turn(self) -> None:
-        """The pass of every minute, and the queue is worked off as its worker does it; what waits for peers, after it."""
+        """The pass of every minute, and the queue worked off as its worker does it; what waits for peers, after it."""
         reconcile.reconcile()
         for row in OrmQ.objects.order_by("id"):
             task = row.task

@@ -44,7 +44,7 @@ def test_a_nudge_that_was_rolled_back_brings_none(streams: Running, looks: Looks
 
 
 def test_word_of_an_order_that_is_not_due_brings_no_look(streams: Running, looks: Looks) -> None:
-    order = OrderFactory.create(due_at=timezone.now() + timedelta(hours=1))
+    order = OrderFactory.create(due_at=timezone.now() + timedelta(minutes=10))
     notify(order.pk)
     heard(looks)
     assert order.pk not in looks.seen

@@ -145,8 +145,8 @@ def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
 
 
 def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
-    """Back with the buyer, unless the order was delivered: who recorded the return may not have asked the node."""
-    if security.counted(order) is rail and _is_delivered(order, node):
+    """Back with the buyer, unless the order was delivered and nobody has asked the node for that yet."""
+    if security.counted(order) is rail and rail.is_returned_unasked(order) and _is_delivered(order, node):
         rail.keep(order.pk)
         return now + _SELDOM
     rail.finish_return(order.pk, node)

@@ -9,11 +9,13 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from django.db.models import Min
+from django.utils import timezone
 
 from lightning import types
 from lightning.errors import NotFound, Rejected
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 
 #: Why nothing is sold or opened. Buyers read it, so it names no order: who knows a paid order's id may claim it.
 _REASON: Final = "Our records are being checked after a restart"
+#: A list of the node's may be so old: what was returned while it was made contradicts nothing, and pauses no shop.
+_TOLD_LATE: Final = timedelta(minutes=5)
 #: So many things a pause names; the next process that starts names the next.
 _MOST_NAMED: Final = 5
 #: States in which an order may still get the channel that the node has for it.
@@ -110,11 +114,14 @@ def _invoices(pending: Iterable[types.Invoice]) -> Iterator[Unknown]:
         (order_id, invoice) for invoice in pending if (order_id := marks.order_of_invoice(invoice.memo)) is not None
     ]
     hashes = [invoice.payment_hash for _, invoice in ours]
-    rows = dict(HoldInvoice.objects.filter(payment_hash__in=hashes).values_list("payment_hash", "state"))
+    rows = HoldInvoice.objects.filter(payment_hash__in=hashes)
+    known = set(rows.values_list("payment_hash", flat=True))
+    back = rows.filter(state=InvoiceState.CANCELLED, cancelled_at__lt=timezone.now() - _TOLD_LATE)
+    over = set(back.values_list("payment_hash", flat=True))
     for order_id, invoice in ours:
         held = invoice.state is types.NodeInvoiceState.ACCEPTED
-        is_over = rows.get(invoice.payment_hash) == InvoiceState.CANCELLED  # so we say; the node knows better
-        if invoice.payment_hash in rows and not (held and is_over):
+        is_over = invoice.payment_hash in over  # so we say; the node knows better
+        if invoice.payment_hash in known and not (held and is_over):
             continue
         whose = "that says it went back" if is_over else "we do not know"
         advice = f"Held for an order {whose}: return it, unless a channel of this order is listed."

@@ -7,19 +7,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
+from urllib.parse import unquote_to_bytes
 
 #: None of those that have begun has ended for so long: the node hangs, and nobody needs to wait longer.
 STUCK_SECONDS: Final = 3.0
 #: However well the others go on.
 MOST_SECONDS: Final = 10.0
-_PURCHASE = re.compile(rb"(?:\r\n)?POST [^ ?]*/channel/buy/?[ ?]")
+_POSTED = re.compile(rb"(?:\r\n)?POST ([^ ?#]*)")
 
 Job = TypeVar("Job")
 
 
 def waits_for_node(head: bytes) -> bool:
-    """The request with this head is a purchase. One that is written otherwise is refused where no turn is free."""
-    return _PURCHASE.match(head) is not None
+    """The request with this head is a purchase, however its path is written: it must find no other thread."""
+    posted = _POSTED.match(head)
+    return posted is not None and unquote_to_bytes(posted[1]).rstrip(b"/").endswith(b"/channel/buy")
 
 
 class Lane(Generic[Job]):

@@ -60,6 +60,9 @@ class PaymentRail(Protocol):
     def is_going_back(self, order: ChannelOrder) -> bool:
         """It was recorded to go back, and is not back yet."""
 
+    def is_returned_unasked(self, order: ChannelOrder) -> bool:
+        """Its return was recorded by who cannot have asked the node first whether the order was delivered."""
+
     def finish_return(self, order_id: UUID, node: LndNode) -> None:
         """What was recorded to go back is back. Raises: NodeUnavailable, OutcomeUnknown."""
 

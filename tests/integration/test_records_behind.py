@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -119,11 +120,25 @@ def test_and_where_the_order_was_given_up(node: ScriptedNode) -> None:
     assert FlagKind.TRACE_UNKNOWN in {flag.kind for flag in look(order, node).standing}
 
 
-def test_a_payment_that_is_held_for_an_order_which_says_that_it_went_back_is_listed(node: ScriptedNode) -> None:
-    order = OrderFactory(refunded=True)
-    HoldInvoice.objects.filter(order=order).update(state=InvoiceState.CANCELLED)
+def went_back(node: ScriptedNode, **ago: float) -> ChannelOrder:
+    """By our records; the node's list says that it is held."""
+    order: ChannelOrder = OrderFactory(refunded=True)
+    at = timezone.now() - timedelta(**ago)
+    HoldInvoice.objects.filter(order=order).update(state=InvoiceState.CANCELLED, cancelled_at=at)
     there = replace(held(order), memo=marks.invoice_memo(order.pk))
     node.by_hash[order.hold_invoice.payment_hash] = there
+    return order
+
+
+def test_a_payment_that_goes_back_while_the_node_lists_it_pauses_nothing(node: ScriptedNode) -> None:
+    """Whoever pays and does not claim would else stop the shop."""
+    went_back(node, seconds=1)
+    assert recovering.survey(node) == []  # type: ignore[arg-type]
+    assert not recovering.pause_if_behind(node)  # type: ignore[arg-type]
+
+
+def test_a_payment_that_is_held_for_an_order_which_says_that_it_went_back_is_listed(node: ScriptedNode) -> None:
+    order = went_back(node, minutes=6)
     [found] = recovering.survey(node)  # type: ignore[arg-type]
     assert (found.kind, found.what) == (recovering.Kind.PAYMENT, order.hold_invoice.payment_hash)
     assert recovering.pause_if_behind(node)  # type: ignore[arg-type]

@@ -1,7 +1,16 @@
 """The Lightning rail: a hold invoice, held until the funding is published, settled then, or returned."""
 
 from orders.payments.lightning.holding import arrive, claim_window, hold
-from orders.payments.lightning.looking import differing, insecurity, is_going_back, is_held, is_ours, look, obstacle
+from orders.payments.lightning.looking import (
+    differing,
+    insecurity,
+    is_going_back,
+    is_held,
+    is_ours,
+    is_returned_unasked,
+    look,
+    obstacle,
+)
 from orders.payments.lightning.returning import finish_return, give_back, keep
 from orders.payments.lightning.settling import settle
 
@@ -16,6 +25,7 @@ __all__ = [
     "is_going_back",
     "is_held",
     "is_ours",
+    "is_returned_unasked",
     "keep",
     "look",
     "obstacle",

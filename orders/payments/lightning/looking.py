@@ -11,6 +11,7 @@ from lightning import types
 from lightning.errors import NotFound
 from lightning.node import LndNode
 from orders import keys
+from orders.causes import Cause
 from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot
 from orders.payments.rail import SETTLED, Security
 from orders.states import InvoiceState
@@ -76,6 +77,11 @@ def is_ours(order: ChannelOrder) -> bool:
 def is_going_back(order: ChannelOrder) -> bool:
     """Its return was recorded, and the node has not confirmed it yet."""
     return order.invoice is not None and order.invoice.state == InvoiceState.RETURNING
+
+
+def is_returned_unasked(order: ChannelOrder) -> bool:
+    """Staff have cancelled the order; whoever else records a return has looked for a trace at the node just before."""
+    return is_going_back(order) and order.hold_invoice.return_cause == Cause.CANCELLED
 
 
 def differing(node: LndNode, seen: NodeSnapshot) -> set[UUID]:

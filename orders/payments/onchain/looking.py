@@ -68,6 +68,11 @@ def is_going_back(order: ChannelOrder) -> bool:
     return False
 
 
+def is_returned_unasked(order: ChannelOrder) -> bool:
+    """Nothing goes back by itself."""
+    return False
+
+
 def finish_return(order_id: UUID, node: LndNode) -> None:
     """Nothing goes back by itself."""
 

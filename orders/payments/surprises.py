@@ -42,6 +42,6 @@ def _since_returned_sat(order: ChannelOrder) -> int | None:
     if returned is None:
         return None
     seen = order.events.filter(cause=Cause.DEPOSIT_SEEN, version__lt=returned.version)
-    before = set(seen.values_list("facts__txid", "facts__vout"))
+    before = set(seen.values_list("facts__txid", flat=True))  # whole: all outputs of one are seen at once
     deposits = order.onchain_payments.exclude(state=DepositState.VANISHED)
-    return sum(deposit.amount_sat for deposit in deposits if (deposit.txid, deposit.vout) not in before)
+    return sum(deposit.amount_sat for deposit in deposits if deposit.txid not in before)

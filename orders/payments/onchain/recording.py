@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Q
@@ -124,10 +124,10 @@ def _differs(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) 
     )
 
 
-def _record(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) -> None:
+def _record(order_id: UUID, seen: Sequence[tuple[ChainTransaction, TxOutput]]) -> None:
     with locked(order_id) as order:
-        news = [_record_one(order, transaction, output) for transaction, output in seen]
-        if any(news):
+        nudge(order)
+        if _write(order, seen):
             flag_surprises(order)
             _see_whether_back(order)
             _reserve(order)
@@ -150,30 +150,70 @@ def _see_whether_back(order: ChannelOrder) -> None:
         flags.happened(order, Found.DEPOSITS)
 
 
-def _record_one(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> bool:
-    """The output has its row; whether that is news, and not only one block more."""
-    seen_at = min(timezone.now(), datetime.fromtimestamp(transaction.at, UTC))
-    row, is_new = OnchainPayment.objects.get_or_create(
+def _write(order: ChannelOrder, seen: Sequence[tuple[ChainTransaction, TxOutput]]) -> bool:
+    """Every output has its row; whether any is news, and not only one block more.
+
+    In a few statements for all: a stranger chooses how many outputs he pays with, and others wait meanwhile.
+    """
+    transactions = {transaction.txid: transaction for transaction, _ in seen}
+    known = {(row.txid, row.vout): row for row in OnchainPayment.objects.filter(txid__in=transactions)}
+    news: dict[tuple[str, Cause], list[OnchainPayment]] = defaultdict(list)
+    for transaction, output in seen:
+        before = known.get((transaction.txid, output.index))
+        row = _row(order, transaction, output)
+        if before is None:
+            news[row.txid, Cause.DEPOSIT_SEEN].append(row)
+        elif before.state != row.state:
+            news[row.txid, _NEWS[DepositState(row.state)]].append(row)
+            _see_whether_taken_back(order, before)
+    for transaction in transactions.values():
+        OnchainPayment.objects.filter(txid=transaction.txid, order=order).update(**_depth(transaction))
+    OnchainPayment.objects.bulk_create(
+        [row for rows in news.values() for row in rows if (row.txid, row.vout) not in known]
+    )
+    for (txid, cause), rows in news.items():
+        _tell(order, cause, txid, rows)
+    return bool(news)
+
+
+def _depth(transaction: ChainTransaction) -> dict[str, Any]:
+    """How deep its outputs are now, as their rows say it."""
+    return {
+        "state": DepositState.CONFIRMED if transaction.confirmations else DepositState.SEEN,
+        "confirmations": transaction.confirmations,
+        "block_height": transaction.block_height or None,
+    }
+
+
+def _row(order: ChannelOrder, transaction: ChainTransaction, output: TxOutput) -> OnchainPayment:
+    """The output as the node has it now; not saved."""
+    return OnchainPayment(
+        order=order,
         txid=transaction.txid,
         vout=output.index,
-        defaults={
-            "order": order,
-            "amount_sat": output.amount_sat,
-            "seen_at": seen_at,
-            "inputs": [str(outpoint) for outpoint in transaction.inputs],
-        },
+        amount_sat=output.amount_sat,
+        seen_at=min(timezone.now(), datetime.fromtimestamp(transaction.at, UTC)),
+        inputs=[str(outpoint) for outpoint in transaction.inputs],
+        **_depth(transaction),
     )
-    before = row.state
-    row.confirmations = transaction.confirmations
-    row.block_height = transaction.block_height or None
-    row.state = DepositState.CONFIRMED if transaction.confirmations else DepositState.SEEN
-    row.save()
-    if is_new:
-        note(order, Cause.DEPOSIT_SEEN, txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
-    elif before != row.state:
-        if before == DepositState.CONFIRMED and order.counted_payment == Rail.ONCHAIN:
-            words = "A deposit that counted was taken back by a reorganisation."
-            raise_flag(order, FlagKind.DEPOSIT_TAKEN_BACK, words)
-        note(order, _NEWS[row.state], txid=row.txid, vout=row.vout, confirmations=row.confirmations)
-    nudge(order)
-    return is_new or before != row.state
+
+
+def _see_whether_taken_back(order: ChannelOrder, before: OnchainPayment) -> None:
+    """One that was in a block, and is elsewhere now."""
+    if before.state == DepositState.CONFIRMED and order.counted_payment == Rail.ONCHAIN:
+        words = "A deposit that counted was taken back by a reorganisation."
+        raise_flag(order, FlagKind.DEPOSIT_TAKEN_BACK, words)
+
+
+def _tell(order: ChannelOrder, cause: Cause, txid: str, rows: Sequence[OnchainPayment]) -> None:
+    """One row of the journal for a transaction, however many of its outputs pay the order."""
+    one = len(rows) == 1
+    note(
+        order,
+        cause,
+        txid=txid,
+        vout=rows[0].vout if one else None,
+        outputs=None if one else len(rows),
+        amount_sat=sum(row.amount_sat for row in rows),
+        confirmations=rows[0].confirmations or None,
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from lightning.types import TxOutput
+from orders import queries
 from orders.payments.onchain import recording
 from tests.factories import OrderFactory, txid
 from tests.scripted import mined, unmined
@@ -32,3 +36,13 @@ def test_many_outputs_cost_as_few_statements_as_two() -> None:
         return asked
 
     assert statements(100) == statements(2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_output_that_is_listed_twice_has_its_row_as_the_last_says() -> None:
+    order = OrderFactory(due_at=timezone.now() + timedelta(minutes=9))
+    outputs = [TxOutput(0, order.deposit_address, 546, True)]
+    assert recording.record([unmined(txid("twice"), outputs=outputs), mined(txid("twice"), outputs=outputs)])
+    assert [row.state for row in order.onchain_payments.all()] == ["confirmed"]
+    assert [event.facts["amount_sat"] for event in order.events.filter(cause="deposit_seen")] == [546]
+    assert queries.due_ids(timezone.now()) == [order.pk]  # somebody counts it now

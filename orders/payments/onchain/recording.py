@@ -157,10 +157,11 @@ def _write(order: ChannelOrder, seen: Sequence[tuple[ChainTransaction, TxOutput]
     """
     transactions = {transaction.txid: transaction for transaction, _ in seen}
     known = {(row.txid, row.vout): row for row in OnchainPayment.objects.filter(txid__in=transactions)}
+    # By output: a list that names one twice must not keep all of them from their rows.
+    rows = {(transaction.txid, output.index): _row(order, transaction, output) for transaction, output in seen}
     news: dict[tuple[str, Cause], list[OnchainPayment]] = defaultdict(list)
-    for transaction, output in seen:
-        before = known.get((transaction.txid, output.index))
-        row = _row(order, transaction, output)
+    for key, row in rows.items():
+        before = known.get(key)
         if before is None:
             news[row.txid, Cause.DEPOSIT_SEEN].append(row)
         elif before.state != row.state:
@@ -168,11 +169,9 @@ def _write(order: ChannelOrder, seen: Sequence[tuple[ChainTransaction, TxOutput]
             _see_whether_taken_back(order, before)
     for transaction in transactions.values():
         OnchainPayment.objects.filter(txid=transaction.txid, order=order).update(**_depth(transaction))
-    OnchainPayment.objects.bulk_create(
-        [row for rows in news.values() for row in rows if (row.txid, row.vout) not in known]
-    )
-    for (txid, cause), rows in news.items():
-        _tell(order, cause, txid, rows)
+    OnchainPayment.objects.bulk_create([row for key, row in rows.items() if key not in known])
+    for (txid, cause), changed in news.items():
+        _tell(order, cause, txid, changed)
     return bool(news)
 
 

@@ -26,6 +26,7 @@ from orders.models import (
     Service,
     Switch,
     SwitchName,
+    WalletTransaction,
 )
 from orders.states import (
     LIVE_OPENINGS,
@@ -328,6 +329,13 @@ def openings_under_way(now: datetime, client_hash: str = "") -> tuple[int, int]:
     under_way = ChannelOpening.objects.filter(state__in=states, changed_at__gte=since)
     clients = list(under_way.values_list("order__client_hash", flat=True))
     return len(clients), clients.count(client_hash) if client_hash else 0
+
+
+def leased_by_attempts() -> list[int]:
+    """The coins, in satoshis each, that attempts hold whose peers may yet let them fail."""
+    states = [OpeningState.FUNDED, OpeningState.CANCELLING]
+    transactions = WalletTransaction.objects.filter(openings__state__in=states)
+    return [amount_sat for row in transactions for _, amount_sat, _ in row.inputs]
 
 
 def peer_is_taken(pubkey: str) -> bool:

@@ -40,6 +40,8 @@ T = TypeVar("T")
 #: A peer that is given so long has answered, where it means to: then another's first attempt may have its place.
 _PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=5.0)
 _PRESS_SECONDS: Final = 0.25
+#: Where coins were short one more finds out, in a look, whether they still are.
+_WIDEN_SECONDS: Final = 1.0
 #: Another process looks at the order: it will not be long, and may not do what we may.
 _TAKEN_SECONDS: Final = 0.5
 #: For an answer from the event loop, which never waits itself.
@@ -91,7 +93,7 @@ class Lanes:
 
     async def run(self) -> None:
         """What is added is handed on, until this is cancelled. Raises: django.db.Error."""
-        await together(self._sort(), self._press())
+        await together(self._sort(), self._press(), self._widen())
 
     async def close(self, patience_seconds: float) -> bool:
         """Nothing begins any more; False where a look still runs after so long."""
@@ -193,6 +195,12 @@ class Lanes:
         self.slots.insist(_asking(order))
         self.jobs.step_aside(order.order_id)
 
+    def short(self, order_id: UUID) -> bool:
+        """Whether the order waits for one of those who have its coins, and who give way as for a place."""
+        is_waiting = self.slots.short(order_id)
+        self._make_way()
+        return is_waiting
+
     def waits(self, turn: LaneTurn, is_waiting: bool) -> None:
         """From now on the look only waits for its peer's word, or no longer does."""
         self._negotiating[turn.order_id] = turn
@@ -208,6 +216,12 @@ class Lanes:
             await asyncio.sleep(_PRESS_SECONDS)
             self.dials.press(self._loop.time())
             self._make_way()
+
+    async def _widen(self) -> None:
+        while True:
+            await asyncio.sleep(_WIDEN_SECONDS)
+            self.slots.widen()
+            self._hand_out_places()
 
     def _make_way(self) -> None:
         while (order_id := self.slots.giving_way(time.monotonic())) is not None:
@@ -238,6 +252,11 @@ class LaneTurn:
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once. Raises: Elsewhere where the lanes have ended."""
         self._lanes.in_loop(self._lanes.enter_to_end, _claimed(order))
+
+    def wait_for_coins(self, order: ChannelOrder) -> None:
+        """Raises: Elsewhere."""
+        if self._lanes.in_loop(self._lanes.short, order.pk):
+            raise Elsewhere
 
     @contextmanager
     def waiting(self, negotiation: Negotiation) -> Iterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from orders.openings import turns
 from orders.openings.turns import Limits
 
 
@@ -47,6 +48,8 @@ class Slots:
     most_of_peer: int | None = None
     _waiting: dict[UUID, Asking] = field(default_factory=dict)  # in the order in which they came
     _held: dict[UUID, Held] = field(default_factory=dict)
+    #: While what they need is short: no more have a place at a time.
+    _most: int | None = None
 
     def __len__(self) -> int:
         return len(self._held)
@@ -89,6 +92,23 @@ class Slots:
             self._take(best)
         return best
 
+    def short(self, order_id: UUID) -> bool:
+        """Those who have places have what this order needs: it waits before all others until one of them leaves.
+
+        Until then nobody else has a place either. False: nobody else has one, so nobody is waited for.
+        """
+        held = self._held.pop(order_id, None)
+        if held is None or not self._held:
+            return False
+        self._waiting = {order_id: held.asking, **self._waiting}
+        self._most = len(self._held)
+        return True
+
+    def widen(self) -> None:
+        """As time passes, one more may find out whether there is enough by now."""
+        if self._most is not None:
+            self._most = self._most + 1 if self._most + 1 < self.limits.at_once else None
+
     def left(self, order_id: UUID) -> None:
         """The order needs no place any more, and waits for none. Repeat: safe."""
         self._waiting.pop(order_id, None)
@@ -119,12 +139,16 @@ class Slots:
                 return found.asking.order_id
         return None
 
+    @property
+    def _now(self) -> Limits:
+        return self.limits if self._most is None else turns.limits(self._most)
+
     def _take(self, asking: Asking) -> None:
         self._waiting.pop(asking.order_id, None)
         self._held.setdefault(asking.order_id, Held(asking))
 
     def _best(self) -> Asking | None:
-        if len(self._held) >= self.limits.at_once:
+        if len(self._held) >= self._now.at_once:
             return None
         return next((asking for asking in self._ranked() if self._admits(asking)), None)
 
@@ -140,7 +164,7 @@ class Slots:
             of_peer = self._count(lambda other: other.peer == asking.peer, without)
             if of_peer >= self.most_of_peer:
                 return False
-        return self.limits.admit(
+        return self._now.admit(
             under_way=self._count(lambda _: True, without),
             of_client=self._of_client(asking, without=without),
             is_first=asking.is_first,

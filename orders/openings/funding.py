@@ -10,14 +10,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning import transactions
-from lightning.errors import Rejected
+from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, FundedPsbt, FundingRequest
-from orders import marks
+from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
 from orders.openings.reasons import Broken
-from orders.openings.terms import Terms
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
 from orders.wallet import budget, choosing, coins, shape
@@ -25,22 +24,25 @@ from orders.wallet.looking import wallet_transaction
 
 #: How often we choose again when others were quicker.
 _MOST_CHOICES: Final = 3
+#: They may be free again soon, and are no failure of the order that needs them.
+COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
 
-def obstacle(order_id: UUID, wanted: Terms, node: LndNode) -> tuple[str, str] | None:
+def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
-    made = shape.draft(
-        (coin.amount_sat for coin in native),
-        wanted_sat=wanted.capacity_sat,
-        sat_per_kw=max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw),
-    )
+    sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
+    draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
+    amounts = [coin.amount_sat for coin in native]
+    made = draft(amounts)
     if made is not None:
         order = ChannelOrder.objects.get(pk=order_id)
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
-    native_sat = choosing.total_sat(native)
+    if draft([*amounts, *queries.leased_by_attempts()]) is not None:
+        return COINS_LEASED
+    native_sat = sum(amounts)
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
@@ -54,7 +56,12 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     if request.amount_sat != opening.capacity_sat:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
-    funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
+    try:
+        funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
+    except InsufficientFunds:  # others were quicker, since we asked for the obstacle
+        if obstacle(order_id, opening.capacity_sat, node) == COINS_LEASED:
+            raise Broken(*COINS_LEASED) from None
+        raise
     index, fee_sat = _check_funding(opening, request, funded, fees, node)
     _record_funded(order_id, opening, funded, index, fee_sat)
 

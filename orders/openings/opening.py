@@ -150,8 +150,10 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn = turns
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    why = funding.obstacle(order_id, wanted, node)
+    why = funding.obstacle(order_id, wanted.capacity_sat, node)
     if why is not None:  # don't trouble the peer for nothing
+        if why == funding.COINS_LEASED:
+            turn.wait_for_coins(order)
         postpone(order_id, *why)
         return False
     try:

@@ -64,6 +64,7 @@ NOT_ITS_FAULT: Final = {
     "PEER_BUSY": timedelta(seconds=30),
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
+    "INSUFFICIENT_FUNDS": timedelta(seconds=30),
     FEE_ABOVE_BUDGET: timedelta(minutes=10),
     COINS_PROMISED_ELSEWHERE: timedelta(seconds=5),
 }

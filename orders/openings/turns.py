@@ -35,6 +35,12 @@ class Turn(Protocol):
     def enter_to_end(self, order: ChannelOrder) -> None:
         """The same for who ends an attempt, which disconnects the peer and connects it again. Raises: Elsewhere."""
 
+    def wait_for_coins(self, order: ChannelOrder) -> None:
+        """Other attempts have leased the coins that this one needs: it has a place anew when one of them ends.
+
+        Raises: Elsewhere, unless nobody knows of those attempts here: then the order is to wait by itself.
+        """
+
     def waiting(self, negotiation: Negotiation) -> AbstractContextManager[None]:
         """Inside nothing but the peer's word is waited for: another's first attempt may end that."""
 
@@ -53,6 +59,9 @@ class _Here:
 
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once."""
+
+    def wait_for_coins(self, order: ChannelOrder) -> None:
+        """Nobody is known."""
 
     def waiting(self, negotiation: Negotiation) -> AbstractContextManager[None]:
         """Nobody interrupts."""

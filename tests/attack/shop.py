@@ -21,8 +21,8 @@ from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNode
 
 ROOT = Path(__file__).resolve().parents[2]
-COINS: Final = 5
-COIN_SAT: Final = 20_000_000
+COINS: Final = 10
+COIN_SAT: Final = 10_000_000
 BLOCK_SECONDS: Final = 3
 #: sat/kW: 2 sat/vB.
 CALM_SAT_PER_KW: Final = 500

@@ -14,10 +14,8 @@ from tests.attack.page import lines
 from tests.attack.runner import Attack, Plan, Report
 from tests.attack.shop import Shop
 
-#: They withhold their signature and hold a coin each meanwhile, of the few that this shop has: honest buyers wait.
-NOT_WITHSTOOD = {"stalling"}
 SMALL = Plan(
-    attackers=tuple(name for name, kind in EVERYONE.items() if kind.is_sociable and name not in NOT_WITHSTOOD),
+    attackers=tuple(name for name, kind in EVERYONE.items() if kind.is_sociable),
     seed=7,
     seconds=20,
     buyer_every_seconds=2.0,

@@ -76,7 +76,6 @@ TROUBLE: list[tuple[str, LightningError, str]] = [
     ("connect", NodeUnavailable("locked", reason="NODE_NOT_READY"), "NODE_NOT_READY"),
     ("transactions", NodeUnavailable("away"), "NODE_NOT_READY"),
     ("coins", NodeUnavailable("no", reason="PERMISSION_DENIED"), "NODE_NOT_READY"),
-    ("coins", InsufficientFunds("none"), "INSUFFICIENT_FUNDS"),
     ("channels", NotFound("what?"), "FAILED_OPENING"),
     ("pending_channels", OutcomeUnknown("what?"), "FAILED_OPENING"),
 ]
@@ -107,6 +106,16 @@ def test_found_c5_trouble_that_does_not_end_gives_up_at_the_deadline_with_its_re
     look(order, node)
     ChannelOrder.objects.filter(pk=order.pk).update(open_deadline_at=timezone.now() - timedelta(seconds=1))
     assert (look(order, node).state, queries.order_or_raise(order.pk).give_up_reason) == ("give_up", reason)
+
+
+def test_that_our_coins_are_short_is_no_failure_of_the_order_and_takes_no_turn_from_it(node: ScriptedNode) -> None:
+    order = claimed(node)
+    node.fails_at["coins"] = InsufficientFunds("none")
+    for _ in range(3):
+        since = timezone.now()
+        order = look(order, node)
+        assert (order.last_failure_reason, order.failed_openings) == ("INSUFFICIENT_FUNDS", 0)
+        assert waits(order, since, 30)
 
 
 def test_found_c5_a_wait_does_not_outlast_the_window(node: ScriptedNode) -> None:

@@ -44,11 +44,18 @@ DEAD, STALLING = 70, 24
 SOON = 8.0
 
 
+#: What the node's wallet has from the beginning.
+COINS = 5
+few_coins = pytest.mark.parametrize("network", [0], indirect=True, ids=["few-coins"])
+
+
 @pytest.fixture
-def network() -> Iterator[SimulatedNetwork]:
-    """A new one for each test, whose wallet has a coin for everybody: who stalls keeps some leased."""
+def network(request: pytest.FixtureRequest) -> Iterator[SimulatedNetwork]:
+    """A new one for each test, whose wallet has a coin for everybody, unless it asks for few: who stalls leases one."""
+    more = getattr(request, "param", 60)
     with SimulatedNetwork() as running:
-        running.chain.pay([(running.lsp.new_address(), 2_000_000) for _ in range(60)])
+        if more:
+            running.chain.pay([(running.lsp.new_address(), 2_000_000) for _ in range(more)])
         running.mine(6)
         yield running
 
@@ -141,6 +148,7 @@ def bought(shop: Shop, addresses: list[str], *, client: str = "hostile", **chang
     """Orders that are paid and claimed for these nodes."""
     quotes = paid(shop, len(addresses), client=client)
     recorded_by_us(shop)
+    until(lambda: all_recorded(quotes), "they are recorded, by us or by the process that looks at them just now")
     claim_all(shop, quotes, addresses)
     if changes:
         ChannelOrder.objects.filter(pk__in=[quote["order_id"] for quote in quotes]).update(**changes)
@@ -202,6 +210,25 @@ def test_who_only_waits_for_his_peers_word_gives_way(
         assert sorted(ended) == ["FUNDED", "NEGOTIATING"]
         for quote, wallet in zip(honest, wallets, strict=True):
             delivered(shop, quote, wallet)
+
+
+@few_coins
+@pytest.mark.parametrize("guard", [True, False])
+def test_who_withholds_his_signature_keeps_no_coin_from_others(
+    shop: Shop, network: SimulatedNetwork, streams: Any, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """More peers stall than there are coins. Control: who finds none waits by himself."""
+    monkeypatch.setattr(lanes, "_PATIENCE", Patience(2, 2))
+    if not guard:
+        monkeypatch.setattr(lanes.LaneTurn, "wait_for_coins", lambda self, order: None)
+    silent = [network.lsp.add_peer(withholds_signature=True).p2p_address for _ in range(COINS + 2)]
+    hostile = bought(shop, silent)
+    streams()
+    until(lambda: begun(hostile) >= COINS, "all coins are leased", timeout=20)
+    [honest] = bought(shop, [(wallet := network.lsp.add_peer()).p2p_address], client="honest")
+    assert soon([honest]) is guard
+    if guard:
+        delivered(shop, honest, wallet)
 
 
 def ended_in_order(shop: Shop, quote: dict[str, Any]) -> str:

@@ -162,6 +162,40 @@ def test_as_many_give_way_as_first_attempts_wait() -> None:
     assert [places.giving_way(100) is None for _ in range(3)] == [False, False, True]
 
 
+def test_who_finds_nothing_left_waits_for_those_who_took_it_before_all_others() -> None:
+    places, holds, short, later = slots(9, kept=0), wants(), wants(), wants()
+    asked(places, holds, short)
+    assert places.short(short.order_id)
+    assert not places.ask(later)
+    places.interruptible(holds.order_id, 0)
+    assert places.giving_way(5) == holds.order_id
+    places.left(holds.order_id)
+    assert handed_out(places) == [short.order_id]
+
+
+def test_where_nobody_else_has_a_place_nobody_is_waited_for() -> None:
+    places, alone = slots(9, kept=0), wants()
+    places.ask(alone)
+    assert not places.short(alone.order_id)
+    assert not places.short(wants().order_id)
+    assert places.ask(wants())
+
+
+def test_as_time_passes_one_after_the_other_finds_out_whether_there_is_enough() -> None:
+    places, short, later = slots(5, kept=0), wants(), [wants() for _ in range(4)]
+    asked(places, wants(), wants(), short)
+    places.short(short.order_id)
+    asked(places, *later)
+    assert handed_out(places) == []
+    places.widen()
+    assert handed_out(places) == [short.order_id]
+    places.widen()
+    places.widen()
+    assert handed_out(places) == ids(later[:2])  # and no bound but the usual one
+    places.widen()
+    assert handed_out(places) == []
+
+
 def test_what_ends_an_attempt_has_its_place_whatever_the_limits() -> None:
     places, ends = slots(1, kept=0), wants(is_first=False)
     asked(places, wants())

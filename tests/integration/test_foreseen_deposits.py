@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from chain.node import ChainNode
 from lightning.types import ChainTransaction, TxOutput
+from lsp_site.logs import SecretsHidden
 from orders import queries, reconcile
 from orders.admission import rules
 from orders.advance import advance
@@ -394,3 +395,9 @@ def test_the_source_is_asked_while_no_row_and_no_lock_is_held(world: World, monk
     world.deposit(order)
     assert world.look(order) == "coming"
     assert held_rows and not any(held_rows)
+
+
+def test_no_error_page_shows_the_source(settings: Any) -> None:
+    settings.CHAIN_RPC = f"http://lsp:{PASSWORD}@127.0.0.1:8332"
+    shown = SecretsHidden().get_safe_settings()
+    assert PASSWORD not in str(shown) and "CHAIN_RPC" in shown

@@ -72,7 +72,8 @@ def _to_be_asked_about(now: datetime) -> Collection[UUID]:
         last_at=Min(ask_at, filter=unmined),
         first_at=Min(f"{deposit}foreseen_at"),
     )
-    orders = orders.filter(there_sat__gte=F("order_total_sat"), to_ask__gt=0).exclude(first_at__lte=now - patience())
+    in_its_time = Q(first_at=None) | Q(first_at__gt=now - patience())
+    orders = orders.filter(in_its_time, there_sat__gte=F("order_total_sat"), to_ask__gt=0)
     return list(orders.order_by(F("last_at").asc(nulls_first=True)).values_list("pk", flat=True)[:_MOST_NUDGED])
 
 

@@ -25,6 +25,7 @@ from orders.advance import advance
 from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment, Reservation
 from orders.payments.onchain import foreseeing, reserving, watching
 from orders.states import OrderState
+from streams import hints
 from tests.bitcoind import PASSWORD, Bitcoind, running
 from tests.factories import OrderFactory, SnapshotFactory, txid
 from tests.scripted import ScriptedNode, held, mined, unmined
@@ -107,6 +108,14 @@ def test_a_deposit_whose_fee_will_confirm_it_keeps_coins_from_the_moment_it_is_s
     assert queries.order_or_raise(order.pk).state == OrderState.CREATED
     world.mine(order, made)
     assert world.look(order) == "firm"
+
+
+def test_it_waits_for_no_pass_what_the_node_tells_the_streams_is_enough(world: World) -> None:
+    order = OrderFactory()
+    hints.transaction_seen(world.node.wallet[world.deposit(order)])
+    assert queries.due_ids(timezone.now()) == [order.pk]
+    advance(order.pk, node=world.node)  # type: ignore[arg-type]
+    assert firmness(order) == "coming"
 
 
 def test_control_without_a_chain_source_it_keeps_none(world: World, settings: Any) -> None:

@@ -181,6 +181,12 @@ def _mainnet_shows_no_debug_pages(values: Values) -> str | None:
     return None
 
 
+def _certificate_is_shown(values: Values) -> str | None:
+    if values["CHAIN_RPC_CERT"] is None or (values["CHAIN_RPC"] or "").startswith("https:"):
+        return None
+    return "CHAIN_RPC_CERT needs a CHAIN_RPC that begins with https: nobody else shows a certificate."
+
+
 RULES: tuple[Callable[[Values], str | None], ...] = (
     _hold_covers_all_windows,
     _retries_grow,
@@ -190,6 +196,7 @@ RULES: tuple[Callable[[Values], str | None], ...] = (
     _mainnet_has_its_own_database,
     _mainnet_is_reached_safely,
     _mainnet_shows_no_debug_pages,
+    _certificate_is_shown,
 )
 
 

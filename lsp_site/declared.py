@@ -51,6 +51,21 @@ NODE = Group(
             "first, and onion services.",
             "off on mainnet, on elsewhere",
         ),
+        V(
+            "CHAIN_RPC",
+            p.chain_rpc,
+            None,
+            "`http(s)://user:password@host:port` of Bitcoin Core's or btcd's RPC: a secret. With it a deposit reserves "
+            "coins as soon as it is seen with a fee that will confirm it. It counts no earlier.",
+            "a deposit reserves coins once it is in a block",
+        ),
+        V(
+            "CHAIN_RPC_CERT",
+            p.certificate,
+            None,
+            "The path of the certificate that CHAIN_RPC shows, as btcd's `rpc.cert`.",
+            "the system's authorities",
+        ),
         V("LIGHTNING_NODE", p.dotted_path, "lightning.node.LndNode", "The class that talks to the node."),
     ),
 )

@@ -65,5 +65,6 @@ class SecretsHidden(SafeExceptionReporterFilter):
     """Error pages and reports hide ours as well as Django's own secrets."""
 
     hidden_settings = re.compile(
-        SafeExceptionReporterFilter.hidden_settings.pattern + "|MACAROON|PREIMAGE|DATABASE|ALERT", re.IGNORECASE
+        SafeExceptionReporterFilter.hidden_settings.pattern + "|MACAROON|PREIMAGE|DATABASE|ALERT|CHAIN_RPC",
+        re.IGNORECASE,
     )

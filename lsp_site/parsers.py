@@ -13,6 +13,8 @@ from typing import Any
 import environ
 from psycopg.pq import Conninfo
 
+from chain.access import Access
+
 Parser = Callable[[str], Any]
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
@@ -138,6 +140,12 @@ def _is_understood(url: str) -> bool:
     import apprise  # half a second, which only who has alerts should wait for
 
     return apprise.Apprise.instantiate(url) is not None
+
+
+def chain_rpc(value: str) -> str:
+    """The URL. Raises: ValueError that does not repeat it (it holds a password)."""
+    Access.parse(value)
+    return value
 
 
 def dotted_path(value: str) -> str:

@@ -119,6 +119,8 @@ class Stock:
     firm_sat: int
     reached_sat: int
     held_sat: int
+    #: In no block, with fees that will bring them into one.
+    coming_sat: int
     #: Quotes, which promise nothing.
     unpaid: int
     unpaid_of_client: int
@@ -128,12 +130,12 @@ class Stock:
     @property
     def promised_sat(self) -> int:
         """What was paid for, held or ours."""
-        return self.firm_sat + self.reached_sat + self.held_sat
+        return self.taken_sat + self.held_sat
 
     @property
     def taken_sat(self) -> int:
         """What is promised for good: nobody who pays can have it."""
-        return self.firm_sat + self.reached_sat
+        return self.firm_sat + self.reached_sat + self.coming_sat
 
     @property
     def available_sat(self) -> int:
@@ -156,6 +158,7 @@ _STOCK: Final = """
 SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'reached'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'held'), 0),
+       coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'coming'), 0),
        count(*) FILTER (WHERE firmness = 'quoted'),
        count(*) FILTER (WHERE firmness = 'quoted' AND client_hash = %(client)s),
        (SELECT coalesce(sum(w.value_sat * extract(

@@ -79,6 +79,7 @@ class Firmness(models.TextChoices):
     QUOTED = "quoted", _("Quoted")
     WAITING = "waiting", _("Paid, and no room")
     HELD = "held", _("Held")
+    COMING = "coming", _("On its way on chain")
     REACHED = "reached", _("Held, and its node reached")
     FIRM = "firm", _("Firm")
 

@@ -54,6 +54,36 @@ def reach(order: ChannelOrder) -> bool:
     return True
 
 
+def is_coming(order: ChannelOrder) -> bool:
+    """Coins are kept for the order's deposits in no block."""
+    return Reservation.objects.filter(order=order.pk, firmness=Firmness.COMING, released_at=None).exists()
+
+
+def come(order: ChannelOrder) -> None:
+    """What was paid on chain is in no block, and its fee will bring it into one: its coins are kept for it meanwhile.
+
+    Not where nobody gives way to it, or others like it have as much as they may: then it is a quote until its block.
+    """
+    ours, now = _of(order), timezone.now()
+    if ours is None or ours.is_going or ours.firmness == Firmness.COMING:
+        return
+    has_place = _may_come(ours, now) and _make_room(ours, now, only_over=True)
+    _write(ours, Firmness.COMING if has_place else Firmness.QUOTED, ours.until)
+
+
+def _may_come(ours: Reservation, now: datetime) -> bool:
+    """One deposit in no block of a client at a time, and none after one that came to nothing."""
+    seen = queries.snapshot()
+    if seen is not None:
+        stock = queries.stock(seen, besides=ours.order_id)
+        if not rules.may_come(ours.value_sat, coming_sat=stock.coming_sat, total_sat=stock.total_sat):
+            return False
+    before = OnchainPayment.objects.filter(
+        order__client_hash=ours.client_hash, foreseen_at__gt=now - queries.CLIENT_WINDOW
+    ).exclude(state=DepositState.CONFIRMED)
+    return not (ours.client_hash and before.exclude(order=ours.order_id).exists())
+
+
 def confirm(order: ChannelOrder) -> None:
     """What was paid on chain is in a block: its coins are firm. Where nobody can give way it waits for coins."""
     ours, now = _of(order), timezone.now()
@@ -65,8 +95,9 @@ def confirm(order: ChannelOrder) -> None:
 
 
 def unconfirm(order: ChannelOrder) -> None:
-    """The deposit of the unpaid order was taken back out of its block: a quote again."""
-    Reservation.objects.filter(order=order.pk, firmness=Firmness.FIRM).update(firmness=Firmness.QUOTED)
+    """The unpaid order's deposits are neither in a block nor sure to be: a quote again."""
+    kept = Reservation.objects.filter(order=order.pk, firmness__in=[Firmness.FIRM, Firmness.COMING])
+    kept.update(firmness=Firmness.QUOTED)
 
 
 def may_begin(order: ChannelOrder) -> bool:

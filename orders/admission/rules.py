@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 
@@ -33,6 +34,15 @@ class Claim:
         """Who it is counted with; where nothing is known of its buyer it is counted by itself."""
         known = [("client", self.client_hash), ("node", self.node_pubkey)]
         return (*((kind, name) for kind, name in known if name), ("order", str(self.order_id)))
+
+
+#: Of all that can be sold: so much at most is kept for deposits in no block, since each of them can be replaced yet.
+MOST_COMING_PERCENT: Final = 50
+
+
+def may_come(value_sat: int, *, coming_sat: int, total_sat: int) -> bool:
+    """Coins may be kept for a deposit in no block, besides those that are kept for others like it."""
+    return (coming_sat + value_sat) * 100 <= total_sat * MOST_COMING_PERCENT
 
 
 def who_goes(claims: Iterable[Claim], needed_sat: int, now: datetime, *, only_over: bool) -> list[Claim]:

@@ -66,6 +66,13 @@ class OnchainPayment(models.Model):
     block_height = models.PositiveIntegerField(null=True, blank=True)
     confirmations = models.PositiveIntegerField(default=0, help_text="At the last look.")
     inputs = models.JSONField(default=list, help_text="The outpoints it spends: a double spend shares one.")
+    ask_at = models.DateTimeField(null=True, blank=True, help_text="When the chain source is asked about it next.")
+    foreseen_at = models.DateTimeField(
+        null=True, blank=True, help_text="In no block, and its fee was first found to be enough: it reserves coins."
+    )
+    foreseen_until = models.DateTimeField(
+        null=True, blank=True, help_text="So long that holds without another look at the mempool."
+    )
 
     class Meta:
         ordering = ["id"]

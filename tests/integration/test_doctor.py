@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
@@ -23,6 +23,7 @@ from lightning.types import NodeInfo, Outpoint, Utxo
 from orders.causes import FlagKind
 from orders.models import Alert, Heartbeat, NodeSnapshot, Service
 from orders.reconcile import beat
+from tests.bitcoind import BLOCK, WRITTEN_PASSWORD, Bitcoind, running
 from tests.factories import FlagFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from watch import doctor
@@ -330,3 +331,36 @@ def test_ready_takes_few_statements(well: WellNode, client: Client, django_asser
     client.get("/readyz")
     with django_assert_max_num_queries(14):
         client.get("/readyz")
+
+
+@pytest.fixture
+def bitcoind(well: WellNode, settings: Any) -> Iterator[Bitcoind]:
+    node = Bitcoind()
+    well.block_hash = lambda height: BLOCK  # type: ignore[method-assign, assignment]
+    with running(node) as settings.CHAIN_RPC:
+        yield node
+
+
+def test_a_chain_source_that_follows_the_nodes_chain_is_well(well: WellNode, bitcoind: Bitcoind) -> None:
+    assert bad(well) == {} and found(well)["chain_source"].seen == "block 800, our node's 800"
+
+
+def test_a_chain_source_that_is_away_behind_or_elsewhere_is_told_without_its_password(
+    well: WellNode, bitcoind: Bitcoind, settings: Any
+) -> None:
+    bitcoind.height = 790
+    assert bad(well) == {"chain_source": Health.WARNING}
+    bitcoind.height, bitcoind.status = 800, 503
+    assert bad(well) == {"chain_source": Health.WARNING}
+    bitcoind.status = 200
+    well.block_hash = lambda height: "cc" * 32  # type: ignore[method-assign, assignment]
+    assert bad(well) == {"chain_source": Health.FAILURE}
+    settings.CHAIN_RPC = settings.CHAIN_RPC.replace(WRITTEN_PASSWORD, "wrong-word")
+    out = StringIO()
+    call_command("doctor", "--json", stdout=out)
+    assert "refuses our user and password" in out.getvalue() and "wrong-word" not in out.getvalue()
+
+
+def test_a_chain_source_whose_genesis_alone_is_ours_is_elsewhere(well: WellNode, bitcoind: Bitcoind) -> None:
+    well.block_hash = lambda height: BLOCK if height == 0 else "cc" * 32  # type: ignore[method-assign, assignment]
+    assert bad(well) == {"chain_source": Health.FAILURE}

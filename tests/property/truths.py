@@ -22,7 +22,7 @@ _NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState
 _WAITS_FOR_STAFF: Final = frozenset({OrderState.PAID, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.URI_SET})
 _REST: Final = frozenset({OrderState.OPEN, OrderState.CLOSED, OrderState.REFUNDED, OrderState.EXPIRED})
 _FIRMNESS: Final = {
-    "created": {"quoted", "firm"},
+    "created": {"quoted", "coming", "firm"},
     "paid": {"waiting", "held", "firm"},
     "uri_set": {"waiting", "held", "reached", "firm"},
     "give_up": {"waiting", "held", "firm"},

@@ -24,6 +24,7 @@ OUR_ADDRESS = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _FINAL = 0xFFFFFFFF
+_REPLACEABLE = 0xFFFFFFFD
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,20 @@ def unsigned(coins: Sequence[Coin], outputs: Sequence[Output]) -> bytes:
     return struct.pack("<i", 2) + _inputs_and_outputs(coins, outputs) + bytes(4)
 
 
-def signed(coins: Sequence[Coin], outputs: Sequence[Output], witnesses: Sequence[Sequence[bytes]]) -> str:
+def signed(
+    coins: Sequence[Coin], outputs: Sequence[Output], witnesses: Sequence[Sequence[bytes]], *, sequence: int = _FINAL
+) -> str:
     """A complete transaction, as hex; one witness for each coin."""
     stacks = b"".join(_size(len(stack)) + b"".join(map(_string, stack)) for stack in witnesses)
-    return (struct.pack("<i", 2) + b"\x00\x01" + _inputs_and_outputs(coins, outputs) + stacks + bytes(4)).hex()
+    spent = _inputs_and_outputs(coins, outputs, sequence)
+    return (struct.pack("<i", 2) + b"\x00\x01" + spent + stacks + bytes(4)).hex()
 
 
-def spend_ours(coins: Sequence[Coin], outputs: Sequence[Output]) -> str:
-    """A complete transaction that spends coins of `OUR_ADDRESS`, as hex."""
-    return signed(coins, outputs, [[_TRUE] for _ in coins])
+def spend_ours(coins: Sequence[Coin], outputs: Sequence[Output], *, replaceable: bool = False) -> str:
+    """A complete transaction that spends coins of `OUR_ADDRESS`, as hex. Only a replaceable one leaves the mempool
+    for a rival that pays more.
+    """
+    return signed(coins, outputs, [[_TRUE] for _ in coins], sequence=_REPLACEABLE if replaceable else _FINAL)
 
 
 def txid_of(unsigned_transaction: bytes) -> str:
@@ -145,9 +151,9 @@ def _header(tip: Tip, merkle_root: bytes, when: int) -> bytes:
     return start + struct.pack("<I", nonce)
 
 
-def _inputs_and_outputs(coins: Sequence[Coin], outputs: Sequence[Output]) -> bytes:
+def _inputs_and_outputs(coins: Sequence[Coin], outputs: Sequence[Output], sequence: int = _FINAL) -> bytes:
     inputs = b"".join(
-        bytes.fromhex(coin.txid)[::-1] + struct.pack("<I", coin.vout) + b"\x00" + struct.pack("<I", _FINAL)
+        bytes.fromhex(coin.txid)[::-1] + struct.pack("<I", coin.vout) + b"\x00" + struct.pack("<I", sequence)
         for coin in coins
     )
     return _size(len(coins)) + inputs + _outputs(outputs)

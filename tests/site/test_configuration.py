@@ -99,7 +99,9 @@ def test_alerts_go_to_several_urls_and_a_comma_may_belong_to_one() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL", "ALERT_URL"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL", "ALERT_URL", "CHAIN_RPC"]
+)
 def test_a_malformed_secret_is_not_repeated(name: str) -> None:
     assert "hush" not in " ".join(faults(**{name: "hush"}))
 

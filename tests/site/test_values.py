@@ -94,6 +94,13 @@ def test_found_d8_on_mainnet_wallets_are_not_sent_to_their_own_machine(host: str
         ("TRUSTED_PROXIES", "-1"),
         ("ALERT_URL", "nosuchservice://token"),
         ("ALERT_URL", "json://a.example/x,mailto://"),
+        ("CHAIN_RPC", "http://127.0.0.1:8332"),
+        ("CHAIN_RPC", "http://lsp@127.0.0.1:8332"),
+        ("CHAIN_RPC", "http://lsp:word@127.0.0.1"),
+        ("CHAIN_RPC", "http://lsp:word@127.0.0.1:0"),
+        ("CHAIN_RPC", "http://lsp:wo@rd@127.0.0.1:8332"),
+        ("CHAIN_RPC", "http://lsp:word@127.0.0.1:8332/wallet/x"),
+        ("CHAIN_RPC", "tcp://lsp:word@127.0.0.1:8332"),
         ("DATABASE_URL", "postgres://lsp:word@db:99999/lsp"),
         ("DATABASE_URL", "postgres://lsp:word@db/lsp?sslmod=require"),
         ("DATABASE_URL", "postgres://lsp:word@db/lsp?autocommit=false"),
@@ -164,3 +171,11 @@ def test_found_d6_the_server_answers_its_own_questions_whatever_hosts_are_named(
 def test_where_all_addresses_are_listened_at_buyers_are_not_sent_to_0000() -> None:
     assert configured(LISTEN="0.0.0.0:9000")["PUBLIC_URL"] == "http://127.0.0.1:9000"
     assert configured(LISTEN="[::]:9000")["PUBLIC_URL"] == "http://127.0.0.1:9000"
+
+
+def test_a_certificate_for_who_shows_none_is_refused(tmp_path: Path) -> None:
+    certificate(tmp_path)
+    shown = tmp_path / "tls.cert"
+    plain, safe = "http://lsp:word@127.0.0.1:8334", "https://lsp:word@127.0.0.1:8334"
+    assert named(CHAIN_RPC_CERT=str(shown)) == named(CHAIN_RPC_CERT=str(shown), CHAIN_RPC=plain) == ["CHAIN_RPC_CERT"]
+    assert configured(CHAIN_RPC_CERT=str(shown), CHAIN_RPC=safe)["CHAIN_RPC"] == safe

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from lightning.errors import NodeUnavailable
-from watch.doctor import Health, machine, node, records
+from watch.doctor import Health, chain, machine, node, records
 from watch.doctor.finding import Finding
 
 OK, WARNING, FAILURE = Health.OK, Health.WARNING, Health.FAILURE
@@ -59,6 +59,11 @@ CASES = [
     (machine.public_url("http://localhost:8000"), WARNING),
     (machine.public_url("http://[::1]:8000"), WARNING),
     (machine.public_url("http://lsp.example"), FAILURE),
+    (chain.not_set(), OK),
+    (chain.unreachable("no answer in time"), WARNING),
+    (chain.elsewhere(), FAILURE),
+    (chain.follows(800, 802), OK),
+    (chain.follows(803, 800), WARNING),
     (node.not_configured(), FAILURE),
     (node.node("alice", "02" * 33), OK),
     (node.version("0.21.8-beta commit=v0.21.8-beta"), OK),

@@ -20,6 +20,8 @@ from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from chain import connection as chain_source
+from chain.errors import ChainError
 from lightning.credentials import required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
@@ -29,11 +31,13 @@ from orders import queries
 from orders.models import Alert, ChannelOrder, Flag, Heartbeat, Reservation, Switch
 from orders.states import CLAIMABLE
 from orders.wallet import budget, choosing, shape
-from watch.doctor import machine, node, records
+from watch.doctor import chain, machine, node, records
 from watch.doctor.finding import Finding, harmless
 
 #: It is a method that we need, and the question whether we may use another.
 _ASKING: Final = "/lnrpc.Lightning/CheckMacaroonPermissions"
+#: Two of one network agree on a block of such a depth.
+_DEEP_BLOCKS: Final = 6
 #: Of the orders that are paid: enough to tell.
 _LOOKED_AT: Final = 1_000
 #: Warnings of these concern real buyers, real money, or the build of LND.
@@ -173,6 +177,7 @@ def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
     try:
         found.append(_macaroon(lnd, info))
         found.extend(_money(lnd, offered))
+        found.append(_chain_source(lnd, info))
     except LightningError as error:
         found.append(node.broken_off(error))
     return found
@@ -202,6 +207,21 @@ def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
     everything = lnd.coins(min_confirmations=0)
     yield node.nested_coins([coin.amount_sat for coin in everything if coin.is_nested])
     yield node.reserve(choosing.total_sat(everything), required_sat)
+
+
+def _chain_source(lnd: LndNode, info: NodeInfo) -> Finding:
+    """Of the genesis and of a block that both have, since networks of their own may begin alike."""
+    source = chain_source.node()
+    if source is None:
+        return chain.not_set()
+    try:
+        height = source.height()
+        both = max(0, min(height, info.block_height) - _DEEP_BLOCKS)
+        heights = dict.fromkeys([0, both])
+        same = all(source.block_hash(each) == lnd.block_hash(each) for each in heights)
+    except ChainError as error:
+        return chain.unreachable(str(error))
+    return chain.follows(height, info.block_height) if same else chain.elsewhere()
 
 
 def _can_sell_sat(deep_sat: list[int], rates: FeeRates, free_sat: int) -> int:

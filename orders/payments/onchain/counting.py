@@ -17,14 +17,18 @@ from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments import judging
 from orders.payments.counting import pay
+from orders.payments.onchain import foreseeing
 from orders.states import At, OrderState
 from orders.transitions import locked
 
 
 def arrive(order: ChannelOrder, node: LndNode) -> bool:
-    """Deposits that are deep enough count. Each was read in bulk, and nudged: no reason for another look."""
+    """Deposits that are deep enough count, and others keep coins. Each was read in bulk, and nudged: no reason for
+    another look.
+    """
     if money.of(order, At.SEEN, rail=Rail.ONCHAIN).received_sat:
         count(order.pk)
+        foreseeing.look(order)
     return False
 
 

@@ -11,6 +11,7 @@ from orders.actors import Authority
 from orders.causes import Cause
 from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment
 from orders.models.order import Rail
+from orders.payments.onchain import foreseeing
 from orders.payments.onchain.watching import read_deposits
 from orders.payments.rail import Security
 from orders.queries import deposits_of
@@ -92,9 +93,9 @@ def is_ours(order: ChannelOrder) -> bool:
 
 
 def differing(node: LndNode, seen: NodeSnapshot) -> frozenset[UUID]:
-    """Deposits are recorded as they are read, and recording nudges: nothing else differs.
+    """Deposits are recorded as they are read, and recording nudges; besides, what the mempool says may have changed.
 
     Raises: NodeUnavailable.
     """
     read_deposits(node, seen)
-    return frozenset()
+    return frozenset(foreseeing.to_look_at())

@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from lightning.types import ChainTransaction, TxOutput
 from orders import flags, money
-from orders.admission import placing
 from orders.causes import Cause, FlagKind
 from orders.flags import Found, raise_flag
 from orders.models import ChannelOrder, OnchainPayment
 from orders.models.order import Rail
 from orders.nudges import nudge
+from orders.payments.onchain.reserving import reserve
 from orders.payments.surprises import flag_surprises
-from orders.states import At, DepositState, OrderState
+from orders.states import At, DepositState
 from orders.transitions import locked, note
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ def _vanish(deposit_id: int, order_id: UUID) -> None:
         if order.counted_payment == Rail.ONCHAIN:
             words = "A deposit that counted is not in the node's wallet any more."
             raise_flag(order, FlagKind.DEPOSIT_VANISHED, words)
+        reserve(order)
         nudge(order)
 
 
@@ -130,18 +131,7 @@ def _record(order_id: UUID, seen: Sequence[tuple[ChainTransaction, TxOutput]]) -
         if _write(order, seen):
             flag_surprises(order)
             _see_whether_back(order)
-            _reserve(order)
-
-
-def _reserve(order: ChannelOrder) -> None:
-    """Coins for the unpaid order are firm while deposits in blocks cover it: what is unmined costs nothing."""
-    if order.state != OrderState.CREATED:
-        return
-    if money.of(order, At.CONFIRMED, rail=Rail.ONCHAIN).is_covered:
-        placing.counting()
-        placing.confirm(order)
-    else:
-        placing.unconfirm(order)
+            reserve(order)
 
 
 def _see_whether_back(order: ChannelOrder) -> None:

@@ -1,0 +1,37 @@
+"""Whether a transaction's fee brings it into a block: pure. The reasons: docs/design/admission.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A transaction in no block: its room, and its fee."""
+
+    weight: int
+    fee_sat: int
+
+    def surplus_sat(self, sat_per_kw: int) -> int:
+        """What its fee is above that of its room at this rate; below 0 what it is short of."""
+        return self.fee_sat + -(sat_per_kw * self.weight) // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A transaction in no block, and all that must be in one before it."""
+
+    itself: Paid
+    ancestors: tuple[Paid, ...] = ()
+
+    def pays(self, sat_per_kw: int) -> bool:
+        """It pays this rate for itself, and for whatever its ancestors are short of.
+
+        What they pay too much helps nobody but themselves: they may be mined without it.
+        """
+        return self.itself.surplus_sat(sat_per_kw) >= _short_sat(self.ancestors, sat_per_kw)
+
+
+def _short_sat(ancestors: Iterable[Paid], sat_per_kw: int) -> int:
+    return sum(max(0, -each.surplus_sat(sat_per_kw)) for each in ancestors)

@@ -14,6 +14,7 @@ from tests.chaos.mortal import COINS
 
 SPLIT = ("--split", "3", "--each", "700000", "--yes")
 CONSOLIDATE = ("--consolidate", "--below", "50", "--smaller-than", "6000000", "--yes")
+_MOST_RUNS = 10
 _KINDS = tuple(f"{kind}:" for kind in SHAPING)
 
 
@@ -50,11 +51,14 @@ def _run(sale: Sale, arguments: tuple[str, ...]) -> None:
 
 
 def _reshaped(sale: Sale, arguments: tuple[str, ...]) -> None:
-    """The transaction is deep; run once more where nothing has come of it, and only then."""
-    _at_rest(sale)
-    if not _ours().exclude(state=TransactionState.EXCLUDED).exists():
-        _run(sale, arguments)
+    """The transaction is deep. Run once more where nothing has come of it, and only then: it died, or was refused, as
+    the worker looked in that moment whether something is under way.
+    """
+    for _ in range(_MOST_RUNS):
         _at_rest(sale)
+        if _ours().exclude(state=TransactionState.EXCLUDED).exists():
+            return
+        _run(sale, arguments)
 
 
 def _at_rest(sale: Sale) -> None:

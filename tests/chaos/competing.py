@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from orders.causes import COINS_PROMISED_ELSEWHERE
 from orders.models import ChannelOrder, Reservation
-from orders.states import OrderState
+from orders.states import OpeningState, OrderState
 from simulator.control import Refused
 from tests.chaos.lives import Life, Sale
 
@@ -43,7 +43,7 @@ def pays_as_it_gives_way(sale: Sale) -> None:
     sale.until(lambda: _told(quoted["order_id"]), "told to go")
     with suppress(Refused):  # its invoice is dead already
         sale.pay(quoted)
-    sale.delivered()
+    _delivered_or_outdone(sale)
     _gone(sale, quoted, held)
 
 
@@ -54,13 +54,26 @@ def _held(sale: Sale) -> dict[str, Any]:
     return held
 
 
+def _delivered_or_outdone(sale: Sale) -> None:
+    """An attempt that our own death has ended costs the buyer his place: who pays his quote just then may take it."""
+
+    def ended() -> bool:
+        is_deep = "funding_confirmed" in sale.journal() and sale.state() == OrderState.OPEN
+        return is_deep or sale.state() == OrderState.REFUNDED
+
+    sale.until(ended, "delivered, or back", mining=True)
+    if sale.state() == OrderState.REFUNDED:
+        assert "opening_failed" in sale.journal(), "a reached buyer gave way, and no attempt has failed"
+        sale.gave_way.add(sale.order_id)
+
+
 def _told(order_id: str) -> bool:
     """Whatever came of it since."""
     return Reservation.objects.filter(order=order_id, gives_way_at__isnull=False).exists()
 
 
 def _gone(sale: Sale, *quotes: dict[str, Any]) -> None:
-    sale.gave_way = {quote["order_id"] for quote in quotes}
+    sale.gave_way |= {quote["order_id"] for quote in quotes}
 
     def gone() -> bool:
         _end_pauses(sale.gave_way)
@@ -82,7 +95,7 @@ def check_gave_way(order: ChannelOrder) -> None:
     assert order.give_up_reason == COINS_PROMISED_ELSEWHERE or outran, f"{order} has ended otherwise"
     settled = order.events.filter(cause="payment_settled")
     assert not settled, f"{order} gave way, and its payment was taken"
-    assert not order.openings.exists(), f"{order} gave way, and an attempt began"
+    assert not order.openings.exclude(state=OpeningState.FAILED), f"{order} gave way, and an attempt is live"
 
 
 COMPETING: dict[str, Life] = {life.__name__: life for life in (gives_way, pays_as_it_gives_way)}

@@ -34,7 +34,7 @@ admin: $(RUN) ## make a staff account on the server that runs; where several do,
 	@exec .venv/bin/python -m lsp_site.running.account $(if $(NODE),--node $(NODE))
 
 test: check ## all checks and tests; the long ones excepted
-	@$(PYTEST) -m "not long"
+	@$(PYTEST) -n 2 -m "not long"
 
 test-long: check ## the same and the long ones
 	@$(PYTEST)

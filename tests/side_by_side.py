@@ -1,0 +1,40 @@
+"""The tests in two processes at once, each with its own database and simulators; the real nodes are one's alone."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.real_nodes import has_real_nodes
+
+_REAL_NODES = "on real nodes"
+
+
+class SideBySide(LoadScopeScheduling):
+    """Hands out whole files, in the order of the tests; all files on real nodes go to one process, as one.
+
+    A file whose tests stand in two places of that order is two: each process keeps the order.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        config.option.loadscopereorder = False  # ours says more than how many tests a file has
+        self._part_of: dict[str, str] = {}
+
+    def schedule(self) -> None:
+        self._part_of = parts(next(iter(self.registered_collections.values())))
+        super().schedule()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._part_of[nodeid]
+
+
+def parts(nodeids: list[str]) -> dict[str, str]:
+    """The part that each test belongs to."""
+    found: dict[str, str] = {}
+    for number, (path, stretch) in enumerate(groupby(nodeids, lambda nodeid: nodeid.partition("::")[0])):
+        name = _REAL_NODES if has_real_nodes(path) else f"{path} {number}"
+        found |= dict.fromkeys(stretch, name)
+    return found

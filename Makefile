@@ -6,7 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --require-hashes
-PYTEST := .venv/bin/python -m pytest
+# Compiled once, also where the environment says otherwise: the tests start hundreds of processes of ours.
+PYTEST := PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.

@@ -12,10 +12,10 @@ from orders import outage
 from tests.real_nodes import has_real_nodes
 
 pytest_plugins = [
-    "tests.chaos.tally",
-    "tests.clients.ldk.fixtures",
     "tests.regtest.fixtures",
+    "tests.clients.ldk.fixtures",
     "tests.simulator.fixtures",
+    "tests.chaos.tally",
 ]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
 
 from lsp_site.running.embedded import EmbeddedPostgres
 from orders import outage
+from tests.emptying import empty
 from tests.real_nodes import has_real_nodes
 
 pytest_plugins = [
@@ -38,6 +41,13 @@ def django_db_modify_db_settings(postgres: EmbeddedPostgres) -> None:
 def database_url(postgres: EmbeddedPostgres, django_db_setup: None) -> str:
     """The test database, as DATABASE_URL for a process that a test starts (with `transactional_db`)."""
     return postgres.url(settings.DATABASES["default"]["NAME"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_quickly() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +83,8 @@ def _is_rolled_back(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> object:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """`pytest -n 2`: what runs in which process, and when."""
     from tests.side_by_side import SideBySide
 
-    return SideBySide(config)
+    return SideBySide(config, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -18,8 +19,8 @@ class SideBySide(LoadScopeScheduling):
     A file whose tests stand in two places of that order is two: each process keeps the order.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
         config.option.loadscopereorder = False  # ours says more than how many tests a file has
         self._part_of: dict[str, str] = {}
 

@@ -12,7 +12,7 @@ from django.test import TransactionTestCase
 from lsp_site.running.embedded import EmbeddedPostgres
 from orders import outage
 from tests.emptying import empty
-from tests.real_nodes import has_real_nodes
+from tests.order import has_real_nodes, turn
 
 pytest_plugins = [
     "tests.regtest.fixtures",
@@ -58,28 +58,11 @@ def _no_outage_is_remembered() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First the tests that find the database as the migrations have made it, and leave it so: others empty it.
-
-    Then the tests of the network itself, which want it as it begins and leave it as others can use it. The others on
-    real nodes follow at once: beside them there are still tests enough for a second process.
-    """
-    items.sort(key=_turn)
+    """The order is `tests.order`'s, which knows the files on real nodes by name."""
+    items.sort(key=turn)
     for item in items:
         if item.get_closest_marker("regtest") and not has_real_nodes(item.nodeid):
-            raise pytest.UsageError(f"{item.nodeid} runs on real nodes: name its file in tests/real_nodes.py")
-
-
-def _turn(item: pytest.Item) -> int:
-    if not has_real_nodes(item.nodeid):
-        return 0 if _is_rolled_back(item) else 3
-    return 1 if item.nodeid.startswith(("tests/regtest/", "tests/contract/")) else 2
-
-
-def _is_rolled_back(item: pytest.Item) -> bool:
-    """It uses the database, and nothing of what it writes stays."""
-    names, marker = getattr(item, "fixturenames", ()), item.get_closest_marker("django_db")
-    commits = "transactional_db" in names or bool(marker and marker.kwargs.get("transaction"))
-    return ("db" in names or marker is not None) and not commits
+            raise pytest.UsageError(f"{item.nodeid} runs on real nodes: name its file in tests/order.py")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.real_nodes import has_real_nodes
+from tests.order import ON_ONE_SERVER, has_real_nodes
 
-_REAL_NODES = "on real nodes"
+_REAL_NODES, _ONE_SERVER = "on real nodes", "on one server"
 
 
 class SideBySide(LoadScopeScheduling):
-    """Hands out whole files, in the order of the tests; all files on real nodes go to one process, as one.
+    """Hands out whole files, in the order of the tests; what shares real nodes or a server goes to one process.
 
     A file whose tests stand in two places of that order is two: each process keeps the order.
     """
@@ -36,6 +36,11 @@ def parts(nodeids: list[str]) -> dict[str, str]:
     """The part that each test belongs to."""
     found: dict[str, str] = {}
     for number, (path, stretch) in enumerate(groupby(nodeids, lambda nodeid: nodeid.partition("::")[0])):
-        name = _REAL_NODES if has_real_nodes(path) else f"{path} {number}"
-        found |= dict.fromkeys(stretch, name)
+        found |= dict.fromkeys(stretch, _part(path, number))
     return found
+
+
+def _part(path: str, number: int) -> str:
+    if has_real_nodes(path):
+        return _REAL_NODES
+    return _ONE_SERVER if path in ON_ONE_SERVER else f"{path} {number}"

@@ -78,9 +78,9 @@ class Server:
         return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """Short, as the path of a socket must be."""
+    """Short, as the path of a socket must be. One for all: a database is made once, and outlives its servers."""
     folder = Path(tempfile.mkdtemp(prefix="lsp-run-"))
     yield folder
     shutil.rmtree(folder)

@@ -13,7 +13,7 @@ DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy pay admin test test-long bench attack check format generate lock clean
+.PHONY: help run regtest buy pay admin test test-long bench attack check check-types check-shape format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,7 +50,12 @@ attack: $(DEV) ## attackers against the server on the simulated node, ten minute
 check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
+	@$(MAKE) -j 2 check-types check-shape
+
+check-types: $(DEV)
 	@.venv/bin/python -m mypy --no-error-summary
+
+check-shape: $(DEV)
 	@.venv/bin/lint-imports --no-logo --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 	@$(CHECKED) -m lightning.proto.generate --check
 	@$(CHECKED) manage.py generate --check

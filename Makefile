@@ -6,13 +6,14 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet --require-hashes
-PYTEST := .venv/bin/python -m pytest
+# Compiled once, also where the environment says otherwise: the tests start hundreds of processes of ours.
+PYTEST := PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy pay admin test test-long bench attack check format generate lock clean
+.PHONY: help run regtest buy pay admin test test-long bench attack check check-types check-shape format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +35,7 @@ admin: $(RUN) ## make a staff account on the server that runs; where several do,
 	@exec .venv/bin/python -m lsp_site.running.account $(if $(NODE),--node $(NODE))
 
 test: check ## all checks and tests; the long ones excepted
-	@$(PYTEST) -m "not long"
+	@$(PYTEST) -n 2 -m "not long"
 
 test-long: check ## the same and the long ones
 	@$(PYTEST)
@@ -49,7 +50,12 @@ attack: $(DEV) ## attackers against the server on the simulated node, ten minute
 check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
+	@$(MAKE) -j 2 check-types check-shape
+
+check-types: $(DEV)
 	@.venv/bin/python -m mypy --no-error-summary
+
+check-shape: $(DEV)
 	@.venv/bin/lint-imports --no-logo --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 	@$(CHECKED) -m lightning.proto.generate --check
 	@$(CHECKED) manage.py generate --check

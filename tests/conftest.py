@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
 
 from lsp_site.running.embedded import EmbeddedPostgres
 from orders import outage
+from tests.emptying import empty
+from tests.order import has_real_nodes, turn
 
-pytest_plugins = ["tests.regtest.fixtures", "tests.clients.ldk.fixtures", "tests.simulator.fixtures"]
+pytest_plugins = [
+    "tests.regtest.fixtures",
+    "tests.clients.ldk.fixtures",
+    "tests.simulator.fixtures",
+    "tests.chaos.tally",
+]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +43,13 @@ def database_url(postgres: EmbeddedPostgres, django_db_setup: None) -> str:
     return postgres.url(settings.DATABASES["default"]["NAME"])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_quickly() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_outage_is_remembered() -> None:
     """What the process learnt of one test's node is nothing to the next test."""
@@ -42,5 +58,16 @@ def _no_outage_is_remembered() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the network itself come first: they want it as it begins, and leave it as others can use it."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/regtest/", "tests/contract/")))
+    """The order is `tests.order`'s, which knows the files on real nodes by name."""
+    items.sort(key=turn)
+    for item in items:
+        if item.get_closest_marker("regtest") and not has_real_nodes(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} runs on real nodes: name its file in tests/order.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """`pytest -n 2`: what runs in which process, and when."""
+    from tests.side_by_side import SideBySide
+
+    return SideBySide(config, log)

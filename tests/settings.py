@@ -31,3 +31,5 @@ from lsp_site.settings import *  # noqa: E402, F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 #: The node of many tests remembers the channels of earlier ones, whose orders are gone.
 PAUSE_IF_BEHIND = False
+#: A test's browser is a new one, which would read all static files again: each is looked for when it is asked for.
+WHITENOISE_AUTOREFRESH = True

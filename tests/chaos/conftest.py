@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 
 from tests.chaos.hooked import FOLDER
 from tests.chaos.processes import Zygote
-from tests.chaos.runs import TALLY, Plan, Run, environment, tally
+from tests.chaos.runs import Plan, Run, environment
+from tests.chaos.tally import TALLY
 from tests.e2e.conftest import shop
 from tests.e2e.shop import Shop
 from tests.property.inside import Loop
@@ -87,12 +87,6 @@ def _root() -> Path:
 StartRun = Callable[..., Run]
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many deaths were really met."""
-    if TALLY.runs:
-        terminalreporter.write_line(str(TALLY))
-
-
 @pytest.fixture
 def engine(shop: Shop, tmp_path: Path, database_url: str) -> Iterator[Engine]:
     running = Engine(shop, tmp_path, database_url)
@@ -119,4 +113,4 @@ def start(zygote: Zygote, loop: Loop, tmp_path: Path, transactional_db: None) ->
     for run in runs:
         run.close()
         print("met:", run.processes.met)
-        tally(run)
+        TALLY.add(1, len(run.plan.deaths), [role for role, _ in run.processes.met])

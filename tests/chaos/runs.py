@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,29 +220,6 @@ def _left_with_customers(world: World) -> set[str]:
     """Channels that customers still wait for: as LND's do, for two weeks, with those that we have abandoned."""
     customers = world.customers.by_name.values()
     return {f"{txid}:{index}" for customer in customers for txid, index in customer.pending}
-
-
-@dataclass
-class Tally:
-    """What the runs of a session have come to, for its last lines."""
-
-    runs: int = 0
-    planned: int = 0
-    met: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        roles = ", ".join(f"{role} {times}" for role, times in sorted(self.met.items()))
-        return f"killed: {self.runs} runs, {self.met.total()} of {self.planned} deaths met ({roles})"
-
-
-TALLY = Tally()
-
-
-def tally(run: Run) -> None:
-    """The run is counted."""
-    TALLY.runs += 1
-    TALLY.planned += len(run.plan.deaths)
-    TALLY.met.update(role for role, _ in run.processes.met)
 
 
 def environment(database_url: str) -> dict[str, str]:

@@ -176,7 +176,11 @@ class TestIdempotency:
         assert "22" in answer.said["error"]
         assert nothing_is_left()
 
-    @pytest.mark.parametrize("key", ["x" * 22, str(uuid4()), uuid4().hex, b64encode(uuid4().bytes).decode()])
+    @pytest.mark.parametrize(
+        "key",
+        ["x" * 22, str(uuid4()), uuid4().hex, b64encode(uuid4().bytes).decode()],
+        ids=["one letter", "a uuid", "its digits", "its bytes"],
+    )
     def test_found_b2_a_key_as_random_as_a_uuid_is_taken(self, api: Api, key: str) -> None:
         assert api.buy({"Idempotency-Key": key}).status_code == 200
 

@@ -14,7 +14,7 @@ from tests.regtest.network import Network
 
 SKIPPED = "real-node tests skipped: Go is not installed"
 
-_were_skipped = pytest.StashKey[bool]()
+_lacking = pytest.StashKey[Exception | None]()
 
 
 class AddPeer(Protocol):
@@ -36,42 +36,54 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _needs_real_nodes(item: pytest.Item) -> bool:
     """Some tests have the simulator in the network's place, always or in one of their two runs."""
-    names = getattr(item, "fixturenames", ())
     parameters = getattr(item, "callspec", None)
     chosen = parameters.params.get("network") if parameters else None
-    stands_for_real = "network" in names and "simulated_network" not in names and chosen != "simulator"
-    return "real_network" in names or stands_for_real
+    return "real_network" in getattr(item, "fixturenames", ()) or chosen == "lnd"
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """lnd and btcd are built before the first test: no test's time limit pays for the compiler."""
-    wanted = any(item.get_closest_marker("regtest") for item in session.items)
-    if not wanted or session.config.option.collectonly:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """lnd and btcd are built before the first test that wants them: no test's time limit pays for the compiler."""
+    if item.get_closest_marker("regtest"):
+        _build(item.config)
+    return (yield)
+
+
+def _build(config: pytest.Config) -> None:
+    if _lacking in config.stash:
         return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
     try:
         build.binaries(say=reporter.write_line if reporter else print)
-    except build.GoMissing:
-        session.config.stash[_were_skipped] = True
-    except build.BuildFailed as problem:
-        raise pytest.UsageError(str(problem)) from None
+    except (build.GoMissing, build.BuildFailed) as problem:
+        config.stash[_lacking] = problem
+    else:
+        config.stash[_lacking] = None
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash.get(_were_skipped, False):
-        terminalreporter.write_line(SKIPPED, yellow=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    say_once(terminalreporter, SKIPPED)
+
+
+def say_once(terminalreporter: pytest.TerminalReporter, reason: str) -> None:
+    """Tests were skipped for this reason: a line of its own says so, whichever process they ran in."""
+    if any(reason in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(reason, yellow=True)
 
 
 def has_real_nodes(config: pytest.Config) -> bool:
-    """The tests of this session that want real nodes get them; known once its tests are collected."""
-    return not config.stash.get(_were_skipped, False)
+    """The tests of this session that want real nodes get them; known once the first is about to run."""
+    return config.stash.get(_lacking, None) is None
 
 
 @pytest.fixture(scope="session")
 def real_network(pytestconfig: pytest.Config) -> Iterator[Network]:
     """What `network` is, unless a folder of tests says otherwise."""
-    if not has_real_nodes(pytestconfig):
+    problem = pytestconfig.stash.get(_lacking, None)
+    if isinstance(problem, build.GoMissing):
         pytest.skip(SKIPPED)
+    if problem is not None:
+        pytest.fail(str(problem), pytrace=False)
     with Network() as running:
         yield running
 

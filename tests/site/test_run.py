@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import IO
 
 import pytest
 
+from tests.regtest.processes import free_port
 from tests.site.test_supervisor import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,10 +24,8 @@ UNREACHABLE_NODE = {"LND_GRPC": "127.0.0.1:1", "LND_MACAROON": "02" * 40, "LND_N
 
 
 def free_address() -> str:
-    """Where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """Where nobody listens, nor will before the caller does."""
+    return f"127.0.0.1:{free_port()}"
 
 
 class Server:
@@ -80,9 +78,9 @@ class Server:
         return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """Short, as the path of a socket must be."""
+    """Short, as the path of a socket must be. One for all: a database is made once, and outlives its servers."""
     folder = Path(tempfile.mkdtemp(prefix="lsp-run-"))
     yield folder
     shutil.rmtree(folder)

@@ -18,27 +18,31 @@ SKIPPED = "tests with a wallet of ldk-node skipped: cargo is not installed"
 #: A buyer who pays on chain has coins, and some are left: the wallet keeps 25,000 sat for each channel that it takes.
 COINS, EACH_COIN_SAT = 4, COIN_SAT // 10
 
-_was_skipped = pytest.StashKey[bool]()
+_lacking = pytest.StashKey[Exception | None]()
 
 
-@pytest.hookimpl(trylast=True)  # without the real nodes there is nothing to build it for
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The wallet is built before the first test: no test's time limit pays for the compiler."""
-    wanted = any("ldk_wallet" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or session.config.option.collectonly or not fixtures.has_real_nodes(session.config):
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The wallet is built before the first test that wants it: no test's time limit pays for the compiler."""
+    if "ldk_wallet" in getattr(item, "fixturenames", ()) and fixtures.has_real_nodes(item.config):
+        _build(item.config)
+    return (yield)
+
+
+def _build(config: pytest.Config) -> None:
+    if _lacking in config.stash:
         return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
     try:
         build.program(say=reporter.write_line if reporter else print)
-    except build.CargoMissing:
-        session.config.stash[_was_skipped] = True
-    except build.BuildFailed as problem:
-        raise pytest.UsageError(str(problem)) from None
+    except (build.CargoMissing, build.BuildFailed) as problem:
+        config.stash[_lacking] = problem
+    else:
+        config.stash[_lacking] = None
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash.get(_was_skipped, False):
-        terminalreporter.write_line(SKIPPED, yellow=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    fixtures.say_once(terminalreporter, SKIPPED)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +51,11 @@ def ldk_wallet(real_network: Network, pytestconfig: pytest.Config) -> Iterator[L
 
     The next file has it again, with its coins and channels: its folder is the network's.
     """
-    if pytestconfig.stash.get(_was_skipped, False):
+    problem = pytestconfig.stash.get(_lacking, None)
+    if isinstance(problem, build.CargoMissing):
         pytest.skip(SKIPPED)
+    if problem is not None:
+        pytest.fail(str(problem), pytrace=False)
     with BitcoinCore(real_network.chain) as core:
         wallet = LdkWallet(build.program(), real_network.folder / "ldk", core.port)
         try:

@@ -36,7 +36,7 @@ from orders.openings import (
 )
 from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way
-from orders.payments import counting, security
+from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
 
@@ -131,7 +131,32 @@ def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
 
 
 def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
-    """At most one operation; returns when to look again, None: when something happens. Raises: Elsewhere."""
+    """At most one operation, and one of a refund; returns when to look again, None: when something happens.
+
+    Raises: Elsewhere.
+    """
+    refunded_by = _refund(order, node, now)
+    due = _state_step(order, node, now, turn)
+    return due if refunded_by is None else min(refunded_by, due or refunded_by)
+
+
+def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """What is the buyer's again goes back on chain; when to look at that again."""
+    if not order.onchain_payments.all():
+        return None
+    if onchain.live_refund(order) is not None:
+        if not onchain.is_going_back(order):  # else the return has the whole look
+            onchain.finish_return(order.pk, node)
+        return now + _LOOK_AGAIN
+    if onchain.due_sat(order, now) <= 0 or onchain.buys_late(order, now):
+        return None
+    if onchain.is_over(order, now) and order.state != OrderState.REFUNDED and _is_delivered(order, node):
+        return now + _SELDOM
+    onchain.intend_refund(order.pk)
+    return now + _LOOK_AGAIN
+
+
+def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
         return _finish_return(going_back[0], order, node, now)
@@ -150,7 +175,7 @@ def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: d
         rail.keep(order.pk)
         return now + _SELDOM
     rail.finish_return(order.pk, node)
-    return now + _TROUBLE_PAUSE
+    return now + (_LOOK_AGAIN if rail is onchain else _TROUBLE_PAUSE)
 
 
 def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -189,7 +214,7 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
         return _return_payment(order, node, now, cause=Cause.NEVER_CLAIMED)
     if expires_at <= now:
         flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
-        return None
+        return _until_final(order, now)
     return min(expires_at, now + _SELDOM)
 
 
@@ -326,7 +351,8 @@ def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:
 def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if not security.is_held(order):
         _is_delivered(order, node)  # else the person who is to return the money must know
-        return None
+        waits = order.give_up_until is not None and order.give_up_until > now
+        return min(order.give_up_until or now, now + _SELDOM) if waits else _until_final(order, now)
     if order.is_going:
         return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
     until = order.give_up_until or now
@@ -337,12 +363,26 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
 
 def _rejected(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     _is_delivered(order, node)
-    return None
+    return _until_final(order, now)
+
+
+def _expired(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """What came too late still buys, where it covers what the channel costs today; else it goes back."""
+    if onchain.buys_late(order, now) and not _is_delivered(order, node):
+        onchain.take_late(order.pk)
+        return now + _LOOK_AGAIN
+    return _until_final(order, now)
+
+
+def _until_final(order: ChannelOrder, now: datetime) -> datetime | None:
+    """Deposits that may go back are looked at until they are final: their depth changes with each block."""
+    return now + _SELDOM if onchain.awaits_depth(order) else None
 
 
 _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.CREATED: _created,
     OrderState.PAID: _paid,
+    OrderState.EXPIRED: _expired,
     OrderState.OPENING: _delivering,
     OrderState.OPEN: _delivering,
     OrderState.CLOSING: _delivering,

@@ -88,6 +88,18 @@ MANUAL_FINALISE: Final[Any] = extend_schema(
     },
 )
 
+REFUND_ADDRESS: Final[Any] = extend_schema(
+    operation_id="channel_refund_address",
+    summary="Say where money goes back to",
+    description="On-chain payments that buy nothing (too late, too little, too much, or given up) go back there, less "
+    "what sending them costs. It takes the quote's `order_token`, and can be changed until the refund is signed.",
+    request=RefundAddressRequest,
+    responses={
+        200: OpenApiResponse(RefundAddressSerializer, description="Where money goes back to"),
+        **_errors(400, 403, 404, 409, 413, 415, 429, 503),
+    },
+)
+
 _ORDER_TEXT: Final = (
     "All information about a channel order. Several ids between commas (at most 50) get a list, in their order; "
     "those of no order are left out."

@@ -109,7 +109,7 @@ class NodeViewSet(ApiViewSet):
 class ChannelViewSet(ApiViewSet):
     """Orders of channels."""
 
-    throttles = {"buy": BuyThrottle, "manual_finalise": ClaimThrottle}
+    throttles = {"buy": BuyThrottle, "manual_finalise": ClaimThrottle, "refund_address": ClaimThrottle}
 
     @schema.BUY
     def buy(self, request: Request) -> Response:
@@ -142,6 +142,15 @@ class ChannelViewSet(ApiViewSet):
             actor=actors.buyer(meant["order_id"], meant.get("order_token")),
         )
         return Response(FinalisedSerializer({"order_id": str(order.pk), "node_uri": order.node_pubkey}).data)
+
+    @schema.REFUND_ADDRESS
+    def refund_address(self, request: Request) -> Response:
+        """Where money goes back to, until it is on its way."""
+        meant = RefundAddressRequest.read(request.data)
+        actor = actors.buyer(meant["order_id"], meant.get("order_token"))
+        order = refunding.say_refund_address(meant["order_id"], meant["refund_onchain_address"], actor=actor)
+        said = {"order_id": str(order.pk), "refund_onchain_address": order.refund_address}
+        return Response(RefundAddressSerializer(said).data)
 
     @schema.ORDER
     def order(self, request: Request) -> Response:

@@ -1,0 +1,105 @@
+"""What goes back on chain is recorded, and where to: before anything is signed, and under the order's lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from orders.actors import LSP, Authority
+from orders.causes import Cause, FlagKind
+from orders.errors import NotPossible
+from orders.flags import raise_flag
+from orders.models import ChannelOrder, Refund
+from orders.nudges import nudge
+from orders.payments.onchain import due
+from orders.states import OrderState, RefundState
+from orders.transitions import locked, move_refund, note
+
+
+def is_going_back(order: ChannelOrder) -> bool:
+    """What was paid for the order goes back: nothing else can come of it. Where nobody knows where to, it may."""
+    refund = due.live(order)
+    if refund is None or not refund.ends_order:
+        return False
+    return refund.state != RefundState.DUE or bool(order.refund_address)
+
+
+def intend(order_id: UUID) -> Refund | None:
+    """What is the buyer's again has its row, and is kept out of what is sold; None where nothing is, or one is live.
+
+    Money: refused while an attempt is live, because its channel may yet come to be, unless it is a surplus.
+    Repeat: safe.
+    """
+    now = timezone.now()
+    with locked(order_id) as order:
+        amount_sat = due.sat(order, now)
+        ends_order = due.is_over(order, now) and order.state != OrderState.REFUNDED
+        if amount_sat <= 0 or due.live(order) is not None or (ends_order and order.live_opening is not None):
+            return None
+        refund = Refund.objects.create(
+            order=order, amount_sat=amount_sat, ends_order=ends_order, cause=_cause(order), created_at=now
+        )
+        order.step += 1
+        nudge(order)
+        note(order, Cause.REFUND_DUE, amount_sat=amount_sat, why=refund.cause)
+        if amount_sat < due.LEAST_SAT:
+            keep_one(order, refund, "It is less than sending it costs.", actor=LSP)
+        elif not order.refund_address:
+            words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
+            raise_flag(order, FlagKind.REFUND_NEEDED, words)
+    return refund
+
+
+def _cause(order: ChannelOrder) -> str:
+    """Why it goes back: how the order ended; of a surplus that it is one."""
+    if order.state in {OrderState.EXPIRED, OrderState.REJECTED, OrderState.GIVE_UP}:
+        ended = order.events.filter(to_state=order.state).exclude(from_state=order.state).last()
+        return ended.cause if ended else Cause.EXPIRED
+    return Cause.NEVER_CLAIMED if order.state == OrderState.PAID else Cause.OTHER_RAIL_PAID
+
+
+def keep_one(order: ChannelOrder, refund: Refund, why: str, *, actor: Authority) -> None:
+    """It is kept for the buyer, told and booked. The caller holds the order's row."""
+    move_refund(order, refund, RefundState.KEPT, detail=why[:300])
+    note(order, Cause.REFUND_KEPT, actor=actor, amount_sat=refund.amount_sat, reason=why[:300])
+
+
+def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
+    """Whether there was a refund of which nothing was signed, and which is owed no more: it is withdrawn.
+
+    The caller holds the order's row, and has taken the order up again, or a deposit has vanished.
+    """
+    refund = due.live(order)
+    if refund is None or refund.state != RefundState.DUE or due.sat(order, now, besides=refund) == refund.amount_sat:
+        return False
+    move_refund(order, refund, RefundState.WITHDRAWN)
+    note(order, Cause.REFUND_WITHDRAWN, amount_sat=refund.amount_sat)
+    return True
+
+
+def release(order: ChannelOrder, *, actor: Authority) -> bool:
+    """Whether something was kept: the oldest of it is due. The caller holds the order's row; no refund is live."""
+    kept = order.refunds.filter(state=RefundState.KEPT).first()
+    if kept is None:
+        return False
+    move_refund(order, kept, RefundState.DUE, detail="")
+    note(order, Cause.REFUND_DUE, actor=actor, amount_sat=kept.amount_sat, why=kept.cause)
+    return True
+
+
+def say_address(order: ChannelOrder, where: str, *, actor: Authority) -> None:
+    """What is to go back goes there. The caller holds the order's row, and has checked the address.
+
+    Repeat: safe. Raises: NotPossible once it is signed.
+    """
+    refund = due.live(order)
+    if refund is not None and refund.state != RefundState.DUE and where != refund.address:
+        raise NotPossible("The refund is on its way already.")
+    if order.refund_address == where:
+        return
+    order.refund_address = where
+    order.step += 1
+    note(order, Cause.REFUND_ADDRESS_GIVEN, actor=actor, address=where)
+    nudge(order)

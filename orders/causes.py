@@ -33,6 +33,7 @@ class Cause(models.TextChoices):
     OTHER_RAIL_PAID = "other_rail_paid", "it goes back: the order was paid otherwise"
     GAVE_WAY = "gave_way", "our coins went to somebody who pays, or whose node is reached"
     NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
+    SURPLUS = "surplus", "more has come than it asked for"
     REFUND_DUE = "refund_due", "money of the buyer is to go back on chain"
     REFUND_ADDRESS_GIVEN = "refund_address_given", "where money is to go back to was said"
     REFUND_SIGNED = "refund_signed", "what sends the money back is signed, and can go out at any time"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from orders import blocks, keys, lnurl, money
-from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
-from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState
+from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
+from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState, RefundState
 
 _PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
 

@@ -13,6 +13,7 @@ from orders.api.requests import (
     FinaliseRequest,
     LnurlRequest,
     OrderRequest,
+    RefundAddressRequest,
 )
 from orders.api.serializers import (
     ChannelOrderSerializer,
@@ -21,11 +22,12 @@ from orders.api.serializers import (
     FinalisedSerializer,
     LNURLConnectSerializer,
     NodeInfoSerializer,
+    RefundAddressSerializer,
 )
 
 _WHY: Final = {
     400: "A field is missing or wrong: `field` names it.",
-    403: "`order_token` is not the order's.",
+    403: "`order_token` is missing, or not the order's.",
     404: "Order not found.",
     409: "The order's state does not allow this, or the same request is in flight.",
     413: "The body is larger than 64 KiB.",

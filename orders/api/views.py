@@ -22,19 +22,28 @@ from orders.api import errors, schema, turns, weeks
 from orders.api.clients import client_address, tells_apart
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
-from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
+from orders.api.requests import (
+    BuyRequest,
+    FinaliseRequest,
+    LnurlRequest,
+    OrderRequest,
+    RefundAddressRequest,
+    idempotency,
+    remote_node,
+)
 from orders.api.serializers import (
     ChannelOrderSerializer,
     ChannelQuoteSerializer,
     FinalisedSerializer,
     NodeInfoSerializer,
+    RefundAddressSerializer,
 )
 from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
 from orders.causes import COINS_PROMISED_ELSEWHERE
 from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
-from orders.operations import claiming, creating, selling, snapshot
+from orders.operations import claiming, creating, refunding, selling, snapshot
 from orders.options import Wanted
 from orders.states import CLAIMABLE, OrderState
 

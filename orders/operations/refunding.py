@@ -9,7 +9,7 @@ from django.conf import settings
 
 from lightning import transactions
 from orders.actors import Authority, Kind, open_to
-from orders.errors import InvalidField, NotAllowed, NotPossible
+from orders.errors import InvalidField, NotPossible, TokenNeeded
 from orders.models import ChannelOrder
 from orders.payments import onchain
 from orders.states import RefundState
@@ -23,7 +23,7 @@ def say_refund_address(order_id: UUID, address: str, *, actor: Authority) -> Cha
     """What is to go back of the order, now or later, goes to `address`, until it is signed.
 
     Who knows the order's id alone may not say: an id is shown to many, and the money would be his.
-    Repeat: safe. Raises: OrderNotFound, InvalidField, NotAllowed, NotPossible (it is on its way already).
+    Repeat: safe. Raises: OrderNotFound, InvalidField, TokenNeeded, NotPossible (it is on its way already).
     """
     try:
         transactions.check_address(address, settings.LND_NETWORK)
@@ -31,7 +31,7 @@ def say_refund_address(order_id: UUID, address: str, *, actor: Authority) -> Cha
         raise InvalidField(str(error), field=ADDRESS) from None
     with locked(order_id) as order:
         if actor.kind is Kind.BUYER:
-            raise NotAllowed("Where money goes back to is said with the quote's order_token.")
+            raise TokenNeeded("Where money goes back to is said with the quote's order_token.")
         onchain.say_address(order, address, actor=actor)
     return order
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from embit import bech32
 
 from orders import actors
 from orders.models import ChannelOrder, Refund, WalletTransaction
@@ -18,9 +20,9 @@ from tests.regtest.waiting import until
 FINAL = 6
 
 
-def somewhere(shop: Shop) -> str:
-    """An address of the buyer's own wallet."""
-    return shop.wallet.new_address()
+def somewhere() -> str:
+    """An address of somebody's, which none of our nodes knows."""
+    return str(bech32.encode("bcrt", 0, secrets.token_bytes(20)))
 
 
 def deposit(shop: Shop, quote: dict[str, Any], amount_sat: int, *, blocks: int = FINAL) -> None:
@@ -60,17 +62,22 @@ def assert_went_back(shop: Shop, quote: dict[str, Any], refund: Refund, address:
     assert not shop.order(quote).standing
 
 
+def big(shop: Shop, **body: Any) -> dict[str, Any]:
+    """One that costs more than it costs to send the price back."""
+    return shop.buy(remote_balance=200_000, **body)
+
+
 def expired(shop: Shop, settings: Any, **body: Any) -> dict[str, Any]:
     settings.ORDER_LIFETIME_SECONDS = 1
-    quote = shop.buy(**body)
+    quote = big(shop, **body)
     shop.run(quote, "expired", timeout=30)
     return quote
 
 
 def test_what_was_too_little_goes_back_once_the_order_has_expired(shop: Shop, settings: Any) -> None:
-    address = somewhere(shop)
+    address = somewhere()
     settings.ORDER_LIFETIME_SECONDS = 3
-    quote = shop.buy(refund_onchain_address=address)
+    quote = big(shop, refund_onchain_address=address)
     short_sat = 50_000
     shop.network.chain.send(quote["btc_address"], short_sat)
     shop.network.mine(FINAL)
@@ -102,7 +109,7 @@ def test_what_comes_too_late_and_too_little_waits_for_an_address_and_goes_there(
     seen = shop.seen(quote)
     assert (seen["refund_needed"], seen["refund_amount"], seen["refund_tx"]) == (True, 40_000, None)
     assert [flag.kind for flag in shop.order(quote).standing] == ["refund_needed"]
-    address = somewhere(shop)
+    address = somewhere()
     said = {"order_id": quote["order_id"], "order_token": quote["order_token"], "refund_onchain_address": address}
     shop.post("/channel/refund_address", **said)
     until_refund(shop, quote, "published")
@@ -112,8 +119,8 @@ def test_what_comes_too_late_and_too_little_waits_for_an_address_and_goes_there(
 
 
 def test_what_is_too_much_goes_back_and_the_channel_is_as_it_was_sold(shop: Shop) -> None:
-    address = somewhere(shop)
-    quote = shop.buy(refund_onchain_address=address)
+    address = somewhere()
+    quote = big(shop, refund_onchain_address=address)
     deposit(shop, quote, quote["total_amount"] + 30_000)
     shop.run(quote, "paid")
     shop.claim(quote)
@@ -125,8 +132,8 @@ def test_what_is_too_much_goes_back_and_the_channel_is_as_it_was_sold(shop: Shop
 
 
 def test_who_pays_on_both_rails_has_his_channel_and_one_payment_back(shop: Shop) -> None:
-    address = somewhere(shop)
-    quote = shop.buy(refund_onchain_address=address)
+    address = somewhere()
+    quote = big(shop, refund_onchain_address=address)
     payment = shop.pay(quote)
     shop.run(quote, "paid")
     deposit(shop, quote, quote["total_amount"])
@@ -145,7 +152,7 @@ def test_who_pays_on_both_rails_has_his_channel_and_one_payment_back(shop: Shop)
 
 def test_a_refund_that_stays_unmined_pays_more_and_only_one_version_is_mined(shop: Shop, settings: Any) -> None:
     """Versions 1 and 3 both try: they spend the same coin."""
-    address = somewhere(shop)
+    address = somewhere()
     quote = expired(shop, settings, refund_onchain_address=address)
     deposit(shop, quote, 60_000)
     first = until_refund(shop, quote, "published").transaction
@@ -153,9 +160,11 @@ def test_a_refund_that_stays_unmined_pays_more_and_only_one_version_is_mined(sho
         WalletTransaction.objects.filter(kind="refund").update(created_at=timezone.now() - timedelta(hours=7))
         before = refunds(quote)[0].transaction_id
         until(
-            lambda before=before: shop.hurry(quote)  # type: ignore[misc]
-            or shop.turn()
-            or (refunds(quote)[0].transaction_id != before and refunds(quote)[0].state == "published"),
+            lambda before=before: (
+                shop.hurry(quote)  # type: ignore[misc]
+                or shop.turn()
+                or (refunds(quote)[0].transaction_id != before and refunds(quote)[0].state == "published")
+            ),
             "a dearer version is published",
         )
     versions = list(WalletTransaction.objects.filter(kind="refund").order_by("id"))
@@ -170,8 +179,8 @@ def test_a_refund_that_stays_unmined_pays_more_and_only_one_version_is_mined(sho
 
 
 def test_what_was_paid_and_never_claimed_goes_back_after_its_window(shop: Shop, settings: Any) -> None:
-    address = somewhere(shop)
-    quote = shop.buy(refund_onchain_address=address)
+    address = somewhere()
+    quote = big(shop, refund_onchain_address=address)
     deposit(shop, quote, quote["total_amount"])
     shop.run(quote, "paid")
     ChannelOrder.objects.filter(pk=quote["order_id"]).update(claim_expires_at=timezone.now())
@@ -188,8 +197,8 @@ def test_what_was_paid_and_never_claimed_goes_back_after_its_window(shop: Shop, 
 
 
 def test_what_we_gave_up_goes_back_after_the_grace_and_not_before(shop: Shop, add_peer: Any) -> None:
-    address = somewhere(shop)
-    quote = shop.buy(refund_onchain_address=address)
+    address = somewhere()
+    quote = big(shop, refund_onchain_address=address)
     deposit(shop, quote, quote["total_amount"])
     shop.run(quote, "paid")
     shop.claim(quote)
@@ -209,7 +218,7 @@ def test_where_money_goes_back_to_can_be_changed_until_it_is_signed(shop: Shop, 
     quote = expired(shop, settings)
     deposit(shop, quote, 45_000)
     until_refund(shop, quote, "due")
-    order, first, second = shop.order(quote), somewhere(shop), somewhere(shop)
+    order, first, second = shop.order(quote), somewhere(), somewhere()
     for address in (first, second):
         refunding.say_refund_address(order.pk, address, actor=actors.staff("ada"))
     until_refund(shop, quote, "published")

@@ -38,8 +38,9 @@ def intend(order_id: UUID) -> Refund | None:
         ends_order = due.is_over(order, now) and order.state != OrderState.REFUNDED
         if amount_sat <= 0 or due.live(order) is not None or (ends_order and order.live_opening is not None):
             return None
+        cause = _cause(order, ends_order=ends_order)
         refund = Refund.objects.create(
-            order=order, amount_sat=amount_sat, ends_order=ends_order, cause=_cause(order), created_at=now
+            order=order, amount_sat=amount_sat, ends_order=ends_order, cause=cause, created_at=now
         )
         order.step += 1
         nudge(order)
@@ -52,12 +53,14 @@ def intend(order_id: UUID) -> Refund | None:
     return refund
 
 
-def _cause(order: ChannelOrder) -> str:
-    """Why it goes back: how the order ended; of a surplus that it is one."""
+def _cause(order: ChannelOrder, *, ends_order: bool) -> str:
+    """Why it goes back: how the order ended; else it is more than the order asked for."""
+    if not ends_order:
+        return Cause.SURPLUS
     if order.state in {OrderState.EXPIRED, OrderState.REJECTED, OrderState.GIVE_UP}:
         ended = order.events.filter(to_state=order.state).exclude(from_state=order.state).last()
         return ended.cause if ended else Cause.EXPIRED
-    return Cause.NEVER_CLAIMED if order.state == OrderState.PAID else Cause.OTHER_RAIL_PAID
+    return Cause.NEVER_CLAIMED
 
 
 def keep_one(order: ChannelOrder, refund: Refund, why: str, *, actor: Authority) -> None:

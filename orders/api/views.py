@@ -45,7 +45,7 @@ from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
 from orders.operations import claiming, creating, refunding, selling, snapshot
 from orders.options import Wanted
-from orders.states import CLAIMABLE, OrderState
+from orders.states import OrderState
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -200,7 +200,7 @@ class LnurlViewSet(ApiViewSet):
 
     def _offer(self, order_id: UUID) -> dict[str, str]:
         order = queries.order_or_raise(order_id)
-        if order.state not in CLAIMABLE:
+        if not claiming.is_open(order):
             told = f" ({order.give_up_reason})" if order.give_up_reason == COINS_PROMISED_ELSEWHERE else ""
             raise NotClaimable(f"The order cannot be claimed: it is {OrderState(order.state).label.lower()}{told}.")
         found = wire.lnurl_view(str(order.pk), place(queries.snapshot()))

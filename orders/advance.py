@@ -149,7 +149,7 @@ def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | Non
             onchain.finish_return(order.pk, node)
         return now + _LOOK_AGAIN
     if onchain.due_sat(order, now) <= 0 or onchain.buys_late(order, now):
-        return None
+        return now + _SELDOM if onchain.awaits_depth(order) else None
     if onchain.is_over(order, now) and order.state != OrderState.REFUNDED and _is_delivered(order, node):
         return now + _SELDOM
     onchain.intend_refund(order.pk)
@@ -213,8 +213,9 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if expires_at <= now and security.is_held(order):
         return _return_payment(order, node, now, cause=Cause.NEVER_CLAIMED)
     if expires_at <= now:
-        flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
-        return _until_final(order, now)
+        if not order.refund_address:
+            flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
+        return None
     return min(expires_at, now + _SELDOM)
 
 
@@ -352,7 +353,7 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
     if not security.is_held(order):
         _is_delivered(order, node)  # else the person who is to return the money must know
         waits = order.give_up_until is not None and order.give_up_until > now
-        return min(order.give_up_until or now, now + _SELDOM) if waits else _until_final(order, now)
+        return min(order.give_up_until or now, now + _SELDOM) if waits else None
     if order.is_going:
         return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
     until = order.give_up_until or now
@@ -363,7 +364,7 @@ def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
 
 def _rejected(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     _is_delivered(order, node)
-    return _until_final(order, now)
+    return None
 
 
 def _expired(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -371,12 +372,7 @@ def _expired(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | No
     if onchain.buys_late(order, now) and not _is_delivered(order, node):
         onchain.take_late(order.pk)
         return now + _LOOK_AGAIN
-    return _until_final(order, now)
-
-
-def _until_final(order: ChannelOrder, now: datetime) -> datetime | None:
-    """Deposits that may go back are looked at until they are final: their depth changes with each block."""
-    return now + _SELDOM if onchain.awaits_depth(order) else None
+    return None
 
 
 _STEPS: Final[dict[OrderState, Step]] = {

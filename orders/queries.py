@@ -167,7 +167,7 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
          WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.firmness = ANY(%(weak)s)
            AND (w.released_at IS NULL OR w.released_at > %(window)s)
            AND w.order_id IS DISTINCT FROM %(besides)s),
-       (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state = 'due')
+       (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state IN ('due', 'kept'))
 FROM (
     SELECT value_sat, firmness, client_hash,
            gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -11,11 +10,10 @@ from lightning import transactions
 from orders.actors import Authority, Kind, open_to
 from orders.errors import InvalidField, NotPossible, TokenNeeded
 from orders.models import ChannelOrder
+from orders.operations.addressing import REFUND_ADDRESS, require_elsewhere
 from orders.payments import onchain
 from orders.states import RefundState
 from orders.transitions import locked
-
-ADDRESS: Final = "refund_address"
 
 
 @open_to(Kind.BUYER, Kind.TOKEN, Kind.STAFF, Kind.COMMAND)
@@ -28,7 +26,8 @@ def say_refund_address(order_id: UUID, address: str, *, actor: Authority) -> Cha
     try:
         transactions.check_address(address, settings.LND_NETWORK)
     except ValueError as error:
-        raise InvalidField(str(error), field=ADDRESS) from None
+        raise InvalidField(str(error), field=REFUND_ADDRESS) from None
+    require_elsewhere(address)
     with locked(order_id) as order:
         if actor.kind is Kind.BUYER:
             raise TokenNeeded("Where money goes back to is said with the quote's order_token.")

@@ -214,6 +214,23 @@ def test_what_we_gave_up_goes_back_after_the_grace_and_not_before(shop: Shop, ad
     assert_went_back(shop, quote, refunds(quote)[0], address, quote["total_amount"])
 
 
+def test_money_never_goes_back_to_where_an_order_is_paid(shop: Shop) -> None:
+    """It would come to us again, and again, until fees had eaten it."""
+    ours = shop.buy()["btc_address"]
+    body = {"local_balance": 500_000, "channel_expiry": 4, "refund_onchain_address": ours}
+    answer = shop.client.post("/channel/buy", body, content_type="application/json")
+    assert answer.status_code == 400 and answer.json()["field"] == "refund_onchain_address"
+
+
+def test_who_has_the_orders_id_alone_cannot_say_where_money_goes(shop: Shop) -> None:
+    quote = shop.buy()
+    body = {"order_id": quote["order_id"], "refund_onchain_address": somewhere()}
+    for token in ({}, {"order_token": "x" * 30}):
+        answer = shop.client.post("/channel/refund_address", body | token, content_type="application/json")
+        assert (answer.status_code, answer.json()["field"]) == (403, "order_token")
+    assert shop.order(quote).refund_address == ""
+
+
 def test_where_money_goes_back_to_can_be_changed_until_it_is_signed(shop: Shop, settings: Any) -> None:
     quote = expired(shop, settings)
     deposit(shop, quote, 45_000)

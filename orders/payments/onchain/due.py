@@ -50,9 +50,14 @@ def live(order: ChannelOrder) -> Refund | None:
 
 
 def awaits_depth(order: ChannelOrder) -> bool:
-    """Of its deposits some are there and not final yet: what of them is the buyer's is decided when they are."""
+    """Some of its deposits are in blocks and not final yet: what of them is the buyer's is decided when they are.
+
+    One that is in no block is looked at when it comes into one.
+    """
+    if order.state == OrderState.CREATED:
+        return False
     height = order.lsp_node.deposits_height or 0
-    rows = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
+    rows = [row for row in order.onchain_payments.all() if row.state == DepositState.CONFIRMED]
     return any(row.depth(height) < settings.FINAL_DEPTH_BLOCKS for row in rows)
 
 

@@ -85,8 +85,8 @@ def _sign(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
     lock_id = marks.refund_lock_id(refund.pk)
     coins.release(lock_id, node)
     version = _first_version(order, refund, held.refund_address, node)
-    if version is not None and not _store(refund, version, address=held.refund_address):
-        coins.release(lock_id, node)
+    if version is not None:
+        _store(refund, version, address=held.refund_address)
 
 
 def _was_sent_back(order: ChannelOrder, node: LndNode) -> bool:
@@ -160,15 +160,15 @@ def _signed(
     return Version(unsigned, signed, list(inputs), change_index, fee_sat)
 
 
-def _store(refund: Refund, version: Version, *, address: str) -> bool:
-    """Whether it is stored, and may be published: not where somebody has changed what it was signed for."""
+def _store(refund: Refund, version: Version, *, address: str) -> None:
+    """It is stored, and may be published, unless somebody has changed what it was signed for: then never."""
     with locked(refund.order_id) as order:
         current = order.refunds.get(pk=refund.pk)
         if (current.state, current.transaction_id) != (refund.state, refund.transaction_id):
-            return False
+            return
         is_first = current.state == RefundState.DUE
         if is_first and (refunding.withdraw_if_owed(order, timezone.now()) or order.refund_address != address):
-            return False
+            return
         row = WalletTransaction.objects.create(
             kind=TransactionKind.REFUND,
             state=TransactionState.SIGNED,
@@ -186,7 +186,6 @@ def _store(refund: Refund, version: Version, *, address: str) -> bool:
         fields = {"transaction": row, "fee_sat": version.fee_sat, "address": address}
         move_refund(order, current, RefundState.SIGNED, **fields)
         note(order, cause, txid=row.txid, amount_sat=current.sent_sat, fee_sat=row.fee_sat, address=address)
-    return True
 
 
 # Published

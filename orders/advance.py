@@ -142,7 +142,7 @@ def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
 
 def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     """What is the buyer's again goes back on chain; when to look at that again."""
-    if not order.onchain_payments.all():
+    if not onchain.may_owe(order):
         return None
     if onchain.live_refund(order) is not None:
         if not onchain.is_going_back(order):  # else the return has the whole look

@@ -67,7 +67,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     _K.UNPAID_CHANNEL: (),
     _K.RETURNED_WHILE_OPENING: (_O.REFUNDED,),
     _K.SETTLED_UNASKED: (_C.RETURNED_BY_HAND,),
-    _K.LIGHTNING_SURPLUS: (_I.CANCELLED, _C.RETURNED_BY_HAND),
+    _K.LIGHTNING_SURPLUS: (_I.CANCELLED, _C.REFUND_DUE, _C.RETURNED_BY_HAND),
     # Of deposits, and of money that waits for somebody to return it.
     _K.NEVER_CLAIMED: tuple(_left(_O.PAID)),
     _K.CANCELLED_PAID: (_O.REFUNDED,),

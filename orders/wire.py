@@ -237,8 +237,9 @@ def _refund(order: ChannelOrder) -> dict[str, Any]:
 
 
 def _last_refund(order: ChannelOrder) -> Refund | None:
-    """The database is not asked where nothing ever came on chain."""
-    if not order.onchain_payments.all():
+    """The database is not asked where nothing came that could go back on chain."""
+    overpaid = order.invoice is not None and order.invoice.held_sat > order.order_total_sat
+    if not order.onchain_payments.all() and not overpaid:
         return None
     return order.refunds.exclude(state=RefundState.WITHDRAWN).select_related("transaction").last()
 

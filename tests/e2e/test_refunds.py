@@ -244,3 +244,18 @@ def test_where_money_goes_back_to_can_be_changed_until_it_is_signed(shop: Shop, 
     shop.network.mine(FINAL)
     until_refund(shop, quote, "done")
     assert_went_back(shop, quote, refunds(quote)[0], second, 45_000)
+
+
+def test_what_a_hold_invoice_brought_too_much_goes_back_on_chain(shop: Shop) -> None:
+    address = somewhere()
+    quote = big(shop, refund_onchain_address=address)
+    payment = shop.wallet.pay_amount(quote["ln_invoice"], (quote["total_amount"] + 50_000) * 1000)
+    shop.run(quote, "paid")
+    shop.claim(quote)
+    shop.run(quote, "open", mine=True)
+    assert payment.wait() == SUCCEEDED
+    until_refund(shop, quote, "published")
+    shop.network.mine(FINAL)
+    until_refund(shop, quote, "done")
+    assert_went_back(shop, quote, refunds(quote)[0], address, 50_000)
+    shop.assert_delivered(quote)

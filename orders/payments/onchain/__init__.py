@@ -2,6 +2,7 @@
 
 from orders.payments.onchain.counting import arrive, claim_window, count
 from orders.payments.onchain.due import awaits_depth, is_over
+from orders.payments.onchain.due import is_possible as may_owe
 from orders.payments.onchain.due import live as live_refund
 from orders.payments.onchain.due import sat as due_sat
 from orders.payments.onchain.late import buys as buys_late
@@ -46,6 +47,7 @@ __all__ = [
     "keep_refund",
     "live_refund",
     "look",
+    "may_owe",
     "obstacle",
     "record",
     "release_kept",

@@ -26,7 +26,7 @@ def sat(order: ChannelOrder, now: datetime, *, besides: Refund | None = None) ->
 
     Money: only of deposits that no reorganisation takes back, and never what may yet buy the channel.
     """
-    came_sat = _came_sat(order)
+    came_sat = _came_sat(order) + lightning_surplus_sat(order)
     if not came_sat or order.state == OrderState.CREATED or _other_payment_is_open(order):
         return 0
     kept_sat = 0 if is_over(order, now) or order.counted_payment != Rail.ONCHAIN else order.order_total_sat
@@ -42,9 +42,14 @@ def is_over(order: ChannelOrder, now: datetime) -> bool:
     return order.state in _OVER
 
 
+def is_possible(order: ChannelOrder) -> bool:
+    """Something came that may have to go back on chain: of most orders nothing ever does, and nobody is asked."""
+    return bool(order.onchain_payments.all()) or lightning_surplus_sat(order) > 0
+
+
 def live(order: ChannelOrder) -> Refund | None:
-    """The order's refund that is not over. The database is not asked where nothing ever came on chain."""
-    if not order.onchain_payments.all():
+    """The order's refund that is not over."""
+    if not is_possible(order):
         return None
     return order.refunds.filter(state__in=LIVE_REFUNDS).select_related("transaction").first()
 
@@ -59,6 +64,14 @@ def awaits_depth(order: ChannelOrder) -> bool:
     height = order.lsp_node.deposits_height or 0
     rows = [row for row in order.onchain_payments.all() if row.state == DepositState.CONFIRMED]
     return any(row.depth(height) < settings.FINAL_DEPTH_BLOCKS for row in rows)
+
+
+def lightning_surplus_sat(order: ChannelOrder) -> int:
+    """What a hold invoice brought beyond its price, once it is ours: LND takes up to double of it."""
+    invoice = order.invoice
+    if order.counted_payment != Rail.LIGHTNING or invoice is None or invoice.state != InvoiceState.SETTLED:
+        return 0
+    return max(0, invoice.held_sat - order.order_total_sat)
 
 
 def _came_sat(order: ChannelOrder) -> int:

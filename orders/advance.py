@@ -146,7 +146,7 @@ def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | Non
         return None
     if onchain.live_refund(order) is not None:
         if not onchain.is_going_back(order):  # else the return has the whole look
-            onchain.finish_return(order.pk, node)
+            _refund_besides(order, node)
         return now + _LOOK_AGAIN
     if onchain.due_sat(order, now) <= 0 or onchain.buys_late(order, now):
         return now + _SELDOM if onchain.awaits_depth(order) else None
@@ -154,6 +154,14 @@ def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | Non
         return now + _SELDOM
     onchain.intend_refund(order.pk)
     return now + _LOOK_AGAIN
+
+
+def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
+    """A surplus is one step further, or is left for the next look: the order does not wait for it."""
+    try:
+        onchain.finish_return(order.pk, node)
+    except LightningError as error:
+        log.warning("order=%s a refund besides: %s: %s", order.pk, type(error).__name__, error)
 
 
 def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
@@ -174,6 +182,8 @@ def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: d
     if security.counted(order) is rail and rail.is_returned_unasked(order) and _is_delivered(order, node):
         rail.keep(order.pk)
         return now + _SELDOM
+    if rail is onchain and onchain.is_unsigned(order) and _is_delivered(order, node):
+        return now + _SELDOM  # it was due before our records were put back
     rail.finish_return(order.pk, node)
     return now + (_LOOK_AGAIN if rail is onchain else _TROUBLE_PAUSE)
 

@@ -76,9 +76,12 @@ def refund_label(order_id: UUID, number: int) -> str:
     return f"{TransactionKind.REFUND}:{order_id}:{number}"
 
 
-def refund_lock_id(number: int) -> bytes:
-    """The id of the leases of what such a transaction spends."""
-    return hashlib.sha256(f"refund:{number}".encode()).digest()
+def refund_lock_id(order_id: UUID) -> bytes:
+    """The id of the leases of what such a transaction spends: an order has one refund at a time.
+
+    Of the order alone: numbers are given anew where our records were put back, and the leases are still there.
+    """
+    return hashlib.sha256(f"refund:{order_id}".encode()).digest()
 
 
 def shaping_lock_id() -> bytes:

@@ -23,7 +23,7 @@ from orders.nudges import nudge
 from orders.openings import terms
 from orders.openings.reasons import PEERS_FAULT
 from orders.operations.addressing import require_openable
-from orders.payments import security
+from orders.payments import onchain, security
 from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, note
 
@@ -65,6 +65,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             _require_steady(order, actor)
         if asks_anew:
             _take_up_again(order)
+        onchain.withdraw_refunds(order, only_ends_order=True)
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order

@@ -21,9 +21,10 @@ from orders.payments.onchain.looking import (
 )
 from orders.payments.onchain.recording import record
 from orders.payments.onchain.refunding import intend as intend_refund
-from orders.payments.onchain.refunding import is_going_back, say_address
+from orders.payments.onchain.refunding import is_going_back, is_unsigned, say_address
 from orders.payments.onchain.refunding import keep_one as keep_refund
 from orders.payments.onchain.refunding import release as release_kept
+from orders.payments.onchain.refunding import withdraw_all as withdraw_refunds
 from orders.payments.onchain.sending import step as finish_return
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "is_ours",
     "is_over",
     "is_returned_unasked",
+    "is_unsigned",
     "keep",
     "keep_refund",
     "live_refund",
@@ -54,4 +56,5 @@ __all__ = [
     "say_address",
     "settle",
     "take_late",
+    "withdraw_refunds",
 ]

@@ -11,7 +11,7 @@ from django.db.models import Sum
 from orders.causes import Cause
 from orders.models import ChannelOrder, Refund
 from orders.models.order import Rail
-from orders.states import LIVE_REFUNDS, At, DepositState, InvoiceState, OrderState, RefundState
+from orders.states import LIVE_REFUNDS, SENT_REFUNDS, At, DepositState, InvoiceState, OrderState, RefundState
 
 #: Nothing more can come of them.
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
@@ -94,13 +94,16 @@ def _refunded_sat(order: ChannelOrder, besides: Refund | None) -> int:
 
 
 def _returned_by_hand_sat(order: ChannelOrder) -> int:
-    """What staff say they have returned: all that was there, less what had gone back by itself."""
+    """What staff say they have returned: all that was there, less what had gone back by itself.
+
+    What was only due, or kept, had not.
+    """
     returned = order.events.filter(cause=Cause.RETURNED_BY_HAND, to_state=OrderState.REFUNDED).first()
     if returned is None:
         return 0
     seen = order.events.filter(cause=Cause.DEPOSIT_SEEN, version__lt=returned.version)
     before = set(seen.values_list("facts__txid", flat=True))
     there = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
-    by_itself = order.refunds.filter(created_at__lt=returned.at).exclude(state=RefundState.WITHDRAWN)
+    by_itself = order.refunds.filter(created_at__lt=returned.at, state__in=SENT_REFUNDS)
     by_itself_sat = by_itself.aggregate(sum=Sum("amount_sat"))["sum"] or 0
     return max(0, sum(row.amount_sat for row in there if row.txid in before) - by_itself_sat)

@@ -26,6 +26,12 @@ def is_going_back(order: ChannelOrder) -> bool:
     return refund.state != RefundState.DUE or bool(order.refund_address)
 
 
+def is_unsigned(order: ChannelOrder) -> bool:
+    """What is to go back is not on its way: nothing was signed that could be in the chain one day."""
+    refund = due.live(order)
+    return refund is not None and refund.state == RefundState.DUE
+
+
 def intend(order_id: UUID) -> Refund | None:
     """What is the buyer's again has its row, and is kept out of what is sold; None where nothing is, or one is live.
 
@@ -75,11 +81,33 @@ def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
     The caller holds the order's row, and has taken the order up again, or a deposit has vanished.
     """
     refund = due.live(order)
-    if refund is None or refund.state != RefundState.DUE or due.sat(order, now, besides=refund) == refund.amount_sat:
+    if refund is None or refund.state != RefundState.DUE or _is_owed(order, refund, now):
         return False
+    _withdraw(order, refund)
+    return True
+
+
+def _is_owed(order: ChannelOrder, refund: Refund, now: datetime) -> bool:
+    """As it was recorded: what would end an order that lives again is another sum, though it may be as much."""
+    still_ends = due.is_over(order, now) or not refund.ends_order
+    return still_ends and due.sat(order, now, besides=refund) == refund.amount_sat
+
+
+def _withdraw(order: ChannelOrder, refund: Refund) -> None:
     move_refund(order, refund, RefundState.WITHDRAWN)
     note(order, Cause.REFUND_WITHDRAWN, amount_sat=refund.amount_sat)
-    return True
+
+
+def withdraw_all(order: ChannelOrder, *, only_ends_order: bool = False) -> None:
+    """Nothing of which nothing was signed goes back, or is kept: staff have returned it, or it buys the channel.
+
+    The caller holds the order's row.
+    """
+    if not order.onchain_payments.all():
+        return
+    unsigned = order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT])
+    for refund in unsigned.filter(ends_order=True) if only_ends_order else unsigned:
+        _withdraw(order, refund)
 
 
 def release(order: ChannelOrder, *, actor: Authority) -> bool:

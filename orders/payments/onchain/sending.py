@@ -19,7 +19,7 @@ from django.utils import timezone
 from lightning import transactions
 from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
-from lightning.types import FeeRates, SignedPsbt, Utxo
+from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
 from orders import marks, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
@@ -40,6 +40,8 @@ _TO_BUYER: Final = 0
 #: A version that takes another's place pays so much more at least: nodes relay no less.
 _DEARER_PERCENT: Final = 125
 _LEAST_SAT_PER_VBYTE: Final = 1
+#: More of it is never given for its fee: what stays unmined for so much waits for lower ones.
+_MOST_FEE_PERCENT: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,10 @@ def _sign(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
             words = "The wallet has sent money of this order back that our records do not know: nothing more is sent."
             raise_flag(held, FlagKind.SENT_BACK, words)
         return
-    lock_id = marks.refund_lock_id(refund.pk)
+    lock_id = marks.refund_lock_id(order.pk)
+    before = coins.held(lock_id, node)
     coins.release(lock_id, node)
-    version = _first_version(order, refund, held.refund_address, node)
+    version = _first_version(order, refund, held.refund_address, before, node)
     if version is not None:
         _store(refund, version, address=held.refund_address)
 
@@ -95,11 +98,13 @@ def _was_sent_back(order: ChannelOrder, node: LndNode) -> bool:
     return bool(sent_back_sat(order.pk, node.transactions(from_height=since)))
 
 
-def _first_version(order: ChannelOrder, refund: Refund, address: str, node: LndNode) -> Version | None:
+def _first_version(
+    order: ChannelOrder, refund: Refund, address: str, before: Sequence[Outpoint], node: LndNode
+) -> Version | None:
     """Signed, of coins that are leased for it; None where coins are short, or it would cost too much just now."""
     try:
-        chosen = _choose(order, refund, node)
-        _lease(chosen, marks.refund_lock_id(refund.pk), node)
+        chosen = _choose(order, refund, before, node)
+        _lease(chosen, marks.refund_lock_id(order.pk), node)
     except (InsufficientFunds, Rejected, NotFound) as error:
         _stuck(order.pk, f"{refund.amount_sat} sat cannot be sent back now: {error}")
         return None
@@ -111,21 +116,31 @@ def _first_version(order: ChannelOrder, refund: Refund, address: str, node: LndN
     psbt = transactions.own_psbt(spends, pays)
     vbytes = transactions.read_psbt(psbt).vbytes
     fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if len(pays) > 1 else change_sat), 0)
-    if refund.amount_sat - fee_sat < due.DUST_SAT:
+    if fee_sat > _most_fee_sat(refund):
         _stuck(order.pk, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
         return None
     inputs = [(str(coin.outpoint), coin.amount_sat, transactions.address_script(coin.address)) for coin in chosen]
     return _signed(psbt, refund, inputs, len(pays) - 1 or -1, fee_sat, node)
 
 
-def _choose(order: ChannelOrder, refund: Refund, node: LndNode) -> list[Utxo]:
+def _most_fee_sat(refund: Refund) -> int:
+    """What of it may be spent to send it."""
+    return min(refund.amount_sat * _MOST_FEE_PERCENT // 100, refund.amount_sat - due.DUST_SAT)
+
+
+def _choose(order: ChannelOrder, refund: Refund, before: Sequence[Outpoint], node: LndNode) -> list[Utxo]:
     """The order's own deposits as far as they are there; others only where they do not suffice.
 
+    First of all what was leased for it `before`: who leased it may have signed, and lost what was recorded of that.
+    Whatever spends the same coin excludes it.
     Raises: InsufficientFunds.
     """
     native = choosing.native(node.coins(min_confirmations=settings.FINAL_DEPTH_BLOCKS))
     own = {f"{row.txid}:{row.vout}" for row in order.onchain_payments.all()}
-    by_size = sorted(native, key=lambda coin: (str(coin.outpoint) not in own, -coin.amount_sat, coin.outpoint))
+    by_size = sorted(
+        native,
+        key=lambda coin: (coin.outpoint not in before, str(coin.outpoint) not in own, -coin.amount_sat, coin.outpoint),
+    )
     chosen: list[Utxo] = []
     for coin in by_size:
         chosen.append(coin)
@@ -176,7 +191,7 @@ def _store(refund: Refund, version: Version, *, address: str) -> None:
             txid=transactions.read_transaction(version.signed.raw).txid,
             psbt=version.psbt,
             raw=version.signed.raw,
-            lock_id=marks.refund_lock_id(refund.pk),
+            lock_id=marks.refund_lock_id(order.pk),
             inputs=[list(coin) for coin in version.inputs],
             change_index=version.change_index,
             fee_sat=version.fee_sat,
@@ -199,9 +214,11 @@ def _publish(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
     coins.renew(version, node)
     try:
         broadcasting.publish(version, node)
-    except Rejected as error:
-        log.warning("order=%s its refund is refused: %s", order.pk, error)
-        _rebuild(order, refund, node, refused=error.reason == "fee_too_low")
+    except (Rejected, OutcomeUnknown) as error:
+        log.warning("order=%s its refund is not taken: %s", order.pk, error)
+        is_low = isinstance(error, Rejected) and error.reason == "fee_too_low"
+        if not _rebuild(order, refund, node, refused=is_low):
+            _tell_if_slow(order, refund)
         return
     with locked(order.pk) as held:
         current = held.refunds.get(pk=refund.pk)
@@ -222,6 +239,14 @@ def _watch(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
     except OutcomeUnknown as error:
         log.info("order=%s its refund is published again at the next look: %s", order.pk, error)
     _rebuild(order, refund, node, refused=False)
+
+
+def _tell_if_slow(order: ChannelOrder, refund: Refund) -> None:
+    """A coin of it may be gone where our wallet does not see it: then no look of ours ends it."""
+    version = refund.transaction
+    assert version is not None
+    if version.created_at + timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS) <= timezone.now():
+        _stuck(order.pk, "A refund is signed, and the node does not take it: see why in the log.")
 
 
 def _settle(order: ChannelOrder, refund: Refund, node: LndNode) -> bool:
@@ -280,33 +305,35 @@ def _record_excluded(refund: Refund, versions: Sequence[WalletTransaction], riva
         current = order.refunds.get(pk=refund.pk)
         for version in versions:
             machine.excluded(version)
-        move_refund(order, current, RefundState.DUE, transaction=None, fee_sat=0, address="")
+        fields = {"transaction": None, "fee_sat": 0, "address": "", "refunded_at": None}
+        move_refund(order, current, RefundState.DUE, **fields)
         note(order, Cause.REFUND_EXCLUDED, rival=rival_txid)
 
 
 # Dearer
 
 
-def _rebuild(order: ChannelOrder, refund: Refund, node: LndNode, *, refused: bool) -> None:
-    """A version of the same coins that pays more, once the last one has had its time; its cost is the buyer's."""
-    version = refund.transaction
-    assert version is not None
+def _rebuild(order: ChannelOrder, refund: Refund, node: LndNode, *, refused: bool) -> bool:
+    """Whether there is a version of the same coins that pays more, once the last one has had its time.
+
+    More than all before: a reorganisation may have taken back one that was not the dearest. Its cost is the buyer's.
+    """
+    version = max(_versions(order, refund), key=lambda each: each.fee_sat)
     patience = settings.PUBLISH_PATIENCE_SECONDS // 4 if refused else settings.REFUND_BUMP_AFTER_SECONDS
     if version.created_at + timedelta(seconds=patience) > timezone.now():
-        return
+        return False
     vbytes = transactions.read_psbt(bytes(version.psbt)).vbytes
     dearer_sat = max(
         version.fee_sat * _DEARER_PERCENT // 100, version.fee_sat + vbytes * _LEAST_SAT_PER_VBYTE,
         _fee_sat(vbytes, _rates(node)),
     )  # fmt: skip
-    fee_sat = min(dearer_sat, refund.amount_sat - due.DUST_SAT)
+    fee_sat = min(dearer_sat, _most_fee_sat(refund))
     if fee_sat < version.fee_sat + vbytes * _LEAST_SAT_PER_VBYTE:
         _stuck(order.pk, "A refund stays unmined, and has no more to give for its fee.")
-        return
+        return False
     inputs = [(str(outpoint), amount, script) for outpoint, amount, script in version.inputs]
     dearer = _signed(bytes(version.psbt), refund, inputs, version.change_index, fee_sat, node)
-    if dearer is not None:
-        _store(refund, dearer, address=refund.address)
+    return dearer is not None and _store(refund, dearer, address=refund.address)
 
 
 def _stuck(order_id: UUID, words: str) -> None:

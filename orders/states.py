@@ -166,7 +166,7 @@ REFUND_MOVES: Final[dict[RefundState, frozenset[RefundState]]] = {
     _R.DUE: frozenset({_R.SIGNED, _R.WITHDRAWN, _R.KEPT}),
     _R.SIGNED: frozenset({_R.PUBLISHED, _R.DUE}),  # DUE: a rival of all its versions is deep
     _R.PUBLISHED: frozenset({_R.SIGNED, _R.DONE, _R.DUE}),  # SIGNED: a version that pays more
-    _R.KEPT: frozenset({_R.DUE}),
+    _R.KEPT: frozenset({_R.DUE, _R.WITHDRAWN}),  # WITHDRAWN: returned by hand
     _R.DONE: frozenset(),
     _R.WITHDRAWN: frozenset(),
 }

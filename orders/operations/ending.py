@@ -18,7 +18,7 @@ from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.operations import pausing
-from orders.payments import security
+from orders.payments import onchain, security
 from orders.payments.counting import end_unpaid, give_back, pay
 from orders.states import CLAIMABLE, At, InvoiceState, OrderState
 from orders.transitions import locked, move
@@ -82,6 +82,7 @@ def record_returned(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     with locked(order_id) as order:
         _require(why_not_returned(order))
         order.counted_payment = order.counted_payment or Rail.ONCHAIN
+        onchain.withdraw_unsent(order, actor=actor)
         move(order, OrderState.REFUNDED, cause=Cause.RETURNED_BY_HAND, actor=actor)
     return order
 
@@ -116,6 +117,8 @@ def why_not_revived(order: ChannelOrder) -> str:
     """Why the order cannot be taken for paid now; "" when it can."""
     if order.state != OrderState.EXPIRED:
         return "Only an expired order can be revived."
+    if security.is_going_back(order):
+        return "The payment is going back already."
     if not money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
         return "No on-chain payment covers this order."
     return ""

@@ -20,7 +20,7 @@ from orders.payments.onchain.looking import (
 )
 from orders.payments.onchain.recording import record
 from orders.payments.onchain.refunding import intend as intend_refund
-from orders.payments.onchain.refunding import is_going_back, say_address
+from orders.payments.onchain.refunding import is_going_back, say_address, withdraw_unsent
 from orders.payments.onchain.refunding import keep_one as keep_refund
 from orders.payments.onchain.refunding import release as release_kept
 from orders.payments.onchain.sending import step as finish_return
@@ -52,4 +52,5 @@ __all__ = [
     "say_address",
     "settle",
     "take_late",
+    "withdraw_unsent",
 ]

@@ -47,10 +47,15 @@ def intend(order_id: UUID) -> Refund | None:
         note(order, Cause.REFUND_DUE, amount_sat=amount_sat, why=refund.cause)
         if amount_sat < due.LEAST_SAT:
             keep_one(order, refund, "It is less than sending it costs.", actor=LSP)
-        elif not order.refund_address:
-            words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
-            raise_flag(order, FlagKind.REFUND_NEEDED, words)
+        else:
+            _require_address(order, amount_sat)
     return refund
+
+
+def _require_address(order: ChannelOrder, amount_sat: int) -> None:
+    if not order.refund_address:
+        words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
+        raise_flag(order, FlagKind.REFUND_NEEDED, words)
 
 
 def _cause(order: ChannelOrder, *, ends_order: bool) -> str:
@@ -82,6 +87,16 @@ def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
     return True
 
 
+def withdraw_unsent(order: ChannelOrder, *, actor: Authority) -> None:
+    """What waited to go back, or was kept, goes back no more: staff have sent it. The caller holds the order's row.
+
+    Money: else it would be sent once more, as soon as an address was known or what was kept was released.
+    """
+    for refund in order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT]):
+        move_refund(order, refund, RefundState.WITHDRAWN, detail="Returned by hand.")
+        note(order, Cause.REFUND_WITHDRAWN, actor=actor, amount_sat=refund.amount_sat, reason="returned by hand")
+
+
 def release(order: ChannelOrder, *, actor: Authority) -> bool:
     """Whether something was kept: the oldest of it is due. The caller holds the order's row; no refund is live."""
     kept = order.refunds.filter(state=RefundState.KEPT).first()
@@ -89,6 +104,7 @@ def release(order: ChannelOrder, *, actor: Authority) -> bool:
         return False
     move_refund(order, kept, RefundState.DUE, detail="")
     note(order, Cause.REFUND_DUE, actor=actor, amount_sat=kept.amount_sat, why=kept.cause)
+    _require_address(order, kept.amount_sat)
     return True
 
 

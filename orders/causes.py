@@ -42,7 +42,7 @@ class Cause(models.TextChoices):
     REFUND_MINED = "refund_mined", "the money is back with the buyer: what sent it is in a block"
     REFUND_DONE = "refund_done", "what sent the money back is deep"
     REFUND_EXCLUDED = "refund_excluded", "what was to send the money back can never be in the chain: it is due again"
-    REFUND_WITHDRAWN = "refund_withdrawn", "the money does not go back: the order was taken up again"
+    REFUND_WITHDRAWN = "refund_withdrawn", "it goes back no more: it buys the channel, is gone, or went by hand"
     REFUND_KEPT = "refund_kept", "money of the buyer is kept for him, and why"
     LATE_PAYMENT_TAKEN = "late_payment_taken", "a late payment still buys, at today's price"
     RETURNED_BY_HAND = "returned_by_hand", "staff have sent the money back"

@@ -118,6 +118,8 @@ def why_not_revived(order: ChannelOrder) -> str:
     """Why the order cannot be taken for paid now; "" when it can."""
     if order.state != OrderState.EXPIRED:
         return "Only an expired order can be revived."
+    if security.is_going_back(order):
+        return "The payment is going back already."
     if not money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
         return "No on-chain payment covers this order."
     if order.refunds.filter(state__in=SENT_REFUNDS).exists():

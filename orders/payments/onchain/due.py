@@ -11,7 +11,7 @@ from django.db.models import Sum
 from orders.causes import Cause
 from orders.models import ChannelOrder, Refund
 from orders.models.order import Rail
-from orders.states import LIVE_REFUNDS, SENT_REFUNDS, At, DepositState, InvoiceState, OrderState, RefundState
+from orders.states import SENT_REFUNDS, At, DepositState, InvoiceState, OrderState, RefundState
 
 #: Nothing more can come of them.
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
@@ -51,7 +51,7 @@ def live(order: ChannelOrder) -> Refund | None:
     """The order's refund that is not over."""
     if not is_possible(order):
         return None
-    return order.refunds.filter(state__in=LIVE_REFUNDS).select_related("transaction").first()
+    return next((refund for refund in order.refunds.all() if refund.is_live), None)
 
 
 def awaits_depth(order: ChannelOrder) -> bool:

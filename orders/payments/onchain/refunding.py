@@ -53,10 +53,15 @@ def intend(order_id: UUID) -> Refund | None:
         note(order, Cause.REFUND_DUE, amount_sat=amount_sat, why=refund.cause)
         if amount_sat < due.LEAST_SAT:
             keep_one(order, refund, "It is less than sending it costs.", actor=LSP)
-        elif not order.refund_address:
-            words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
-            raise_flag(order, FlagKind.REFUND_NEEDED, words)
+        else:
+            _require_address(order, amount_sat)
     return refund
+
+
+def _require_address(order: ChannelOrder, amount_sat: int) -> None:
+    if not order.refund_address:
+        words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
+        raise_flag(order, FlagKind.REFUND_NEEDED, words)
 
 
 def _cause(order: ChannelOrder, *, ends_order: bool) -> str:
@@ -117,6 +122,7 @@ def release(order: ChannelOrder, *, actor: Authority) -> bool:
         return False
     move_refund(order, kept, RefundState.DUE, detail="")
     note(order, Cause.REFUND_DUE, actor=actor, amount_sat=kept.amount_sat, why=kept.cause)
+    _require_address(order, kept.amount_sat)
     return True
 
 

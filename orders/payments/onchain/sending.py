@@ -175,15 +175,15 @@ def _signed(
     return Version(unsigned, signed, list(inputs), change_index, fee_sat)
 
 
-def _store(refund: Refund, version: Version, *, address: str) -> None:
-    """It is stored, and may be published, unless somebody has changed what it was signed for: then never."""
+def _store(refund: Refund, version: Version, *, address: str) -> bool:
+    """Whether it is stored, and may be published: not where somebody has changed what it was signed for."""
     with locked(refund.order_id) as order:
         current = order.refunds.get(pk=refund.pk)
         if (current.state, current.transaction_id) != (refund.state, refund.transaction_id):
-            return
+            return False
         is_first = current.state == RefundState.DUE
         if is_first and (refunding.withdraw_if_owed(order, timezone.now()) or order.refund_address != address):
-            return
+            return False
         row = WalletTransaction.objects.create(
             kind=TransactionKind.REFUND,
             state=TransactionState.SIGNED,
@@ -201,6 +201,7 @@ def _store(refund: Refund, version: Version, *, address: str) -> None:
         fields = {"transaction": row, "fee_sat": version.fee_sat, "address": address}
         move_refund(order, current, RefundState.SIGNED, **fields)
         note(order, cause, txid=row.txid, amount_sat=current.sent_sat, fee_sat=row.fee_sat, address=address)
+    return True
 
 
 # Published

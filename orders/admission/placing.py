@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -85,12 +86,15 @@ def _may_come(ours: Reservation, now: datetime) -> bool:
 
 
 def confirm(order: ChannelOrder) -> None:
-    """What was paid on chain is in a block: its coins are firm. Where nobody can give way it waits for coins."""
+    """What was paid on chain is in a block: its coins are firm, though it was told to go as a quote.
+
+    Where nobody can give way it waits for coins.
+    """
     ours, now = _of(order), timezone.now()
     if ours is None or ours.firmness == Firmness.FIRM:
         return
     _make_room(ours, now, only_over=False)
-    _write(ours, Firmness.FIRM, ours.until)
+    _write(ours, Firmness.FIRM, ours.until, gives_way_at=None)
     _end_hopeless_quotes(now)
 
 
@@ -191,8 +195,8 @@ def _of(order: ChannelOrder) -> Reservation | None:
     return Reservation.objects.filter(order=order.pk, released_at=None).first()
 
 
-def _write(ours: Reservation, firmness: Firmness, until: datetime) -> bool:
-    return bool(Reservation.objects.filter(order=ours.order_id).update(firmness=firmness, until=until))
+def _write(ours: Reservation, firmness: Firmness, until: datetime, **more: Any) -> bool:
+    return bool(Reservation.objects.filter(order=ours.order_id).update(firmness=firmness, until=until, **more))
 
 
 def _claim(row: Reservation) -> Claim:

@@ -6,21 +6,27 @@ What a guard protects is in docs/design/opening.md and in the operation that has
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 from django.db import transaction
 
 from lightning import types
 from lightning.node import LndNode
-from orders import journal, keys
-from orders.models import ChannelOpening, OrderEvent
+from orders import journal, keys, queries
+from orders.actors import LSP
+from orders.causes import COINS_PROMISED_ELSEWHERE, Cause
+from orders.models import ChannelOpening, OrderEvent, WalletTransaction
 from orders.openings import cancelling, committing, opening, publishing, tracing
 from orders.openings.turns import Turn
-from orders.operations import creating
+from orders.operations import creating, giving_way, shaping
+from orders.payments import counting
 from orders.payments import lightning as lightning_rail
 from orders.payments.lightning import returning, settling
-from orders.states import OpeningState
+from orders.states import OpeningState, OrderState
+from orders.transitions import locked
 from orders.wallet import coins
 
 GUARDS: dict[str, Callable[[], None]] = {}
@@ -170,3 +176,63 @@ def nothing_is_published_without_its_channel() -> None:
 def a_key_stands_for_one_order() -> None:
     """The idempotency key is not remembered."""
     creating._claim_key = lambda idempotency: None  # type: ignore[assignment]
+
+
+@_guard
+def who_was_told_to_go_is_looked_for() -> None:
+    """Only a nudge tells of it."""
+    queries.giving_way = list
+
+
+@_guard
+def a_quote_ends_with_its_invoice() -> None:
+    """The order ends; what becomes of its invoice is nobody's concern."""
+
+    def ended(order_id: UUID) -> None:
+        with locked(order_id) as order:
+            if order.state == OrderState.CREATED:
+                order.give_up_reason = COINS_PROMISED_ELSEWHERE
+                counting.end_unpaid(order, cause=Cause.GAVE_WAY, actor=LSP)
+
+    giving_way.end_quote = ended
+
+
+@_guard
+def a_reshaping_is_stored_before_it_is_published() -> None:
+    """Published, and then recorded."""
+    record = shaping._record_drafted
+
+    def published_first(plan: Any, node: LndNode) -> WalletTransaction:
+        row: dict[str, Any] = {}
+        unsaved = SimpleNamespace(objects=SimpleNamespace(create=lambda **fields: row.update(fields)))
+        with patch.object(shaping, "WalletTransaction", unsaved):
+            record(plan, node)
+        node.publish(node.finalize_psbt(row["psbt"]).raw, label=row["label"])
+        return WalletTransaction.objects.create(**row)
+
+    shaping._record_drafted = published_first
+
+
+@_guard
+def a_reshaping_is_gone_on_with() -> None:
+    """By who has begun it, or never."""
+    shaping.go_on = lambda node: shaping.under_way()
+
+
+@_guard
+def what_a_reshaping_has_leased_is_freed() -> None:
+    """Where nothing was recorded nobody looks what is leased."""
+    go_on = shaping.go_on
+    shaping.go_on = lambda node: go_on(node) if shaping.under_way() is not None else None
+
+
+@_guard
+def there_is_one_reshaping_at_a_time() -> None:
+    """Nobody asks what became of the last."""
+    carry_out = shaping.carry_out
+
+    def beside_others(plan: Any, node: LndNode) -> WalletTransaction:
+        with patch.object(shaping, "under_way", lambda: None):
+            return carry_out(plan, node)
+
+    shaping.carry_out = beside_others

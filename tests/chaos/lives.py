@@ -10,7 +10,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -47,7 +47,11 @@ class Sale:
     patience_seconds: float
     #: What else goes wrong is looked after at each turn.
     tend: Callable[[], None] = lambda: None
+    #: The order that is nudged, and all that were bought.
     order_id: str = ""
+    bought: list[str] = field(default_factory=list)
+    #: Those that gave way to it.
+    gave_way: set[str] = field(default_factory=set)
     turns: int = 0
     _hurried_at: float = 0
     _beat: tuple[object, float] = (None, 0)
@@ -58,9 +62,9 @@ class Sale:
 
     # The buyer
 
-    def buy(self, customer: str | None) -> dict[str, Any]:
+    def buy(self, customer: str | None, sat: int = 300_000) -> dict[str, Any]:
         """As a wallet does that hears nothing: once more with the same key, or with another where that one is lost."""
-        body: dict[str, Any] = {"local_balance": 300_000, "remote_balance": 0, "channel_expiry": 4}
+        body: dict[str, Any] = {"local_balance": sat, "remote_balance": 0, "channel_expiry": 4}
         if customer:
             body["node_uri"] = self.network.customers[customer].p2p_address
         key = str(uuid4())
@@ -75,6 +79,7 @@ class Sale:
 
         quote: dict[str, Any] = self.until(bought, "the order is bought")
         self.order_id = quote["order_id"]
+        self.bought.append(self.order_id)
         return quote
 
     def claim(self, customer: str) -> None:
@@ -153,8 +158,8 @@ class Sale:
 
     # What is true
 
-    def state(self) -> str:
-        return str(ChannelOrder.objects.values_list("state", flat=True).get(pk=self.order_id))
+    def state(self, order_id: str = "") -> str:
+        return str(ChannelOrder.objects.values_list("state", flat=True).get(pk=order_id or self.order_id))
 
     def journal(self) -> list[str]:
         events = OrderEvent.objects.filter(order=self.order_id).order_by("version")
@@ -162,9 +167,10 @@ class Sale:
 
     def story(self) -> str:
         """For who reads why a test has failed."""
-        if not self.order_id:
-            return "nothing was bought"
-        order = queries.order_or_raise(UUID(self.order_id))
+        return "\n".join([self._story(order_id) for order_id in self.bought]) or "nothing was bought"
+
+    def _story(self, order_id: str) -> str:
+        order = queries.order_or_raise(UUID(order_id))
         events = [f"{e.version} {e.from_state}->{e.to_state} {e.cause} {e.facts}" for e in order.events.all()]
         return "\n".join([f"order {order.pk} {order.state} due {order.due_at} now {timezone.now()}", *events])
 
@@ -181,6 +187,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "refused": {"GIVE_UP_GRACE_SECONDS": 0},
     "begun_anew": {"FRESH_ATTEMPT_SECONDS": 0},
     "put_out": {"PUBLISH_PATIENCE_SECONDS": 0},
+    "pays_as_it_gives_way": {"PLACE_SECONDS": 1},
 }
 
 

@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 WEB, WORKER, STREAMS = "web", "worker", "streams"
 ROLES = (WEB, WORKER, STREAMS)
+#: No service: staff run `manage.py coins`, and nobody starts it again.
+COINS = "coins"
 
 #: Before the call is sent; while it is on its way; when the node has answered and we have not read the answer.
 BEFORE, AMIDST, AFTER = "before", "amidst", "after"
@@ -73,6 +75,8 @@ class Job:
     marker: str = ""
     #: The guard of the server that is taken out (see `guards`).
     without: str = ""
+    #: Of the command, where the role is one.
+    arguments: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -148,7 +152,7 @@ class Boundaries:
         death = self.job.death
         assert death is not None
         self._marker.write_text(f"{death.when} {name}")
-        for role in ROLES if death.scope == ALL else ():
+        for role in (*ROLES, COINS) if death.scope == ALL else ():
             if role != self.job.role and (group := self._folder / role).exists():
                 _kill_group(int(group.read_text()))
         if death.scope == PROCESS:
@@ -175,7 +179,10 @@ def run(job: Job) -> None:
     _hook(boundaries)
     if job.without:
         guards.take_out(job.without)
-    {WEB: _web, WORKER: _worker, STREAMS: _streams}[job.role]()
+    if job.role == COINS:
+        call_command("coins", *job.arguments)
+    else:
+        {WEB: _web, WORKER: _worker, STREAMS: _streams}[job.role]()
 
 
 def _web() -> None:

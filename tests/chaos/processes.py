@@ -76,8 +76,21 @@ class Processes:
         """Who is dead lives again."""
         self._note_deaths()
         for role in self.roles:
-            if not self._lives(role):
+            if not self.lives(role):
                 self._start(role)
+
+    def begin(self, role: str, *arguments: str) -> None:
+        """Staff have started a command; nobody starts it again."""
+        self._note_deaths()
+        self._start(role, *arguments)
+
+    def lives(self, role: str) -> bool:
+        """It runs."""
+        try:
+            os.kill(self._groups[role], 0)
+        except (KeyError, ProcessLookupError):
+            return False
+        return True
 
     def kill(self, *roles: str) -> None:
         """kill -9, for all of them where none is named. Repeat: safe."""
@@ -102,14 +115,7 @@ class Processes:
             lives[-1].append(name)
         return max(lives, key=len)
 
-    def _lives(self, role: str) -> bool:
-        try:
-            os.kill(self._groups[role], 0)
-        except (KeyError, ProcessLookupError):
-            return False
-        return True
-
-    def _start(self, role: str) -> None:
+    def _start(self, role: str, *arguments: str) -> None:
         with suppress(KeyError, ProcessLookupError):  # what its main process has left behind
             os.killpg(self._groups[role], signal.SIGKILL)
         number = self._next_death(role)
@@ -121,6 +127,7 @@ class Processes:
             death=None if number is None else asdict(self.deaths[number]),
             marker=f"died-{number}",
             without=self.without,
+            arguments=arguments,
         )
 
     def _next_death(self, role: str) -> int | None:
@@ -137,4 +144,4 @@ class Processes:
 
     def _is_dying(self, death: Death) -> bool:
         """Its marker is there a moment before it is dead; one process of several leaves its role alive."""
-        return death.scope != PROCESS and self._lives(death.role)
+        return death.scope != PROCESS and self.lives(death.role)

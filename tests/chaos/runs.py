@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 from django_q.models import OrmQ
 
+from orders import queries
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent, Service
 from orders.models.order import Rail
 from orders.states import OpeningState
 from simulator import control as faults
 from simulator.world import World
-from tests.chaos.lives import LIVES, RETURNED, SETTINGS, NeverEnded, Sale
-from tests.chaos.mortal import ROLES, SCOPES, STREAMS, WEB, WHENS, WORKER, Death
+from tests.chaos.competing import COMPETING, STOCK, check_gave_way
+from tests.chaos.lives import LIVES, RETURNED, SETTINGS, Life, NeverEnded, Sale
+from tests.chaos.mortal import COINS, ROLES, SCOPES, STREAMS, WEB, WHENS, WORKER, Death
 from tests.chaos.processes import Processes, Zygote
+from tests.chaos.reshapes import RESHAPING, check_reshaped
 from tests.property import records, truths
 from tests.property.inside import InsideNetwork, Loop
 
 #: The worker does all, the streams process does all, or whichever is quicker.
 CASTS = ((WEB, WORKER), (WEB, STREAMS), ROLES)
+
+EVERY_LIFE: dict[str, Life] = LIVES | COMPETING | RESHAPING
 
 _TROUBLES = {"fail": faults.FAIL, "lose request": faults.LOSE_REQUEST, "lose reply": faults.LOSE_REPLY}
 _CHANGING = (
@@ -57,10 +63,11 @@ class Plan:
     without: str = ""
 
 
-def draw(number: int) -> Plan:
+def draw(number: int, lives: Iterable[str] = LIVES) -> Plan:
     """The run of this number, the same each time: one death or two, and in some of the runs more that goes wrong."""
     dice = random.Random(number)
-    life, cast = dice.choice(sorted(LIVES)), dice.choice(CASTS)
+    life, cast = dice.choice(sorted(lives)), dice.choice(CASTS)
+    cast = ROLES if life in RESHAPING and WORKER not in cast else cast  # who goes on with it
     deaths = tuple(_death(dice, life, cast) for _ in range(dice.choice((1, 2, 2))))
     trouble = (dice.choice(_CHANGING), dice.choice(sorted(_TROUBLES))) if dice.random() < 0.2 else None
     held = Held(dice.choice(_CHANGING), dice.random() < 0.5, dice.randrange(_LATEST_TURNS))
@@ -69,7 +76,7 @@ def draw(number: int) -> Plan:
 
 
 def _death(dice: random.Random, life: str, cast: tuple[str, ...]) -> Death:
-    role = dice.choice((cast[-1], cast[-1], cast[-2], WEB))
+    role = dice.choice((COINS, COINS, WORKER, cast[-1]) if life in RESHAPING else (cast[-1], cast[-1], cast[-2], WEB))
     return Death(role, dice.randint(1, boundaries(life, role, cast)), dice.choice(WHENS), dice.choice(SCOPES))
 
 
@@ -77,14 +84,19 @@ def _death(dice: random.Random, life: str, cast: tuple[str, ...]) -> Death:
 _BOUNDARIES = {
     "named_at_purchase": (80, 120), "claimed_later": (90, 130), "paid_on_chain": (100, 130), "cancelled": (30, 24),
     "refused": (57, 51), "begun_anew": (140, 170), "put_out": (150, 180),
+    "gives_way": (180, 200), "pays_as_it_gives_way": (210, 210),
+    "split": (40, 40), "consolidated": (50, 40), "split_again_at_once": (50, 50), "split_while_selling": (130, 150),
 }  # fmt: skip
+_BOUNDARIES_OF_COINS = {"consolidated": 75}
 
 
 def boundaries(life: str, role: str, cast: tuple[str, ...]) -> int:
     """To how many boundaries a process of the role comes in this life, nearly."""
     worker, streams = _BOUNDARIES[life]
+    if role == COINS:
+        return _BOUNDARIES_OF_COINS.get(life, 50)
     if role == WEB:
-        return 8 if life == "claimed_later" else 7
+        return 20 if life in COMPETING else 8 if life == "claimed_later" else 7
     if role == STREAMS:
         return streams
     return worker if STREAMS not in cast else min(worker // 2, 50)
@@ -110,7 +122,7 @@ class Run:
         OrmQ.objects.all().delete()
         if not Service.objects.exists():
             Service.objects.create()
-        self.network = InsideNetwork(self.loop)
+        self.network = InsideNetwork(self.loop, **(STOCK if self.plan.life in COMPETING else {}))
         lsp = self.network.lsp
         node = {
             "LND_GRPC": lsp.grpc_address,
@@ -143,7 +155,7 @@ class Run:
             when = faults.PAUSE_BEFORE if self.plan.held.before else faults.PAUSE_AFTER
             control.add_fault(self.plan.held.method, when)
         try:
-            LIVES[self.plan.life](self.sale)
+            EVERY_LIFE[self.plan.life](self.sale)
             self.processes.kill()
             self._check()
         except AssertionError as false:
@@ -174,28 +186,35 @@ class Run:
         truths.check_always(seen)
         truths.check_rest(seen, {})
         assert not seen.leased, f"leased: {seen.leased}"
-        order = ChannelOrder.objects.get()  # however often the wallet asked
-        assert str(order.pk) == self.sale.order_id
-        (self._check_returned if self.plan.life in RETURNED else self._check_delivered)(order, seen)
+        assert not queries.giving_way(), "told to go, and not gone"
+        orders = {str(order.pk): order for order in ChannelOrder.objects.all()}
+        assert set(orders) == set(self.sale.bought)  # however often the wallet asked
+        for order_id, order in orders.items():
+            if order_id in self.sale.gave_way:
+                check_gave_way(order)
+            else:
+                (self._check_returned if self.plan.life in RETURNED else self._check_delivered)(order, seen)
+        if self.plan.life in RESHAPING:
+            check_reshaped(self.network.lsp.look(lambda world: world))
         abandoned = [each.funding_outpoint for each in ChannelOpening.objects.filter(state=OpeningState.FAILED)]
         left = self.network.lsp.look(_left_with_customers) - set(abandoned)
         assert not left, f"customers still wait for {left}"
 
     def _check_returned(self, order: ChannelOrder, seen: truths.Facts) -> None:
-        times = self._times("payment_returned"), self._times("payment_settled")
+        times = self._times(order, "payment_returned"), self._times(order, "payment_settled")
         assert times == (1, 0), f"returned and settled {times} times"
         assert not seen.fundings and not seen.channels, f"returned, and {seen.fundings} {seen.channels}"
 
     def _check_delivered(self, order: ChannelOrder, seen: truths.Facts) -> None:
-        times = self._times("payment_returned"), self._times("payment_settled")
+        times = self._times(order, "payment_returned"), self._times(order, "payment_settled")
         assert times == (0, order.counted_payment == Rail.LIGHTNING), f"returned and settled {times} times"
         found = [*seen.fundings.values(), *seen.channels.values()]
         assert [len(ids) for ids in found] == [1, 1], f"fundings {seen.fundings}, channels {seen.channels}"
         confirmed = ChannelOpening.objects.filter(state=OpeningState.CONFIRMED).count()
         assert confirmed == 1, f"{confirmed} attempts delivered"
 
-    def _times(self, cause: str) -> int:
-        return OrderEvent.objects.filter(order=self.sale.order_id, cause=cause).count()
+    def _times(self, order: ChannelOrder, cause: str) -> int:
+        return OrderEvent.objects.filter(order=order, cause=cause).count()
 
 
 def _left_with_customers(world: World) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.conftest import StartRun
 from tests.chaos.guards import GUARDS
-from tests.chaos.mortal import AFTER, BEFORE, ROLE, WEB, WORKER, Death
+from tests.chaos.mortal import AFTER, BEFORE, COINS, ROLE, WEB, WORKER, Death
 from tests.chaos.runs import Plan
 
 _LIMIT_SECONDS = 12.0
@@ -48,10 +48,27 @@ CONTROLS = {
     "a_key_stands_for_one_order": Control(
         "claimed_later", AFTER, "COMMIT-after-NewAddress", "never rests: created", WEB
     ),
+    "who_was_told_to_go_is_looked_for": Control(
+        "gives_way", AFTER, "COMMIT-after-ListPeers", "never: those that were told to go"
+    ),
+    "a_quote_ends_with_its_invoice": Control("gives_way", AFTER, "CancelInvoice", "node OPEN, we open"),
+    "a_reshaping_is_stored_before_it_is_published": Control(
+        "split", AFTER, "PublishTransaction", "2 were published", COINS
+    ),
+    "a_reshaping_is_gone_on_with": Control("split", AFTER, "FinalizePsbt", "never: nothing of the reshaping", COINS),
+    "what_a_reshaping_has_leased_is_freed": Control(
+        "consolidated", AFTER, "LeaseOutput", "never: nothing of the reshaping", COINS
+    ),
+    "there_is_one_reshaping_at_a_time": Control(
+        "split_again_at_once", AFTER, "PublishTransaction", "2 are deep", COINS
+    ),
 }
 
 #: In every run of the tests; the others in the long one.
-_SHORT = {"the_node_says_what_is_settled", "the_node_says_what_is_returned", "the_journal_is_written_with_the_move"}
+_SHORT = {
+    "the_node_says_what_is_settled", "the_node_says_what_is_returned", "the_journal_is_written_with_the_move",
+    "a_quote_ends_with_its_invoice", "a_reshaping_is_stored_before_it_is_published",
+}  # fmt: skip
 _GUARDS = [guard if guard in _SHORT else pytest.param(guard, marks=pytest.mark.long) for guard in CONTROLS]
 
 

@@ -165,6 +165,17 @@ def test_found_a7_coins_are_reserved_once_a_deposit_is_in_a_block_and_not_before
     assert Reservation.objects.get(order=order.pk).firmness == "quoted"
 
 
+def test_a_deposit_mined_before_its_quote_has_gone_has_its_coins_counted(node: Obedient) -> None:
+    """Else they are promised to others too, until the deposit is deep."""
+    order = told_to_go()
+    output = TxOutput(0, order.deposit_address, order.order_total_sat, True)
+    node.wallet["ab" * 32] = mined("ab" * 32, confirmations=1, height=800, outputs=[output])
+    read(node)
+    row = Reservation.objects.get(order=order.pk)
+    assert (row.firmness, row.is_going) == ("firm", False)
+    assert queries.promised_sat(NodeSnapshot.objects.get()) == row.value_sat
+
+
 def test_what_is_paid_on_chain_goes_before_payments_without_a_reached_node(node: Obedient) -> None:
     NodeSnapshot.objects.update(spendable_sat=1_500_000)
     weak = OrderFactory(paid_lightning=True)

@@ -23,7 +23,7 @@ from orders.operations import ending, giving_up
 from orders.states import LIVE_OPENINGS, OrderState
 from simulator.control import FAIL, LOSE_REPLY, LOSE_REQUEST, Refused
 from tests.e2e.shop import Shop
-from tests.property import records, truths
+from tests.property import records, scarcity, truths
 from tests.property.dying import Death, DyingNode
 from tests.property.inside import InsideNetwork, Loop
 from tests.regtest.waiting import until
@@ -56,12 +56,15 @@ class Purchases(RuleBasedStateMachine):
     """One server, its node, two customers, and up to four orders."""
 
     loop: ClassVar[Loop]
+    coins: ClassVar[dict[str, int]] = {}
+    #: So much time passes at the end, one after another, until every window is over.
+    windows: ClassVar[tuple[int, ...]] = (60, HOUR, 7 * HOUR, 13 * HOUR, 31 * 24 * HOUR)
 
     def __init__(self) -> None:
         super().__init__()
         records.empty()
         connection._node_of.cache_clear()
-        self.network = InsideNetwork(self.loop)
+        self.network = InsideNetwork(self.loop, **self.coins)
         self.configure()
         self.shop = Shop(self.network, Client())  # type: ignore[arg-type]  # all that it asks of a network
         self.quotes: list[dict[str, Any]] = []
@@ -313,6 +316,8 @@ class Purchases(RuleBasedStateMachine):
         for order_id in ChannelOrder.objects.filter(state=OrderState.OPENING).values_list("pk", flat=True):
             self.committed.setdefault(str(order_id), seen.height)
         self.checked(truths.check_always, seen)
+        self.checked(scarcity.check_promises)
+        self.checked(scarcity.check_budgets, self.network.lsp.look(scarcity.costs))
 
     def come_to_rest(self) -> None:
         """Everything works, everybody is there, and time passes until every window is over."""
@@ -324,7 +329,7 @@ class Purchases(RuleBasedStateMachine):
                 pending_limit=50,
             )  # fmt: skip
         self.node_restarts()
-        for seconds in (60, HOUR, 7 * HOUR, 13 * HOUR, 31 * 24 * HOUR):
+        for seconds in self.windows:
             self.go_on_while_it_helps()
             self.always()
             self.checked(truths.check_leases, self.facts())

@@ -41,6 +41,10 @@ class QuickClock:
 @pytest.fixture
 def machine(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> type[Purchases]:
     """The machine, for the settings of a shop; where it is depends on the example."""
+    return configured(Purchases, loop, settings, monkeypatch)
+
+
+def configured(kind: type[Purchases], loop: Loop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> type[Any]:
     settings.ONCHAIN_ENABLED, settings.ONCHAIN_CONFIRMATIONS, settings.LND_NETWORK = True, 3, "regtest"
     settings.BUY_RATE = settings.READ_RATE = settings.CLAIM_RATE = "100000/min"
     settings.UNPAID_SHARE_PERCENT = 100
@@ -52,7 +56,7 @@ def machine(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pyte
     if not Service.objects.exists():
         Service.objects.create()
 
-    class Configured(Purchases):
+    class Configured(kind):  # type: ignore[valid-type, misc]
         def configure(self) -> None:
             lsp = self.network.lsp
             settings.LND_GRPC = lsp.grpc_address

@@ -65,7 +65,7 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             _require_steady(order, actor)
         if asks_anew:
             _take_up_again(order)
-        onchain.withdraw_refunds(order, only_ends_order=True)
+        onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order

@@ -83,7 +83,7 @@ def record_returned(order_id: UUID, *, actor: Authority) -> ChannelOrder:
         _require(why_not_returned(order))
         order.counted_payment = order.counted_payment or Rail.ONCHAIN
         move(order, OrderState.REFUNDED, cause=Cause.RETURNED_BY_HAND, actor=actor)
-        onchain.withdraw_refunds(order)
+        onchain.withdraw_refunds(order, actor=actor)
     return order
 
 
@@ -109,7 +109,7 @@ def revive(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """
     with locked(order_id) as order:
         _require(why_not_revived(order))
-        onchain.withdraw_refunds(order)
+        onchain.withdraw_refunds(order, actor=actor)
         pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_ACCEPTED, actor=actor)
     return order
 

@@ -58,7 +58,7 @@ def retry(order_id: UUID, *, actor: Authority) -> ChannelOrder:
         order.give_up_reason, order.give_up_until = "", None
         order.failed_openings, order.last_failure_reason = 0, ""
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
-        onchain.withdraw_refunds(order, only_ends_order=True)
+        onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
         move(order, OrderState.URI_SET, cause=Cause.RETRIED, actor=actor)
     return order
 

@@ -98,21 +98,21 @@ def _is_owed(order: ChannelOrder, refund: Refund, now: datetime) -> bool:
     return still_ends and due.sat(order, now, besides=refund) == refund.amount_sat
 
 
-def _withdraw(order: ChannelOrder, refund: Refund) -> None:
+def _withdraw(order: ChannelOrder, refund: Refund, *, actor: Authority = LSP) -> None:
     move_refund(order, refund, RefundState.WITHDRAWN)
-    note(order, Cause.REFUND_WITHDRAWN, amount_sat=refund.amount_sat)
+    note(order, Cause.REFUND_WITHDRAWN, actor=actor, amount_sat=refund.amount_sat)
 
 
-def withdraw_all(order: ChannelOrder, *, only_ends_order: bool = False) -> None:
+def withdraw_all(order: ChannelOrder, *, only_ends_order: bool = False, actor: Authority = LSP) -> None:
     """Nothing of which nothing was signed goes back, or is kept: staff have returned it, or it buys the channel.
 
     The caller holds the order's row.
     """
-    if not order.onchain_payments.all():
+    if not due.is_possible(order):
         return
     unsigned = order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT])
     for refund in unsigned.filter(ends_order=True) if only_ends_order else unsigned:
-        _withdraw(order, refund)
+        _withdraw(order, refund, actor=actor)
 
 
 def release(order: ChannelOrder, *, actor: Authority) -> bool:

@@ -23,11 +23,7 @@ from orders.operations import ending, giving_up
 from orders.states import LIVE_OPENINGS, OrderState
 from simulator.control import FAIL, LOSE_REPLY, LOSE_REQUEST, Refused
 from tests.e2e.shop import Shop
-<<<<<<< HEAD
-from tests.property import records, scarcity, truths
-=======
-from tests.property import records, refund_truths, truths
->>>>>>> rprop
+from tests.property import records, refund_truths, scarcity, truths
 from tests.property.dying import Death, DyingNode
 from tests.property.inside import InsideNetwork, Loop
 from tests.regtest.waiting import until

@@ -22,7 +22,7 @@ from lightning.node import LndNode
 from lightning.types import FeeRates, SignedPsbt, Utxo
 from orders import marks, queries
 from orders.causes import Cause, FlagKind
-from orders.flags import raise_flag
+from orders.flags import flag, raise_flag
 from orders.models import ChannelOrder, Refund, TransactionKind, WalletTransaction
 from orders.models.order import Rail
 from orders.payments.onchain import due, refunding
@@ -101,7 +101,7 @@ def _first_version(order: ChannelOrder, refund: Refund, address: str, node: LndN
         chosen = _choose(order, refund, node)
         _lease(chosen, marks.refund_lock_id(refund.pk), node)
     except (InsufficientFunds, Rejected, NotFound) as error:
-        _stuck(order.pk, f"{refund.amount_sat} sat cannot be sent back now: {error}")
+        flag(order.pk, FlagKind.REFUND_STUCK, f"{refund.amount_sat} sat cannot be sent back now: {error}")
         return None
     spends = [(coin.outpoint, coin.address, coin.amount_sat) for coin in chosen]
     change_sat = choosing.total_sat(chosen) - refund.amount_sat
@@ -112,7 +112,7 @@ def _first_version(order: ChannelOrder, refund: Refund, address: str, node: LndN
     vbytes = transactions.read_psbt(psbt).vbytes
     fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if len(pays) > 1 else change_sat), 0)
     if refund.amount_sat - fee_sat < due.DUST_SAT:
-        _stuck(order.pk, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
+        flag(order.pk, FlagKind.REFUND_STUCK, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
         return None
     inputs = [(str(coin.outpoint), coin.amount_sat, transactions.address_script(coin.address)) for coin in chosen]
     return _signed(psbt, refund, inputs, len(pays) - 1 or -1, fee_sat, node)
@@ -302,14 +302,9 @@ def _rebuild(order: ChannelOrder, refund: Refund, node: LndNode, *, refused: boo
     )  # fmt: skip
     fee_sat = min(dearer_sat, refund.amount_sat - due.DUST_SAT)
     if fee_sat < version.fee_sat + vbytes * _LEAST_SAT_PER_VBYTE:
-        _stuck(order.pk, "A refund stays unmined, and has no more to give for its fee.")
+        flag(order.pk, FlagKind.REFUND_STUCK, "A refund stays unmined, and has no more to give for its fee.")
         return
     inputs = [(str(outpoint), amount, script) for outpoint, amount, script in version.inputs]
     dearer = _signed(bytes(version.psbt), refund, inputs, version.change_index, fee_sat, node)
     if dearer is not None:
         _store(refund, dearer, address=refund.address)
-
-
-def _stuck(order_id: UUID, words: str) -> None:
-    with locked(order_id) as order:
-        raise_flag(order, FlagKind.REFUND_STUCK, words)

@@ -29,12 +29,11 @@ from orders.models import (
     Node,
     NodeSnapshot,
     OnchainPayment,
-    Refund,
     Reservation,
     Service,
     WalletTransaction,
 )
-from orders.states import DepositState, Firmness, InvoiceState, OpeningState, OrderState, RefundState, TransactionState
+from orders.states import DepositState, Firmness, InvoiceState, OpeningState, OrderState, TransactionState
 from tests.fakes import OUR_KEY, regtest_address
 from tests.reserving import ReservationFactory, reservation_of
 
@@ -256,38 +255,6 @@ def _delivered(state: OrderState, **more: Any) -> factory.Trait:
         opened_at=factory.LazyFunction(timezone.now),
         **more,
     )
-
-
-class RefundFactory(DjangoModelFactory[Refund]):
-    """What a deposit of an expired order came to, due to go back."""
-
-    class Meta:
-        model = Refund
-
-    order = factory.SubFactory("tests.factories.OrderFactory", expired=True)
-    amount_sat = 60_000
-    ends_order = True
-    cause = "expired"
-    created_at = factory.LazyFunction(timezone.now)
-
-    class Params:
-        kept = factory.Trait(state=RefundState.KEPT, detail="The buyer asked us to wait.")
-        published = factory.Trait(
-            state=RefundState.PUBLISHED,
-            address=factory.Sequence(lambda n: regtest_address(20_000 + n)),
-            fee_sat=300,
-            transaction=factory.SubFactory(
-                TransactionFactory, kind="refund", label=factory.Sequence(lambda n: f"refund:{n}"), lock_id=b"r" * 32
-            ),
-        )
-
-    @classmethod
-    def _create(cls, model_class: Any, *args: Any, **given: Any) -> Refund:
-        """The deposit that it came in is there, and final."""
-        refund: Refund = super()._create(model_class, *args, **given)
-        if not refund.order.onchain_payments.exists():
-            DepositFactory(order=refund.order, amount_sat=refund.amount_sat, block_height=700, confirmations=99)
-        return refund
 
 
 class OrderFactory(DjangoModelFactory[ChannelOrder]):

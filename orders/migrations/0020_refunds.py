@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("state__in", ["signed", "due", "published"])),
+                        condition=models.Q(("state__in", ["due", "published", "signed"])),
                         fields=("order",),
                         name="refund_one_live",
                     ),

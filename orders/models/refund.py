@@ -35,7 +35,9 @@ class Refund(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["order"], name="refund_one_live", condition=Q(state__in=[str(state) for state in LIVE_REFUNDS])
+                fields=["order"],
+                name="refund_one_live",
+                condition=Q(state__in=sorted(map(str, LIVE_REFUNDS))),
             ),
             models.CheckConstraint(name="refund_state_known", condition=Q(state__in=RefundState.values)),
             models.CheckConstraint(name="refund_has_amount", condition=Q(amount_sat__gt=0)),

@@ -28,8 +28,9 @@ from orders.models import (
 )
 from orders.reconcile import beat
 from orders.states import OrderState
-from tests.factories import DepositFactory, OpeningFactory, OrderFactory, RefundFactory, SnapshotFactory
+from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory
 from tests.integration.staff import LIST, every_kind, listed, page_of, seen
+from tests.refunding import RefundFactory
 
 READ_ONLY = (
     ChannelOrder,

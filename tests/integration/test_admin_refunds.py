@@ -22,10 +22,11 @@ from orders.operations import ending, refunding
 from orders.payments import onchain
 from orders.queries import order_or_raise
 from orders.transitions import locked, note
-from tests.factories import DepositFactory, OrderFactory, RefundFactory
+from tests.factories import DepositFactory, OrderFactory
 from tests.fakes import regtest_address
 from tests.integration.staff import LIST, STEER, browser, do, journal, listed, page_of, seen, staff
 from tests.integration.test_commands import fails, run
+from tests.refunding import RefundFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,9 @@ from orders.errors import OrderError
 from orders.models import ChannelOrder, HoldInvoice
 from orders.queries import order_or_raise
 from orders.states import InvoiceState
-from tests.factories import DepositFactory, OpeningFactory, OrderFactory, RefundFactory, pubkey
+from tests.factories import DepositFactory, OpeningFactory, OrderFactory, pubkey
 from tests.fakes import regtest_address
+from tests.refunding import RefundFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -33,11 +33,11 @@ from tests.factories import (
     DepositFactory,
     FlagFactory,
     OpeningFactory,
-    RefundFactory,
     SnapshotFactory,
     TransactionFactory,
 )
 from tests.integration.staff import LIST, browser, every_kind, listed, page_of, seen, staff
+from tests.refunding import RefundFactory
 from watch import alerting
 
 pytestmark = pytest.mark.django_db

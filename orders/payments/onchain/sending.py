@@ -22,7 +22,7 @@ from lightning.node import LndNode
 from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
 from orders import marks, queries
 from orders.causes import Cause, FlagKind
-from orders.flags import raise_flag
+from orders.flags import flag, raise_flag
 from orders.models import ChannelOrder, Refund, TransactionKind, WalletTransaction
 from orders.models.order import Rail
 from orders.payments.onchain import due, refunding
@@ -106,7 +106,7 @@ def _first_version(
         chosen = _choose(order, refund, before, node)
         _lease(chosen, marks.refund_lock_id(order.pk), node)
     except (InsufficientFunds, Rejected, NotFound) as error:
-        _stuck(order.pk, f"{refund.amount_sat} sat cannot be sent back now: {error}")
+        flag(order.pk, FlagKind.REFUND_STUCK, f"{refund.amount_sat} sat cannot be sent back now: {error}")
         return None
     spends = [(coin.outpoint, coin.address, coin.amount_sat) for coin in chosen]
     change_sat = choosing.total_sat(chosen) - refund.amount_sat
@@ -117,7 +117,7 @@ def _first_version(
     vbytes = transactions.read_psbt(psbt).vbytes
     fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if len(pays) > 1 else change_sat), 0)
     if fee_sat > _most_fee_sat(refund):
-        _stuck(order.pk, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
+        flag(order.pk, FlagKind.REFUND_STUCK, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
         return None
     inputs = [(str(coin.outpoint), coin.amount_sat, transactions.address_script(coin.address)) for coin in chosen]
     return _signed(psbt, refund, inputs, len(pays) - 1 or -1, fee_sat, node)
@@ -247,7 +247,7 @@ def _tell_if_slow(order: ChannelOrder, refund: Refund) -> None:
     version = refund.transaction
     assert version is not None
     if version.created_at + timedelta(seconds=settings.PUBLISH_PATIENCE_SECONDS) <= timezone.now():
-        _stuck(order.pk, "A refund is signed, and the node does not take it: see why in the log.")
+        flag(order.pk, FlagKind.REFUND_STUCK, "A refund is signed, and the node does not take it: see why in the log.")
 
 
 def _settle(order: ChannelOrder, refund: Refund, node: LndNode) -> bool:
@@ -330,7 +330,7 @@ def _rebuild(order: ChannelOrder, refund: Refund, node: LndNode, *, refused: boo
     )  # fmt: skip
     fee_sat = min(dearer_sat, _most_fee_sat(refund))
     if fee_sat < version.fee_sat + vbytes * _LEAST_SAT_PER_VBYTE:
-        _stuck(order.pk, "A refund stays unmined, and has no more to give for its fee.")
+        flag(order.pk, FlagKind.REFUND_STUCK, "A refund stays unmined, and has no more to give for its fee.")
         return False
     inputs = [(str(outpoint), amount, script) for outpoint, amount, script in version.inputs]
     dearer = _signed(bytes(version.psbt), refund, inputs, version.change_index, fee_sat, node)

@@ -274,7 +274,11 @@ def _versions(order: ChannelOrder, refund: Refund) -> list[WalletTransaction]:
 
 
 def _record_mined(refund: Refund, version: WalletTransaction, *, is_deep: bool, node: LndNode) -> None:
-    """The buyer has it. Deep, nothing changes that any more."""
+    """The buyer has it. Deep, nothing changes that any more, and nobody can take its coins: they are freed first, since
+    after the record nobody looks again.
+    """
+    if is_deep:
+        coins.release(bytes(version.lock_id), node)
     with locked(refund.order_id) as order:
         current = order.refunds.get(pk=refund.pk)
         machine.published(version, bytes(version.raw or b""))
@@ -290,8 +294,6 @@ def _record_mined(refund: Refund, version: WalletTransaction, *, is_deep: bool, 
             fields = {"transaction": version, "fee_sat": version.fee_sat}
             move_refund(order, current, RefundState.DONE, **fields)
             note(order, Cause.REFUND_DONE, txid=version.txid)
-    if is_deep:
-        coins.release(bytes(version.lock_id), node)
 
 
 def _end(order: ChannelOrder, refund: Refund) -> None:

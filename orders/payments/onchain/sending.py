@@ -110,17 +110,21 @@ def _first_version(
         return None
     spends = [(coin.outpoint, coin.address, coin.amount_sat) for coin in chosen]
     change_sat = choosing.total_sat(chosen) - refund.amount_sat
-    pays = [(address, refund.amount_sat)]
-    if change_sat >= due.DUST_SAT:
-        pays.append((node.new_address(), change_sat))
-    psbt = transactions.own_psbt(spends, pays)
-    vbytes = transactions.read_psbt(psbt).vbytes
-    fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if len(pays) > 1 else change_sat), 0)
-    if fee_sat > _most_fee_sat(refund):
-        _stuck(order.pk, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
+    has_change = change_sat >= due.DUST_SAT
+
+    def paying(change_to: str) -> bytes:
+        change = [(change_to, change_sat)] if has_change else []
+        return transactions.own_psbt(spends, [(address, refund.amount_sat), *change])
+
+    vbytes = transactions.read_psbt(paying(chosen[0].address)).vbytes
+    fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if has_change else change_sat), 0)
+    if fee_sat > _most_fee_sat(refund):  # in words that stay the same: others are journalled at each look
+        _stuck(order.pk, f"Sending {refund.amount_sat} sat back would cost too much of it now.")
         return None
+    # A wallet that is put back looks no farther than some addresses: none is taken for what is not signed.
+    psbt = paying(node.new_address() if has_change else "")
     inputs = [(str(coin.outpoint), coin.amount_sat, transactions.address_script(coin.address)) for coin in chosen]
-    return _signed(psbt, refund, inputs, len(pays) - 1 or -1, fee_sat, node)
+    return _signed(psbt, refund, inputs, 1 if has_change else -1, fee_sat, node)
 
 
 def _most_fee_sat(refund: Refund) -> int:

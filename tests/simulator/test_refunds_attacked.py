@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from lightning import transactions
 from lightning.errors import Rejected
+from lightning.node import LndNode
 from lightning.types import Outpoint
 from orders import actors, advance, marks, reconcile
 from orders.errors import NotPossible
@@ -227,12 +228,20 @@ def test_a_refund_that_nobody_takes_is_told(shop: Shop, settings: Any) -> None:
     assert "refund_stuck" not in kinds(shop, quote)
 
 
-def test_what_of_it_would_be_spent_on_fees_waits_for_lower_ones(shop: Shop, settings: Any) -> None:
+def test_what_of_it_would_be_spent_on_fees_waits_for_lower_ones(
+    shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LndNode.new_address
     quote, address = due_of_what_came_late(shop, settings), somewhere()
-    shop.network.lsp.control.set_fees(100_000, 253)
-    say(shop, quote, address)
-    turns(shop, quote)
+    taken: list[str] = []
+    monkeypatch.setattr(LndNode, "new_address", lambda node: taken.append("") or whole(node))  # type: ignore[func-returns-value]
+    for rate in (100_000, 110_000, 120_000):
+        shop.network.lsp.control.set_fees(rate, 253)
+        say(shop, quote, address)
+        turns(shop, quote)
     assert refunds(quote)[0].state == "due" and "refund_stuck" in kinds(shop, quote)
+    assert not taken, "an address of the wallet's at each look"
+    assert shop.journal(quote).count("needs_staff") < 6, "a line of the journal at each look"
     shop.network.lsp.control.set_fees(2_530, 253)
     refund = until_refund(shop, quote, "published")
     assert refund.fee_sat < SHORT_SAT // 10 and "refund_stuck" not in kinds(shop, quote)

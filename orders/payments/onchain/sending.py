@@ -110,17 +110,21 @@ def _first_version(
         return None
     spends = [(coin.outpoint, coin.address, coin.amount_sat) for coin in chosen]
     change_sat = choosing.total_sat(chosen) - refund.amount_sat
-    pays = [(address, refund.amount_sat)]
-    if change_sat >= due.DUST_SAT:
-        pays.append((node.new_address(), change_sat))
-    psbt = transactions.own_psbt(spends, pays)
-    vbytes = transactions.read_psbt(psbt).vbytes
-    fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if len(pays) > 1 else change_sat), 0)
-    if fee_sat > _most_fee_sat(refund):
-        flag(order.pk, FlagKind.REFUND_STUCK, f"Sending {refund.amount_sat} sat back would cost {fee_sat} sat now.")
+    has_change = change_sat >= due.DUST_SAT
+
+    def paying(change_to: str) -> bytes:
+        change = [(change_to, change_sat)] if has_change else []
+        return transactions.own_psbt(spends, [(address, refund.amount_sat), *change])
+
+    vbytes = transactions.read_psbt(paying(chosen[0].address)).vbytes
+    fee_sat = max(_fee_sat(vbytes, _rates(node)) - (0 if has_change else change_sat), 0)
+    if fee_sat > _most_fee_sat(refund):  # in words that stay the same: others are journalled at each look
+        flag(order.pk, FlagKind.REFUND_STUCK, f"Sending {refund.amount_sat} sat back would cost too much of it now.")
         return None
+    # A wallet that is put back looks no farther than some addresses: none is taken for what is not signed.
+    psbt = paying(node.new_address() if has_change else "")
     inputs = [(str(coin.outpoint), coin.amount_sat, transactions.address_script(coin.address)) for coin in chosen]
-    return _signed(psbt, refund, inputs, len(pays) - 1 or -1, fee_sat, node)
+    return _signed(psbt, refund, inputs, 1 if has_change else -1, fee_sat, node)
 
 
 def _most_fee_sat(refund: Refund) -> int:
@@ -274,7 +278,11 @@ def _versions(order: ChannelOrder, refund: Refund) -> list[WalletTransaction]:
 
 
 def _record_mined(refund: Refund, version: WalletTransaction, *, is_deep: bool, node: LndNode) -> None:
-    """The buyer has it. Deep, nothing changes that any more."""
+    """The buyer has it. Deep, nothing changes that any more, and nobody can take its coins: they are freed first, since
+    after the record nobody looks again.
+    """
+    if is_deep:
+        coins.release(bytes(version.lock_id), node)
     with locked(refund.order_id) as order:
         current = order.refunds.get(pk=refund.pk)
         machine.published(version, bytes(version.raw or b""))
@@ -290,8 +298,6 @@ def _record_mined(refund: Refund, version: WalletTransaction, *, is_deep: bool, 
             fields = {"transaction": version, "fee_sat": version.fee_sat}
             move_refund(order, current, RefundState.DONE, **fields)
             note(order, Cause.REFUND_DONE, txid=version.txid)
-    if is_deep:
-        coins.release(bytes(version.lock_id), node)
 
 
 def _end(order: ChannelOrder, refund: Refund) -> None:
@@ -335,8 +341,3 @@ def _rebuild(order: ChannelOrder, refund: Refund, node: LndNode, *, refused: boo
     inputs = [(str(outpoint), amount, script) for outpoint, amount, script in version.inputs]
     dearer = _signed(bytes(version.psbt), refund, inputs, version.change_index, fee_sat, node)
     return dearer is not None and _store(refund, dearer, address=refund.address)
-
-
-def _stuck(order_id: UUID, words: str) -> None:
-    with locked(order_id) as order:
-        raise_flag(order, FlagKind.REFUND_STUCK, words)

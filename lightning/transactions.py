@@ -234,6 +234,24 @@ def own_psbt(spends: Iterable[tuple[Outpoint, str, int]], pays: Iterable[tuple[s
     return packed
 
 
+def with_output(psbt: bytes, index: int, amount_sat: int) -> bytes:
+    """The same unsigned transaction with another amount in one of its outputs: what it spends stays.
+
+    Raises: ValueError when it is no PSBT, or the amount would not be relayed.
+    """
+    if amount_sat < _DUST_SAT:
+        raise ValueError("An output is too small to be relayed.")
+    parsed = _parsed_psbt(psbt)
+    unsigned = parsed.tx
+    unsigned.vout[index] = TransactionOutput(amount_sat, unsigned.vout[index].script_pubkey)
+    changed = PSBT(unsigned)
+    for scope, before in zip(changed.inputs, parsed.inputs, strict=True):
+        spent = _spent(before)
+        _say_what_is_spent(scope, spent.script_pubkey.data, spent.value)
+    packed: bytes = changed.serialize()
+    return packed
+
+
 def _say_what_is_spent(scope: InputScope, pk_script: bytes, amount_sat: int) -> None:
     scope.witness_utxo = TransactionOutput(amount_sat, Script(pk_script))
     if not _is_p2tr(pk_script):

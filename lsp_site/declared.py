@@ -180,6 +180,18 @@ ORDERS = Group(
         V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(60), "2592000", "How long an on-chain payment may stay unclaimed."),
         V("OPEN_WINDOW_SECONDS", p.seconds(120), "43200", "How long we try to open, from the claim."),
         V("GIVE_UP_GRACE_SECONDS", p.seconds(), "1800", "How long staff may retry before held money goes back."),
+        V(
+            "GIVE_UP_GRACE_ONCHAIN_SECONDS",
+            p.seconds(),
+            "86400",
+            "The same of what was paid on chain: after it the money goes back, where an address is known.",
+        ),
+        V(
+            "REFUND_BUMP_AFTER_SECONDS",
+            p.seconds(60),
+            "21600",
+            "A refund that is unmined for so long is sent anew with a higher fee, which it pays itself.",
+        ),
         V("HOLD_CLTV_BLOCKS", p.integer(24, 2016), "288", "Final CLTV delta of a hold invoice: covers all windows."),
         V(
             "PUBLISH_MARGIN_BLOCKS",

@@ -36,7 +36,7 @@ from orders.openings import (
 )
 from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way
-from orders.payments import counting, security
+from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
 
@@ -131,7 +131,40 @@ def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
 
 
 def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
-    """At most one operation; returns when to look again, None: when something happens. Raises: Elsewhere."""
+    """At most one operation, and one of a refund; returns when to look again, None: when something happens.
+
+    Raises: Elsewhere.
+    """
+    refunded_by = _refund(order, node, now)
+    due = _state_step(order, node, now, turn)
+    return due if refunded_by is None else min(refunded_by, due or refunded_by)
+
+
+def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """What is the buyer's again goes back on chain; when to look at that again."""
+    if not onchain.may_owe(order):
+        return None
+    if onchain.live_refund(order) is not None:
+        if not onchain.is_going_back(order):  # else the return has the whole look
+            _refund_besides(order, node)
+        return now + _LOOK_AGAIN
+    if onchain.due_sat(order, now) <= 0 or onchain.buys_late(order, now):
+        return now + _SELDOM if onchain.awaits_depth(order) else None
+    if onchain.is_over(order, now) and order.state != OrderState.REFUNDED and _is_delivered(order, node):
+        return now + _SELDOM
+    onchain.intend_refund(order.pk)
+    return now + _LOOK_AGAIN
+
+
+def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
+    """A surplus is one step further, or is left for the next look: the order does not wait for it."""
+    try:
+        onchain.finish_return(order.pk, node)
+    except LightningError as error:
+        log.warning("order=%s a refund besides: %s: %s", order.pk, type(error).__name__, error)
+
+
+def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
         return _finish_return(going_back[0], order, node, now)
@@ -149,8 +182,10 @@ def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: d
     if security.counted(order) is rail and rail.is_returned_unasked(order) and _is_delivered(order, node):
         rail.keep(order.pk)
         return now + _SELDOM
+    if rail is onchain and onchain.is_unsigned(order) and _is_delivered(order, node):
+        return now + _SELDOM  # it was due before our records were put back
     rail.finish_return(order.pk, node)
-    return now + _TROUBLE_PAUSE
+    return now + (_LOOK_AGAIN if rail is onchain else _TROUBLE_PAUSE)
 
 
 def _created(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -188,7 +223,8 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if expires_at <= now and security.is_held(order):
         return _return_payment(order, node, now, cause=Cause.NEVER_CLAIMED)
     if expires_at <= now:
-        flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
+        if not order.refund_address:
+            flag(order.pk, FlagKind.NEVER_CLAIMED, "Paid and never claimed.")
         return None
     return min(expires_at, now + _SELDOM)
 
@@ -326,7 +362,8 @@ def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:
 def _given_up(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     if not security.is_held(order):
         _is_delivered(order, node)  # else the person who is to return the money must know
-        return None
+        waits = order.give_up_until is not None and order.give_up_until > now
+        return min(order.give_up_until or now, now + _SELDOM) if waits else None
     if order.is_going:
         return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
     until = order.give_up_until or now
@@ -340,9 +377,18 @@ def _rejected(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | N
     return None
 
 
+def _expired(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """What came too late still buys, where it covers what the channel costs today; else it goes back."""
+    if onchain.buys_late(order, now) and not _is_delivered(order, node):
+        onchain.take_late(order.pk)
+        return now + _LOOK_AGAIN
+    return None
+
+
 _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.CREATED: _created,
     OrderState.PAID: _paid,
+    OrderState.EXPIRED: _expired,
     OrderState.OPENING: _delivering,
     OrderState.OPEN: _delivering,
     OrderState.CLOSING: _delivering,

@@ -81,6 +81,10 @@ class NotAllowed(OrderError):
     """Not for whoever asks."""
 
 
+class TokenNeeded(NotAllowed):
+    """Who knows the order's id alone may not do this."""
+
+
 class WrongToken(NotAllowed):
     """What was shown is not the order's token."""
 

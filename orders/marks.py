@@ -71,6 +71,19 @@ def shaping_label(kind: TransactionKind, number: UUID) -> str:
     return f"{kind}:{number}"
 
 
+def refund_label(order_id: UUID, number: int) -> str:
+    """The wallet's label of a transaction that sends money of the order back; all its versions have it."""
+    return f"{TransactionKind.REFUND}:{order_id}:{number}"
+
+
+def refund_lock_id(order_id: UUID) -> bytes:
+    """The id of the leases of what such a transaction spends: an order has one refund at a time.
+
+    Of the order alone: numbers are given anew where our records were put back, and the leases are still there.
+    """
+    return hashlib.sha256(f"refund:{order_id}".encode()).digest()
+
+
 def shaping_lock_id() -> bytes:
     """The id of the leases of what such a transaction spends: there is one at a time."""
     return hashlib.sha256(b"coins").digest()

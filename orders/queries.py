@@ -166,7 +166,8 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
           FROM orders_reservation w
          WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.firmness = ANY(%(weak)s)
            AND (w.released_at IS NULL OR w.released_at > %(window)s)
-           AND w.order_id IS DISTINCT FROM %(besides)s)
+           AND w.order_id IS DISTINCT FROM %(besides)s),
+       (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state IN ('due', 'kept'))
 FROM (
     SELECT value_sat, firmness, client_hash,
            gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts
@@ -193,8 +194,9 @@ def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = N
         )
         row = cursor.fetchone()
     assert row is not None
-    kept = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT
-    return Stock(max(0, seen.spendable_sat - kept), *(int(number) for number in row))
+    *promised, owed_back_sat = (int(number) for number in row)
+    kept_sat = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + owed_back_sat
+    return Stock(max(0, seen.spendable_sat - kept_sat), *promised)
 
 
 #: What our own fundings give back once they are deep: their coins, less the channel and the fee.

@@ -12,7 +12,7 @@ from django.db.models import Q
 from orders import keys
 from orders.errors import Ambiguous, OrderNotFound
 from orders.ids import SHORT_LENGTH
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OnchainPayment
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OnchainPayment, Refund
 
 #: Shorter words are looked for in order ids only: they would be the beginning of too many hashes.
 _SHORTEST_FACT: Final = 6
@@ -99,11 +99,14 @@ def _by_facts(word: str) -> Q:
         | Q(closing_txid__startswith=word)
         | Q(short_channel_id=word)
     )
+    refunds = Refund.objects.filter(Q(transaction__txid__startswith=word) | Q(address__iexact=word))
     return (
         Q(node_pubkey__startswith=word)
         | Q(deposit_address=word)
+        | Q(refund_address__iexact=word)
         | Q(closing_txid__startswith=word)
         | Q(pk__in=invoices.values("order"))
         | Q(pk__in=deposits.values("order"))
         | Q(pk__in=openings.values("order"))
+        | Q(pk__in=refunds.values("order"))
     )

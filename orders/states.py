@@ -148,6 +148,34 @@ TRANSACTION_MOVES: Final[dict[TransactionState, frozenset[TransactionState]]] = 
 }
 
 
+class RefundState(models.TextChoices):
+    """Where money is that goes back on chain."""
+
+    DUE = "due", _("Due")
+    SIGNED = "signed", _("Signed")
+    PUBLISHED = "published", _("Published")
+    DONE = "done", _("Done")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    KEPT = "kept", _("Kept")
+
+
+_R = RefundState
+
+REFUND_MOVES: Final[dict[RefundState, frozenset[RefundState]]] = {
+    # WITHDRAWN: it is owed otherwise again, nothing was signed. KEPT: told and booked, for a claim that may come.
+    _R.DUE: frozenset({_R.SIGNED, _R.WITHDRAWN, _R.KEPT}),
+    _R.SIGNED: frozenset({_R.PUBLISHED, _R.DUE}),  # DUE: a rival of all its versions is deep
+    _R.PUBLISHED: frozenset({_R.SIGNED, _R.DONE, _R.DUE}),  # SIGNED: a version that pays more
+    _R.KEPT: frozenset({_R.DUE, _R.WITHDRAWN}),  # WITHDRAWN: returned by hand, or it has bought the channel
+    _R.DONE: frozenset(),
+    _R.WITHDRAWN: frozenset(),
+}
+
+LIVE_REFUNDS: Final = frozenset({_R.DUE, _R.SIGNED, _R.PUBLISHED})
+#: What sends it is, or may one day be, in the chain.
+SENT_REFUNDS: Final = frozenset({_R.SIGNED, _R.PUBLISHED, _R.DONE})
+
+
 class OpeningState(models.TextChoices):
     """Where one attempt to open the channel is."""
 

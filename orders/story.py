@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from orders import blocks
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelOpening, ChannelOrder, Refund
 from orders.models.order import Rail
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState
+from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
 
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
@@ -79,8 +79,13 @@ def paid_with(order: ChannelOrder) -> str:
     there = [deposit for deposit in order.onchain_payments.all() if deposit.state != DepositState.VANISHED]
     seen_sat = sum(deposit.amount_sat for deposit in there)
     if order.counted_payment == Rail.ONCHAIN:
-        return f"{sat(seen_sat)} on chain, with us"
+        return f"{sat(seen_sat)} on chain, {_gone_back(order) or 'with us'}"
     return f"nothing that counts; {sat(seen_sat)} seen on chain" if there else "nothing yet"
+
+
+def _gone_back(order: ChannelOrder) -> str:
+    sent = [row for row in order.refunds.all() if row.state in {RefundState.PUBLISHED, RefundState.DONE}]
+    return f"of which {sat(sum(row.amount_sat for row in sent))} went back" if sent else ""
 
 
 def waits_for(order: ChannelOrder, now: datetime) -> str:
@@ -98,6 +103,9 @@ def waits_for(order: ChannelOrder, now: datetime) -> str:
         OrderState.URI_SET: _for_attempt,
         OrderState.GIVE_UP: _after_giving_up,
     }.get(OrderState(order.state))
+    refund = _live_refund(order)
+    if refund is not None and (refund.ends_order or waits is None):
+        return _for_refund(order, refund)
     if waits is not None:
         return waits(order, now)
     if order.needs_staff:
@@ -107,6 +115,20 @@ def waits_for(order: ChannelOrder, now: datetime) -> str:
 
 def _for_a_person(order: ChannelOrder) -> str:
     return f"for a person to look at it ({', '.join(flag.label for flag in order.standing)})"
+
+
+def _live_refund(order: ChannelOrder) -> Refund | None:
+    """The refund that is not over; nobody is asked where nothing came on chain."""
+    refunds = order.refunds.all() if order.onchain_payments.all() else ()
+    return next((refund for refund in refunds if refund.is_live), None)
+
+
+def _for_refund(order: ChannelOrder, refund: Refund) -> str:
+    if refund.state == RefundState.DUE:
+        how = "to be sent back on chain" if order.refund_address else "to be told where they go back to"
+        return f"for {sat(refund.amount_sat)} {how}"
+    mined = "be deep in the chain" if refund.refunded_at else "be mined"
+    return f"for the refund of {sat(refund.sent_sat)} to {mined}"
 
 
 def _for_payment(order: ChannelOrder, now: datetime) -> str:
@@ -132,4 +154,6 @@ def _after_giving_up(order: ChannelOrder, now: datetime) -> str:
     invoice = order.invoice
     if order.counted_payment == Rail.LIGHTNING and invoice is not None and invoice.state == InvoiceState.HELD:
         return f"for a retry until {when(order.give_up_until)}; then the held payment goes back"
-    return "for a person: retry, or return the money"
+    if order.give_up_until is not None and order.give_up_until > now:
+        return f"for a retry until {when(order.give_up_until)}; then the money goes back on chain"
+    return "for a person, or for its deposits to be final: then the money goes back on chain"

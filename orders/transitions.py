@@ -11,16 +11,18 @@ from orders.actors import LSP, Authority
 from orders.causes import Cause
 from orders.ids import short
 from orders.journal import locked
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, Refund, WalletTransaction
 from orders.nudges import nudge
 from orders.states import (
     INVOICE_MOVES,
     MOVES,
     OPENING_MOVES,
+    REFUND_MOVES,
     TRANSACTION_MOVES,
     InvoiceState,
     OpeningState,
     OrderState,
+    RefundState,
     TransactionState,
 )
 
@@ -31,6 +33,7 @@ __all__ = [
     "move",
     "move_invoice",
     "move_opening",
+    "move_refund",
     "move_transaction",
     "note",
 ]
@@ -96,6 +99,17 @@ def move_opening(order: ChannelOrder, opening: ChannelOpening, to: OpeningState,
     flags.happened(order, to)
 
 
+def move_refund(order: ChannelOrder, refund: Refund, to: RefundState, **fields: Any) -> None:
+    """The order's refund is in state `to`, with `fields` set. The caller holds the order's row and journals."""
+    if to not in REFUND_MOVES[RefundState(refund.state)] or refund.order_id != order.pk:
+        raise IllegalMove(f"{refund}: {refund.state} -> {to}")
+    refund.state = to
+    _set(refund, fields)
+    refund.save()
+    order.step += 1
+    nudge(order)
+
+
 def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -> None:
     """The transaction is in state `to`, with `fields` set, if it was not there before.
 
@@ -112,6 +126,6 @@ def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -
     row.save(update_fields=["state", *fields])
 
 
-def _set(row: HoldInvoice | ChannelOpening | WalletTransaction, fields: dict[str, Any]) -> None:
+def _set(row: HoldInvoice | ChannelOpening | Refund | WalletTransaction, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         setattr(row, name, value)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from orders import blocks, keys, lnurl, money
-from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
-from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState
+from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
+from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState, RefundState
 
 _PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
 
@@ -120,6 +121,9 @@ class OrderView:
     overpaid: bool
     paid_late: bool
     deposits: tuple[DepositView, ...]
+    refund_needed: bool
+    refund_sat: int | None
+    refund_txid: str | None
     refunded_at: datetime | None
     node: NodeView | None
     announced: bool
@@ -159,7 +163,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         overpaid=order.overpaid,
         paid_late=order.paid_late,
         deposits=tuple(_deposit(order, row) for row in deposits),
-        refunded_at=_refunded_at(order),
+        **_refund(order),
         node=_node(order),
         announced=order.is_announced,
         claim_expires_at=order.claim_expires_at,
@@ -217,10 +221,27 @@ def _funding(opening: ChannelOpening | None) -> FundingView | None:
     return FundingView(opening.transaction.txid, opening.output_index)
 
 
-def _refunded_at(order: ChannelOrder) -> datetime | None:
-    if order.state != OrderState.REFUNDED or order.invoice is None:
+def _refund(order: ChannelOrder) -> dict[str, Any]:
+    """What goes back on chain, or went: the last of it; else when the Lightning payment went back."""
+    refund = _last_refund(order)
+    if refund is None:
+        is_back = order.state == OrderState.REFUNDED and order.invoice is not None
+        at = order.invoice.cancelled_at if is_back and order.invoice else None
+        return {"refund_needed": False, "refund_sat": None, "refund_txid": None, "refunded_at": at}
+    return {
+        "refund_needed": refund.state == RefundState.DUE and not order.refund_address,
+        "refund_sat": refund.sent_sat,
+        "refund_txid": refund.transaction.txid if refund.transaction else None,
+        "refunded_at": refund.refunded_at,
+    }
+
+
+def _last_refund(order: ChannelOrder) -> Refund | None:
+    """The database is not asked where nothing came that could go back on chain."""
+    overpaid = order.invoice is not None and order.invoice.held_sat > order.order_total_sat
+    if not order.onchain_payments.all() and not overpaid:
         return None
-    return order.invoice.cancelled_at
+    return order.refunds.exclude(state=RefundState.WITHDRAWN).select_related("transaction").last()
 
 
 def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:

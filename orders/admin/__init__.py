@@ -16,6 +16,7 @@ from orders.admin.records import (
     SwitchEventAdmin,
     TransactionAdmin,
 )
+from orders.admin.refunds import RefundAdmin
 
 __all__ = [
     "AlertAdmin",
@@ -28,6 +29,7 @@ __all__ = [
     "NodeAdmin",
     "OpeningAdmin",
     "OrderAdmin",
+    "RefundAdmin",
     "ServiceAdmin",
     "SnapshotAdmin",
     "SwitchEventAdmin",

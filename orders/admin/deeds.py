@@ -14,10 +14,11 @@ from django.utils import timezone
 
 from orders import flags, money
 from orders.actors import Authority
+from orders.admin import going_back
 from orders.causes import FlagKind
 from orders.errors import OrderError
 from orders.models import ChannelOrder
-from orders.operations import ending, giving_up
+from orders.operations import ending, giving_up, refunding
 from orders.payments import security
 from orders.states import At, OrderState
 from orders.story import sat, when
@@ -26,15 +27,28 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """What staff type for a deed, in one line. `read` says what is meant by it, or raises InvalidField."""
+
+    label: str
+    longest: int
+    read: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Deed:
-    """One thing that staff do. With `money` they are asked first, and told what it says."""
+    """One thing that staff do. With `money` they are asked first, and told what it says of the order.
+
+    With a `field` they type something first, for one order at a time; `run` and `money` are told that, else "".
+    """
 
     name: str
     label: str
     done: str
     fits: Callable[[ChannelOrder], bool]
-    run: Callable[[UUID, Authority], object]
-    money: Callable[[ChannelOrder], str] | None = None
+    run: Callable[[UUID, Authority, str], object]
+    money: Callable[[ChannelOrder, str], str] | None = None
+    field: Field | None = None
 
     @property
     def asks(self) -> bool:
@@ -50,14 +64,14 @@ class Outcome:
     refusal: str
 
 
-def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: Authority) -> list[Outcome]:
+def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: Authority, typed: str = "") -> list[Outcome]:
     """The deed was tried on each order by itself: one that is refused stops no other."""
-    return [Outcome(order_id, _refusal(deed, order_id, actor)) for order_id in order_ids]
+    return [Outcome(order_id, _refusal(deed, order_id, actor, typed)) for order_id in order_ids]
 
 
-def _refusal(deed: Deed, order_id: UUID, actor: Authority) -> str:
+def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str) -> str:
     try:
-        deed.run(order_id, actor)
+        deed.run(order_id, actor, typed)
     except OrderError as error:
         return error.message
     except Exception:  # a defect at one order must not hide what was done to those before it
@@ -66,33 +80,35 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority) -> str:
     return ""
 
 
-def _money_returned(order: ChannelOrder) -> str:
+def _money_returned(order: ChannelOrder, _: str) -> str:
     return "You say that you have sent the buyer's money back yourself. Nothing is sent now, nor opened any more."
 
 
-def _give_up(order_id: UUID, actor: Authority) -> object:
+def _give_up(order_id: UUID, actor: Authority, _: str) -> object:
     """The buyer reads why: the last failure, in a word that buyers know."""
     last = ChannelOrder.objects.filter(pk=order_id).values_list("last_failure_reason", flat=True).first()
     return giving_up.give_up(order_id, reason=last or "FAILED_OPENING", actor=actor)
 
 
-def _money_given_up(order: ChannelOrder) -> str:
+def _money_given_up(order: ChannelOrder, _: str) -> str:
     held_sat = _held_sat(order)
     if held_sat:
         until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
         return f"{sat(held_sat)} stay held until {when(until)} for a retry, and then go back to the buyer."
-    return f"{sat(order.order_total_sat)} stay with us and wait for a person: retry, or return them."
+    until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_ONCHAIN_SECONDS)
+    then = f"and then go {going_back.by_itself(order)}."
+    return f"{sat(order.order_total_sat)} stay with us until {when(until)} for a retry, {then}"
 
 
-def _money_cancelled(order: ChannelOrder) -> str:
+def _money_cancelled(order: ChannelOrder, _: str) -> str:
     seen_sat = money.of(order, At.SEEN).received_sat
     if order.state == OrderState.CREATED:
-        stay = f" {sat(seen_sat)} seen on chain stay with us and wait for a person." if seen_sat else ""
+        stay = f" {sat(seen_sat)} seen on chain go {going_back.by_itself(order)}." if seen_sat else ""
         return f"Nothing is paid that counts; it cannot be paid any more.{stay}"
     held_sat = _held_sat(order)
     if held_sat:
         return f"{sat(held_sat)} that the node holds go back to the buyer at once."
-    return f"{sat(max(seen_sat, order.order_total_sat))} stay with us and wait for a person to return them."
+    return f"{sat(max(seen_sat, order.order_total_sat))} go {going_back.by_itself(order)}."
 
 
 def _held_sat(order: ChannelOrder) -> int:
@@ -108,7 +124,7 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Retry",
             done="Will be tried again",
             fits=lambda order: not giving_up.why_not_retried(order),
-            run=lambda order_id, actor: giving_up.retry(order_id, actor=actor),
+            run=lambda order_id, actor, _: giving_up.retry(order_id, actor=actor),
         ),
         Deed(
             name="give_up",
@@ -123,7 +139,7 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Cancel",
             done="Cancelled",
             fits=lambda order: not ending.why_not_cancelled(order),
-            run=lambda order_id, actor: ending.cancel(order_id, actor=actor),
+            run=lambda order_id, actor, _: ending.cancel(order_id, actor=actor),
             money=_money_cancelled,
         ),
         Deed(
@@ -131,7 +147,7 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Returned by hand",
             done="Recorded as returned",
             fits=lambda order: not ending.why_not_returned(order),
-            run=lambda order_id, actor: ending.record_returned(order_id, actor=actor),
+            run=lambda order_id, actor, _: ending.record_returned(order_id, actor=actor),
             money=_money_returned,
         ),
         Deed(
@@ -139,14 +155,40 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Accept late payment",
             done="Paid after all",
             fits=lambda order: not ending.why_not_revived(order),
-            run=lambda order_id, actor: ending.revive(order_id, actor=actor),
+            run=lambda order_id, actor, _: ending.revive(order_id, actor=actor),
+        ),
+        Deed(
+            name="pay_back",
+            label="Pay back to this address",
+            done="Goes back to that address",
+            fits=lambda order: not refunding.why_not_addressed(order),
+            run=lambda order_id, actor, typed: refunding.say_refund_address(order_id, typed, actor=actor),
+            money=going_back.addressed,
+            field=Field("Address", refunding.LONGEST_ADDRESS, refunding.read_address),
+        ),
+        Deed(
+            name="keep_refund",
+            label="Keep the refund",
+            done="Kept",
+            fits=lambda order: not refunding.why_not_kept(order),
+            run=lambda order_id, actor, typed: refunding.keep(order_id, reason=typed, actor=actor),
+            money=going_back.kept,
+            field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
+        ),
+        Deed(
+            name="release_refund",
+            label="Release what was kept",
+            done="Due again",
+            fits=lambda order: not refunding.why_not_released(order),
+            run=lambda order_id, actor, _: refunding.release(order_id, actor=actor),
+            money=going_back.released,
         ),
         Deed(
             name="settle_flag",
             label="Mark as seen",
             done="Marked as seen",
             fits=lambda order: order.needs_staff,
-            run=lambda order_id, actor: flags.mark_seen(order_id, actor=actor),
+            run=lambda order_id, actor, _: flags.mark_seen(order_id, actor=actor),
         ),
     )
 }
@@ -154,4 +196,6 @@ DEEDS: Final[dict[str, Deed]] = {
 
 def seen_alone(kind: FlagKind) -> Deed:
     """As "Mark as seen", for one of the order's flags."""
-    return replace(DEEDS["settle_flag"], run=lambda order_id, actor: flags.mark_seen(order_id, actor=actor, only=kind))
+    return replace(
+        DEEDS["settle_flag"], run=lambda order_id, actor, _: flags.mark_seen(order_id, actor=actor, only=kind)
+    )

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from orders import story
 from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark, text
 from orders.ids import shortened
-from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent
+from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent, Refund
 
 
 class Belonging(Forbidden, admin.TabularInline):
@@ -121,6 +121,38 @@ class DepositInline(Belonging):
     def outpoint(self, row: OnchainPayment) -> SafeString | str:
         """Whole."""
         return code(str(row))
+
+
+class RefundInline(Belonging):
+    """What goes back on chain, or went."""
+
+    model = Refund
+    verbose_name_plural = "refunds on chain"
+    fields = ["state_shown", "amount", "fee", "address_shown", "txid_shown", "why", "since", "refunded"]
+
+    amount = sats("amount_sat", "Amount")
+    fee = sats("fee_sat", "Fee")
+    since = at("created_at", "due since")
+    refunded = at("refunded_at", "in a block since")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Refund]:
+        """With the transactions, in one statement."""
+        return super().get_queryset(request).select_related("transaction")
+
+    @admin.display(description="address")
+    def address_shown(self, row: Refund) -> SafeString | str:
+        """Whole."""
+        return code(row.address)
+
+    @admin.display(description="transaction")
+    def txid_shown(self, row: Refund) -> SafeString | str:
+        """Whole."""
+        return code(row.transaction.txid if row.transaction else "")
+
+    @admin.display(description="why")
+    def why(self, row: Refund) -> SafeString:
+        """The cause, and what was said."""
+        return format_html("{}<div>{}</div>", row.cause.replace("_", " "), shortened(row.detail))
 
 
 class OpeningInline(Belonging):

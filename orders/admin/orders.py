@@ -15,7 +15,14 @@ from django.utils.safestring import SafeString
 from orders import keys, story
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
-from orders.admin.inlines import DepositInline, EventInline, FlagInline, InvoiceInline, OpeningInline
+from orders.admin.inlines import (
+    DepositInline,
+    EventInline,
+    FlagInline,
+    InvoiceInline,
+    OpeningInline,
+    RefundInline,
+)
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark, text
 from orders.admin.steering import SteeringAdmin, actions
 from orders.ids import short
@@ -95,7 +102,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     search_help_text = (
         "An id; an invoice or its memo; a node's key; a payment hash; an address; a transaction; a channel's id."
     )
-    inlines = [FlagInline, InvoiceInline, DepositInline, OpeningInline, EventInline]
+    inlines = [FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, EventInline]
     fieldsets = [
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
         ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
@@ -143,7 +150,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         """On an order's own page with all that is told of it; in the list with the flags that stand."""
         match = request.resolver_match
         if match is not None and match.url_name == "orders_channelorder_change":
-            return orders_with_details().prefetch_related("flags")
+            return orders_with_details().prefetch_related("flags", "refunds")
         return super().get_queryset(request).prefetch_related(_STANDING)
 
     def get_search_results(

@@ -173,7 +173,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     list_display = ["txid_short", "kind", "label_shown", "fee", "created", "published", "block_height"]
     list_filter = ["kind", "created_at"]
     search_fields = ["txid__startswith"]
-    order_paths = ("openings__order", "puts_out__order")
+    order_paths = ("openings__order", "puts_out__order", "refunds__order")
     ordering = ["-id"]
     fields = [
         "kind",

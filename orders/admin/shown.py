@@ -16,7 +16,7 @@ from orders import story
 from orders.admin.discretion import DiscreetAdmin, order_page
 from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState
+from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
 
 NOTHING: Final = "–"
 
@@ -48,6 +48,21 @@ _DEPOSIT_TONES: Final[dict[str, str]] = {
     DepositState.CONFIRMED: "good",
     DepositState.VANISHED: "bad",
 }
+_REFUND_TONES: Final[dict[str, str]] = {
+    RefundState.DUE: "ending",
+    RefundState.SIGNED: "busy",
+    RefundState.PUBLISHED: "busy",
+    RefundState.DONE: "good",
+    RefundState.WITHDRAWN: "over",
+    RefundState.KEPT: "bad",
+}
+#: By the names of their models.
+_TONES_OF: Final = {
+    "channelorder": _TONES,
+    "holdinvoice": _INVOICE_TONES,
+    "onchainpayment": _DEPOSIT_TONES,
+    "refund": _REFUND_TONES,
+}
 _ENDING_OPENINGS: Final = {OpeningState.CONFLICTING, OpeningState.CANCELLING}
 
 
@@ -62,14 +77,13 @@ def flag_mark(flag: Flag) -> SafeString:
 
 
 def state_mark(row: Any) -> SafeString:
-    """The state of an order, a payment or an attempt, in its colour."""
+    """The state of an order, a payment, a refund or an attempt, in its colour."""
     return mark(row.get_state_display(), _tone(row))
 
 
 def _tone(row: Any) -> str:
-    tones = {"channelorder": _TONES, "holdinvoice": _INVOICE_TONES, "onchainpayment": _DEPOSIT_TONES}
-    if row._meta.model_name in tones:
-        return tones[row._meta.model_name].get(row.state, "idle")
+    if row._meta.model_name in _TONES_OF:
+        return _TONES_OF[row._meta.model_name].get(row.state, "idle")
     if row.state == OpeningState.FAILED:
         return "bad"
     if row.state == OpeningState.CONFIRMED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from orders.actors import Authority
 from orders.admin.deeds import DEEDS, Deed, Outcome, perform, seen_alone
 from orders.admin.discretion import may_steer, order_page
 from orders.causes import FlagKind
+from orders.errors import InvalidField
 from orders.ids import short
 from orders.models import ChannelOrder
 from orders.queries import orders_with_details
@@ -28,16 +30,29 @@ from orders.queries import orders_with_details
 MOST_AT_ONCE: Final = 200
 _MOST_NAMED: Final = 10
 
+#: The name of the form's field for what is typed.
+TYPED: Final = "typed"
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed for a deed, as it is meant; with its fault, as it was typed."""
+
+    text: str = ""
+    fault: str = ""
+    is_missing: bool = False
+
+
 Action = Callable[["SteeringAdmin", HttpRequest, "QuerySet[ChannelOrder]"], HttpResponse | None]
 
 
 def actions() -> list[Action]:
-    """The deeds, for the list of orders."""
-    return [_action(deed) for deed in DEEDS.values()]
+    """The deeds, for the list of orders: but those that staff type something for."""
+    return [_action(deed) for deed in DEEDS.values() if deed.field is None]
 
 
 def _action(deed: Deed) -> Action:
-    @admin.action(description=f"{deed.label} the selected orders" if deed.money else deed.label, permissions=["steer"])
+    @admin.action(description=f"{deed.label}: the selected orders" if deed.money else deed.label, permissions=["steer"])
     def act(model_admin: SteeringAdmin, request: HttpRequest, chosen: QuerySet[ChannelOrder]) -> HttpResponse | None:
         ids = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
         if len(ids) > MOST_AT_ONCE:
@@ -77,26 +92,46 @@ class SteeringAdmin(admin.ModelAdmin):
 
     def steer(self, request: HttpRequest, deed: Deed, ids: list[UUID], *, back: str, sure: bool) -> HttpResponse | None:
         """The deed is done and told; or, where it changes what becomes of money, a page that asks."""
-        if deed.money is not None and not sure:
-            return self._ask(request, deed, ids, back)
-        outcomes = perform(deed, ids, actor=_who(request))
+        if deed.field is not None and len(ids) > 1:
+            messages.error(request, f"{deed.label}: for one order at a time.")
+            return None
+        typed = _typed(request, deed, sure=sure)
+        if typed.is_missing or (deed.money is not None and not sure):
+            return self._ask(request, deed, ids, back, typed)
+        outcomes = perform(deed, ids, actor=_who(request), typed=typed.text)
         _tell(request, deed, outcomes)
         return None
 
-    def _ask(self, request: HttpRequest, deed: Deed, ids: list[UUID], back: str) -> HttpResponse:
+    def _ask(self, request: HttpRequest, deed: Deed, ids: list[UUID], back: str, typed: Typed) -> HttpResponse:
+        """First for what is to be typed, if anything; and then whether it is meant."""
         orders = list(orders_with_details().filter(pk__in=ids))
-        money = deed.money or (lambda order: "")
+        money = deed.money or (lambda order, text: "")
+        told = "" if typed.is_missing else typed.text
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": f"{deed.label}: are you sure?",
+            "title": deed.label if typed.is_missing else f"{deed.label}: are you sure?",
             "opts": self.opts,
             "media": self.media,
             "deed": deed,
+            "typed": typed,
             "back": back,
-            "fitting": [(order, order_page(order.pk), money(order)) for order in orders if deed.fits(order)],
+            "fitting": [(order, order_page(order.pk), money(order, told)) for order in orders if deed.fits(order)],
             "others": [order for order in orders if not deed.fits(order)],
         }
         return TemplateResponse(request, "admin/orders/channelorder/steer.html", context)
+
+
+def _typed(request: HttpRequest, deed: Deed, *, sure: bool) -> Typed:
+    """What was typed for the deed. Where nobody was asked for it yet, that is no fault."""
+    given = request.POST.get(TYPED)
+    if deed.field is None:
+        return Typed()
+    if given is None and not sure:
+        return Typed(is_missing=True)
+    try:
+        return Typed(deed.field.read(given or ""))
+    except InvalidField as error:
+        return Typed(given or "", fault=f"{deed.field.label}: {error.message}", is_missing=True)
 
 
 def _deed(name: str, flag: str) -> Deed | None:

@@ -68,7 +68,7 @@ def _worded(error: errors.OrderError) -> tuple[str | None, str]:
             return "product_id", "There is no such product on sale."
         case errors.NotEnoughCoins():
             return "local_balance", ""
-        case errors.WrongToken() | errors.ClaimStands():
+        case errors.WrongToken() | errors.TokenNeeded() | errors.ClaimStands():
             return "order_token", ""
         case errors.OrderNotFound() | errors.NotClaimable() | errors.NotPossible():
             return "order_id", ""
@@ -76,6 +76,8 @@ def _worded(error: errors.OrderError) -> tuple[str | None, str]:
             return "Idempotency-Key", ""
         case errors.InvalidField(field="node"):
             return "node_uri", ""
+        case errors.InvalidField(field="refund_address"):
+            return "refund_onchain_address", ""
     return None, ""
 
 

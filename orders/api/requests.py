@@ -117,6 +117,15 @@ class FinaliseRequest(ClientRequest):
     order_token = _order_token()
 
 
+@extend_schema_serializer(component_name="ChannelRefundAddressRequest")
+class RefundAddressRequest(ClientRequest):
+    """Where money of the order goes back to."""
+
+    order_id = OrderId()
+    order_token = _order_token()
+    refund_onchain_address = RefundAddress(max_length=100, help_text="A Bitcoin address of the LSP's network.")
+
+
 @extend_schema_serializer(component_name="ChannelOrderLookup")
 class OrderRequest(ClientRequest):
     """Which order to show."""

@@ -13,6 +13,7 @@ from orders.api.requests import (
     FinaliseRequest,
     LnurlRequest,
     OrderRequest,
+    RefundAddressRequest,
 )
 from orders.api.serializers import (
     ChannelOrderSerializer,
@@ -21,11 +22,12 @@ from orders.api.serializers import (
     FinalisedSerializer,
     LNURLConnectSerializer,
     NodeInfoSerializer,
+    RefundAddressSerializer,
 )
 
 _WHY: Final = {
     400: "A field is missing or wrong: `field` names it.",
-    403: "`order_token` is not the order's.",
+    403: "`order_token` is missing, or not the order's.",
     404: "Order not found.",
     409: "The order's state does not allow this, or the same request is in flight.",
     413: "The body is larger than 64 KiB.",
@@ -84,6 +86,18 @@ MANUAL_FINALISE: Final[Any] = extend_schema(
     request=FinaliseRequest,
     responses={
         200: OpenApiResponse(FinalisedSerializer, description="Channel claimed"),
+        **_errors(400, 403, 404, 409, 413, 415, 429, 503),
+    },
+)
+
+REFUND_ADDRESS: Final[Any] = extend_schema(
+    operation_id="channel_refund_address",
+    summary="Say where money goes back to",
+    description="On-chain payments that buy nothing (too late, too little, too much, or given up) go back there, less "
+    "what sending them costs. It takes the quote's `order_token`, and can be changed until the refund is signed.",
+    request=RefundAddressRequest,
+    responses={
+        200: OpenApiResponse(RefundAddressSerializer, description="Where money goes back to"),
         **_errors(400, 403, 404, 409, 413, 415, 429, 503),
     },
 )

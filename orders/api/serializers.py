@@ -190,7 +190,17 @@ class ChannelOrderSerializer(serializers.Serializer):
     zero_conf = serializers.SerializerMethodField(help_text="False: nothing unconfirmed is accepted.")
     zero_conf_satvbyte = serializers.SerializerMethodField(help_text="False: nothing unconfirmed is accepted.")
     zero_conf_satvbyte_expiry = serializers.SerializerMethodField()
-    refund_tx = serializers.SerializerMethodField(help_text="Null where nothing was sent back on chain.")
+    refund_needed = serializers.BooleanField(
+        help_text="Money is to go back on chain, and nobody has said where: see `/channel/refund_address`."
+    )
+    refund_amount = serializers.IntegerField(
+        source="refund_sat",
+        allow_null=True,
+        help_text="Satoshis that go back on chain, or went; what sending them costs is taken off once it is known.",
+    )
+    refund_tx = serializers.CharField(
+        source="refund_txid", allow_null=True, help_text="Null where nothing was sent back on chain."
+    )
     refunded_at = Milliseconds(allow_null=True)
     lnurl = LnurlSerializer()
     lnurl_decoded = LnurlSerializer(source="lnurl")
@@ -225,10 +235,6 @@ class ChannelOrderSerializer(serializers.Serializer):
     def get_zero_conf_satvbyte_expiry(self, order: OrderView) -> None:
         """No such offer to expire."""
 
-    @extend_schema_field({"type": ["string", "null"]})
-    def get_refund_tx(self, order: OrderView) -> None:
-        """Refunds go back on the Lightning payment itself."""
-
     def get_private_channel(self, order: OrderView) -> bool:
         """As claim, purchase or service have said."""
         return not order.announced
@@ -250,6 +256,14 @@ class FinalisedSerializer(serializers.Serializer):
 
     order_id = serializers.CharField()
     node_uri = serializers.CharField(help_text="The node's key alone.")
+
+
+@extend_schema_serializer(component_name="ChannelRefundAddress")
+class RefundAddressSerializer(serializers.Serializer):
+    """Where money goes back to."""
+
+    order_id = serializers.CharField()
+    refund_onchain_address = serializers.CharField()
 
 
 @extend_schema_serializer(component_name="LNURLConnect")

@@ -10,6 +10,7 @@ urlpatterns = [
     path("node/info", NodeViewSet.as_view({"get": "info"}), name="node-info"),
     path("channel/buy", ChannelViewSet.as_view({"post": "buy"}), name="channel-buy"),
     path("channel/manual_finalise", ChannelViewSet.as_view({"post": "manual_finalise"}), name="manual-finalise"),
+    path("channel/refund_address", ChannelViewSet.as_view({"post": "refund_address"}), name="refund-address"),
     path("channel/order", ChannelViewSet.as_view({"get": "order", "post": "order"}), name="channel-order"),
     path("lnurl/channel", LnurlViewSet.as_view({"get": "channel", "post": "channel"}), name="lnurl-channel"),
 ]

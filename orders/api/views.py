@@ -22,21 +22,30 @@ from orders.api import errors, schema, turns, weeks
 from orders.api.clients import client_address, tells_apart
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
-from orders.api.requests import BuyRequest, FinaliseRequest, LnurlRequest, OrderRequest, idempotency, remote_node
+from orders.api.requests import (
+    BuyRequest,
+    FinaliseRequest,
+    LnurlRequest,
+    OrderRequest,
+    RefundAddressRequest,
+    idempotency,
+    remote_node,
+)
 from orders.api.serializers import (
     ChannelOrderSerializer,
     ChannelQuoteSerializer,
     FinalisedSerializer,
     NodeInfoSerializer,
+    RefundAddressSerializer,
 )
 from orders.api.throttles import BuyThrottle, ClaimThrottle, ReadThrottle
 from orders.causes import COINS_PROMISED_ELSEWHERE
 from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
-from orders.operations import claiming, creating, selling, snapshot
+from orders.operations import claiming, creating, refunding, selling, snapshot
 from orders.options import Wanted
-from orders.states import CLAIMABLE, OrderState
+from orders.states import OrderState
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -109,7 +118,7 @@ class NodeViewSet(ApiViewSet):
 class ChannelViewSet(ApiViewSet):
     """Orders of channels."""
 
-    throttles = {"buy": BuyThrottle, "manual_finalise": ClaimThrottle}
+    throttles = {"buy": BuyThrottle, "manual_finalise": ClaimThrottle, "refund_address": ClaimThrottle}
 
     @schema.BUY
     def buy(self, request: Request) -> Response:
@@ -142,6 +151,15 @@ class ChannelViewSet(ApiViewSet):
             actor=actors.buyer(meant["order_id"], meant.get("order_token")),
         )
         return Response(FinalisedSerializer({"order_id": str(order.pk), "node_uri": order.node_pubkey}).data)
+
+    @schema.REFUND_ADDRESS
+    def refund_address(self, request: Request) -> Response:
+        """Where money goes back to, until it is on its way."""
+        meant = RefundAddressRequest.read(request.data)
+        actor = actors.buyer(meant["order_id"], meant.get("order_token"))
+        order = refunding.say_refund_address(meant["order_id"], meant["refund_onchain_address"], actor=actor)
+        said = {"order_id": str(order.pk), "refund_onchain_address": order.refund_address}
+        return Response(RefundAddressSerializer(said).data)
 
     @schema.ORDER
     def order(self, request: Request) -> Response:
@@ -182,7 +200,7 @@ class LnurlViewSet(ApiViewSet):
 
     def _offer(self, order_id: UUID) -> dict[str, str]:
         order = queries.order_or_raise(order_id)
-        if order.state not in CLAIMABLE:
+        if not claiming.is_open(order):
             told = f" ({order.give_up_reason})" if order.give_up_reason == COINS_PROMISED_ELSEWHERE else ""
             raise NotClaimable(f"The order cannot be claimed: it is {OrderState(order.state).label.lower()}{told}.")
         found = wire.lnurl_view(str(order.pk), place(queries.snapshot()))

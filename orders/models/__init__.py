@@ -8,6 +8,7 @@ from orders.models.node import Heartbeat, Node, NodeSnapshot, Switch, SwitchEven
 from orders.models.opening import ChannelOpening
 from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
+from orders.models.refund import Refund
 from orders.models.reservation import Reservation
 from orders.models.service import Service
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
@@ -25,6 +26,7 @@ __all__ = [
     "NodeSnapshot",
     "OnchainPayment",
     "OrderEvent",
+    "Refund",
     "RequestCount",
     "Reservation",
     "Service",

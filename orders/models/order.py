@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice, OnchainPayment
+    from orders.models.refund import Refund
     from orders.models.reservation import Reservation
 
 
@@ -106,6 +107,7 @@ class ChannelOrder(models.Model):
         events: RelatedManager[OrderEvent]
         flags: RelatedManager[Flag]
         openings: RelatedManager[ChannelOpening]
+        refunds: RelatedManager[Refund]
         onchain_payments: RelatedManager[OnchainPayment]
 
     class Meta:

@@ -15,6 +15,7 @@ class TransactionKind(models.TextChoices):
 
     FUNDING = "funding", "Funding"
     CONFLICT = "conflict", "Conflict"
+    REFUND = "refund", "Refund"
     SPLIT = "split", "Split"
     CONSOLIDATION = "consolidation", "Consolidation"
 

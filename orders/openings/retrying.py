@@ -100,8 +100,9 @@ def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority, cause: 
 
     The caller holds the order's row and knows that no attempt is live.
     """
+    grace = settings.GIVE_UP_GRACE_ONCHAIN_SECONDS if is_ours(order) else settings.GIVE_UP_GRACE_SECONDS
     order.give_up_reason = reason
-    order.give_up_until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
+    order.give_up_until = timezone.now() + timedelta(seconds=grace)
     move(order, OrderState.GIVE_UP, cause=cause, actor=actor, reason=reason)
     if is_ours(order):
         words = f"Gave up ({reason}) with the buyer's money: retry, or return it."

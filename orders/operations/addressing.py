@@ -1,4 +1,4 @@
-"""The node that a buyer names is one that we can open a channel to."""
+"""The node that a buyer names is one that we can open a channel to, and money goes back to an address of theirs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from lightning import addresses
 from lightning.types import NodeAddress
 from orders import queries
 from orders.errors import InvalidField
+from orders.models import ChannelOrder
 
 NODE: Final = "node"
+REFUND_ADDRESS: Final = "refund_address"
 
 
 def require_openable(address: NodeAddress) -> None:
@@ -26,3 +28,11 @@ def require_openable(address: NodeAddress) -> None:
     why = addresses.objection(address.host)
     if why:
         raise InvalidField(why, field=NODE)
+
+
+def require_elsewhere(address: str) -> None:
+    """It is not an address that our orders are paid at: the money would come to us again. Raises: InvalidField."""
+    if ChannelOrder.objects.filter(deposit_address=address).exists():
+        raise InvalidField(
+            "This is an address of ours, where an order is paid: name one of your own.", field=REFUND_ADDRESS
+        )

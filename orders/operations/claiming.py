@@ -23,13 +23,15 @@ from orders.nudges import nudge
 from orders.openings import terms
 from orders.openings.reasons import PEERS_FAULT
 from orders.operations.addressing import require_openable
-from orders.payments import security
+from orders.payments import onchain, security
 from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, note
 
 #: Of one order's claim, by whoever has shown the same.
 MOST_CHANGES: Final = 20
 _CHANGES: Final = (Cause.CLAIMED, Cause.CLAIM_DETAILED, Cause.CLAIM_TAKEN_BACK)
+#: Why an order gave up that staff have cancelled.
+CANCELLED: Final = "CANCELLED"
 #: Where an order is, or may yet be, delivered to the node that it names.
 _STANDS: Final = DELIVERED | {OrderState.CREATED, OrderState.URI_SET, OrderState.GIVE_UP}
 
@@ -47,20 +49,48 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
     if actor.kind is Kind.NODE and actor.name != address.pubkey:
         raise NotAllowed("A node claims for itself alone.")
     with locked(order_id) as order:
-        if order.node_pubkey == address.pubkey and order.state in _STANDS:
+        asks_anew = order.state == OrderState.GIVE_UP and is_open(order)
+        same_node = order.node_pubkey == address.pubkey and order.state in _STANDS
+        if same_node and not (asks_anew and _is_another(order, address, announced)):
             _correct(order, address, announced, actor)
             return order
-        if not order.is_claimable:
+        if not is_open(order):
             raise NotClaimable(why_not_claimed(order))
         _require_not_returning(order)
         if order.live_opening is not None:
             raise NotClaimable("The channel to another node is being opened already.")
         if order.state == OrderState.URI_SET:
             _require_right_to_change(order, actor)
+        if order.state != OrderState.PAID:
             _require_steady(order, actor)
+        if asks_anew:
+            _take_up_again(order)
+        onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
         _take(order, address, announced)
         move(order, OrderState.URI_SET, cause=Cause.CLAIMED, actor=actor, node=str(address))
     return order
+
+
+def is_open(order: ChannelOrder) -> bool:
+    """A claim may be made, as far as the state says: also of an order that gave up, while its money is with us.
+
+    Not where the coins went to others, nor where staff have ended it.
+    """
+    if order.state != OrderState.GIVE_UP:
+        return order.is_claimable
+    ended = {COINS_PROMISED_ELSEWHERE, CANCELLED}
+    return order.give_up_reason not in ended and not order.is_going and not security.insecurity(order)
+
+
+def _is_another(order: ChannelOrder, address: NodeAddress, announced: bool | None) -> bool:
+    """The node is to be found elsewhere, or the channel is to be public where it was not, or the other way."""
+    new_host = bool(address.host) and address.host != order.node_host
+    return new_host or (announced is not None and announced != _is_announced(order))
+
+
+def _take_up_again(order: ChannelOrder) -> None:
+    """Why it gave up is over: another window begins."""
+    order.give_up_reason, order.give_up_until, order.open_deadline_at = "", None, None
 
 
 def _take(order: ChannelOrder, address: NodeAddress, announced: bool | None) -> None:

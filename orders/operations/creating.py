@@ -36,7 +36,7 @@ from orders.journal import tell
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
-from orders.operations.addressing import require_openable
+from orders.operations.addressing import require_elsewhere, require_openable
 from orders.payments import offering
 from orders.payments.offering import Payable
 from orders.wallet import budget
@@ -97,6 +97,8 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
     if purchase.address is not None:
         require_openable(purchase.address)  # by now we have seen our own node
+    if purchase.refund_address:
+        require_elsewhere(purchase.refund_address)
     try:
         quote = _quote_in_stock(service, purchase, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up

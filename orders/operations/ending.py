@@ -18,9 +18,9 @@ from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.operations import pausing
-from orders.payments import security
+from orders.payments import onchain, security
 from orders.payments.counting import end_unpaid, give_back, pay
-from orders.states import CLAIMABLE, At, InvoiceState, OrderState
+from orders.states import CLAIMABLE, SENT_REFUNDS, At, InvoiceState, OrderState
 from orders.transitions import locked, move
 
 #: States of an order whose money, where we took any, waits for somebody to return it.
@@ -83,6 +83,7 @@ def record_returned(order_id: UUID, *, actor: Authority) -> ChannelOrder:
         _require(why_not_returned(order))
         order.counted_payment = order.counted_payment or Rail.ONCHAIN
         move(order, OrderState.REFUNDED, cause=Cause.RETURNED_BY_HAND, actor=actor)
+        onchain.withdraw_refunds(order, actor=actor)
     return order
 
 
@@ -108,6 +109,7 @@ def revive(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     """
     with locked(order_id) as order:
         _require(why_not_revived(order))
+        onchain.withdraw_refunds(order, actor=actor)
         pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_ACCEPTED, actor=actor)
     return order
 
@@ -116,8 +118,12 @@ def why_not_revived(order: ChannelOrder) -> str:
     """Why the order cannot be taken for paid now; "" when it can."""
     if order.state != OrderState.EXPIRED:
         return "Only an expired order can be revived."
+    if security.is_going_back(order):
+        return "The payment is going back already."
     if not money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
         return "No on-chain payment covers this order."
+    if order.refunds.filter(state__in=SENT_REFUNDS).exists():
+        return "Money of this order is on its way back, or back with the buyer."
     return ""
 
 

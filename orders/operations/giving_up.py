@@ -13,6 +13,7 @@ from orders.causes import Cause
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
 from orders.openings.retrying import mark_given_up
+from orders.payments import onchain
 from orders.payments.security import insecurity
 from orders.states import OrderState
 from orders.transitions import locked, move
@@ -57,6 +58,7 @@ def retry(order_id: UUID, *, actor: Authority) -> ChannelOrder:
         order.give_up_reason, order.give_up_until = "", None
         order.failed_openings, order.last_failure_reason = 0, ""
         order.open_deadline_at = now + timedelta(seconds=settings.OPEN_WINDOW_SECONDS)
+        onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
         move(order, OrderState.URI_SET, cause=Cause.RETRIED, actor=actor)
     return order
 

@@ -9,6 +9,7 @@ import pytest
 from orders import actors
 from orders.errors import NotPossible
 from orders.operations import ending
+from orders.payments import judging
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, SUCCEEDED
 from tests.regtest.waiting import until
@@ -25,9 +26,12 @@ def look(shop: Shop, quote: dict[str, Any], **expected: Any) -> None:
     until(there, f"the order is {expected}", timeout=30)
 
 
-def test_a_deposit_after_the_end_is_flagged_and_staff_revive_the_order(shop: Shop, settings: Any) -> None:
+def test_a_deposit_after_the_end_that_costs_too_much_by_now_is_told_and_staff_revive_the_order(
+    shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first server never credited a payment that confirmed after fifteen minutes (D6)."""
     settings.ORDER_LIFETIME_SECONDS = 1
+    monkeypatch.setattr(judging, "is_outpriced", lambda order, now: True)
     quote = shop.buy()
     shop.run(quote, "expired", timeout=30)
     shop.network.chain.send(quote["btc_address"], quote["total_amount"])

@@ -23,12 +23,14 @@ from orders.models import (
     NodeSnapshot,
     OnchainPayment,
     OrderEvent,
+    Refund,
     WalletTransaction,
 )
 from orders.reconcile import beat
 from orders.states import OrderState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory
 from tests.integration.staff import LIST, every_kind, listed, page_of, seen
+from tests.refunding import RefundFactory
 
 READ_ONLY = (
     ChannelOrder,
@@ -36,6 +38,7 @@ READ_ONLY = (
     OnchainPayment,
     ChannelOpening,
     WalletTransaction,
+    Refund,
     OrderEvent,
     NodeSnapshot,
     Heartbeat,
@@ -119,11 +122,12 @@ def test_an_orders_page_asks_the_database_as_often_however_long_its_story(
     boss: Client, django_assert_max_num_queries: Any
 ) -> None:
     order = OrderFactory(open=True)
-    with django_assert_max_num_queries(14) as few:
+    with django_assert_max_num_queries(16) as few:
         seen(boss.get(page_of(order)))
     for number in range(5):
         OpeningFactory(order=order, failed=True)
         DepositFactory(order=order)
+        RefundFactory(order=order, state="done", published=True)
         OrderEvent.objects.create(
             order=order, version=number + 1, at=timezone.now(), actor="lsp", cause="x", to_state="open"
         )
@@ -138,6 +142,7 @@ def test_every_page_of_every_record_opens(boss: Client) -> None:
     SnapshotFactory()
     beat("streams", "well")
     orders = every_kind()
+    RefundFactory(published=True), RefundFactory(kept=True), RefundFactory()
     IdempotencyKey.objects.create(key_hash="k" * 64, body_hash="b" * 64, created_at=timezone.now())
     IdempotencyKey.objects.create(key_hash="l" * 64, body_hash="b" * 64, created_at=timezone.now(), order=orders[0])
     for model in READ_ONLY:
@@ -236,6 +241,7 @@ def test_not_even_a_superuser_adds_changes_or_deletes(boss: Client, model: Any) 
     beat("streams")
     order = OrderFactory(opening=True)
     DepositFactory(order=order)
+    RefundFactory(order=order)
     OrderEvent.objects.create(order=order, version=1, at=timezone.now(), actor="lsp", cause="c", to_state="opening")
     IdempotencyKey.objects.create(key_hash="k" * 64, body_hash="b" * 64, created_at=timezone.now())
     row = model.objects.get()

@@ -62,7 +62,7 @@ def test_the_page_of_an_order_offers_what_fits_its_state(boss: Client) -> None:
         "claimed": (OrderFactory(uri_set=True), ["give_up", "cancel"]),
         "given up": (OrderFactory(give_up=True), ["retry", "cancel"]),
         "opening": (OrderFactory(opening=True), []),
-        "late": (late, ["record_returned", "revive", "settle_flag"]),
+        "late": (late, ["record_returned", "revive", "pay_back", "settle_flag"]),
     }
     for name, (order, deeds) in offered.items():
         page = boss.get(page_of(order)).content.decode()
@@ -87,7 +87,8 @@ def test_cancelling_from_the_list_is_asked_first_for_each_order(boss: Client) ->
     answer = boss.post(f"{LIST}?o=-1", chosen)
     page = seen(answer)
     assert f"{held.order_total_sat:,} sat that the node holds go back to the buyer at once." in page
-    assert f"{onchain.order_total_sat:,} sat stay with us and wait for a person to return them." in page
+    back = "go back to the buyer on chain by themselves, as soon as an address is known, once the deposits are final."
+    assert f"{onchain.order_total_sat:,} sat {back}" in page
     assert f"{over.pk} is Open" in page
     assert not OrderEvent.objects.exists()
     form = dict(re.findall(r'name="(deed|back|sure)" value="([^"]*)"', answer.content.decode()))

@@ -61,9 +61,7 @@ def test_with_the_token_another_node_takes_the_place_until_an_attempt_has_begun(
     assert order.node_pubkey == pubkey(5)
 
 
-@pytest.mark.parametrize(
-    "trait", ["expired", "opening", "open", "closing", "closed", "give_up", "refunded", "rejected"]
-)
+@pytest.mark.parametrize("trait", ["expired", "opening", "open", "closing", "closed", "refunded", "rejected"])
 def test_an_order_that_is_over_or_delivered_is_not_claimed(api: Api, trait: str) -> None:
     order = OrderFactory(**{trait: True})
     answer = finalise(api, order, pubkey(5))

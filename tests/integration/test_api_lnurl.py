@@ -301,13 +301,13 @@ def test_lu10_a_node_that_is_not_connected_yet_is_taken(api: Api, node: Any) -> 
     assert ask(api, k1=paid().pk, remoteid=pubkey(5)) == OK
 
 
-@pytest.mark.parametrize("trait", ["uri_set", "opening", "open", "closing", "closed", "give_up"])
+@pytest.mark.parametrize("trait", ["uri_set", "opening", "open", "closing", "closed"])
 def test_lu11_the_same_node_again_is_ok_in_every_later_state(api: Api, trait: str) -> None:
     order = OrderFactory(**{trait: True})
     assert ask(api, k1=order.pk, remoteid=order.node_pubkey) == OK
 
 
-@pytest.mark.parametrize("trait", ["uri_set", "opening", "open", "closing", "closed", "give_up"])
+@pytest.mark.parametrize("trait", ["uri_set", "opening", "open", "closing", "closed"])
 def test_lu11_another_node_after_the_claim_is_refused(api: Api, trait: str) -> None:
     order = OrderFactory(**{trait: True})
     before = order.node_pubkey
@@ -334,7 +334,7 @@ def test_lu12_an_unpaid_or_ended_order_has_a_reason_at_both_steps(api: Api, trai
     assert failed(ask(api, k1=order.pk, remoteid=pubkey(5)))
 
 
-@pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed", "give_up"])
+@pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed"])
 def test_lu12_a_delivered_order_is_not_offered_again(api: Api, trait: str) -> None:
     assert failed(ask(api, order_id=OrderFactory(**{trait: True}).pk))
 

@@ -23,7 +23,7 @@ SPECIFIED = {
 SERVED_AT_FIRST = {
     "price", "lnurl_decoded", "lnurl_string", "private_channel", "zero_conf", "zero_conf_satvbyte",
     "zero_conf_satvbyte_expiry", "channel_close_tx", "lightning_channel_id", "current_channel_info",
-    "channel_open_error", "refund_tx", "refunded_at", "opening_attempts",
+    "channel_open_error", "refund_needed", "refund_amount", "refund_tx", "refunded_at", "opening_attempts",
 }  # fmt: skip
 A_QUOTE_DECODES_FROM_IT = {"order_id", "ln_invoice", "lnurl_channel"}
 OURS = {
@@ -77,7 +77,8 @@ def test_what_is_not_known_yet_is_null(api: Api) -> None:
     unknown = {name for name, value in said.items() if value is None}
     assert unknown == {
         "remote_node", "channel_open_tx", "channel_close_tx", "lightning_channel_id", "current_channel_info",
-        "channel_open_error", "give_up_reason", "refund_tx", "refunded_at", "claim_expiry", "zero_conf_satvbyte_expiry",
+        "channel_open_error", "give_up_reason", "refund_amount", "refund_tx", "refunded_at", "claim_expiry",
+        "zero_conf_satvbyte_expiry",
     }  # fmt: skip
     assert said["onchain_payments"] == said["opening_attempts"] == []
     assert said["amount_received"] == 0

@@ -170,7 +170,10 @@ def not_claimed(api: Api, order: ChannelOrder) -> str:
         ({}, "The order is not paid yet."),
         ({"expired": True}, "The order has expired."),
         ({"open": True}, "The order cannot be claimed any more: it is in state Open."),
-        ({"give_up": True}, "The order cannot be claimed any more: it is in state Gave up."),
+        (
+            {"give_up": True, "give_up_reason": "CANCELLED"},
+            "The order cannot be claimed any more: it is in state Gave up.",
+        ),
     ],
 )
 def test_an_order_that_cannot_be_claimed(api: Api, trait: dict[str, Any], sentence: str) -> None:

@@ -135,6 +135,30 @@ def test_an_order_that_is_over_is_not_said_to_be_claimed(api: Api, trait: str) -
     assert refused(ask(api, order, pubkey(5), **token_of(order)), "order_id")
 
 
+# An order that gave up
+
+
+@pytest.mark.parametrize("change", [{"node": pubkey(77)}, {"host": OTHER_HOST}, {"private": False}])
+def test_an_order_that_gave_up_is_claimed_anew_while_its_money_is_with_us(api: Api, change: dict[str, Any]) -> None:
+    order = OrderFactory(give_up=True, give_up_reason="PEER_NOT_REACHABLE", announced_by_claim=False)
+    node = f"{change.get('node', order.node_pubkey)}@{change.get('host', HOST)}"
+    more = {"private": change["private"]} if "private" in change else {}
+    assert ask(api, order, node, **more).status_code == 200
+    now = fresh(order)
+    assert (now.state, now.give_up_reason, now.give_up_until) == ("uri_set", "", None)
+    assert now.open_deadline_at is not None and now.open_deadline_at > timezone.now()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"give_up_reason": "COINS_PROMISED_ELSEWHERE"}, {"give_up_reason": "CANCELLED"}, {"invoice__state": "returning"}],
+)
+def test_an_order_whose_money_goes_back_is_not_claimed_anew(api: Api, changes: dict[str, Any]) -> None:
+    order = OrderFactory(give_up=True, **changes)
+    assert ask(api, order, f"{pubkey(77)}@{HOST}").status_code == 409
+    assert fresh(order).state == "give_up"
+
+
 # The same node
 
 
@@ -202,7 +226,7 @@ def test_found_d3_a_correction_while_the_node_is_being_reached_counts_for_this_a
     assert begun is not None and (begun.node_host, begun.announced) == (change.get("host", HOST), "private" in change)
 
 
-@pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed", "give_up"])
+@pytest.mark.parametrize("trait", ["opening", "open", "closing", "closed"])
 @pytest.mark.parametrize("change", [{"host": OTHER_HOST}, {"private": False}])
 def test_found_d3_a_correction_that_comes_too_late_is_refused(api: Api, trait: str, change: dict[str, Any]) -> None:
     order = OrderFactory(**{trait: True}, attempts__announced=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from orders.models import ChannelOrder, HoldInvoice
 from orders.queries import order_or_raise
 from orders.states import InvoiceState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, pubkey
+from tests.fakes import regtest_address
+from tests.refunding import RefundFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -21,6 +24,9 @@ STATES = (
     "rejected", "expired",
 )  # fmt: skip
 DEPOSITS = ("none", "unconfirmed", "deep")
+REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True})
+#: What is typed for a deed, by the name of its field.
+TYPED = {"Address": regtest_address(5), "Reason": "He asked for it."}
 #: Without a node no attempt can be live.
 CLAIMED = frozenset(STATES) - {"new", "paid_lightning", "paid_onchain", "refunded", "rejected", "expired"}
 
@@ -38,7 +44,7 @@ def order_that_is(state: str, invoice: str, deposit: str, live: bool) -> Channel
 
 def does(deed: Deed, order: ChannelOrder) -> bool:
     try:
-        deed.run(order.pk, actors.staff("alice"))
+        deed.run(order.pk, actors.staff("alice"), TYPED[deed.field.label] if deed.field else "")
     except OrderError:
         return False
     return True
@@ -56,4 +62,27 @@ def test_a_button_is_there_where_its_operation_would_not_refuse(state: str) -> N
                 differ.append((deed.name, *facts))
             if done:  # the next deed is tried on an order that nothing was done to
                 order = order_that_is(state, *facts)
+    assert differ == []
+
+
+def order_with_refund(state: str, refund: dict[str, Any], address: str) -> ChannelOrder:
+    order = order_that_is(state, InvoiceState.CANCELLED, "deep", live=False)
+    ChannelOrder.objects.filter(pk=order.pk).update(refund_address=address)
+    if refund:
+        RefundFactory(order=order, **refund)
+    return order_or_raise(order.pk)
+
+
+@pytest.mark.parametrize("state", ["new", "paid_onchain", "open", "give_up", "refunded", "rejected", "expired"])
+def test_so_it_is_where_money_goes_back_on_chain(state: str) -> None:
+    deeds = [deed for deed in DEEDS.values() if deed.name != "settle_flag"]
+    differ = []
+    for refund, address in itertools.product(REFUNDS, ("", regtest_address(6))):
+        order = order_with_refund(state, refund, address)
+        for deed in deeds:
+            offered, done = deed.fits(order), does(deed, order)
+            if offered != done:
+                differ.append((deed.name, refund, address))
+            if done:
+                order = order_with_refund(state, refund, address)
     assert differ == []

@@ -37,6 +37,7 @@ from tests.factories import (
     TransactionFactory,
 )
 from tests.integration.staff import LIST, browser, every_kind, listed, page_of, seen, staff
+from tests.refunding import RefundFactory
 from watch import alerting
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.django_db
 MOST_PAGES = 1000
 RECORDS = (
     *("holdinvoice", "onchainpayment", "channelopening", "wallettransaction", "orderevent", "flag"),
+    "refund",
     "idempotencykey",
 )
 
@@ -62,6 +64,7 @@ def shop() -> list[ChannelOrder]:
             order=order, version=2, at=timezone.now(), actor="lsp", cause="found", to_state=order.state,
             facts={"memo": named, "label": f"refund of {order.pk}", "id": order.pk.hex},
         )  # fmt: skip
+        RefundFactory(order=order, kept=True, detail=f"he has {order.pk} twice")
         IdempotencyKey.objects.create(
             key_hash=keys.client_hash(str(order.pk)), body_hash="b" * 64, created_at=timezone.now(), order=order
         )

@@ -230,15 +230,18 @@ def test_a_deposit_counts_at_whatever_depth_the_settings_ask(node: ScriptedNode,
     assert queries.order_or_raise(order.pk).state == OrderState.PAID
 
 
-def test_a_deep_short_deposit_is_flagged_when_the_order_expires(node: ScriptedNode) -> None:
+@pytest.mark.parametrize(("amount_sat", "flags", "refund"), [(1_500, ["refund_needed"], "due"), (500, [], "kept")])
+def test_a_deep_short_deposit_is_due_when_the_order_expires_or_kept_where_sending_costs_more(
+    node: ScriptedNode, amount_sat: int, flags: list[str], refund: str
+) -> None:
     order = OrderFactory(
         created_at=timezone.now() - timedelta(hours=2), invoice__state=InvoiceState.CANCELLED, underpaid=True
     )
-    DepositFactory(order=order, amount_sat=500, confirmations=8, block_height=793)
+    DepositFactory(order=order, amount_sat=amount_sat, confirmations=8, block_height=793)
     Node.objects.update(deposits_at=timezone.now())
     order = look(order, node)
     assert order.state == OrderState.EXPIRED
-    assert order.needs_staff
+    assert ([flag.kind for flag in order.standing], order.refunds.get().state) == (flags, refund)
 
 
 def test_money_returned_by_hand_is_not_delivered_by_retry_all(node: ScriptedNode) -> None:

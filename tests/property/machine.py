@@ -23,7 +23,7 @@ from orders.operations import ending, giving_up
 from orders.states import LIVE_OPENINGS, OrderState
 from simulator.control import FAIL, LOSE_REPLY, LOSE_REQUEST, Refused
 from tests.e2e.shop import Shop
-from tests.property import records, scarcity, truths
+from tests.property import records, refund_truths, scarcity, truths
 from tests.property.dying import Death, DyingNode
 from tests.property.inside import InsideNetwork, Loop
 from tests.regtest.waiting import until
@@ -336,7 +336,7 @@ class Purchases(RuleBasedStateMachine):
             self.control.pass_time(seconds)
             records.age(seconds)
         self.node_restarts()
-        self.pass_of_engines()
+        self.go_on_while_it_helps()
         self.always()
         self.checked(truths.check_rest, self.facts(), self.committed)
 
@@ -348,7 +348,7 @@ class Purchases(RuleBasedStateMachine):
             records.hurry()
             self.pass_of_engines()
             now = OrderEvent.objects.count()
-            under_way = ChannelOpening.objects.filter(state__in=LIVE_OPENINGS).exists()
+            under_way = ChannelOpening.objects.filter(state__in=LIVE_OPENINGS).exists() or refund_truths.is_under_way()
             quiet, journalled = (quiet + 1 if now == journalled and not under_way else 0), now
             if quiet == 3:
                 return

@@ -20,6 +20,7 @@ from orders.models import (
     NodeSnapshot,
     OnchainPayment,
     OrderEvent,
+    Refund,
     RequestCount,
     Reservation,
     WalletTransaction,
@@ -27,7 +28,7 @@ from orders.models import (
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -41,6 +42,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Node: ("deposits_at", "deposits_reread_at"),
     Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
     OnchainPayment: ("seen_at",),
+    Refund: ("created_at", "refunded_at"),
 }  # fmt: skip
 
 

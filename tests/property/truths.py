@@ -9,12 +9,21 @@ from uuid import UUID
 
 from orders import marks
 from orders.causes import Cause, FlagKind
-from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, OrderEvent, Reservation, WalletTransaction
+from orders.models import (
+    ChannelOpening,
+    ChannelOrder,
+    OnchainPayment,
+    OrderEvent,
+    Reservation,
+    TransactionKind,
+    WalletTransaction,
+)
 from orders.models.order import Rail
 from orders.states import MOVES, DepositState, InvoiceState, OrderState
 from simulator import scripts
 from simulator.invoices import Invoice
 from simulator.world import World
+from tests.property import refund_truths
 
 _DELIVERED: Final = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED})
 _NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState.GIVE_UP, OrderState.REJECTED})
@@ -53,6 +62,7 @@ class Facts:
     channels: dict[str, list[tuple[str, str]]]  # by memo: stage, point
     leased: set[bytes]
     deposits: dict[bytes, int]  # mined, by script
+    paid: dict[bytes, list[int]]  # in a block or waiting for one, each output, by script
     spends: list[Spend]
 
 
@@ -68,9 +78,11 @@ def facts(world: World) -> Facts:
     for payment in world.invoices.payments.values():
         payments[payment.payment_hash].append(payment.stage)
     deposits: dict[bytes, int] = defaultdict(int)
-    for txid in chain.mined:
+    paid: dict[bytes, list[int]] = defaultdict(list)
+    for txid in [*chain.mined, *chain.mempool]:
         for pk_script, amount_sat in chain.txs[txid].outputs:
-            deposits[pk_script] += amount_sat
+            deposits[pk_script] += amount_sat if txid in chain.mined else 0
+            paid[pk_script].append(amount_sat)
     return Facts(
         chain.height,
         fundings,
@@ -80,6 +92,7 @@ def facts(world: World) -> Facts:
         channels,
         {lease.lock_id for lease in wallet.active_leases(world.now()).values()},
         deposits,
+        paid,
         [_spend(world, txid) for txid in chain.mined if any(p in wallet.owned for p in chain.txs[txid].inputs)],
     )
 
@@ -105,6 +118,7 @@ def check_always(seen: Facts) -> None:
     for order in orders:
         check_journal(order, journals[order.pk])
         check_money(order, seen)
+        refund_truths.check(order, seen.paid, seen.deposits, funded=bool(seen.fundings.get(str(order.pk))))
     check_reservations()
     for event in (each for journal in journals.values() for each in journal):
         assert event.cause != Cause.NEEDS_STAFF or event.facts["kind"] != FlagKind.SERVER_DEFECT, event.facts
@@ -158,6 +172,7 @@ def check_rest(seen: Facts, committed: dict[str, int]) -> None:
         check_lightning(order, seen, committed)
         check_channel(order, seen)
         check_deposits(order, seen)
+        refund_truths.check_rest(order, seen.deposits, seen.leased)
     check_wallet(seen)
 
 
@@ -214,7 +229,8 @@ def check_deposits(order: ChannelOrder, seen: Facts) -> None:
     if order.counted_payment == Rail.ONCHAIN and order.state in _DELIVERED:
         assert there >= order.order_total_sat, f"{order} was delivered for {there} sat"
     if there and order.state in _NOTHING:
-        assert order.needs_staff, f"{there} sat came for {order} ({order.state}), and nobody is told"
+        told = order.needs_staff or there <= refund_truths.accounted_sat(order)
+        assert told, f"{there} sat came for {order} ({order.state}), and nobody is told"
 
 
 def check_wallet(seen: Facts) -> None:
@@ -224,6 +240,9 @@ def check_wallet(seen: Facts) -> None:
         if not spend.gone_sat and spend.txid not in recorded:
             continue  # to ourselves: a bump
         row = recorded[spend.txid]
+        if row.kind == TransactionKind.REFUND:
+            refund_truths.check_spend(row, spend.fee_sat, spend.gone_sat)
+            continue
         assert spend.fee_sat == row.fee_sat, f"{row.label} pays {spend.fee_sat}, {row.fee_sat} was recorded"
         opening = ChannelOpening.objects.filter(transaction=row).select_related("order").first()
         expected = (opening.capacity_sat,) if opening else ()

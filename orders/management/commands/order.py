@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders import keys, queries, searching, story
 from orders.errors import OrderError
-from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
 from orders.states import OrderState
 from orders.story import sat, when
 
@@ -64,6 +64,8 @@ class Command(BaseCommand):
 def _sections(order: ChannelOrder) -> Iterator[tuple[str, list[Row]]]:
     yield "Price", list(_price(order))
     yield "Payment", list(_payment(order))
+    for number, refund in enumerate(order.refunds.select_related("transaction"), 1):
+        yield f"Refund {number}", list(_refund(refund))
     yield "Node", list(_node(order))
     for opening in order.openings.all():
         yield f"Attempt {opening.attempt}", list(_attempt(opening))
@@ -136,6 +138,17 @@ def _payment(order: ChannelOrder) -> Iterator[Row]:
         where = f"block {deposit.block_height:,}" if deposit.block_height else "not mined"
         yield "deposit", f"{sat(deposit.amount_sat)}, {deposit.get_state_display().lower()}, {where}"
         yield "  outpoint", f"{deposit}, seen {when(deposit.seen_at)}"
+
+
+def _refund(refund: Refund) -> Iterator[Row]:
+    yield "state", f"{refund.get_state_display()}, due since {when(refund.created_at)}"
+    yield "amount", sat(refund.amount_sat)
+    yield "because", f"{refund.cause.replace('_', ' ')}{'; ' if refund.detail else ''}{refund.detail}"
+    if refund.transaction is not None:
+        yield "fee", f"{sat(refund.fee_sat)}: {sat(refund.sent_sat)} are the buyer's"
+        yield "address", refund.address
+        yield "transaction", str(refund.transaction.txid)
+        yield "in a block", when(refund.refunded_at)
 
 
 def _node(order: ChannelOrder) -> Iterator[Row]:

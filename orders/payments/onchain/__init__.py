@@ -1,12 +1,16 @@
 """The on-chain rail: deposits to an address of the order's own, which count once they are deep enough."""
 
 from orders.payments.onchain.counting import arrive, claim_window, count
+from orders.payments.onchain.due import awaits_depth, is_over
+from orders.payments.onchain.due import is_possible as may_owe
+from orders.payments.onchain.due import live as live_refund
+from orders.payments.onchain.due import sat as due_sat
+from orders.payments.onchain.late import buys as buys_late
+from orders.payments.onchain.late import take as take_late
 from orders.payments.onchain.looking import (
     differing,
-    finish_return,
     give_back,
     insecurity,
-    is_going_back,
     is_held,
     is_ours,
     is_returned_unasked,
@@ -16,22 +20,41 @@ from orders.payments.onchain.looking import (
     settle,
 )
 from orders.payments.onchain.recording import record
+from orders.payments.onchain.refunding import intend as intend_refund
+from orders.payments.onchain.refunding import is_going_back, is_unsigned, say_address
+from orders.payments.onchain.refunding import keep_one as keep_refund
+from orders.payments.onchain.refunding import release as release_kept
+from orders.payments.onchain.refunding import withdraw_all as withdraw_refunds
+from orders.payments.onchain.sending import step as finish_return
 
 __all__ = [
     "arrive",
+    "awaits_depth",
+    "buys_late",
     "claim_window",
     "count",
     "differing",
+    "due_sat",
     "finish_return",
     "give_back",
     "insecurity",
+    "intend_refund",
     "is_going_back",
     "is_held",
     "is_ours",
+    "is_over",
     "is_returned_unasked",
+    "is_unsigned",
     "keep",
+    "keep_refund",
+    "live_refund",
     "look",
+    "may_owe",
     "obstacle",
     "record",
+    "release_kept",
+    "say_address",
     "settle",
+    "take_late",
+    "withdraw_refunds",
 ]

@@ -11,7 +11,7 @@ from orders.actors import Authority
 from orders.causes import Cause
 from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment
 from orders.models.order import Rail
-from orders.payments.onchain import foreseeing
+from orders.payments.onchain import foreseeing, refunding
 from orders.payments.onchain.watching import read_deposits
 from orders.payments.rail import Security
 from orders.queries import deposits_of
@@ -46,6 +46,8 @@ def _deep(order: ChannelOrder, deposits: Sequence[OnchainPayment], depth: int, n
 
 def insecurity(order: ChannelOrder) -> str:
     """Why the payment is not secured by our own records; "" when it is."""
+    if refunding.is_going_back(order):
+        return "The on-chain payment is going back."
     is_there = money.of(order, At.CONFIRMED, rail=Rail.ONCHAIN).is_covered
     return "" if is_there else "The on-chain payment is not confirmed."
 
@@ -60,26 +62,17 @@ def settle(order_id: UUID, node: LndNode) -> None:
 
 
 def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
-    """Nothing goes back by itself: a person returns it by hand."""
-    return False
-
-
-def is_going_back(order: ChannelOrder) -> bool:
-    """Nothing goes back by itself."""
+    """What came is due by itself once the order is over and its deposits are final: `refunding.intend` records that."""
     return False
 
 
 def is_returned_unasked(order: ChannelOrder) -> bool:
-    """Nothing goes back by itself."""
+    """Whoever records a refund has asked the node first."""
     return False
 
 
-def finish_return(order_id: UUID, node: LndNode) -> None:
-    """Nothing goes back by itself."""
-
-
 def keep(order_id: UUID) -> None:
-    """Nothing goes back by itself."""
+    """Nothing was recorded without asking the node."""
 
 
 def is_held(order: ChannelOrder) -> bool:

@@ -1,0 +1,49 @@
+"""What a deed does to money that goes back on chain, in words: read before it is done."""
+
+from __future__ import annotations
+
+from orders.models import ChannelOrder
+from orders.operations import refunding
+from orders.payments import onchain
+from orders.story import sat
+
+
+def addressed(order: ChannelOrder, address: str) -> str:
+    """What goes where, and that it can be said otherwise until it is signed."""
+    place = address or "the address that you give"
+    before = f", not to {order.refund_address}" if order.refund_address not in {"", address} else ""
+    refund = onchain.live_refund(order)
+    if refund is None:
+        came = f"{sat(refunding.undecided_sat(order))} came on chain, and may buy the channel yet"
+        return f"Nothing is sent now: {came}. What of it has to go back goes to {place}{before}. {_COST}"
+    return f"{sat(refund.amount_sat)} of the buyer's go back on chain to {place}{before}. {_COST}"
+
+
+#: The fee is that of the moment when it is signed, some seconds after an address is known.
+_COST = (
+    "What sending costs is taken from it, and is not known before it is signed. From then on the address "
+    "cannot be changed, and what was sent to a wrong one is lost."
+)
+
+
+def kept(order: ChannelOrder, reason: str) -> str:
+    """What stays, whose it is, and why."""
+    refund = onchain.live_refund(order)
+    amount_sat = refund.amount_sat if refund else 0
+    why = f" The journal says why: {reason}" if reason else ""
+    return (
+        f"{sat(amount_sat)} stay in our wallet and are the buyer's still. Nothing is sent, to nobody, until they are "
+        f"released, or returned by hand.{why}"
+    )
+
+
+def released(order: ChannelOrder, _: str) -> str:
+    """What is due again, and where it goes."""
+    where = f"to {order.refund_address}. {_COST}" if order.refund_address else "as soon as an address is known."
+    return f"{sat(refunding.kept_sat(order))} that were kept for the buyer go back on chain, {where}"
+
+
+def by_itself(order: ChannelOrder) -> str:
+    """The rest of a sentence that begins with what goes back."""
+    where = f"to {order.refund_address}" if order.refund_address else "as soon as an address is known"
+    return f"back to the buyer on chain by themselves, {where}, once the deposits are final"

@@ -125,8 +125,9 @@ def _live_refund(order: ChannelOrder) -> Refund | None:
 
 def _for_refund(order: ChannelOrder, refund: Refund) -> str:
     if refund.state == RefundState.DUE:
-        how = "to be sent back on chain" if order.refund_address else "to be told where they go back to"
-        return f"for {sat(refund.amount_sat)} {how}"
+        amount = sat(refund.amount_sat)
+        back = f"for {amount} to be sent back on chain"
+        return back if order.refund_address else f"for an address, where {amount} go back to"
     mined = "be deep in the chain" if refund.refunded_at else "be mined"
     return f"for the refund of {sat(refund.sent_sat)} to {mined}"
 

@@ -11,7 +11,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.shown import NOTHING, Forbidden, at, code, cut, flag_mark, mark, moved, pairs, sats, state_mark, text
+from orders.admin.shown import (
+    NOTHING,
+    Forbidden,
+    at,
+    code,
+    cut,
+    flag_mark,
+    mark,
+    moved,
+    once_signed,
+    pairs,
+    sats,
+    state_mark,
+    text,
+)
 from orders.ids import shortened
 from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent, Refund
 
@@ -131,7 +145,7 @@ class RefundInline(Belonging):
     fields = ["state_shown", "amount", "fee", "address_shown", "txid_shown", "why", "since", "refunded"]
 
     amount = sats("amount_sat", "Amount")
-    fee = sats("fee_sat", "Fee")
+    fee = once_signed("fee_sat", "Fee")
     since = at("created_at", "due since")
     refunded = at("refunded_at", "in a block since")
 

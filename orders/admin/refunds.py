@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from orders import keys
-from orders.admin.shown import ReadOnlyAdmin, at, code, cut, exactly, sats, text
+from orders.admin.shown import ReadOnlyAdmin, at, code, cut, exactly, once_signed, sats, text
 from orders.models import Refund
 
 
@@ -44,8 +44,8 @@ class RefundAdmin(ReadOnlyAdmin):
         ("created", "age", "refunded"),
     ]
     amount = sats("amount_sat", "amount")
-    fee = sats("fee_sat", "fee")
-    sent = sats("sent_sat", "the buyer gets")
+    fee = once_signed("fee_sat", "fee")
+    sent = once_signed("sent_sat", "the buyer gets")
     created = exactly("created_at", "due since")
     refunded = at("refunded_at", "in a block since")
     detail_shown = text("detail", "detail")

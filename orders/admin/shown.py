@@ -102,6 +102,16 @@ def sats(field: str, label: str) -> Column:
     return column
 
 
+def once_signed(field: str, label: str) -> Column:
+    """As `sats`, of a refund: before it is signed nobody knows what it costs."""
+
+    @admin.display(description=f"{label} (sat)")
+    def column(self: Any, row: Any) -> str:
+        return f"{getattr(row, field):,}" if row.transaction_id else NOTHING
+
+    return column
+
+
 def at(field: str, label: str) -> Column:
     """A column with the time in `field`, short, and to the second where the pointer rests."""
 

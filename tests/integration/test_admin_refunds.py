@@ -66,6 +66,7 @@ def test_the_list_has_every_refund_and_leads_to_its_order(boss: Client) -> None:
     for told in ("Published", "60,000", "300", sent.address[:12], sent.transaction.txid[:12], "Kept", "1,234,567"):
         assert told in seen(page), told
     whole = seen(boss.get(reverse("admin:orders_refund_change", args=[sent.pk])))
+    assert "Fee (sat): 0" not in seen(boss.get(reverse("admin:orders_refund_change", args=[kept.pk])))
     for told in (keys.reference(sent.order_id), sent.address, sent.transaction.txid, "59,700", "expired"):
         assert told in whole, told
     assert "The buyer asked us to wait." in seen(boss.get(reverse("admin:orders_refund_change", args=[kept.pk])))
@@ -101,7 +102,7 @@ def test_an_orders_page_and_its_story_have_its_refunds(boss: Client) -> None:
 @pytest.mark.parametrize(
     ("refund", "waits"),
     [
-        ({}, "for 60,000 sat to be told where they go back to"),
+        ({}, "for an address, where 60,000 sat go back to"),
         ({"published": True}, "for the refund of 59,700 sat to be mined"),
         ({"published": True, "refunded_at": timezone.now()}, "for the refund of 59,700 sat to be deep in the chain"),
         ({"kept": True}, "for nothing: it was not paid in time"),

@@ -38,7 +38,7 @@ def sent_back(sale: Sale) -> None:
     order = ChannelOrder.objects.filter(pk=sale.order_id)
     sale.until(order.get().onchain_payments.exists, "the deposit is seen")
     order.update(expires_at=timezone.now())
-    sale.until(lambda: sale.state() == OrderState.EXPIRED, "expired")
+    sale.until(lambda: sale.state() == OrderState.EXPIRED, "expired", mining=True)
     sale.until(lambda: "refund_due" in sale.journal(), "due", mining=True)
     said = {"order_id": sale.order_id, "order_token": quote["order_token"]}
     body = said | {"refund_onchain_address": address_of(sale.order_id)}

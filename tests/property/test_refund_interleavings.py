@@ -27,7 +27,7 @@ def refunding_machine(machine: type[Purchases]) -> type[Refunds]:
 
 
 def test_no_interleaving_loses_money_that_goes_back(refunding_machine: type[Refunds]) -> None:
-    options: Any = settings(max_examples=4, stateful_step_count=22, derandomize=True, **OPTIONS)
+    options: Any = settings(max_examples=2, stateful_step_count=22, derandomize=True, **OPTIONS)
     run_state_machine_as_test(refunding_machine, settings=options)
 
 

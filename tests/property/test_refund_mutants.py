@@ -1,0 +1,126 @@
+"""Each guard of money that goes back is taken out in turn: the random interleavings must find what it costs."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
+
+from lightning.node import LndNode
+from orders import actors
+from orders.api import views
+from orders.models import ChannelOrder, Refund
+from orders.payments import onchain
+from orders.payments.onchain import due, sending
+from orders.states import At, RefundState
+from tests.property.refunds import Refunds
+from tests.property.test_interleavings import OPTIONS, machine
+from tests.property.test_mutants import Mutant
+from tests.property.test_refund_interleavings import refunding_machine
+
+__all__ = ["machine", "refunding_machine"]
+
+MOST_EXAMPLES = 60
+
+
+def forget_what_went_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(due, "_refunded_sat", lambda order, besides: 0)
+
+
+def count_deposits_in_no_block(patch: pytest.MonkeyPatch) -> None:
+    def came_sat(order: ChannelOrder) -> int:
+        return sum(row.received_sat(At.SEEN, height=0, depth=0) for row in order.onchain_payments.all())
+
+    patch.setattr(due, "_came_sat", came_sat)
+
+
+def take_other_coins_while_it_may_be_mined(patch: pytest.MonkeyPatch) -> None:
+    """What is in no block yet is written off, and signed anew."""
+    settle = sending._settle
+
+    def impatient(order: ChannelOrder, refund: Refund, node: LndNode) -> bool:
+        if settle(order, refund, node) or refund.state == RefundState.SIGNED:
+            return refund.state != RefundState.SIGNED
+        sending._record_excluded(refund, sending._versions(order, refund), "")
+        return True
+
+    patch.setattr(sending, "_settle", impatient)
+
+
+def return_what_may_yet_buy(patch: pytest.MonkeyPatch) -> None:
+    """The price is no more the channel's than the rest."""
+    patch.setattr(due, "is_over", lambda order, now: True)
+    patch.setattr(onchain, "is_over", lambda order, now: True)
+
+
+def keep_every_surplus(patch: pytest.MonkeyPatch) -> None:
+    sat = due.sat
+
+    def only_of_what_is_over(order: ChannelOrder, now: datetime, *, besides: Refund | None = None) -> int:
+        return sat(order, now, besides=besides) if due.is_over(order, now) else 0
+
+    for module, name in ((due, "sat"), (onchain, "due_sat")):
+        patch.setattr(module, name, only_of_what_is_over)
+
+
+def end_no_order(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sending, "_end", lambda order, refund: None)
+
+
+def believe_who_knows_the_id(patch: pytest.MonkeyPatch) -> None:
+    say, anybody = views.refunding.say_refund_address, actors.staff("anybody")
+    patch.setattr(
+        views.refunding, "say_refund_address", lambda order, where, *, actor: say(order, where, actor=anybody)
+    )
+
+
+def never_publish(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sending, "_publish", lambda order, refund, node: None)
+
+
+MUTANTS = (
+    Mutant("forgets refunds", forget_what_went_back, "sat go back, of|accounted|was paid"),
+    Mutant("counts unmined deposits", count_deposits_in_no_block, "sat go back, of"),
+    Mutant("takes other coins", take_other_coins_while_it_may_be_mined, "was paid|the buyer has|never rests"),
+    Mutant("returns the price", return_what_may_yet_buy, "and its money|server_defect|goes back|accounted"),
+    Mutant("keeps a surplus", keep_every_surplus, "sat came, .* accounted"),
+    Mutant("ends no order", end_no_order, "and its money is back|never rests"),
+    Mutant("believes strangers", believe_who_knows_the_id, "a stranger was paid"),
+    Mutant("never publishes", never_publish, "stays signed"),
+)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_machine_finds_what_a_missing_guard_of_refunds_costs(
+    refunding_machine: type[Refunds], monkeypatch: pytest.MonkeyPatch, mutant: Mutant
+) -> None:
+    found: list[str] = []
+
+    class Watched(refunding_machine):  # type: ignore[valid-type, misc]
+        # Nothing here needs these, and every step that shows nothing makes the search longer.
+        unclaim = staff = customer_closes = customer_behaves = customer_is = web_dies_while_it_sells = None
+        engine_dies_at_a_look = engine_dies_at_an_order = fees_move = calls_will_go_wrong = None
+
+        def node_restarts(self) -> None:  # no step, but what comes to rest needs it
+            self.network.lsp.restart()
+
+        def checked(self, check: Any, *arguments: Any) -> None:
+            try:
+                super().checked(check, *arguments)
+            except AssertionError as false:
+                found.append(str(false))
+                raise
+
+    mutant.take_out(monkeypatch)
+    only_found = {**OPTIONS, "phases": [Phase.generate]}
+    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=20, derandomize=True, **only_found)
+    with pytest.raises((AssertionError, Flaky, BaseExceptionGroup)):
+        run_state_machine_as_test(Watched, settings=options)
+    assert any(re.search(mutant.told, text) for text in found), "\n".join(found[:1])

@@ -64,10 +64,11 @@ NOT_ITS_FAULT: Final = {
     "PEER_BUSY": timedelta(seconds=30),
     "LSP_BUSY": timedelta(seconds=5),
     OPENINGS_PAUSED: timedelta(minutes=5),
-    "INSUFFICIENT_FUNDS": timedelta(seconds=30),
     FEE_ABOVE_BUDGET: timedelta(minutes=10),
     COINS_PROMISED_ELSEWHERE: timedelta(seconds=5),
 }
+#: As little its failure, but it may last for days: the pause grows with the time that the order has waited.
+COINS_SHORT: Final = "INSUFFICIENT_FUNDS"
 #: A block may change them, and a node that is back tells of its newest: no need to wait for the pause.
 ENDED_BY_A_BLOCK: Final = frozenset(
     {

@@ -14,7 +14,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import announcing, terms
-from orders.openings.reasons import CALLS_STAFF, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
+from orders.openings.reasons import CALLS_STAFF, COINS_SHORT, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
 from orders.openings.terms import Terms
 from orders.payments.security import is_ours
 from orders.states import OrderState
@@ -78,7 +78,7 @@ def after_failure(order: ChannelOrder, reason: str) -> None:
 
 def _wait(order: ChannelOrder, reason: str) -> None:
     now = timezone.now()
-    wait = NOT_ITS_FAULT.get(reason)
+    wait = _waited(order, now) if reason == COINS_SHORT else NOT_ITS_FAULT.get(reason)
     if wait is None:
         order.failed_openings += 1
         wait = pause(order.failed_openings)
@@ -89,6 +89,13 @@ def _wait(order: ChannelOrder, reason: str) -> None:
     if reason in CALLS_STAFF:
         raise_flag(order, *CALLS_STAFF[reason])
     order.due_at = min(now + wait, order.open_deadline_at or now + wait)
+
+
+def _waited(order: ChannelOrder, now: datetime) -> timedelta:
+    """A quarter of the time since the claim, within the bounds of a pause."""
+    least, most = settings.RETRY_FIRST_SECONDS, settings.RETRY_MAX_SECONDS
+    waited = (now - (order.claimed_at or now)).total_seconds()
+    return timedelta(seconds=min(max(least, waited / 4), most))
 
 
 def _deadline_passed(order: ChannelOrder, now: datetime) -> bool:

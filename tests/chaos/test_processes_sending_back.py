@@ -10,8 +10,9 @@ import pytest
 
 from tests.chaos.mortal import AFTER, BEFORE, ROLE, SCOPES, STREAMS, WHENS, WORKER, Death
 from tests.chaos.processes import Zygote
-from tests.chaos.runs import CASTS, Plan, tally
+from tests.chaos.runs import CASTS, Plan
 from tests.chaos.sent_back import BOUNDARIES, SentBack
+from tests.chaos.tally import TALLY
 from tests.property.inside import Loop
 
 #: The names of the boundaries where most can go wrong: in every run of the tests.
@@ -36,7 +37,7 @@ def start(zygote: Zygote, loop: Loop, tmp_path: Path, transactional_db: None) ->
     for run in runs:
         run.close()
         print("met:", run.processes.met)
-        tally(run)
+        TALLY.add(1, len(run.plan.deaths), [role for role, _ in run.processes.met])
 
 
 @pytest.mark.parametrize("edge", _EDGES, ids=lambda edge: f"{edge[2]}-{edge[0]}-{edge[1]}")

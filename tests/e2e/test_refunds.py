@@ -64,7 +64,7 @@ def assert_went_back(shop: Shop, quote: dict[str, Any], refund: Refund, address:
 
 def big(shop: Shop, **body: Any) -> dict[str, Any]:
     """One that costs more than it costs to send the price back."""
-    return shop.buy(remote_balance=200_000, **body)
+    return shop.buy(local_balance=120_000, remote_balance=110_000, **body)
 
 
 def expired(shop: Shop, settings: Any, **body: Any) -> dict[str, Any]:

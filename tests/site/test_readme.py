@@ -34,6 +34,7 @@ VARYING = {
 #: "Here are some of them", says the README of this one's fields.
 SHOWN_IN_PART = "/channel/order"
 ORDER, NODE = "70b58c2e-3e04-41f6-b418-799743f09ce7", "020cb176…d963"
+TOKEN = "ccdd86c408331f26…"
 #: The one that is claimed by LNURL.
 OTHER = "4e9d27a1-8c35-4b0f-9f62-6d1a50c3e7b8"
 
@@ -89,7 +90,7 @@ def test_every_request_is_answered_as_the_readme_shows(visited: Visited, control
     for request, shown in requests():
         answered = ask(visited, request, real)
         if request == buying:
-            real[ORDER] = answered["order_id"]
+            real[ORDER], real[TOKEN] = answered["order_id"], answered["order_token"]
             for order in (real[ORDER], real[OTHER]):
                 pay(visited, control, order)
         if "/channel/manual_finalise" in request:
@@ -98,7 +99,7 @@ def test_every_request_is_answered_as_the_readme_shows(visited: Visited, control
             answered = {name: answered[name] for name in shown}
         assert is_alike(shown, answered), f"{request}\nshown: {shown}\nanswered: {answered}"
         asked += 1
-    assert asked == 6
+    assert asked == 7
     until(lambda: seen(visited, real[OTHER])["state_name"] == "OPEN", "the one of the LNURL is open too", timeout=90)
 
 
@@ -140,7 +141,7 @@ def test_every_endpoint_has_its_example(visited: Visited) -> None:
     section = (ROOT / README).read_text(encoding="utf-8").partition("## The API")[2].partition("\n## ")[0]
     headed = re.findall(r"^\*\*`(?:GET|POST) (/[\w/]+)`\*\*", section, re.MULTILINE)
     described = re.findall(r"^  (/[\w/]+):$", visited.get("/openapi.yaml").decode(), re.MULTILINE)
-    assert sorted(headed) == sorted(described) and len(headed) == 5
+    assert sorted(headed) == sorted(described) and len(headed) == 6
     assert all(any(path in request for request, _ in requests()) for path in headed)
 
 

@@ -79,7 +79,7 @@ ENDS = {
     "unadoptable": End("uri_set", "held", 0, "The node has a channel or funding of this order that cannot be adopted."),
     "unmined": OPEN,
     # this hour
-    "both_rails": flagged("Paid by Lightning, and 3000 sat arrived on chain besides."),
+    "both_rails": flagged("3000 sat are to go back on chain, and no address is known"),
     "cancelled_unpaid": OVER,
     "cancelling": OPEN,
     "coin_taken": OPEN,
@@ -91,7 +91,7 @@ ENDS = {
     "defect": BACK,
     "deposit_reorganised": OPEN_ONCHAIN,
     "deposit_seen": OPEN_ONCHAIN,
-    "deposits_over": End("paid", "cancelled", 0, "Paid and never claimed."),
+    "deposits_over": End("paid", "cancelled", 0, "6170 sat are to go back on chain, and no address is known"),
     "expiring": OVER,
     "funded": OPEN,
     "funded_pending": OPEN,
@@ -123,7 +123,7 @@ ENDS = {
     "silent": OPEN,
     "taken_back": OPEN,
     "two_rails": OPEN_ONCHAIN,
-    "underpaid": flagged("Ended unpaid with 5270 sat on chain", OVER),
+    "underpaid": flagged("5270 sat are to go back on chain, and no address is known", OVER),
     "unsecured": OPEN_ONCHAIN,
     "unsettled": OPEN,
 }

@@ -147,7 +147,7 @@ def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | Non
     if onchain.live_refund(order) is not None:
         if not onchain.is_going_back(order):  # else the return has the whole look
             _refund_besides(order, node)
-        return now + _LOOK_AGAIN
+        return now + (_LOOK_AGAIN if order.refund_address else _SELDOM)
     if onchain.due_sat(order, now) <= 0 or onchain.buys_late(order, now):
         return now + _SELDOM if onchain.awaits_depth(order) else None
     if onchain.is_over(order, now) and order.state != OrderState.REFUNDED and _is_delivered(order, node):

@@ -138,6 +138,10 @@ class FlagKind(models.TextChoices):
 COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"
 
 
+#: The same of an order that staff have cancelled.
+CANCELLED: Final = "CANCELLED"
+
+
 class PauseCause(models.TextChoices):
     """Why sales or openings are off."""
 

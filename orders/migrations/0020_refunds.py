@@ -4,31 +4,50 @@ from typing import Any
 
 import django.db.models.deletion
 from django.db import migrations, models
-from django.db.models import Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-#: Orders at rest, whose deposits staff may have sent back already and not said so here.
+#: The channel is, or may yet be, what the deposits that counted have bought.
+_BUYS = ("paid", "uri_set", "opening", "open", "closing", "closed")
+#: With what goes back the order is over.
 _ENDED = ("expired", "rejected", "give_up")
 _WORDS = "It came before money went back by itself: a person knows whether it is back."
 
 
 def keep_what_came_before(apps: Any, schema_editor: Any) -> None:
-    """Nothing that lay here when refunds came is sent by itself: it is kept, for staff to release or to leave."""
-    orders, deposits = apps.get_model("orders", "ChannelOrder"), apps.get_model("orders", "OnchainPayment")
-    refunds = apps.get_model("orders", "Refund")
-    for order in orders.objects.filter(state__in=_ENDED, onchain_payments__isnull=False).distinct():
-        there = deposits.objects.filter(order=order).exclude(state="vanished")
-        amount_sat = there.aggregate(sum=Sum("amount_sat"))["sum"]
-        if amount_sat:
+    """Nothing that lay here when refunds came is sent by itself: staff may have sent it, and not said so here."""
+    orders, refunds = apps.get_model("orders", "ChannelOrder"), apps.get_model("orders", "Refund")
+    came = Q(onchain_payments__isnull=False) | Q(hold_invoice__held_sat__gt=F("order_total_sat"))
+    for order in orders.objects.filter(came).exclude(state="created").distinct():
+        amount_sat = _on_chain_sat(order) + _lightning_surplus_sat(order)
+        if amount_sat > 0:
             refunds.objects.create(
                 order=order,
                 state="kept",
                 amount_sat=amount_sat,
-                ends_order=True,
-                cause="expired",
+                ends_order=order.state in _ENDED,
+                cause="surplus" if order.state in _BUYS else "expired",
                 detail=_WORDS,
                 created_at=timezone.now(),
             )
+
+
+def _on_chain_sat(order: Any) -> int:
+    """What has bought nothing; of what was returned by hand only what came since."""
+    there = order.onchain_payments.exclude(state="vanished")
+    returned = order.events.filter(cause="returned_by_hand", to_state="refunded").first()
+    if returned is not None:
+        seen = order.events.filter(cause="deposit_seen", version__lt=returned.version)
+        there = there.exclude(txid__in=set(seen.values_list("facts__txid", flat=True)))
+    bought_sat = order.order_total_sat if order.counted_payment == "onchain" and order.state in _BUYS else 0
+    return max(0, (there.aggregate(sum=Sum("amount_sat"))["sum"] or 0) - bought_sat)
+
+
+def _lightning_surplus_sat(order: Any) -> int:
+    invoice = getattr(order, "hold_invoice", None)
+    if invoice is None or order.counted_payment != "lightning" or invoice.state != "settled":
+        return 0
+    return max(0, int(invoice.held_sat) - int(order.order_total_sat))
 
 
 class Migration(migrations.Migration):

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from lightning.types import NodeAddress
 from orders.actors import Authority, Kind, open_to
-from orders.causes import COINS_PROMISED_ELSEWHERE, Cause
+from orders.causes import CANCELLED, COINS_PROMISED_ELSEWHERE, Cause
 from orders.errors import ClaimStands, NotAllowed, NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
@@ -30,8 +30,6 @@ from orders.transitions import locked, move, note
 #: Of one order's claim, by whoever has shown the same.
 MOST_CHANGES: Final = 20
 _CHANGES: Final = (Cause.CLAIMED, Cause.CLAIM_DETAILED, Cause.CLAIM_TAKEN_BACK)
-#: Why an order gave up that staff have cancelled.
-CANCELLED: Final = "CANCELLED"
 #: Where an order is, or may yet be, delivered to the node that it names.
 _STANDS: Final = DELIVERED | {OrderState.CREATED, OrderState.URI_SET, OrderState.GIVE_UP}
 
@@ -59,10 +57,11 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
         _require_not_returning(order)
         if order.live_opening is not None:
             raise NotClaimable("The channel to another node is being opened already.")
-        if order.state == OrderState.URI_SET:
-            _require_right_to_change(order, actor)
         if order.state != OrderState.PAID:
+            _require_right_to_change(order, actor)
             _require_steady(order, actor)
+        if same_node and announced and not _is_theirs(order, actor):
+            raise ClaimStands("Who makes the channel public shows its order_token.")
         if asks_anew:
             _take_up_again(order)
         onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
@@ -185,10 +184,11 @@ def _is_theirs(order: ChannelOrder, actor: Authority) -> bool:
 
 def has_failed(order: ChannelOrder) -> bool:
     """The claimed node was at fault: at the last look, or in an attempt since the claim."""
-    if order.state != OrderState.URI_SET or order.claimed_at is None:
+    if order.state not in {OrderState.URI_SET, OrderState.GIVE_UP} or order.claimed_at is None:
         return False
     failed = [o for o in order.openings.all() if o.state == OpeningState.FAILED and o.created_at >= order.claimed_at]
-    return not PEERS_FAULT.isdisjoint({order.last_failure_reason, *(opening.failure_reason for opening in failed)})
+    reasons = {order.last_failure_reason, order.give_up_reason, *(opening.failure_reason for opening in failed)}
+    return not PEERS_FAULT.isdisjoint(reasons)
 
 
 def _require_not_returning(order: ChannelOrder) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from orders import money
 from orders.actors import Authority, Kind, open_to
-from orders.causes import Cause, FlagKind
+from orders.causes import CANCELLED, Cause, FlagKind
 from orders.errors import NotPossible
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
@@ -61,8 +61,8 @@ def why_not_cancelled(order: ChannelOrder) -> str:
 def _cancel_paid(order: ChannelOrder, actor: Authority) -> None:
     now = timezone.now()
     if order.state == OrderState.URI_SET:
-        order.give_up_reason, order.give_up_until = "CANCELLED", now
-        move(order, OrderState.GIVE_UP, cause=Cause.CANCELLED, actor=actor, reason="CANCELLED")
+        order.give_up_reason, order.give_up_until = CANCELLED, now
+        move(order, OrderState.GIVE_UP, cause=Cause.CANCELLED, actor=actor, reason=CANCELLED)
     rail = security.counted(order)
     if rail is not None and rail.is_held(order) and rail.give_back(order, cause=Cause.CANCELLED, actor=actor):
         return

@@ -231,6 +231,16 @@ def test_who_has_the_orders_id_alone_cannot_say_where_money_goes(shop: Shop) -> 
     assert shop.order(quote).refund_address == ""
 
 
+def test_who_changes_the_address_again_and_again_is_refused(shop: Shop) -> None:
+    """Each change is journalled, and costs a look."""
+    quote = shop.buy()
+    said = {"order_id": quote["order_id"], "order_token": quote["order_token"]}
+    for _ in range(20):
+        shop.post("/channel/refund_address", **said, refund_onchain_address=somewhere())
+    body = said | {"refund_onchain_address": somewhere()}
+    assert shop.client.post("/channel/refund_address", body, content_type="application/json").status_code == 409
+
+
 def test_where_money_goes_back_to_can_be_changed_until_it_is_signed(shop: Shop, settings: Any) -> None:
     quote = expired(shop, settings)
     deposit(shop, quote, 45_000)

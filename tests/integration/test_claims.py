@@ -142,11 +142,24 @@ def test_an_order_that_is_over_is_not_said_to_be_claimed(api: Api, trait: str) -
 def test_an_order_that_gave_up_is_claimed_anew_while_its_money_is_with_us(api: Api, change: dict[str, Any]) -> None:
     order = OrderFactory(give_up=True, give_up_reason="PEER_NOT_REACHABLE", announced_by_claim=False)
     node = f"{change.get('node', order.node_pubkey)}@{change.get('host', HOST)}"
-    more = {"private": change["private"]} if "private" in change else {}
+    more = {"private": change["private"]} | token_of(order) if "private" in change else {}
     assert ask(api, order, node, **more).status_code == 200
     now = fresh(order)
     assert (now.state, now.give_up_reason, now.give_up_until) == ("uri_set", "", None)
     assert now.open_deadline_at is not None and now.open_deadline_at > timezone.now()
+
+
+def test_an_order_that_gave_up_for_our_sake_is_claimed_anew_by_its_token_alone(api: Api) -> None:
+    """Who has seen the id must not have the channel, because our coins were short."""
+    order = OrderFactory(give_up=True, give_up_reason="INSUFFICIENT_FUNDS", last_failure_reason="INSUFFICIENT_FUNDS")
+    order.openings.update(failure_reason="INSUFFICIENT_FUNDS")
+    assert refused(ask(api, order, f"{pubkey(77)}@{HOST}"), "order_token")
+    assert ask(api, order, f"{pubkey(77)}@{HOST}", **token_of(order)).status_code == 200
+
+
+def test_who_has_the_id_alone_makes_no_channel_of_an_order_that_gave_up_public(api: Api) -> None:
+    order = OrderFactory(give_up=True, give_up_reason="PEER_NOT_REACHABLE", announced_by_claim=False)
+    assert refused(ask(api, order, f"{order.node_pubkey}@{OTHER_HOST}", private=False), "order_token")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ ENDS = {
     "unadoptable": End("uri_set", "held", 0, "The node has a channel or funding of this order that cannot be adopted."),
     "unmined": OPEN,
     # this hour
-    "both_rails": flagged("3000 sat are to go back on chain, and no address is known"),
+    "both_rails": flagged("Paid by Lightning, and 3000 sat arrived on chain besides."),
     "cancelled_unpaid": OVER,
     "cancelling": OPEN,
     "coin_taken": OPEN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
@@ -16,6 +17,9 @@ from orders.nudges import nudge
 from orders.payments.onchain import due
 from orders.states import OrderState, RefundState
 from orders.transitions import locked, move_refund, note
+
+#: Of one order, by one who says it: each is journalled, and looked at.
+_MOST_ADDRESSES: Final = 20
 
 
 def is_going_back(order: ChannelOrder) -> bool:
@@ -136,6 +140,8 @@ def say_address(order: ChannelOrder, where: str, *, actor: Authority) -> None:
         raise NotPossible("The refund is on its way already.")
     if order.refund_address == where:
         return
+    if order.events.filter(cause=Cause.REFUND_ADDRESS_GIVEN, actor=str(actor)).count() >= _MOST_ADDRESSES:
+        raise NotPossible("The address was changed too often.")
     order.refund_address = where
     order.step += 1
     note(order, Cause.REFUND_ADDRESS_GIVEN, actor=actor, address=where)

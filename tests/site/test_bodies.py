@@ -43,8 +43,8 @@ class Line:
         named = {"Host": "localhost", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         head = "".join(f"{name}: {value}\r\n" for name, value in named.items() if value)
-        self.socket.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
         try:
+            self.socket.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
             for chunk in chunks:
                 self.socket.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             self.socket.sendall(end)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
-from orders.models import ChannelOpening, Flag, Reservation
+from orders.models import ChannelOpening, ChannelOrder, Flag, Reservation
 from tests import factories
 
 #: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
@@ -101,3 +101,16 @@ def _copy(
             f' FROM "{table}" AS first, generate_series(1, %(count)s) AS n WHERE first."{key}" = %(pk)s',
             {"kind": kind, "count": count, "pk": template.pk},
         )
+
+
+def forget_unpaid() -> None:
+    """The database has no unpaid order; the node still has what was made for them.
+
+    The paid ones stay: a server whose node has channels that its database does not know sells nothing.
+    """
+    unpaid = "SELECT id FROM orders_channelorder WHERE state = 'created'"
+    with transaction.atomic(), connection.cursor() as cursor:
+        for related in ChannelOrder._meta.related_objects:
+            table, column = related.related_model._meta.db_table, related.field.column
+            cursor.execute(f'DELETE FROM "{table}" WHERE "{column}" IN ({unpaid})')
+        cursor.execute("DELETE FROM orders_channelorder WHERE state = 'created'")

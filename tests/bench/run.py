@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import latency, page, passes, purchase, throughput
+from tests.bench import latency, page, passes, purchase, rows, throughput
 from tests.bench.figures import Machine, Measured, Result
 from tests.bench.nodes import KINDS, LND
 from tests.bench.shop import ROOT, Shop
@@ -84,13 +84,13 @@ def _measured(kind: str, shop: Shop, sizes: Sizes) -> Measured:
     reactions = latency.measure(shop, half, say)
     say("passes of reconcile")  # now: half of what is in work are channels, the rest are invoices
     seen = passes.measure(shop, sizes.at_rest, repeats=sizes.passes, say=say)
-    shop.forget_unpaid()
+    rows.forget_unpaid()
     say("payment held to channel asked for, the rest")
     reactions += latency.measure(shop, sizes.runs - half, say)
     say("orders per second")
     with shop.streams():
         levels = throughput.measure(shop, CLIENTS, rounds=sizes.rounds, orders=sizes.orders, say=say)
-    shop.forget_unpaid()
+    rows.forget_unpaid()
     alone = purchase.measure(shop, sizes.orders)
     node_version = shop.node.info().version.partition(" ")[0]
     about = KINDS[kind]

@@ -17,7 +17,7 @@ from typing import Any, Self
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -194,14 +194,3 @@ class Shop:
             yield
         finally:
             connections[DEFAULT_DB_ALIAS] = usual
-
-    def forget_unpaid(self) -> None:
-        """The database has no unpaid order; the node still has what was made for them.
-
-        The paid ones stay: a server whose node has channels that its database does not know sells nothing.
-        """
-        unpaid = "SELECT id FROM orders_channelorder WHERE state = 'created'"
-        with transaction.atomic(), connection.cursor() as cursor:
-            for table in ("orders_orderevent", "orders_onchainpayment", "orders_holdinvoice"):
-                cursor.execute(f"DELETE FROM {table} WHERE order_id IN ({unpaid})")
-            cursor.execute("DELETE FROM orders_channelorder WHERE state = 'created'")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from tests.bench import page, processor, run
+from orders.models import ChannelOrder
+from tests import factories
+from tests.bench import page, processor, rows, run
 from tests.bench.figures import Level, Machine, Measured, Passes, Purchase, Reaction, Result, percentile
 from tests.bench.statements import looked_at
 from tests.bench.timed_node import SENT, sent_at
@@ -120,3 +123,13 @@ def test_a_quick_run_is_small_and_an_unknown_node_is_refused() -> None:
 
 def test_the_99th_percentile_is_of_a_hundred_orders() -> None:
     assert run.Sizes().runs == 100 and run.Sizes().at_rest == (1_000, 100_000)
+
+
+@pytest.mark.django_db
+def test_unpaid_orders_are_forgotten_with_all_that_refers_to_them() -> None:
+    unpaid: Any = factories.OrderFactory()
+    paid: Any = factories.OrderFactory(paid_lightning=True)
+    factories.FlagFactory(order=unpaid)
+    factories.DepositFactory(order=unpaid)
+    rows.forget_unpaid()
+    assert list(ChannelOrder.objects.all()) == [paid]

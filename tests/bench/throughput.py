@@ -13,6 +13,7 @@ from functools import partial
 from django.conf import settings
 
 from lightning.node import LndNode
+from tests.bench import rows
 from tests.bench.figures import Level
 from tests.bench.processor import spent
 from tests.bench.shop import Shop
@@ -40,7 +41,7 @@ def _level(shop: Shop, clients: int, bare: Callable[[], object], *, rounds: int,
     for_orders: Counter[str] = Counter()
     for_pairs: Counter[str] = Counter()
     for _ in range(rounds):
-        shop.forget_unpaid()  # every round begins alike
+        rows.forget_unpaid()  # every round begins alike
         time.sleep(REST_SECONDS)
         with _adding_to(for_pairs, shop):
             on_node.append(_together([bare] * clients, orders))

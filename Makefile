@@ -13,7 +13,7 @@ DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy pay admin test test-long bench attack check check-types check-shape format generate lock clean
+.PHONY: help run regtest buy pay admin test test-long bench attack soak check check-types check-shape format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minut
 attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20
 	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES))
+
+soak: $(DEV) ## 500 orders of mixed fates on a real lnd while processes are killed, then the books, half an hour; ORDERS=50 SEED=7
+	@exec .venv/bin/python -m tests.soak $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED))
 
 check: $(DEV) ## style, types, imports, sizes, and that generated files are as the code says
 	@.venv/bin/ruff check --quiet .

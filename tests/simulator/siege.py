@@ -24,6 +24,8 @@ FIVE_MINUTES = 300
 class Siege:
     """The server in this process, on a simulator with twenty coins."""
 
+    network: Any
+
     def __init__(self, loop: Loop) -> None:
         records.empty()
         connection._node_of.cache_clear()
@@ -59,6 +61,42 @@ class Siege:
             "/channel/manual_finalise", body, content_type="application/json"
         )
         return int(answer.status_code)
+
+    @property
+    def buyer(self) -> str:
+        return str(self.network.buyer.p2p_address)
+
+    def at_once(self, number: int) -> bool:
+        """An honest buyer who pays and names his node; whether he gets his channel."""
+        quote = self.buy(honest(number))
+        self.pay(quote)
+        self.see(quote)
+        if self.claim(quote, self.buyer) != 200:
+            return False
+        self.see(quote)
+        if self.has_channel(quote):
+            self.network.mine(6)
+            self.turn()
+        return self.has_channel(quote)
+
+    def slowly(self, number: int) -> str:
+        """One who takes five minutes to pay, and five more to claim: what he gets."""
+        quote = self.buy(honest(number))
+        self.wait(FIVE_MINUTES - 1)
+        self.pay(quote)
+        if self.see(quote).state != OrderState.PAID:
+            return "not paid"
+        self.wait(6)
+        if self.is_back(quote):
+            return "back in time"
+        self.wait(FIVE_MINUTES - 7)
+        if self.claim(quote, self.buyer) != 200:
+            return "evicted"
+        self.see(quote)
+        got = self.has_channel(quote)
+        self.network.mine(6)
+        self.turn()
+        return "channel" if got else "nothing"
 
     # What attackers do
 

@@ -12,7 +12,6 @@ from orders import queries
 from orders.admission import rules
 from orders.models import NodeSnapshot, Reservation, Service
 from orders.openings import committing, opening
-from orders.states import OrderState
 from tests.property.inside import Loop
 from tests.property.test_interleavings import QuickClock
 from tests.simulator.siege import FIVE_MINUTES, MILLION, Siege, honest
@@ -43,44 +42,6 @@ def siege(loop: Loop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     running.stop()
 
 
-def buyer(siege: Siege) -> str:
-    return siege.network.buyer.p2p_address
-
-
-def at_once(siege: Siege, number: int) -> bool:
-    """An honest buyer who pays and names his node; whether he gets his channel."""
-    quote = siege.buy(honest(number))
-    siege.pay(quote)
-    siege.see(quote)
-    if siege.claim(quote, buyer(siege)) != 200:
-        return False
-    siege.see(quote)
-    if siege.has_channel(quote):
-        siege.network.mine(6)
-        siege.turn()
-    return siege.has_channel(quote)
-
-
-def slowly(siege: Siege, number: int) -> str:
-    """One who takes five minutes to pay, and five more to claim: what he gets."""
-    quote = siege.buy(honest(number))
-    siege.wait(FIVE_MINUTES - 1)
-    siege.pay(quote)
-    if siege.see(quote).state != OrderState.PAID:
-        return "not paid"
-    siege.wait(6)
-    if siege.is_back(quote):
-        return "back in time"
-    siege.wait(FIVE_MINUTES - 7)
-    if siege.claim(quote, buyer(siege)) != 200:
-        return "evicted"
-    siege.see(quote)
-    got = siege.has_channel(quote)
-    siege.network.mine(6)
-    siege.turn()
-    return "channel" if got else "nothing"
-
-
 LONG = [(200, 20, False), *((addresses, 100, claimed) for addresses in (1, 20, 200) for claimed in (False, True))]
 SIZES = [(1, 20, False), (20, 20, True), (50, 20, False), *(pytest.param(*s, marks=pytest.mark.long) for s in LONG)]
 
@@ -92,7 +53,7 @@ def test_found_a1_who_pays_and_names_his_node_gets_his_channel_each_time(
     siege.hold(addresses, payments, claimed=claimed)
     siege.take_unpaid(addresses, SIEGES[addresses])
     assert queries.stock(NodeSnapshot.objects.get()).room_sat < MILLION
-    assert [at_once(siege, number) for number in range(HONEST)] == [True] * HONEST
+    assert [siege.at_once(number) for number in range(HONEST)] == [True] * HONEST
 
 
 @pytest.mark.parametrize(("addresses", "payments", "claimed"), SIZES)
@@ -101,7 +62,7 @@ def test_found_a1_who_takes_his_time_gets_it_nearly_always_or_his_payment_back_a
 ) -> None:
     siege.hold(addresses, payments, claimed=claimed)
     siege.take_unpaid(addresses, SIEGES[addresses])
-    came_to = [slowly(siege, number) for number in range(HONEST)]
+    came_to = [siege.slowly(number) for number in range(HONEST)]
     assert came_to.count("channel") >= 9, came_to
     assert set(came_to) <= {"channel", "back in time"}, came_to
 
@@ -112,7 +73,7 @@ def test_found_a1_an_attacker_who_pays_anew_has_no_time_of_his_own_for_an_hour(s
     siege.wait(FIVE_MINUTES + 1)
     came_to = []
     for number in range(5):
-        came_to.append(slowly(siege, number))
+        came_to.append(siege.slowly(number))
         siege.hold(20, 20)
     assert came_to == ["channel"] * 5
 
@@ -122,7 +83,7 @@ def test_control_without_eviction_held_payments_keep_everybody_out(
 ) -> None:
     monkeypatch.setattr(rules, "who_goes", lambda *_, **__: [])
     siege.hold(200, 20)
-    assert not at_once(siege, 0)
+    assert not siege.at_once(0)
 
 
 def test_control_where_quotes_promise_coins_nobody_else_is_quoted(
@@ -144,7 +105,7 @@ def test_found_a2_all_that_is_available_can_be_sold_to_one_who_pays(siege: Siege
         siege.pay(quote)
         assert siege.see(quote).reservation.firmness == "held", quote
     assert siege.ask(honest(0), MILLION).status_code == 200  # who pays and is reached goes before the unclaimed
-    assert [siege.claim(quote, buyer(siege)) for quote in quotes] == [200] * 7
+    assert [siege.claim(quote, siege.buyer) for quote in quotes] == [200] * 7
     assert NodeSnapshot.objects.get().spendable_sat == 100 * MILLION
 
 
@@ -166,7 +127,7 @@ def test_who_is_evicted_is_told_why_and_has_his_payment_back_without_grace(siege
     held = siege.hold(200, 20, claimed=True)
     siege.turn()  # each was dialled in vain
     siege.wait(FIVE_MINUTES + 1)
-    assert at_once(siege, 0)
+    assert siege.at_once(0)
     siege.turn()
     back = [quote for quote in held if siege.is_back(quote)]
     assert back

@@ -21,6 +21,7 @@ _KINDS: Final = {
     Category.CHILD: EntryKind.CHILD,
     Category.CLOSE: EntryKind.CLOSE,
     Category.SWEEP: EntryKind.SWEEP,
+    Category.WRITTEN_OFF: EntryKind.WRITTEN_OFF,
 }
 #: Sold channels that are over, and what the books still have in them.
 _OVER: Final = """
@@ -65,7 +66,7 @@ def end_channels(wallet: Wallet) -> None:
 def legs(moved: Moved, wallet: Wallet) -> Legs:
     """A child costs what it takes; of a close or sweep what it costs was ours in the channel, as what it brings."""
     delta = moved.delta_sat * 1000
-    if moved.category is Category.CHILD:
+    if moved.category in {Category.CHILD, Category.WRITTEN_OFF}:
         return {Account.WALLET: delta, Account.CHAIN_FEES: -delta}
     fee = fee_sat(moved.transaction, wallet) * 1000
     return {Account.WALLET: delta, Account.CLOSE_COSTS: fee, Account.CHANNELS: -delta - fee}

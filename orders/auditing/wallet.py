@@ -12,8 +12,8 @@ from uuid import UUID
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Outpoint
 from orders import marks
-from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
-from orders.states import OpeningState
+from orders.models import SHAPING, ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.states import OpeningState, TransactionState
 
 
 class Category(StrEnum):
@@ -28,6 +28,8 @@ class Category(StrEnum):
     CHILD = "child"
     CLOSE = "close"
     SWEEP = "sweep"
+    #: Of ours, and nobody looks any more what becomes of it.
+    WRITTEN_OFF = "written_off"
     #: A person has sent an order's money back, and said so in the label.
     BY_HAND = "returned_by_hand"
     #: It has a label of ours, and no row.
@@ -37,7 +39,7 @@ class Category(StrEnum):
 
 
 #: What the wallet alone tells of.
-FOUND: Final = frozenset({Category.CHILD, Category.CLOSE, Category.SWEEP})
+FOUND: Final = frozenset({Category.CHILD, Category.CLOSE, Category.SWEEP, Category.WRITTEN_OFF})
 #: No entry is to be found for these.
 NOT_BOOKED: Final = frozenset({Category.BY_HAND, Category.NOT_OURS})
 _OF_KIND: Final = {
@@ -145,13 +147,16 @@ class _Rows:
     """What we know of the wallet's transactions."""
 
     def __init__(self, wallet: Wallet) -> None:
-        ours = WalletTransaction.objects.values_list("txid", "kind", "label", "change_index", "bumped_at")
-        self.kinds: dict[str, tuple[TransactionKind, UUID | None]] = {}
+        ours = WalletTransaction.objects.values_list("txid", "kind", "state", "label", "change_index", "bumped_at")
+        self.kinds: dict[str, tuple[Category, UUID | None]] = {}
         #: Change of what was to be bumped: a child spends it.
         self.bumped: dict[Outpoint, UUID | None] = {}
-        for txid, kind, label, change_index, bumped_at in ours:
+        conflicting = ChannelOpening.objects.filter(state=OpeningState.CONFLICTING)
+        followed = set(conflicting.values_list("order_id", flat=True))
+        for txid, kind, state, label, change_index, bumped_at in ours:
             order_id = _order_of(label, TransactionKind(kind))
-            self.kinds[txid] = (TransactionKind(kind), order_id)
+            left = _is_left(TransactionKind(kind), TransactionState(state), is_followed=order_id in followed)
+            self.kinds[txid] = (Category.WRITTEN_OFF if left else _OF_KIND[TransactionKind(kind)], order_id)
             if bumped_at is not None and change_index >= 0:
                 self.bumped[Outpoint(txid, change_index)] = order_id
         addresses = {output.address for tx in wallet.transactions for output in tx.outputs if output.ours}
@@ -159,6 +164,13 @@ class _Rows:
         self.addresses: dict[str | None, UUID] = dict(orders.values_list("deposit_address", "pk"))
         self.channels, self.closes = _channels()
         self.sweeps = _sweeps(wallet, self.channels, self.closes)
+
+
+def _is_left(kind: TransactionKind, state: TransactionState, *, is_followed: bool) -> bool:
+    """It pays ourselves alone, and nobody looks what becomes of it: mined, it costs all the same."""
+    if kind in SHAPING:
+        return state == TransactionState.EXCLUDED
+    return kind == TransactionKind.CONFLICT and state != TransactionState.DEEP and not is_followed
 
 
 def _order_of(label: str, kind: TransactionKind) -> UUID | None:
@@ -213,8 +225,7 @@ def _moved(wallet: Wallet, tx: ChainTransaction, rows: _Rows) -> Moved:
 
 def _category(wallet: Wallet, tx: ChainTransaction, rows: _Rows) -> tuple[Category, UUID | None]:
     if tx.txid in rows.kinds:
-        kind, order_id = rows.kinds[tx.txid]
-        return _OF_KIND[kind], order_id
+        return rows.kinds[tx.txid]
     if tx.txid in rows.sweeps:
         return rows.sweeps[tx.txid]
     child_of = [outpoint for outpoint in tx.inputs if outpoint in rows.bumped]

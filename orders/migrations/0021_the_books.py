@@ -198,6 +198,7 @@ class Migration(migrations.Migration):
                             ("close", "Close of a sold channel"),
                             ("sweep", "Sweep of a closed channel"),
                             ("ended", "Sold channel over"),
+                            ("written_off", "Transaction of ours that was written off, and mined"),
                         ],
                         max_length=16,
                     ),
@@ -293,6 +294,7 @@ class Migration(migrations.Migration):
                             "close",
                             "sweep",
                             "ended",
+                            "written_off",
                         ],
                     )
                 ),

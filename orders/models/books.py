@@ -45,10 +45,11 @@ class EntryKind(models.TextChoices):
     CLOSE = "close", "Close of a sold channel"
     SWEEP = "sweep", "Sweep of a closed channel"
     ENDED = "ended", "Sold channel over"
+    WRITTEN_OFF = "written_off", "Transaction of ours that was written off, and mined"
 
 
 #: Nobody of us makes these: the wallet alone tells of them.
-FOUND_KINDS = (EntryKind.CHILD, EntryKind.CLOSE, EntryKind.SWEEP, EntryKind.ENDED)
+FOUND_KINDS = (EntryKind.CHILD, EntryKind.CLOSE, EntryKind.SWEEP, EntryKind.ENDED, EntryKind.WRITTEN_OFF)
 
 
 class Entry(models.Model):

@@ -25,7 +25,13 @@ def server_panel() -> dict[str, Any]:
     """The node as last seen, what can be sold, who still reports, which orders wait for a person, and the books."""
     now = timezone.now()
     paused = [_paused(switch) for switch in Switch.objects.filter(on=False).order_by("name")]
-    return {"node": _node(now), "processes": _processes(now), "orders": _orders(), "paused": paused, "books": _books(now)}
+    return {
+        "node": _node(now),
+        "processes": _processes(now),
+        "orders": _orders(),
+        "paused": paused,
+        "books": _books(now),
+    }
 
 
 def _paused(switch: Switch) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from orders.models import (
 )
 from orders.operations import ending, refunding
 from orders.payments.lightning.holding import hold
-from orders.payments.onchain import recording
+from orders.payments.onchain import recording, sending
 from orders.payments.onchain import refunding as going_back
 from orders.states import InvoiceState, OpeningState, RefundState, TransactionState
 from orders.transitions import locked, move_invoice, move_opening, move_refund, move_transaction
@@ -189,11 +189,17 @@ def _intend(order: ChannelOrder) -> None:
 
 def _mined(order: ChannelOrder) -> None:
     """As `sending` records it."""
-    from orders.payments.onchain import sending
-
     refund = order.refunds.get()
     assert refund.transaction is not None
     sending._record_mined(refund, refund.transaction, is_deep=False, node=ScriptedNode())  # type: ignore[arg-type]
+
+
+def _keep(order: ChannelOrder) -> None:
+    refunding.keep(order.pk, reason="he asked", actor=STAFF)
+
+
+def _release(order: ChannelOrder) -> None:
+    refunding.release(order.pk, actor=STAFF)
 
 
 def _by_hand(order: ChannelOrder) -> None:
@@ -307,12 +313,12 @@ SPOTS: Final = {
     "money is too little to go back": Spot(lambda: _expired(700), _intend, {"wallet": 700, "kept": -700}),
     "money is kept": Spot(
         _refunding,
-        lambda order: None if refunding.keep(order.pk, reason="he asked", actor=STAFF) else None,
+        _keep,
         {"wallet": 60_000, "kept": -60_000},
     ),
     "money that was kept is released": Spot(
         lambda: _refunding(kept=True),
-        lambda order: None if refunding.release(order.pk, actor=STAFF) else None,
+        _release,
         {"wallet": 60_000, "refunds_under_way": -60_000},
     ),
     "money is owed otherwise again": Spot(
@@ -680,7 +686,7 @@ def test_a_node_that_is_away_is_asked_an_hour_later_and_nothing_is_told_of_the_b
         def transactions(self, *, from_height: int) -> Any:
             raise NodeUnavailable("connection refused")
 
-    monkeypatch.setattr("lightning.connection.node", lambda: Away())
+    monkeypatch.setattr("lightning.connection.node", Away)
     assert tasks.check_books() == "the node is away"
     assert not BooksCheck.objects.exists()
 

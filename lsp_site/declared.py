@@ -192,6 +192,12 @@ ORDERS = Group(
             "21600",
             "A refund that is unmined for so long is sent anew with a higher fee, which it pays itself.",
         ),
+        V(
+            "BOOKS_CHECK_SECONDS",
+            p.seconds(60),
+            "86400",
+            "So often the books are held against our rows and the node's wallet; hourly after they did not add up.",
+        ),
         V("HOLD_CLTV_BLOCKS", p.integer(24, 2016), "288", "Final CLTV delta of a hold invoice: covers all windows."),
         V(
             "PUBLISH_MARGIN_BLOCKS",

@@ -38,6 +38,7 @@ class Lock(IntEnum):
     ALERTS = 0x6C73700003  # one round of alerts: two would tell everything twice
     SNAPSHOT = 0x6C73700004  # looking at the node for somebody who buys, and for all who do meanwhile
     COINS = 0x6C73700005  # making other coins of the wallet's
+    BOOKS = 0x6C73700006  # booking what the wallet alone tells of
 
 
 def hold(lock: Lock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 from uuid import UUID
 
@@ -9,8 +10,12 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from lightning import connection as lightning
+from lightning.errors import LightningError
 from orders import advance, locks, outage, queries, reconcile
+from orders.auditing import checking
 from orders.openings import turns
+
+log = logging.getLogger(__name__)
 
 
 def advance_order(order_id: str) -> None:
@@ -34,3 +39,14 @@ def reconcile_all() -> str:
         async_task(KEEP_THE_LANE, group="lane")
     done = reconcile.reconcile()
     return f"nudged={done.nudged} queued={done.queued}"
+
+
+def check_books() -> str:
+    """The books were held against our rows and the node's wallet, if it is time; scheduled every hour."""
+    if not checking.is_time(timezone.now()):
+        return "not yet"
+    try:
+        return checking.remember(checking.check(lightning.node())).words
+    except LightningError as error:
+        log.warning("the books are compared with the wallet an hour later: %s", error)
+        return "the node is away"

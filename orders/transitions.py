@@ -1,12 +1,13 @@
-"""The only writer of states: the tables, the write, the journal, flags and reservation, in one transaction."""
+"""The only writer of states: the tables, the write, the journal, flags, reservation and books, in one transaction."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.utils import timezone
 
-from orders import flags, journal, reservations
+from orders import books, flags, journal, reservations
 from orders.actors import LSP, Authority
 from orders.causes import Cause
 from orders.ids import short
@@ -68,8 +69,9 @@ def move_invoice(order: ChannelOrder, invoice: HoldInvoice, to: InvoiceState, **
     """The order's invoice is in state `to`, with `fields` set. The caller holds the order's row and journals."""
     if to not in INVOICE_MOVES[InvoiceState(invoice.state)] or invoice.order_id != order.pk:
         raise IllegalMove(f"invoice {invoice.payment_hash}: {invoice.state} -> {to}")
-    invoice.state = to
-    _set(invoice, fields)
+    with books.following(order, invoice):
+        invoice.state = to
+        _set(invoice, fields)
     invoice.save()
     order.step += 1
     if to == InvoiceState.RETURNING:
@@ -90,9 +92,11 @@ def move_opening(order: ChannelOrder, opening: ChannelOpening, to: OpeningState,
     """The order's attempt is in state `to`, with `fields` set. The caller holds the order's row and journals."""
     if to not in OPENING_MOVES[OpeningState(opening.state)] or opening.order_id != order.pk:
         raise IllegalMove(f"opening {opening}: {opening.state} -> {to}")
-    before, opening.state = opening.state, to
+    before = opening.state
+    with books.following(order, opening):
+        opening.state = to
+        _set(opening, fields)
     opening.changed_at = timezone.now()
-    _set(opening, fields)
     opening.save()
     order.step += 1
     reservations.follow_attempt(order, opening, before)
@@ -103,8 +107,9 @@ def move_refund(order: ChannelOrder, refund: Refund, to: RefundState, **fields: 
     """The order's refund is in state `to`, with `fields` set. The caller holds the order's row and journals."""
     if to not in REFUND_MOVES[RefundState(refund.state)] or refund.order_id != order.pk:
         raise IllegalMove(f"{refund}: {refund.state} -> {to}")
-    refund.state = to
-    _set(refund, fields)
+    with books.following(order, refund):
+        refund.state = to
+        _set(refund, fields)
     refund.save()
     order.step += 1
     nudge(order)
@@ -121,9 +126,10 @@ def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -
         return
     if to not in TRANSACTION_MOVES[TransactionState(row.state)]:
         raise IllegalMove(f"transaction {row.txid}: {row.state} -> {to}")
-    row.state = to
+    before, row.state = copy(row), to
     _set(row, fields)
     row.save(update_fields=["state", *fields])
+    books.transaction_moved(before, row)
 
 
 def _set(row: HoldInvoice | ChannelOpening | Refund | WalletTransaction, fields: dict[str, Any]) -> None:

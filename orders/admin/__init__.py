@@ -1,5 +1,6 @@
 """What staff see and do. Nothing here writes a row of an order: deeds call operations, the rest is for reading."""
 
+from orders.admin.books import BooksCheckAdmin, EntryAdmin
 from orders.admin.offers import ServiceAdmin
 from orders.admin.orders import OrderAdmin
 from orders.admin.records import (
@@ -20,7 +21,9 @@ from orders.admin.refunds import RefundAdmin
 
 __all__ = [
     "AlertAdmin",
+    "BooksCheckAdmin",
     "DepositAdmin",
+    "EntryAdmin",
     "EventAdmin",
     "FlagAdmin",
     "HeartbeatAdmin",

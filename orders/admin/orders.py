@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import keys, story
+from orders.admin.books import EntryInline
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.inlines import (
@@ -102,7 +103,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     search_help_text = (
         "An id; an invoice or its memo; a node's key; a payment hash; an address; a transaction; a channel's id."
     )
-    inlines = [FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, EventInline]
+    inlines = [FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, EntryInline, EventInline]
     fieldsets = [
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
         ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),

@@ -1,6 +1,7 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
 from orders.models.alert import Alert
+from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
@@ -14,14 +15,20 @@ from orders.models.service import Service
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
 __all__ = [
+    "FOUND_KINDS",
     "SHAPING",
+    "Account",
     "Alert",
+    "BooksCheck",
     "ChannelOpening",
     "ChannelOrder",
+    "Entry",
+    "EntryKind",
     "Flag",
     "Heartbeat",
     "HoldInvoice",
     "IdempotencyKey",
+    "Leg",
     "Node",
     "NodeSnapshot",
     "OnchainPayment",

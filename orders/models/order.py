@@ -17,6 +17,7 @@ from orders.states import CLAIMABLE, OrderState
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
+    from orders.models.books import Entry
     from orders.models.flag import Flag
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
@@ -104,6 +105,7 @@ class ChannelOrder(models.Model):
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
         reservation: Reservation
+        entries: RelatedManager[Entry]
         events: RelatedManager[OrderEvent]
         flags: RelatedManager[Flag]
         openings: RelatedManager[ChannelOpening]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orders import money
+from orders import books, money
 from orders.actors import Authority, Kind, open_to
 from orders.causes import CANCELLED, Cause, FlagKind
 from orders.errors import NotPossible
@@ -84,6 +84,7 @@ def record_returned(order_id: UUID, *, actor: Authority) -> ChannelOrder:
         order.counted_payment = order.counted_payment or Rail.ONCHAIN
         move(order, OrderState.REFUNDED, cause=Cause.RETURNED_BY_HAND, actor=actor)
         onchain.withdraw_refunds(order, actor=actor)
+        books.returned_by_hand(order)
     return order
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders import queries
 from orders.ids import shortened
-from orders.models import ChannelOrder, Heartbeat, Switch
+from orders.models import BooksCheck, ChannelOrder, Heartbeat, Switch
 from orders.states import OrderState
 
 register = template.Library()
@@ -22,10 +22,16 @@ _PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
 
 @register.inclusion_tag("admin/orders/server_panel.html")
 def server_panel() -> dict[str, Any]:
-    """The node as last seen, what can be sold, who still reports, and which orders wait for a person."""
+    """The node as last seen, what can be sold, who still reports, which orders wait for a person, and the books."""
     now = timezone.now()
     paused = [_paused(switch) for switch in Switch.objects.filter(on=False).order_by("name")]
-    return {"node": _node(now), "processes": _processes(now), "orders": _orders(), "paused": paused}
+    return {
+        "node": _node(now),
+        "processes": _processes(now),
+        "orders": _orders(),
+        "paused": paused,
+        "books": _books(now),
+    }
 
 
 def _paused(switch: Switch) -> dict[str, Any]:
@@ -77,6 +83,14 @@ def _orders() -> list[dict[str, Any]]:
         ("opening", "state__exact=opening", orders.filter(state=OrderState.OPENING).count(), False),
     ]
     return [{"name": n, "query": q, "count": f"{c:,}", "alarm": alarm and c > 0} for n, q, c, alarm in counts]
+
+
+def _books(now: datetime) -> dict[str, Any] | None:
+    last = BooksCheck.objects.first()
+    if last is None:
+        return None
+    seconds = max(0, int((now - last.at).total_seconds()))
+    return {"adds_up": last.adds_up, "words": shortened(last.words), "age": _ago(seconds)}
 
 
 def _ago(seconds: int) -> str:

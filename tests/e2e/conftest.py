@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
+from orders.books import recounting
 from orders.models import Service
 from tests.e2e.shop import Shop
 from tests.regtest.fixtures import adding_peers
@@ -28,6 +29,7 @@ def shop(network: Network, transactional_db: None, settings: Any) -> Iterator[Sh
     if not Service.objects.exists():
         Service.objects.create()
     yield Shop(network, Client())
+    assert recounting.differences() == ([], 0)  # whatever was done to it: each move is in the books
 
 
 @pytest.fixture

@@ -10,12 +10,15 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    BooksCheck,
     ChannelOpening,
     ChannelOrder,
+    Entry,
     Flag,
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
+    Leg,
     Node,
     NodeSnapshot,
     OnchainPayment,
@@ -29,6 +32,7 @@ from orders.models import (
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund,
+    Entry, Leg, BooksCheck,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {

@@ -76,10 +76,14 @@ def in_use(name: str) -> Iterator[None]:
 
 
 def later(seconds: float) -> None:
-    """Every moment in every table of the database in use is so much later; earlier, with less than 0."""
+    """Every moment in every table of the database in use is so much later; earlier, with less than 0.
+
+    But for the books, which stand: nothing is compared with their moments.
+    """
     by_table: dict[str, list[str]] = {}
     for table, column in select(_COLUMNS.format("data_type = 'timestamp with time zone'")):
-        by_table.setdefault(table, []).append(column)
+        if table != "orders_entry":
+            by_table.setdefault(table, []).append(column)
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         for table, columns in by_table.items():
             moved = ", ".join(f'"{column}" = "{column}" + make_interval(secs => %(seconds)s)' for column in columns)

@@ -5,6 +5,7 @@ Commands, addresses, the tasks that the queue names, `reconcile`, and columns of
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ class OldShop:
         with suppress(CommandError):
             call_command(name, *arguments, stdout=out)
         return out.getvalue()
+
+    def books(self) -> dict[str, Any]:
+        """What a look at them finds."""
+        out = StringIO()
+        with suppress(SystemExit):
+            call_command("check_books", "--json", stdout=out)
+        return dict(json.loads(out.getvalue()))
 
     # Buyers
 

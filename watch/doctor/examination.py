@@ -28,7 +28,7 @@ from lightning.node import LndNode
 from lightning.steady import info_once
 from lightning.types import FeeRates, NodeInfo
 from orders import queries
-from orders.models import Alert, ChannelOrder, Flag, Heartbeat, Reservation, Switch
+from orders.models import Alert, BooksCheck, ChannelOrder, Flag, Heartbeat, Reservation, Switch
 from orders.states import CLAIMABLE
 from orders.wallet import budget, choosing, shape
 from watch.doctor import chain, machine, node, records
@@ -38,6 +38,8 @@ from watch.doctor.finding import Finding, harmless
 _ASKING: Final = "/lnrpc.Lightning/CheckMacaroonPermissions"
 #: Two of one network agree on a block of such a depth.
 _DEEP_BLOCKS: Final = 6
+#: So often the worker asks whether it is time to compare the books.
+_HOUR_SECONDS: Final = 3600
 #: Of the orders that are paid: enough to tell.
 _LOOKED_AT: Final = 1_000
 #: Warnings of these concern real buyers, real money, or the build of LND.
@@ -126,6 +128,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     yield records.node_seen(_seconds(seen.at, now) if seen else None, synced, limit_seconds)
     yield _admission()
     yield records.reservations(queries.reservations_astray())
+    yield _books(now)
     yield records.offer(queries.services_on_sale().count())
     off = Switch.objects.filter(on=False).order_by("name")
     yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
@@ -139,6 +142,14 @@ def _admission() -> Finding:
     counts = live.aggregate(orders=Count("order"), unknown=Count("order", filter=Q(client_hash="")))
     is_onion = (urlsplit(settings.PUBLIC_URL).hostname or "").endswith(".onion")
     return records.admission(counts["unknown"], counts["orders"], is_onion)
+
+
+def _books(now: datetime) -> Finding:
+    last = BooksCheck.objects.first()
+    if last is None:
+        return records.books(None, True, "", 0)
+    limit_seconds = 2 * settings.BOOKS_CHECK_SECONDS + _HOUR_SECONDS
+    return records.books(_seconds(last.at, now), last.adds_up, last.words, limit_seconds)
 
 
 def _seconds(since: datetime, now: datetime) -> int:

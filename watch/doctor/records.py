@@ -145,5 +145,18 @@ def reservations(astray: Sequence[UUID]) -> Finding:
     return failure("reservations", f"{len(astray):,} orders have another: {_named(astray)}", mend)
 
 
+def books(age_seconds: int | None, adds_up: bool, words: str, limit_seconds: int) -> Finding:
+    """Every satoshi is where the books have it, as they were compared last."""
+    if age_seconds is None:
+        return ok("books", "not compared yet", "`manage.py check_books` compares them now; the worker does by itself.")
+    if not adds_up:
+        mend = "Run `manage.py check_books`: it names each order and transaction, and by how much."
+        return failure("books", words, mend)
+    seen = f"compared {age_seconds:,} s ago: {words}"
+    if age_seconds <= limit_seconds:
+        return ok("books", seen)
+    return warning("books", seen, "The worker should do so every BOOKS_CHECK_SECONDS: see its log, and the queue.")
+
+
 def _named(orders: Sequence[UUID]) -> str:
     return ", ".join(short(order_id) for order_id in orders[:8])

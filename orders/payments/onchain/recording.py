@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from lightning.types import ChainTransaction, TxOutput
-from orders import flags, money
+from orders import books, flags, money
 from orders.causes import Cause, FlagKind
 from orders.flags import Found, raise_flag
 from orders.models import ChannelOrder, OnchainPayment
@@ -102,7 +102,8 @@ def forget(known: Iterable[OnchainPayment], transactions: Iterable[ChainTransact
 def _vanish(deposit_id: int, order_id: UUID) -> None:
     with locked(order_id) as order:
         row = OnchainPayment.objects.get(pk=deposit_id)
-        row.state, row.block_height, row.confirmations = DepositState.VANISHED, None, 0
+        with books.following(order, row):
+            row.state, row.block_height, row.confirmations = DepositState.VANISHED, None, 0
         row.save()
         note(order, Cause.DEPOSIT_VANISHED, txid=row.txid, vout=row.vout, amount_sat=row.amount_sat)
         if order.counted_payment == Rail.ONCHAIN:
@@ -160,6 +161,7 @@ def _write(order: ChannelOrder, seen: Sequence[tuple[ChainTransaction, TxOutput]
     for transaction in transactions.values():
         OnchainPayment.objects.filter(txid=transaction.txid, order=order).update(**_depth(transaction))
     OnchainPayment.objects.bulk_create([row for key, row in rows.items() if key not in known])
+    books.deposits(order, [known[key] for key in rows.keys() & known.keys()], rows.values())
     for (txid, cause), changed in news.items():
         _tell(order, cause, txid, changed)
     return bool(news)

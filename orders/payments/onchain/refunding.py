@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from orders import books
 from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.errors import NotPossible
@@ -52,6 +53,7 @@ def intend(order_id: UUID) -> Refund | None:
         refund = Refund.objects.create(
             order=order, amount_sat=amount_sat, ends_order=ends_order, cause=cause, created_at=now
         )
+        books.refund_begun(order, refund)
         order.step += 1
         nudge(order)
         note(order, Cause.REFUND_DUE, amount_sat=amount_sat, why=refund.cause)

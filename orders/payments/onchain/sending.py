@@ -20,7 +20,7 @@ from lightning import transactions
 from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
-from orders import marks, queries
+from orders import books, marks, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOrder, Refund, TransactionKind, WalletTransaction
@@ -289,7 +289,8 @@ def _record_mined(refund: Refund, version: WalletTransaction, *, is_deep: bool, 
         if current.state == RefundState.SIGNED:
             move_refund(order, current, RefundState.PUBLISHED)
         if current.refunded_at is None:
-            current.refunded_at, current.transaction, current.fee_sat = timezone.now(), version, version.fee_sat
+            with books.following(order, current):
+                current.refunded_at, current.transaction, current.fee_sat = timezone.now(), version, version.fee_sat
             current.save()
             note(order, Cause.REFUND_MINED, txid=version.txid, amount_sat=current.sent_sat, fee_sat=current.fee_sat)
             _end(order, current)

@@ -15,12 +15,13 @@ from tests.e2e.shop import Shop
 from tests.e2e.test_refunds import FINAL, deposit, somewhere, until_refund
 from tests.regtest.waiting import until
 
-OWN_SAT = 2_000_000
+COINS, EACH_SAT = 3, 1_000_000
+OWN_SAT = COINS * EACH_SAT
 
 
 def own_node(shop: Shop, settings: Any, add_own: Callable[..., Any]) -> tuple[Any, Any]:
     """The shop sells from a node with a wallet that no other test has used; and who pays it, and buys of it."""
-    lsp = add_own(funded_sat=OWN_SAT, coins=3)
+    lsp = add_own(funded_sat=EACH_SAT, coins=COINS)
     settings.LND_GRPC, settings.LND_TLS_CERT = lsp.grpc_address, str(lsp.tls_certificate)
     settings.LND_MACAROON = str(lsp.admin_macaroon)
     if hasattr(lsp, "add_peer"):  # each simulator has customers of its own
@@ -86,7 +87,7 @@ def test_what_was_sold_bumped_overpaid_and_sent_back_is_in_the_wallet_as_in_the_
     counts = {category: count for category, (count, _) in held.categories.items() if category.value != "not_ours"}
     assert counts == {Category.FUNDING: 2, Category.CHILD: 1, Category.DEPOSIT: 1, Category.REFUND: 1}
     assert Entry.objects.filter(kind="child").count() == 1
-    assert held.categories[Category.NOT_OURS] == (3, OWN_SAT)
+    assert held.categories[Category.NOT_OURS] == (COINS, OWN_SAT)
     assert held.balance_sat == sum(sat for _, sat in held.categories.values())
     in_the_books = sum(leg.amount_msat for leg in Leg.objects.filter(account="wallet")) // 1000
     assert held.balance_sat == OWN_SAT + in_the_books
@@ -101,7 +102,7 @@ def test_what_was_sold_bumped_overpaid_and_sent_back_is_in_the_wallet_as_in_the_
         before_sat = held.categories[Category.NOT_OURS][1]
         lsp.send_coins(somewhere(), 40_000)
         held = at_rest(shop)
-        assert held.categories[Category.NOT_OURS][0] == 4
+        assert held.categories[Category.NOT_OURS][0] == COINS + 1
         assert held.categories[Category.NOT_OURS][1] < before_sat - 40_000
         assert held.balance_sat == lsp.balance().confirmed_sat
     call_command("check_books")  # leaves with 1 where something does not add up

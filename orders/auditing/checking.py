@@ -50,6 +50,7 @@ class Held:
     wrong: list[Wrong]
     #: What is not deep yet: in the wallet, and not in the books, or the other way.
     unsettled_sat: int
+    #: In no block, or moved while it was read: the coins need not be what the transactions leave.
     unmined: int
     difference_sat: int
     balance_sat: int
@@ -122,7 +123,7 @@ def _beside_the_wallet(node: LndNode) -> Held:
         categories=wallet.by_category(moved),
         wrong=wrong[:_MOST],
         unsettled_sat=sum(unsettled),
-        unmined=read.unmined,
+        unmined=read.unmined or int(not read.is_steady),
         difference_sat=read.difference_sat,
         balance_sat=sum(sat for outpoint, sat in read.coins.items() if outpoint not in read.spent),
     )

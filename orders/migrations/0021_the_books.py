@@ -128,8 +128,8 @@ WITH known AS (
      GROUP BY reference, kind, order_id, node_id, txid, account
     HAVING sum(sat) <> 0
 ), made AS (
-    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid)
-    SELECT DISTINCT order_id, node_id, now(), kind, reference, txid FROM legs
+    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid, words)
+    SELECT DISTINCT order_id, node_id, now(), kind, reference, txid, '' FROM legs
     RETURNING id, reference
 )
 INSERT INTO orders_leg (entry_id, account, amount_msat)
@@ -198,6 +198,7 @@ class Migration(migrations.Migration):
                             ("sweep", "Sweep of a closed channel"),
                             ("ended", "Sold channel over"),
                             ("written_off", "Transaction of ours that was written off, and mined"),
+                            ("correction", "Correction by staff"),
                         ],
                         max_length=16,
                     ),
@@ -212,6 +213,12 @@ class Migration(migrations.Migration):
                     "txid",
                     models.CharField(
                         blank=True, db_index=True, help_text="What moved coins of the wallet.", max_length=64
+                    ),
+                ),
+                (
+                    "words",
+                    models.CharField(
+                        blank=True, help_text="Why, and at whose hand, where a person says so.", max_length=200
                     ),
                 ),
                 (
@@ -294,6 +301,7 @@ class Migration(migrations.Migration):
                             "sweep",
                             "ended",
                             "written_off",
+                            "correction",
                         ],
                     )
                 ),

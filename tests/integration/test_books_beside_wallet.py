@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from lightning.types import ChainTransaction, Outpoint
-from orders.auditing import checking, wallet
+from orders import actors
+from orders.auditing import checking, correcting, wallet
+from orders.books import recounting
+from orders.errors import NotPossible
 from orders.models import (
     ChannelOpening,
     ChannelOrder,
@@ -97,6 +101,55 @@ def test_a_label_of_ours_without_a_row_is_found() -> None:
     report = look(Node(COINS, lost))
     assert report.node is not None
     assert [(each.category, each.booked_sat) for each in report.node.wrong] == [("astray", 0)]
+
+
+def correct(node: Node, of: str, reason: str = "seen with the explorer") -> int:
+    return correcting.correct(of, reason=reason, node=node, actor=actors.command("root"))  # type: ignore[arg-type]
+
+
+def test_a_person_who_has_seen_why_can_end_that_and_the_books_keep_who_and_why() -> None:
+    order = OrderFactory(uri_set=True)
+    carry()
+    lost = mined("fa" * 32, confirmations=9, label=f"funding:{order.pk}", inputs=[Outpoint("c0" * 32, 0)])
+    node = Node(COINS, lost)
+    with pytest.raises(NotPossible, match="reason"):
+        correct(node, lost.txid, " ")
+    assert correct(node, lost.txid) == -3_000_000
+    assert look(node).adds_up and balances(order)["losses"] == 3_000_000
+    assert Entry.objects.get(kind="correction").words == "seen with the explorer (command:root)"
+    with pytest.raises(NotPossible, match="what the wallet has"):
+        correct(node, lost.txid)
+
+
+def test_what_the_wallet_will_never_have_can_be_corrected_too() -> None:
+    order, funding = sold()
+    carry()
+    assert correct(Node(COINS), funding.txid) == LSP + CLIENT + 2_000
+    assert look(Node(COINS)).adds_up
+    assert recounting.differences() == ([], 0) and balances(order)["losses"] < 0
+
+
+def test_what_moves_while_the_wallet_is_read_is_read_again_and_is_no_alarm() -> None:
+    class Busy(Node):
+        """Another transaction comes each time that somebody lists the coins."""
+
+        reads = 0
+
+        def coins(self, *, min_confirmations: int) -> Any:
+            self.reads += 1
+            come = mined(f"{self.reads:02}" * 32, confirmations=1, height=800, outputs=[ours(0, 5)])
+            if self.reads <= self.most:
+                self.wallet[come.txid] = come
+            return super().coins(min_confirmations=min_confirmations)
+
+        most = 99
+
+    always, once = Busy(COINS), Busy(COINS)
+    once.most = 1
+    report = look(always)
+    assert always.reads == 3 and report.adds_up and report.node is not None and report.node.unmined
+    report = look(once)
+    assert once.reads == 2 and report.adds_up and report.node is not None and not report.node.unmined
 
 
 def test_what_staff_sent_back_by_hand_is_told_and_is_no_alarm() -> None:

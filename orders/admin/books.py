@@ -66,9 +66,10 @@ class EntryAdmin(ReadOnlyAdmin):
     search_help_text = "A transaction; an entry's reference; an order's id or reference."
     order_paths = ("order",)
     ordering = ["-id"]
-    fields = ["order_column", ("kind", "reference"), "posted_exactly", "legs_column", "txid_whole"]
+    fields = ["order_column", ("kind", "reference"), "posted_exactly", "legs_column", "txid_whole", "said"]
     actions = ["as_csv"]
     posted = at("at", "at")
+    said = text("words", "words")
     posted_exactly = exactly("at", "at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:

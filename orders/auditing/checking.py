@@ -50,6 +50,7 @@ class Held:
     wrong: list[Wrong]
     #: What is not deep yet: in the wallet, and not in the books, or the other way.
     unsettled_sat: int
+    #: In no block, or moved while it was read: the coins need not be what the transactions leave.
     unmined: int
     difference_sat: int
     balance_sat: int
@@ -107,7 +108,7 @@ def _beside_the_wallet(node: LndNode) -> Held:
             finding.end_channels(read)
     booked = recounting.booked_by_transaction()
     differing = [each for each in moved if booked.get(each.txid, 0) != each.should_sat]
-    deep = [each for each in differing if each.transaction.confirmations >= settings.FINAL_DEPTH_BLOCKS]
+    deep = [each for each in differing if each.transaction.confirmations >= _depth_asked(each)]
     checked = as_the_chain_has_them(node, [each.transaction for each in deep])
     in_the_chain = {transaction.txid for transaction in checked if transaction.confirmations}
     wrong = [_wrong(each, booked) for each in deep if each.txid in in_the_chain]
@@ -122,10 +123,16 @@ def _beside_the_wallet(node: LndNode) -> Held:
         categories=wallet.by_category(moved),
         wrong=wrong[:_MOST],
         unsettled_sat=sum(unsettled),
-        unmined=read.unmined,
+        unmined=read.unmined or int(not read.is_steady),
         difference_sat=read.difference_sat,
         balance_sat=sum(sat for outpoint, sat in read.coins.items() if outpoint not in read.spent),
     )
+
+
+def _depth_asked(moved: Moved) -> int:
+    """From where on it must be in the books: what costs us only once it is deep may be so since a moment ago."""
+    final: int = settings.FINAL_DEPTH_BLOCKS
+    return 2 * final if moved.category in {Category.CONFLICT, Category.SHAPING} else final
 
 
 def _wrong(moved: Moved, booked: Mapping[str, int]) -> Wrong:

@@ -49,6 +49,7 @@ _OF_KIND: Final = {
     TransactionKind.SPLIT: Category.SHAPING,
     TransactionKind.CONSOLIDATION: Category.SHAPING,
 }
+_MOST_READS: Final = 3
 #: LND's word for a transaction that somebody has had the wallet send.
 _EXTERNAL: Final = "external"
 #: A close that moves nothing: the channel never was.
@@ -88,6 +89,8 @@ class Wallet:
     coins: Mapping[Outpoint, int]
     foreign: frozenset[Outpoint]
     height: int
+    #: Nothing moved while it was read.
+    is_steady: bool = True
 
     @cached_property
     def owned(self) -> dict[Outpoint, int]:
@@ -128,13 +131,23 @@ class Wallet:
 
 
 def read(node: LndNode) -> Wallet:
-    """All of it, from the first transaction on. Raises: NodeUnavailable."""
+    """All of it, from the first transaction on: again where something moved meanwhile. Raises: NodeUnavailable."""
+    for _ in range(_MOST_READS):
+        found = _read(node)
+        if found.is_steady:
+            break
+    return found
+
+
+def _read(node: LndNode) -> Wallet:
     height = node.info().block_height  # before the list: closes are as deep at least
     transactions = node.transactions(from_height=0)
     coins = {coin.outpoint: coin.amount_sat for coin in node.coins(min_confirmations=0)}
     coins |= {lease.outpoint: lease.amount_sat for lease in node.leases()}
     foreign = frozenset(coin.outpoint for coin in node.foreign_coins())
-    return Wallet(transactions, coins, foreign, height)
+    known = {(tx.txid, tx.block_hash) for tx in transactions}
+    is_steady = all((tx.txid, tx.block_hash) in known for tx in node.transactions(from_height=height))
+    return Wallet(transactions, coins, foreign, height, is_steady)
 
 
 def sorted_out(wallet: Wallet) -> list[Moved]:

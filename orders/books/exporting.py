@@ -11,7 +11,18 @@ from django.db.models import QuerySet
 from orders.ids import short
 from orders.models import Leg
 
-HEAD: Final = ("entry", "at", "kind", "reference", "order", "transaction", "account", "debit_msat", "credit_msat")
+HEAD: Final = (
+    "entry",
+    "at",
+    "kind",
+    "reference",
+    "order",
+    "transaction",
+    "account",
+    "debit_msat",
+    "credit_msat",
+    "words",
+)
 #: So many rows are in memory at a time.
 _CHUNK: Final = 2_000
 
@@ -46,4 +57,5 @@ def _line(leg: Leg) -> Iterable[str | int]:
         leg.account,
         max(0, msat),
         max(0, -msat),
+        entry.words,
     )

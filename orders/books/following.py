@@ -106,18 +106,17 @@ def _of_invoice(order: ChannelOrder, row: HoldInvoice) -> Legs:
     counts = order.counted_payment == Rail.LIGHTNING
     legs = saying.of_invoice(row, total_sat=order.order_total_sat, counts=counts)
     is_over = row.state in {InvoiceState.SETTLED, InvoiceState.CANCELLED} and row.held_at is not None
-    if is_over and counts and order.openings.filter(state__in=OPENED).exists():
-        return saying.together(legs, _outcome(order, row))
-    return legs
+    opened = order.openings.filter(state__in=OPENED).first() if is_over and counts else None
+    return legs if opened is None else saying.together(legs, _outcome(order, opened, row))
 
 
 def _of_opening(order: ChannelOrder, row: ChannelOpening) -> _Said:
     assert row.transaction is not None  # the database says so of what is published
     legs = saying.of_opening(capacity_sat=row.capacity_sat, push_sat=row.push_sat)
-    return row.transaction.txid, saying.together(legs, _outcome(order, order.invoice))
+    return row.transaction.txid, saying.together(legs, _outcome(order, row, order.invoice))
 
 
-def _outcome(order: ChannelOrder, invoice: HoldInvoice | None) -> Legs:
+def _outcome(order: ChannelOrder, opened: ChannelOpening, invoice: HoldInvoice | None) -> Legs:
     """What the delivered order has come to: sold, or lost; nothing while its payment is held."""
     state = invoice.state if invoice is not None else ""
     if order.counted_payment == Rail.ONCHAIN:
@@ -125,10 +124,10 @@ def _outcome(order: ChannelOrder, invoice: HoldInvoice | None) -> Legs:
     elif order.counted_payment == Rail.LIGHTNING and state == InvoiceState.SETTLED:
         claim = Account.BUYERS_HELD
     elif order.counted_payment == Rail.LIGHTNING and state == InvoiceState.CANCELLED:
-        return saying.of_loss(client_balance_sat=order.client_balance_sat)
+        return saying.of_loss(push_sat=opened.push_sat)
     else:
         return {}
-    return saying.of_sale(claim, fee_total_sat=order.fee_total_sat, client_balance_sat=order.client_balance_sat)
+    return saying.of_sale(claim, fee_total_sat=order.fee_total_sat, push_sat=opened.push_sat)
 
 
 def _post(

@@ -14,8 +14,9 @@ from orders.models import EntryKind
 
 _INSERT: Final = """
 WITH made AS (
-    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid)
-    SELECT %(order)s, coalesce(%(node)s, (SELECT min(id) FROM orders_node)), %(at)s, %(kind)s, {reference}, %(txid)s
+    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid, words)
+    SELECT %(order)s, coalesce(%(node)s, (SELECT min(id) FROM orders_node)), %(at)s, %(kind)s, {reference}, %(txid)s,
+           %(words)s
     {unless}
     RETURNING id
 )
@@ -42,6 +43,7 @@ class About:
     order_id: UUID | None = None
     node_id: int | None = None
     txid: str = ""
+    words: str = ""
 
 
 def post(about: About, legs: Legs) -> None:
@@ -68,6 +70,7 @@ def _write(statement: str, about: About, legs: Legs) -> None:
                 "kind": about.kind.value,
                 "about": f"{about.kind.value}:{about.name}",
                 "txid": about.txid,
+                "words": about.words[:200],
                 "accounts": [str(account) for account in legs],
                 "amounts": list(legs.values()),
             },

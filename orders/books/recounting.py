@@ -15,8 +15,8 @@ from orders.models import FOUND_KINDS, Account, EntryKind
 
 _SAID: Final = """
 WITH paid AS (
-    SELECT o.id AS order_id, o.counted_payment AS rail, o.order_total_sat AS total, o.fee_total_sat AS fee,
-           o.client_balance_sat AS client, i.state, coalesce(i.held_sat, 0) AS held, i.held_at,
+    SELECT o.id AS order_id, o.counted_payment AS rail, o.fee_total_sat AS fee,
+           i.state, coalesce(i.held_sat, 0) AS held, i.held_at,
            CASE o.counted_payment WHEN 'lightning' THEN greatest(0, i.held_sat - o.order_total_sat) ELSE 0 END AS beyond
       FROM orders_channelorder o LEFT JOIN orders_holdinvoice i ON i.order_id = o.id
 ), delivered AS (
@@ -36,14 +36,14 @@ WITH paid AS (
     UNION ALL SELECT order_id, 'wallet', -capacity FROM delivered
     UNION ALL SELECT order_id, 'channels', capacity - push FROM delivered
     UNION ALL SELECT order_id, 'given', push FROM delivered
-    UNION ALL SELECT order_id, 'buyers_onchain', total FROM delivered WHERE rail = 'onchain'
-    UNION ALL SELECT order_id, 'buyers_held', total FROM delivered WHERE rail = 'lightning' AND state = 'settled'
-    UNION ALL SELECT order_id, 'delivered', -client FROM delivered
+    UNION ALL SELECT order_id, 'buyers_onchain', fee + push FROM delivered WHERE rail = 'onchain'
+    UNION ALL SELECT order_id, 'buyers_held', fee + push FROM delivered WHERE rail = 'lightning' AND state = 'settled'
+    UNION ALL SELECT order_id, 'delivered', -push FROM delivered
                WHERE rail = 'onchain' OR (rail = 'lightning' AND state = 'settled')
     UNION ALL SELECT order_id, 'fees_earned', -fee FROM delivered
                WHERE rail = 'onchain' OR (rail = 'lightning' AND state = 'settled')
-    UNION ALL SELECT order_id, 'losses', client FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
-    UNION ALL SELECT order_id, 'given', -client FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
+    UNION ALL SELECT order_id, 'losses', push FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
+    UNION ALL SELECT order_id, 'given', -push FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
 
     UNION ALL SELECT order_id, 'buyers_onchain', amount_sat FROM orders_refund WHERE state <> 'withdrawn'
     UNION ALL SELECT order_id, 'kept', -amount_sat FROM orders_refund WHERE state = 'kept'

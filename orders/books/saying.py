@@ -61,18 +61,18 @@ def of_opening(*, capacity_sat: int, push_sat: int) -> Legs:
     }
 
 
-def of_sale(claim: Account, *, fee_total_sat: int, client_balance_sat: int) -> Legs:
+def of_sale(claim: Account, *, fee_total_sat: int, push_sat: int) -> Legs:
     """Delivered and ours: what was paid for the order has bought the buyer's side, and the rest is earned."""
     return {
-        claim: (fee_total_sat + client_balance_sat) * 1000,
-        _A.DELIVERED: -client_balance_sat * 1000,
+        claim: (fee_total_sat + push_sat) * 1000,
+        _A.DELIVERED: -push_sat * 1000,
         _A.FEES_EARNED: -fee_total_sat * 1000,
     }
 
 
-def of_loss(*, client_balance_sat: int) -> Legs:
+def of_loss(*, push_sat: int) -> Legs:
     """Delivered and never paid: the buyer's side is a present of ours."""
-    return {_A.LOSSES: client_balance_sat * 1000, _A.GIVEN: -client_balance_sat * 1000}
+    return {_A.LOSSES: push_sat * 1000, _A.GIVEN: -push_sat * 1000}
 
 
 def of_refund(row: Refund) -> Legs:

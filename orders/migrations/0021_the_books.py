@@ -46,9 +46,8 @@ DROP FUNCTION orders_books_stand();
 #: What happened before there were books, as it stands: one entry for each payment, deposit, opening, refund and fee.
 CARRIED = """
 WITH known AS (
-    SELECT o.id, o.lsp_node_id AS node_id, o.counted_payment AS rail, o.order_total_sat AS total, o.fee_total_sat AS fee,
-           o.client_balance_sat AS client, i.state AS paid, i.id AS invoice_id, coalesce(i.held_sat, 0) AS held,
-           i.held_at IS NOT NULL AS was_held,
+    SELECT o.id, o.lsp_node_id AS node_id, o.counted_payment AS rail, o.fee_total_sat AS fee,
+           i.state AS paid, i.id AS invoice_id, coalesce(i.held_sat, 0) AS held, i.held_at IS NOT NULL AS was_held,
            CASE WHEN i.state = 'settled' AND o.counted_payment = 'lightning'
                 THEN greatest(0, i.held_sat - o.order_total_sat) ELSE 0 END AS surplus
       FROM orders_channelorder o LEFT JOIN orders_holdinvoice i ON i.order_id = o.id
@@ -92,10 +91,10 @@ WITH known AS (
     SELECT 'opening:' || o.opening_id || '#1', 'opening', o.id, o.node_id, o.txid, leg.account, leg.sat
       FROM opened o CROSS JOIN LATERAL (VALUES
            ('wallet', -o.capacity), ('channels', o.capacity - o.push), ('given', o.push),
-           (o.claim, o.total), ('delivered', CASE WHEN o.claim IS NOT NULL THEN -o.client END),
+           (o.claim, o.fee + o.push), ('delivered', CASE WHEN o.claim IS NOT NULL THEN -o.push END),
            ('fees_earned', CASE WHEN o.claim IS NOT NULL THEN -o.fee END),
-           ('losses', CASE WHEN o.is_lost THEN o.client END),
-           ('given', CASE WHEN o.is_lost THEN -o.client END)) leg (account, sat)
+           ('losses', CASE WHEN o.is_lost THEN o.push END),
+           ('given', CASE WHEN o.is_lost THEN -o.push END)) leg (account, sat)
     UNION ALL
     SELECT 'fee:' || t.txid || '#1', 'fee', o.id, coalesce(o.node_id, (SELECT min(id) FROM orders_node)), t.txid,
            leg.account, leg.sat
@@ -129,8 +128,8 @@ WITH known AS (
      GROUP BY reference, kind, order_id, node_id, txid, account
     HAVING sum(sat) <> 0
 ), made AS (
-    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid)
-    SELECT DISTINCT order_id, node_id, now(), kind, reference, txid FROM legs
+    INSERT INTO orders_entry (order_id, node_id, at, kind, reference, txid, words)
+    SELECT DISTINCT order_id, node_id, now(), kind, reference, txid, '' FROM legs
     RETURNING id, reference
 )
 INSERT INTO orders_leg (entry_id, account, amount_msat)
@@ -199,6 +198,7 @@ class Migration(migrations.Migration):
                             ("sweep", "Sweep of a closed channel"),
                             ("ended", "Sold channel over"),
                             ("written_off", "Transaction of ours that was written off, and mined"),
+                            ("correction", "Correction by staff"),
                         ],
                         max_length=16,
                     ),
@@ -213,6 +213,12 @@ class Migration(migrations.Migration):
                     "txid",
                     models.CharField(
                         blank=True, db_index=True, help_text="What moved coins of the wallet.", max_length=64
+                    ),
+                ),
+                (
+                    "words",
+                    models.CharField(
+                        blank=True, help_text="Why, and at whose hand, where a person says so.", max_length=200
                     ),
                 ),
                 (
@@ -295,6 +301,7 @@ class Migration(migrations.Migration):
                             "sweep",
                             "ended",
                             "written_off",
+                            "correction",
                         ],
                     )
                 ),

@@ -46,10 +46,19 @@ class EntryKind(models.TextChoices):
     SWEEP = "sweep", "Sweep of a closed channel"
     ENDED = "ended", "Sold channel over"
     WRITTEN_OFF = "written_off", "Transaction of ours that was written off, and mined"
+    #: By the word of a person, who has seen why the wallet says otherwise.
+    CORRECTION = "correction", "Correction by staff"
 
 
 #: Nobody of us makes these: the wallet alone tells of them.
-FOUND_KINDS = (EntryKind.CHILD, EntryKind.CLOSE, EntryKind.SWEEP, EntryKind.ENDED, EntryKind.WRITTEN_OFF)
+FOUND_KINDS = (
+    EntryKind.CHILD,
+    EntryKind.CLOSE,
+    EntryKind.SWEEP,
+    EntryKind.ENDED,
+    EntryKind.WRITTEN_OFF,
+    EntryKind.CORRECTION,
+)
 
 
 class Entry(models.Model):
@@ -66,6 +75,7 @@ class Entry(models.Model):
         max_length=140, unique=True, help_text="What it is about, and the how-manieth of that."
     )
     txid = models.CharField(max_length=64, blank=True, db_index=True, help_text="What moved coins of the wallet.")
+    words = models.CharField(max_length=200, blank=True, help_text="Why, and at whose hand, where a person says so.")
 
     class Meta:
         ordering = ["id"]

@@ -21,6 +21,8 @@ GROWING = frozenset(
         "orders_orderevent",
         "orders_flag",
         "orders_reservation",
+        "orders_entry",
+        "orders_leg",
     }
 )
 

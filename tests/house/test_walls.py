@@ -18,6 +18,7 @@ PLANTED = [
     ("orders/api/views.py", "from orders.transitions import move", "Only these move an order"),
     ("orders/recovering.py", "from orders.transitions import move", "Only these move an order"),
     ("orders/admin/deeds.py", "from orders.journal import write", "Only these move an order"),
+    ("orders/wallet/coins.py", "from orders.books.posting import post", "Only these write the books"),
     ("orders/flags.py", "from orders.transitions import move", "Inside orders"),
     ("orders/stray.py", "", "Inside orders"),
     ("lightning/stray.py", "", "Inside lightning"),

@@ -339,6 +339,7 @@ class Purchases(RuleBasedStateMachine):
         self.go_on_while_it_helps()
         self.always()
         self.checked(truths.check_rest, self.facts(), self.committed)
+        self.checked(truths.check_books_with_wallet, self.shop.node)
 
     def go_on_while_it_helps(self) -> None:
         """Blocks come and the engines turn, until three of them have changed nothing and nothing is being opened."""

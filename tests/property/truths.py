@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from lightning.node import LndNode
 from orders import marks
+from orders.auditing import checking
+from orders.books import recounting
 from orders.causes import Cause, FlagKind
 from orders.models import (
     ChannelOpening,
@@ -120,6 +123,7 @@ def check_always(seen: Facts) -> None:
         check_money(order, seen)
         refund_truths.check(order, seen.paid, seen.deposits, funded=bool(seen.fundings.get(str(order.pk))))
     check_reservations()
+    check_books()
     for event in (each for journal in journals.values() for each in journal):
         assert event.cause != Cause.NEEDS_STAFF or event.facts["kind"] != FlagKind.SERVER_DEFECT, event.facts
 
@@ -137,6 +141,13 @@ def check_reservations() -> None:
         assert live is None or not lives or row.firmness == "firm", f"{order} has an attempt and is {row}"
         assert live is None or not row.is_going, f"{order} has an attempt and was told to go"
     assert not rows
+
+
+def check_books() -> None:
+    """Each move is in the books as soon as it is made, and no entry is of anything else."""
+    differences, _ = recounting.differences()
+    assert not differences, f"the books differ from the rows: {differences}"
+    assert not recounting.unbalanced()
 
 
 def check_journal(order: ChannelOrder, journal: list[OrderEvent]) -> None:
@@ -174,6 +185,14 @@ def check_rest(seen: Facts, committed: dict[str, int]) -> None:
         check_deposits(order, seen)
         refund_truths.check_rest(order, seen.deposits, seen.leased)
     check_wallet(seen)
+
+
+def check_books_with_wallet(node: LndNode) -> None:
+    """Everything is deep: each transaction of the wallet is booked to the satoshi, or is a stranger's."""
+    found = checking.check(node)
+    assert found.adds_up, f"the books do not add up: {checking.facts(found, whole_ids=True)}"
+    assert found.node is not None
+    assert found.node.unmined or (found.node.unsettled_sat, found.node.difference_sat) == (0, 0), found.node
 
 
 def check_leases(seen: Facts) -> None:

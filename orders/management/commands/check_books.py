@@ -10,9 +10,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lightning import connection as lightning
 from lightning.errors import LightningError
-from orders.auditing import checking
+from orders import actors
+from orders.auditing import checking, correcting
 from orders.auditing.checking import Held, Report
 from orders.books import exporting
+from orders.errors import OrderError
+from orders.management.commands.retry_give_up import os_user
 from orders.models import Leg
 from orders.story import sat
 
@@ -25,6 +28,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="for machines")
         parser.add_argument("--csv", metavar="FILE", help="write all entries there, a line for each leg; -: print them")
+        parser.add_argument(
+            "--correct", metavar="TXID", help="the wallet is right: book the difference as a loss, for --reason"
+        )
+        parser.add_argument("--reason", default="", metavar="TEXT", help="with --correct: it stays in the books")
         parser.add_argument("--records", action="store_true", help="compare with our rows alone, and ask no node")
 
     def handle(self, *args: Any, json: bool, csv: str | None, records: bool, **options: Any) -> None:
@@ -32,9 +39,13 @@ class Command(BaseCommand):
             self._export(csv)
             return
         try:
+            if options["correct"]:
+                self._correct(options["correct"], options["reason"])
             report = checking.check(None if records else lightning.node())
         except LightningError as error:
             raise CommandError(f"The node cannot be asked, or did not answer: {error}") from error
+        except OrderError as error:
+            raise CommandError(error.message) from error
         if not records:
             checking.remember(report)
         if json:
@@ -43,6 +54,10 @@ class Command(BaseCommand):
             self._tell(report)
         if not report.adds_up:
             sys.exit(1)
+
+    def _correct(self, txid: str, reason: str) -> None:
+        by_sat = correcting.correct(txid, reason=reason, node=lightning.node(), actor=actors.command(os_user()))
+        self.stderr.write(f"{txid}: booked {by_sat:+,} sat")
 
     def _export(self, name: str) -> None:
         if name == "-":

@@ -1,0 +1,5 @@
+"""The books beside the wallet of a simulated node."""
+
+from __future__ import annotations
+
+from tests.e2e.test_books import *  # noqa: F403

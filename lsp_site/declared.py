@@ -260,6 +260,19 @@ OPENING = Group(
         V("PUBLISH_PATIENCE_SECONDS", p.seconds(), "3600", "A funding refused for so long is given up by a conflict."),
         V("FINAL_DEPTH_BLOCKS", p.integer(1, 100), "6", "The depth at which a transaction is final."),
         V("BUMP_AFTER_SECONDS", p.seconds(), "7200", "A transaction unconfirmed for so long gets a higher fee."),
+        V(
+            "EARLY_CLOSE_GRACE_SECONDS",
+            p.seconds(0),
+            "604800",
+            "A channel that we close within this time after it was usable is a case for staff: a refund is proposed.",
+        ),
+        V(
+            "EARLY_CLOSE_KEEPS_CHAIN_FEES",
+            p.boolean,
+            "on",
+            "What is proposed to go back for a channel that its own peer closed before it was usable is less by what "
+            "the chain has cost us.",
+        ),
         V("RETRY_FIRST_SECONDS", p.seconds(), "5", "The first pause after a failed attempt; it doubles."),
         V("RETRY_MAX_SECONDS", p.seconds(), "600", "The longest pause between attempts."),
         V("SNAPSHOT_MAX_AGE_SECONDS", p.seconds(), "90", "The node's figures older than this sell nothing."),

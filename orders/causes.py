@@ -44,6 +44,12 @@ class Cause(models.TextChoices):
     REFUND_EXCLUDED = "refund_excluded", "what was to send the money back can never be in the chain: it is due again"
     REFUND_WITHDRAWN = "refund_withdrawn", "it goes back no more: it buys the channel, is gone, or went by hand"
     REFUND_KEPT = "refund_kept", "money of the buyer is kept for him, and why"
+    REFUND_PROPOSED = "refund_proposed", "it was paid and has no channel: a refund is proposed, for a person to decide"
+    REFUND_GRANTED = "refund_granted", "staff have decided for the refund that was proposed"
+    REFUND_DECLINED = "refund_declined", "staff have decided against the refund that was proposed"
+    CLOSED_UNUSED = "closed_unused", "its channel closed before it was ever usable"
+    CLOSED_EARLY = "closed_early", "its channel was closed soon after it was sold, by us as far as is known"
+    NOT_DELIVERED = "not_delivered", "its Lightning payment is ours for good, and no channel came of it"
     LATE_PAYMENT_TAKEN = "late_payment_taken", "a late payment still buys, at today's price"
     RETURNED_BY_HAND = "returned_by_hand", "staff have sent the money back"
 
@@ -128,6 +134,7 @@ class FlagKind(models.TextChoices):
     CHANNEL_UNKNOWN = "channel_unknown", "channel unknown to the node"
     CHANNEL_INACTIVE = "channel_inactive", "channel inactive"
     CLOSED_UNUSED = "closed_unused", "closed before it was usable"
+    CLOSED_EARLY = "closed_early", "closed early by us"
 
     SERVER_DEFECT = "server_defect", "defect of the server"
     #: Of rows that are older than the kinds, and say what none of them does.

@@ -90,7 +90,8 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     # Of the channel.
     _K.CHANNEL_UNKNOWN: (Found.CHANNEL,),
     _K.CHANNEL_INACTIVE: tuple(_left(_O.OPENING)),
-    _K.CLOSED_UNUSED: (),
+    _K.CLOSED_UNUSED: (_C.REFUND_GRANTED, _C.REFUND_DECLINED),
+    _K.CLOSED_EARLY: (_C.REFUND_GRANTED, _C.REFUND_DECLINED),
     _K.SERVER_DEFECT: (Found.NO_DEFECT,),
     _K.OTHER: (),
 }

@@ -157,6 +157,7 @@ class RefundState(models.TextChoices):
     DONE = "done", _("Done")
     WITHDRAWN = "withdrawn", _("Withdrawn")
     KEPT = "kept", _("Kept")
+    PROPOSED = "proposed", _("Proposed")
 
 
 _R = RefundState
@@ -169,6 +170,8 @@ REFUND_MOVES: Final[dict[RefundState, frozenset[RefundState]]] = {
     _R.KEPT: frozenset({_R.DUE, _R.WITHDRAWN}),  # WITHDRAWN: returned by hand, or it has bought the channel
     _R.DONE: frozenset(),
     _R.WITHDRAWN: frozenset(),
+    # A person decides: DUE granted, WITHDRAWN declined, or the order was taken up again.
+    _R.PROPOSED: frozenset({_R.DUE, _R.WITHDRAWN}),
 }
 
 LIVE_REFUNDS: Final = frozenset({_R.DUE, _R.SIGNED, _R.PUBLISHED})

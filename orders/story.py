@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orders import blocks
+from orders import blocks, money
 from orders.models import ChannelOpening, ChannelOrder, Refund
 from orders.models.order import Rail
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
@@ -119,7 +119,7 @@ def _for_a_person(order: ChannelOrder) -> str:
 
 def _live_refund(order: ChannelOrder) -> Refund | None:
     """The refund that is not over; nobody is asked where nothing came on chain."""
-    refunds = order.refunds.all() if order.onchain_payments.all() else ()
+    refunds = order.refunds.all() if money.may_go_back(order) else ()
     return next((refund for refund in refunds if refund.is_live), None)
 
 

@@ -238,10 +238,10 @@ def _refund(order: ChannelOrder) -> dict[str, Any]:
 
 def _last_refund(order: ChannelOrder) -> Refund | None:
     """The database is not asked where nothing came that could go back on chain."""
-    overpaid = order.invoice is not None and order.invoice.held_sat > order.order_total_sat
-    if not order.onchain_payments.all() and not overpaid:
+    if not money.may_go_back(order):
         return None
-    return order.refunds.exclude(state=RefundState.WITHDRAWN).select_related("transaction").last()
+    untold = [RefundState.WITHDRAWN, RefundState.PROPOSED]
+    return order.refunds.exclude(state__in=untold).select_related("transaction").last()
 
 
 def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:

@@ -19,6 +19,10 @@ from orders.payments.onchain.looking import (
     obstacle,
     settle,
 )
+from orders.payments.onchain.proposing import decline as decline_refund
+from orders.payments.onchain.proposing import grant as grant_refund
+from orders.payments.onchain.proposing import propose as propose_refund
+from orders.payments.onchain.proposing import proposed as proposed_refund
 from orders.payments.onchain.recording import record
 from orders.payments.onchain.refunding import intend as intend_refund
 from orders.payments.onchain.refunding import is_going_back, is_unsigned, say_address
@@ -33,10 +37,12 @@ __all__ = [
     "buys_late",
     "claim_window",
     "count",
+    "decline_refund",
     "differing",
     "due_sat",
     "finish_return",
     "give_back",
+    "grant_refund",
     "insecurity",
     "intend_refund",
     "is_going_back",
@@ -51,6 +57,8 @@ __all__ = [
     "look",
     "may_owe",
     "obstacle",
+    "propose_refund",
+    "proposed_refund",
     "record",
     "release_kept",
     "say_address",

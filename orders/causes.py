@@ -22,7 +22,10 @@ class Cause(models.TextChoices):
     DEPOSIT_CONFIRMED = "deposit_confirmed", "a deposit is in a block"
     DEPOSIT_VANISHED = "deposit_vanished", "a deposit was replaced or double-spent"
     PAYMENT_SETTLED = "payment_settled", "the Lightning payment is ours"
-    PAYMENT_LOST = "payment_lost", "the node had returned the payment of a funding that is published"
+    PAYMENT_LOST = "payment_lost", "the payment of a funding that is published is gone: returned, or double-spent"
+    CREDIT_GIVEN = "credit_given", "deposits in no block cover it, and are taken for paid: within the bounds for that"
+    CREDIT_REDEEMED = "credit_redeemed", "what was taken in no block is deep"
+    CREDIT_ENDED = "credit_ended", "what was taken in no block is gone, or buys nothing: nothing was delivered for it"
 
     PAYMENT_RETURNING = "payment_returning", "the Lightning payment is to go back"
     PAYMENT_KEPT = "payment_kept", "it does not go back after all: the node has a channel of the order"

@@ -86,7 +86,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
         _C.RETURNED_BY_HAND,
     ),
     _K.DEPOSIT_TAKEN_BACK: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
-    _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
+    _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND, _C.CREDIT_ENDED),
     # Of the channel.
     _K.CHANNEL_UNKNOWN: (Found.CHANNEL,),
     _K.CHANNEL_INACTIVE: tuple(_left(_O.OPENING)),

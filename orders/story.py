@@ -61,7 +61,12 @@ def _fact(name: str, value: Any) -> str:
 
 def surprises(order: ChannelOrder) -> list[str]:
     """What is unusual about the order, each in a word or two: why it needs a person, and what buyers see too."""
-    named = {"paid late": order.paid_late, "underpaid": order.underpaid, "overpaid": order.overpaid}
+    named = {
+        "paid in no block": order.on_credit,
+        "paid late": order.paid_late,
+        "underpaid": order.underpaid,
+        "overpaid": order.overpaid,
+    }
     calls = (flag.label for flag in order.standing)
     return list(dict.fromkeys([*calls, *(name for name, is_so in named.items() if is_so)]))
 

@@ -1,6 +1,7 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
 from orders.models.alert import Alert
+from orders.models.credit import Credit
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
@@ -18,6 +19,7 @@ __all__ = [
     "Alert",
     "ChannelOpening",
     "ChannelOrder",
+    "Credit",
     "Flag",
     "Heartbeat",
     "HoldInvoice",

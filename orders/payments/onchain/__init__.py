@@ -1,6 +1,8 @@
 """The on-chain rail: deposits to an address of the order's own, which count once they are deep enough."""
 
 from orders.payments.onchain.counting import arrive, claim_window, count
+from orders.payments.onchain.crediting import follow as follow_credit
+from orders.payments.onchain.crediting import offered_satvbyte
 from orders.payments.onchain.due import awaits_depth, is_over
 from orders.payments.onchain.due import is_possible as may_owe
 from orders.payments.onchain.due import live as live_refund
@@ -41,6 +43,7 @@ __all__ = [
     "differing",
     "due_sat",
     "finish_return",
+    "follow_credit",
     "give_back",
     "grant_refund",
     "insecurity",
@@ -57,6 +60,7 @@ __all__ = [
     "look",
     "may_owe",
     "obstacle",
+    "offered_satvbyte",
     "propose_refund",
     "proposed_refund",
     "record",

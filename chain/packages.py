@@ -17,6 +17,10 @@ class Paid:
         """What its fee is above that of its room at this rate; below 0 what it is short of."""
         return self.fee_sat + -(sat_per_kw * self.weight) // 1000
 
+    def pays_above(self, satvbyte: int) -> bool:
+        """Its fee is more than so much for each of its vbytes, of four units of weight."""
+        return self.fee_sat * 4 > satvbyte * self.weight
+
 
 @dataclass(frozen=True, slots=True)
 class Package:
@@ -31,6 +35,11 @@ class Package:
         What they pay too much helps nobody but themselves: they may be mined without it.
         """
         return self.itself.surplus_sat(sat_per_kw) >= _short_sat(self.ancestors, sat_per_kw)
+
+    def is_sure(self, *, above_satvbyte: int, sat_per_kw: int) -> bool:
+        """All its coins are in blocks, and it pays more than was asked for, and no less than is asked for today."""
+        pays = self.itself.pays_above(above_satvbyte) and self.itself.surplus_sat(sat_per_kw) >= 0
+        return pays and not self.ancestors
 
 
 def _short_sat(ancestors: Iterable[Paid], sat_per_kw: int) -> int:

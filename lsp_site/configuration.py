@@ -145,6 +145,12 @@ def _retries_come_in_time(values: Values) -> str | None:
     return "RETRY_MAX_SECONDS must not be above OPEN_WINDOW_SECONDS: such a retry never comes."
 
 
+def _deposits_in_no_block_are_seen_by_a_source(values: Values) -> str | None:
+    if not values["ZERO_CONF_MAX_SAT"] or values["CHAIN_RPC"]:
+        return None
+    return "ZERO_CONF_MAX_SAT needs CHAIN_RPC: LND tells neither what a deposit pays, nor that it was replaced."
+
+
 def _leases_outlive_attempts(values: Values) -> str | None:
     if values["FUNDING_LEASE_SECONDS"] > values["FRESH_ATTEMPT_SECONDS"]:
         return None
@@ -191,6 +197,7 @@ RULES: tuple[Callable[[Values], str | None], ...] = (
     _hold_covers_all_windows,
     _retries_grow,
     _retries_come_in_time,
+    _deposits_in_no_block_are_seen_by_a_source,
     _leases_outlive_attempts,
     _mainnet_node_is_found,
     _mainnet_has_its_own_database,

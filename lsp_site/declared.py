@@ -56,7 +56,8 @@ NODE = Group(
             p.chain_rpc,
             None,
             "`http(s)://user:password@host:port` of Bitcoin Core's or btcd's RPC: a secret. With it a deposit reserves "
-            "coins as soon as it is seen with a fee that will confirm it. It counts no earlier.",
+            "coins as soon as it is seen with a fee that will confirm it. It counts no earlier, but see "
+            "`ZERO_CONF_MAX_SAT`.",
             "a deposit reserves coins once it is in a block",
         ),
         V(
@@ -213,6 +214,27 @@ ORDERS = Group(
             "Confirmations at which an on-chain payment counts. The on-chain rail is off on mainnet.",
             "1 on regtest, 3 elsewhere",
         ),
+        V(
+            "ZERO_CONF_MAX_SAT",
+            p.integer(0, 10**9),
+            "0",
+            "The largest order that is taken for paid while its deposits are in no block; 0: none is. Who pays so can "
+            "take it back. Needs `CHAIN_RPC`.",
+        ),
+        V("ZERO_CONF_NODE_MAX_SAT", p.integer(0, 10**9), "200000", "The most of that for one node of a buyer's."),
+        V(
+            "ZERO_CONF_TOTAL_MAX_SAT",
+            p.integer(0, 10**9),
+            "500000",
+            "The most of that for all together, from when it was taken until it is deep; what was lost counts until a "
+            "person has seen it.",
+        ),
+        V(
+            "ZERO_CONF_MAX_SATVBYTE",
+            p.integer(1, 10**5),
+            "50",
+            "Nothing is taken so while the node's estimate is above this.",
+        ),
         V("ONCHAIN_RESERVE_SAT", p.integer(0, 21 * 10**14), "0", "What of the node's wallet is never sold."),
         V(
             "UNPAID_SHARE_PERCENT",
@@ -266,6 +288,19 @@ OPENING = Group(
         V("PUBLISH_PATIENCE_SECONDS", p.seconds(), "3600", "A funding refused for so long is given up by a conflict."),
         V("FINAL_DEPTH_BLOCKS", p.integer(1, 100), "6", "The depth at which a transaction is final."),
         V("BUMP_AFTER_SECONDS", p.seconds(), "7200", "A transaction unconfirmed for so long gets a higher fee."),
+        V(
+            "EARLY_CLOSE_GRACE_SECONDS",
+            p.seconds(0),
+            "604800",
+            "A channel that we close within this time after it was usable is a case for staff: a refund is proposed.",
+        ),
+        V(
+            "EARLY_CLOSE_KEEPS_CHAIN_FEES",
+            p.boolean,
+            "on",
+            "What is proposed to go back for a channel that its own peer closed before it was usable is less by what "
+            "the chain has cost us.",
+        ),
         V("RETRY_FIRST_SECONDS", p.seconds(), "5", "The first pause after a failed attempt; it doubles."),
         V("RETRY_MAX_SECONDS", p.seconds(), "600", "The longest pause between attempts."),
         V("SNAPSHOT_MAX_AGE_SECONDS", p.seconds(), "90", "The node's figures older than this sell nothing."),

@@ -165,6 +165,8 @@ def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
 
 
 def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
+    if order.on_credit and onchain.follow_credit(order, node):
+        return now + _LOOK_AGAIN
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
         return _finish_return(going_back[0], order, node, now)

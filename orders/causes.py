@@ -22,7 +22,10 @@ class Cause(models.TextChoices):
     DEPOSIT_CONFIRMED = "deposit_confirmed", "a deposit is in a block"
     DEPOSIT_VANISHED = "deposit_vanished", "a deposit was replaced or double-spent"
     PAYMENT_SETTLED = "payment_settled", "the Lightning payment is ours"
-    PAYMENT_LOST = "payment_lost", "the node had returned the payment of a funding that is published"
+    PAYMENT_LOST = "payment_lost", "the payment of a funding that is published is gone: returned, or double-spent"
+    CREDIT_GIVEN = "credit_given", "deposits in no block cover it, and are taken for paid: within the bounds for that"
+    CREDIT_REDEEMED = "credit_redeemed", "what was taken in no block is deep"
+    CREDIT_ENDED = "credit_ended", "what was taken in no block is gone, or buys nothing: nothing was delivered for it"
 
     PAYMENT_RETURNING = "payment_returning", "the Lightning payment is to go back"
     PAYMENT_KEPT = "payment_kept", "it does not go back after all: the node has a channel of the order"
@@ -44,6 +47,12 @@ class Cause(models.TextChoices):
     REFUND_EXCLUDED = "refund_excluded", "what was to send the money back can never be in the chain: it is due again"
     REFUND_WITHDRAWN = "refund_withdrawn", "it goes back no more: it buys the channel, is gone, or went by hand"
     REFUND_KEPT = "refund_kept", "money of the buyer is kept for him, and why"
+    REFUND_PROPOSED = "refund_proposed", "it was paid and has no channel: a refund is proposed, for a person to decide"
+    REFUND_GRANTED = "refund_granted", "staff have decided for the refund that was proposed"
+    REFUND_DECLINED = "refund_declined", "staff have decided against the refund that was proposed"
+    CLOSED_UNUSED = "closed_unused", "its channel closed before it was ever usable"
+    CLOSED_EARLY = "closed_early", "its channel was closed soon after it was sold, by us as far as is known"
+    NOT_DELIVERED = "not_delivered", "its Lightning payment is ours for good, and no channel came of it"
     LATE_PAYMENT_TAKEN = "late_payment_taken", "a late payment still buys, at today's price"
     RETURNED_BY_HAND = "returned_by_hand", "staff have sent the money back"
 
@@ -128,6 +137,7 @@ class FlagKind(models.TextChoices):
     CHANNEL_UNKNOWN = "channel_unknown", "channel unknown to the node"
     CHANNEL_INACTIVE = "channel_inactive", "channel inactive"
     CLOSED_UNUSED = "closed_unused", "closed before it was usable"
+    CLOSED_EARLY = "closed_early", "closed early by us"
 
     SERVER_DEFECT = "server_defect", "defect of the server"
     #: Of rows that are older than the kinds, and say what none of them does.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from django.conf import settings
 
 from orders.models import ChannelOrder
 from orders.models.order import Rail
-from orders.states import At
+from orders.states import At, InvoiceState, OrderState
+
+#: An order whose Lightning payment is ours, and whose channel is no more, or never was: it may go back on chain.
+_UNSERVED: Final = frozenset({OrderState.CLOSED, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.REFUNDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +55,14 @@ def required_confirmations(order: ChannelOrder) -> int:
     """
     base: int = settings.ONCHAIN_CONFIRMATIONS
     return max(base, min(6, base + order.client_balance_sat // 5_000_000))
+
+
+def may_go_back(order: ChannelOrder) -> bool:
+    """The order may have refunds: of most nothing ever goes back on chain, and the database is not asked for any."""
+    if order.onchain_payments.all():
+        return True
+    invoice = order.invoice
+    if invoice is None or order.counted_payment != Rail.LIGHTNING:
+        return False
+    is_ours = invoice.state == InvoiceState.SETTLED
+    return invoice.held_sat > order.order_total_sat or (is_ours and order.state in _UNSERVED)

@@ -57,7 +57,8 @@ MOVES: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.PAID: frozenset({_S.URI_SET, _S.REFUNDED, _S.REJECTED, _S.EXPIRED}),
     _S.URI_SET: frozenset({_S.URI_SET, _S.PAID, _S.OPENING, _S.GIVE_UP, _S.REJECTED, _S.EXPIRED}),
     _S.OPENING: frozenset({_S.OPEN, _S.CLOSING, _S.CLOSED, _S.URI_SET, _S.GIVE_UP}),
-    _S.GIVE_UP: frozenset({_S.URI_SET, _S.REFUNDED, _S.REJECTED}),  # cancelled by staff, the money not held
+    # REJECTED: cancelled by staff, the money not held. EXPIRED: what was taken for paid in no block is gone
+    _S.GIVE_UP: frozenset({_S.URI_SET, _S.REFUNDED, _S.REJECTED, _S.EXPIRED}),
     _S.REJECTED: frozenset({_S.REFUNDED}),
     _S.OPEN: frozenset({_S.CLOSING, _S.CLOSED}),
     _S.CLOSING: frozenset({_S.CLOSED}),
@@ -157,6 +158,7 @@ class RefundState(models.TextChoices):
     DONE = "done", _("Done")
     WITHDRAWN = "withdrawn", _("Withdrawn")
     KEPT = "kept", _("Kept")
+    PROPOSED = "proposed", _("Proposed")
 
 
 _R = RefundState
@@ -169,6 +171,8 @@ REFUND_MOVES: Final[dict[RefundState, frozenset[RefundState]]] = {
     _R.KEPT: frozenset({_R.DUE, _R.WITHDRAWN}),  # WITHDRAWN: returned by hand, or it has bought the channel
     _R.DONE: frozenset(),
     _R.WITHDRAWN: frozenset(),
+    # A person decides: DUE granted, WITHDRAWN declined, or the order was taken up again.
+    _R.PROPOSED: frozenset({_R.DUE, _R.WITHDRAWN}),
 }
 
 LIVE_REFUNDS: Final = frozenset({_R.DUE, _R.SIGNED, _R.PUBLISHED})

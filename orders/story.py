@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orders import blocks
+from orders import blocks, money
 from orders.models import ChannelOpening, ChannelOrder, Refund
 from orders.models.order import Rail
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
@@ -61,7 +61,12 @@ def _fact(name: str, value: Any) -> str:
 
 def surprises(order: ChannelOrder) -> list[str]:
     """What is unusual about the order, each in a word or two: why it needs a person, and what buyers see too."""
-    named = {"paid late": order.paid_late, "underpaid": order.underpaid, "overpaid": order.overpaid}
+    named = {
+        "paid in no block": order.on_credit,
+        "paid late": order.paid_late,
+        "underpaid": order.underpaid,
+        "overpaid": order.overpaid,
+    }
     calls = (flag.label for flag in order.standing)
     return list(dict.fromkeys([*calls, *(name for name, is_so in named.items() if is_so)]))
 
@@ -119,7 +124,7 @@ def _for_a_person(order: ChannelOrder) -> str:
 
 def _live_refund(order: ChannelOrder) -> Refund | None:
     """The refund that is not over; nobody is asked where nothing came on chain."""
-    refunds = order.refunds.all() if order.onchain_payments.all() else ()
+    refunds = order.refunds.all() if money.may_go_back(order) else ()
     return next((refund for refund in refunds if refund.is_live), None)
 
 

@@ -55,6 +55,7 @@ class DepositView:
     amount_sat: int
     block_height: int | None
     confirmed: bool
+    on_credit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class OrderView:
     underpaid: bool
     overpaid: bool
     paid_late: bool
+    on_credit: bool
+    zero_conf_satvbyte: int | None
     deposits: tuple[DepositView, ...]
     refund_needed: bool
     refund_sat: int | None
@@ -141,7 +144,8 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
     """The order as the outside may see it, at `place`."""
     openings = list(order.openings.all())
     opening = _delivering(order, openings)
-    came = money.of(order, At.CONFIRMED)  # unconfirmed deposits are listed, and not counted
+    # Deposits in no block are listed, and not counted, but where they were taken for paid.
+    came = money.of(order, At.SEEN if order.on_credit else At.CONFIRMED)
     deposits = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
     return OrderView(
         order_id=str(order.pk),
@@ -162,6 +166,8 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         underpaid=order.underpaid,
         overpaid=order.overpaid,
         paid_late=order.paid_late,
+        on_credit=order.on_credit,
+        zero_conf_satvbyte=order.zero_conf_satvbyte,
         deposits=tuple(_deposit(order, row) for row in deposits),
         **_refund(order),
         node=_node(order),
@@ -238,10 +244,10 @@ def _refund(order: ChannelOrder) -> dict[str, Any]:
 
 def _last_refund(order: ChannelOrder) -> Refund | None:
     """The database is not asked where nothing came that could go back on chain."""
-    overpaid = order.invoice is not None and order.invoice.held_sat > order.order_total_sat
-    if not order.onchain_payments.all() and not overpaid:
+    if not money.may_go_back(order):
         return None
-    return order.refunds.exclude(state=RefundState.WITHDRAWN).select_related("transaction").last()
+    untold = [RefundState.WITHDRAWN, RefundState.PROPOSED]
+    return order.refunds.exclude(state__in=untold).select_related("transaction").last()
 
 
 def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:
@@ -252,6 +258,7 @@ def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:
         amount_sat=row.amount_sat,
         block_height=row.block_height,
         confirmed=row.state == DepositState.CONFIRMED,
+        on_credit=order.on_credit and row.state == DepositState.SEEN,
     )
 
 

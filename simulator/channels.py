@@ -17,7 +17,9 @@ from simulator.scripts import Point, Tx
 PENDING, OPEN, CLOSING, FORCE_CLOSING, CLOSED = "pending", "open", "closing", "force_closing", "closed"
 COOPERATIVE, LOCAL_FORCE, REMOTE_FORCE = "COOPERATIVE_CLOSE", "LOCAL_FORCE_CLOSE", "REMOTE_FORCE_CLOSE"
 ABANDONED = "ABANDONED"
-CLOSE_TYPES = (COOPERATIVE, LOCAL_FORCE, REMOTE_FORCE)
+#: Asked for by us; LND says who asked beside the kind.
+OUR_COOPERATIVE = "COOPERATIVE_CLOSE_OF_OURS"
+CLOSE_TYPES = (COOPERATIVE, OUR_COOPERATIVE, LOCAL_FORCE, REMOTE_FORCE)
 
 #: A negotiation: asked the customer; agreed; the PSBT seen; over.
 ASKED, AGREED, VERIFIED, OVER = "asked", "agreed", "verified", "over"
@@ -154,10 +156,10 @@ class Channels:
 
     def closing(self, channel: Channel, close_type: str, our_script: bytes, fee_sat: int) -> Tx:
         """The signed transaction that ends the channel; the channel counts as closing. Raises: Refused."""
-        if channel.stage != OPEN:
-            raise Refused(f"the channel is {channel.stage}")
         if close_type not in CLOSE_TYPES:
             raise Refused(f"a close is one of {', '.join(CLOSE_TYPES)}")
+        if channel.stage != OPEN and (channel.stage, close_type) != (PENDING, REMOTE_FORCE):
+            raise Refused(f"the channel is {channel.stage}")
         keys = self._keys(channel.key_name)
         _, inner = scripts.two_of_two(*keys)
         theirs = scripts.p2wpkh(scripts.key(self.seed, f"customer-wallet/{channel.pubkey}"))
@@ -167,8 +169,9 @@ class Channels:
         unsigned = scripts.build([channel.point], outputs)
         items = scripts.witness_two_of_two(unsigned, 0, inner, channel.capacity_sat, keys)
         tx = scripts.with_witnesses(unsigned, [items])
+        channel.closed_by_us = close_type in (LOCAL_FORCE, OUR_COOPERATIVE)
+        close_type = COOPERATIVE if close_type == OUR_COOPERATIVE else close_type
         channel.stage, channel.close_type, channel.closing_txid = CLOSING, close_type, tx.txid
-        channel.closed_by_us = close_type == LOCAL_FORCE
         self.changed.append(("inactive", channel.point))
         return tx
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from lightning.types import ChainTransaction, TxOutput
+from lightning.types import ChainTransaction, Outpoint, TxOutput
 from orders import queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOrder, OnchainPayment, Reservation
@@ -33,10 +33,11 @@ class World:
     ) -> str:
         """Broadcast, and seen by our node's wallet."""
         made, amount_sat = txid(f"{name} {order.pk}"), order.order_total_sat
+        coin = (txid(f"coin {order.pk}"), 0)
         if in_mempool:
-            coin = self.bitcoind.mined(txid(f"coin {order.pk}"), 0, amount_sat + fee_sat)
+            self.bitcoind.mined(*coin, amount_sat + fee_sat)
             self.bitcoind.spend(made, [coin], [amount_sat], weight=WEIGHT)
-        self.node.wallet[made] = self._paying(order, unmined(made))
+        self.node.wallet[made] = self._paying(order, unmined(made, inputs=[Outpoint(*coin)]))
         return made
 
     def mine(self, order: ChannelOrder, made: str) -> None:

@@ -18,7 +18,7 @@ from orders.admin import going_back
 from orders.causes import FlagKind
 from orders.errors import OrderError
 from orders.models import ChannelOrder
-from orders.operations import ending, giving_up, refunding
+from orders.operations import deciding, ending, giving_up, refunding
 from orders.payments import security
 from orders.states import At, OrderState
 from orders.story import sat, when
@@ -182,6 +182,23 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not refunding.why_not_released(order),
             run=lambda order_id, actor, _: refunding.release(order_id, actor=actor),
             money=going_back.released,
+        ),
+        Deed(
+            name="grant_refund",
+            label="Grant the proposed refund",
+            done="Granted",
+            fits=lambda order: not deciding.why_not_granted(order),
+            run=lambda order_id, actor, _: deciding.grant(order_id, actor=actor),
+            money=going_back.granted,
+        ),
+        Deed(
+            name="decline_refund",
+            label="Decline the proposed refund",
+            done="Declined",
+            fits=lambda order: not deciding.why_not_declined(order),
+            run=lambda order_id, actor, typed: deciding.decline(order_id, reason=typed, actor=actor),
+            money=going_back.declined,
+            field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
         ),
         Deed(
             name="settle_flag",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orders.models import ChannelOrder
-from orders.operations import refunding
+from orders.operations import deciding, refunding
 from orders.payments import onchain
 from orders.story import sat
 
@@ -13,6 +13,8 @@ def addressed(order: ChannelOrder, address: str) -> str:
     place = address or "the address that you give"
     before = f", not to {order.refund_address}" if order.refund_address not in {"", address} else ""
     refund = onchain.live_refund(order)
+    if refund is None and (proposed_sat := deciding.proposed_sat(order)):
+        return f"Nothing is sent now: if the {sat(proposed_sat)} are granted, they go to {place}{before}. {_COST}"
     if refund is None:
         came = f"{sat(refunding.undecided_sat(order))} came on chain, and may buy the channel yet"
         return f"Nothing is sent now: {came}. What of it has to go back goes to {place}{before}. {_COST}"
@@ -41,6 +43,18 @@ def released(order: ChannelOrder, _: str) -> str:
     """What is due again, and where it goes."""
     where = f"to {order.refund_address}. {_COST}" if order.refund_address else "as soon as an address is known."
     return f"{sat(refunding.kept_sat(order))} that were kept for the buyer go back on chain, {where}"
+
+
+def granted(order: ChannelOrder, _: str) -> str:
+    """What goes where, and that it is our money until then."""
+    where = f"to {order.refund_address}. {_COST}" if order.refund_address else "as soon as an address is known."
+    return f"{sat(deciding.proposed_sat(order))} of our money go to the buyer on chain, {where}"
+
+
+def declined(order: ChannelOrder, reason: str) -> str:
+    """What stays, and why."""
+    why = f" The journal says why: {reason}" if reason else ""
+    return f"{sat(deciding.proposed_sat(order))} that were proposed to go back stay ours.{why}"
 
 
 def by_itself(order: ChannelOrder) -> str:

@@ -55,6 +55,7 @@ _REFUND_TONES: Final[dict[str, str]] = {
     RefundState.DONE: "good",
     RefundState.WITHDRAWN: "over",
     RefundState.KEPT: "bad",
+    RefundState.PROPOSED: "bad",
 }
 #: By the names of their models.
 _TONES_OF: Final = {

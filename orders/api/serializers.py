@@ -125,7 +125,7 @@ class OnchainPaymentSerializer(serializers.Serializer):
     height = serializers.IntegerField(source="block_height", allow_null=True)
     amount_base = serializers.IntegerField(source="amount_sat", help_text="Satoshis.")
     fee_base = serializers.SerializerMethodField(help_text="Null: the node does not tell the fees of others.")
-    zero_conf = serializers.SerializerMethodField(help_text="False: nothing unconfirmed is accepted.")
+    zero_conf = serializers.BooleanField(source="on_credit", help_text="It was taken for paid in no block.")
     confirmed = serializers.BooleanField()
 
     def get_fields(self) -> dict[str, Any]:
@@ -141,10 +141,6 @@ class OnchainPaymentSerializer(serializers.Serializer):
     @extend_schema_field({"type": ["integer", "null"]})
     def get_fee_base(self, payment: Any) -> None:
         """Not known."""
-
-    def get_zero_conf(self, payment: Any) -> bool:
-        """Nothing unconfirmed counts."""
-        return False
 
 
 class OpeningAttemptSerializer(serializers.Serializer):
@@ -187,9 +183,13 @@ class ChannelOrderSerializer(serializers.Serializer):
     purchase_invoice = serializers.CharField(source="payment_request", allow_null=True)
     ln_invoice = serializers.CharField(source="payment_request", allow_null=True)
     onchain_payments = OnchainPaymentSerializer(source="deposits", many=True)
-    zero_conf = serializers.SerializerMethodField(help_text="False: nothing unconfirmed is accepted.")
-    zero_conf_satvbyte = serializers.SerializerMethodField(help_text="False: nothing unconfirmed is accepted.")
-    zero_conf_satvbyte_expiry = serializers.SerializerMethodField()
+    zero_conf = serializers.BooleanField(
+        source="on_credit", help_text="It was taken for paid while its deposits were in no block; not deep yet."
+    )
+    zero_conf_satvbyte = serializers.SerializerMethodField(
+        help_text="A deposit that pays more, for each vbyte, may be taken for paid in no block. False: none is."
+    )
+    zero_conf_satvbyte_expiry = serializers.SerializerMethodField(help_text="Until when such a deposit must be seen.")
     refund_needed = serializers.BooleanField(
         help_text="Money is to go back on chain, and nobody has said where: see `/channel/refund_address`."
     )
@@ -223,17 +223,15 @@ class ChannelOrderSerializer(serializers.Serializer):
     )
     current_channel_info = serializers.SerializerMethodField(help_text="Null: balances are the peers' own business.")
 
-    def get_zero_conf(self, order: OrderView) -> bool:
-        """Nothing unconfirmed counts."""
-        return False
-
-    def get_zero_conf_satvbyte(self, order: OrderView) -> bool:
-        """Nothing unconfirmed counts, at any fee."""
-        return False
+    @extend_schema_field({"type": ["integer", "boolean"]})
+    def get_zero_conf_satvbyte(self, order: OrderView) -> int | bool:
+        """Clients of the first server read a number, or false."""
+        return False if order.zero_conf_satvbyte is None else order.zero_conf_satvbyte
 
     @extend_schema_field({"type": ["integer", "null"]})
-    def get_zero_conf_satvbyte_expiry(self, order: OrderView) -> None:
-        """No such offer to expire."""
+    def get_zero_conf_satvbyte_expiry(self, order: OrderView) -> int | None:
+        """As long as the quote of the chain's fees holds."""
+        return None if order.zero_conf_satvbyte is None else Milliseconds().to_representation(order.expires_at)
 
     def get_private_channel(self, order: OrderView) -> bool:
         """As claim, purchase or service have said."""

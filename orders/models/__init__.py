@@ -2,6 +2,7 @@
 
 from orders.models.alert import Alert
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
+from orders.models.credit import Credit
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
@@ -22,6 +23,7 @@ __all__ = [
     "BooksCheck",
     "ChannelOpening",
     "ChannelOrder",
+    "Credit",
     "Entry",
     "EntryKind",
     "Flag",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from orders.models.books import Entry
+    from orders.models.credit import Credit
     from orders.models.flag import Flag
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
@@ -71,6 +72,12 @@ class ChannelOrder(models.Model):
         max_length=16, choices=Rail.choices, blank=True, help_text="The payment that counts, set when paid; no other."
     )
     paid_at = models.DateTimeField(null=True, blank=True)
+    zero_conf_satvbyte = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Above it a deposit may count in no block, before the order ends; empty: none."
+    )
+    on_credit = models.BooleanField(
+        default=False, help_text="It was paid by deposits in no block, and they are not deep yet."
+    )
 
     node_pubkey = models.CharField(max_length=66, blank=True)
     node_host = models.CharField(max_length=260, blank=True)
@@ -104,6 +111,7 @@ class ChannelOrder(models.Model):
 
     if TYPE_CHECKING:
         hold_invoice: HoldInvoice
+        credit: Credit
         reservation: Reservation
         entries: RelatedManager[Entry]
         events: RelatedManager[OrderEvent]

@@ -39,6 +39,7 @@ class Refund(models.Model):
                 name="refund_one_live",
                 condition=Q(state__in=sorted(map(str, LIVE_REFUNDS))),
             ),
+            models.UniqueConstraint(fields=["order"], name="refund_one_proposal", condition=Q(state="proposed")),
             models.CheckConstraint(name="refund_state_known", condition=Q(state__in=RefundState.values)),
             models.CheckConstraint(name="refund_has_amount", condition=Q(amount_sat__gt=0)),
             models.CheckConstraint(

@@ -12,6 +12,7 @@ from orders import flags, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import Found
 from orders.models import ChannelOpening, ChannelOrder
+from orders.openings import closes
 from orders.openings.tracing import open_or_opening
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, note
@@ -85,24 +86,26 @@ def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) ->
             note(order, Cause.CLOSING_TRANSACTION_SEEN, txid=pending.closing_txid)
         if order.state != OrderState.CLOSING:
             move(order, OrderState.CLOSING, cause=Cause.CHANNEL_CLOSING, txid=pending.closing_txid)
+        if order.opened_at is None:
+            words = "The channel is being closed before it was ever usable: what goes back is proposed once it is."
+            flags.raise_flag(order, FlagKind.CLOSED_UNUSED, words)
 
 
 def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> None:
     with locked(order_id) as order:
         if order.state not in {OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING}:
             return
-        opening = order.openings.get(pk=opening_id)
+        opening = order.openings.select_related("transaction").get(pk=opening_id)
         opening.closing_txid = order.closing_txid = closed.closing_txid
         opening.close_height, opening.close_type = closed.close_height, closed.close_type
         opening.short_channel_id = opening.short_channel_id or format_short_channel_id(closed.short_channel_id)
         opening.save()
         order.closed_at = timezone.now()
-        if order.opened_at is None:
-            flags.raise_flag(order, FlagKind.CLOSED_UNUSED, "The channel closed before it was ever usable.")
         move(
             order, OrderState.CLOSED, cause=Cause.CHANNEL_CLOSED, txid=closed.closing_txid, kind=closed.close_type,
-            by_us=closed.initiated_by_us,
+            by_us=closes.closed_by_us(closed),
         )  # fmt: skip
+        closes.tell(order, opening, closed, order.closed_at)
 
 
 def format_short_channel_id(number: int) -> str:

@@ -176,7 +176,11 @@ def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) ->
 
 
 def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
-    if broadcasting.is_stuck(transaction, timezone.now()):
+    now = timezone.now()
+    if broadcasting.is_beyond_help(transaction, now):
+        words = "The funding transaction stays unmined, and has no change for a child: it waits for lower fees."
+        flag(order_id, FlagKind.UNMINED, words)
+    elif broadcasting.is_stuck(transaction, now):
         words = "The funding transaction stays unmined, although it was published and bumped."
         flag(order_id, FlagKind.UNMINED, words)
 

@@ -13,9 +13,11 @@ from orders.actors import LSP, Authority
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
+from orders.models.order import Rail
 from orders.openings import announcing, terms
 from orders.openings.reasons import CALLS_STAFF, COINS_SHORT, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
 from orders.openings.terms import Terms
+from orders.payments import onchain
 from orders.payments.security import is_ours
 from orders.states import OrderState
 from orders.transitions import locked, move, note
@@ -114,3 +116,13 @@ def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority, cause: 
     if is_ours(order):
         words = f"Gave up ({reason}) with the buyer's money: retry, or return it."
         raise_flag(order, FlagKind.GAVE_UP, words, actor=actor)
+        propose_undelivered(order)
+
+
+def propose_undelivered(order: ChannelOrder) -> None:
+    """Of a Lightning payment that was settled, and that buys nothing any more, all is proposed to go back on chain.
+
+    The caller holds the order's row.
+    """
+    if order.counted_payment == Rail.LIGHTNING and is_ours(order):
+        onchain.propose_refund(order, order.order_total_sat, cause=Cause.NOT_DELIVERED, ends_order=True)

@@ -37,7 +37,7 @@ from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
 from orders.operations.addressing import require_elsewhere, require_openable
-from orders.payments import offering
+from orders.payments import offering, onchain
 from orders.payments.offering import Payable
 from orders.wallet import budget
 
@@ -228,6 +228,7 @@ def _order(
         fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
+        zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, seen) if payable.address else None,
         deposit_address=payable.address,
         refund_address=purchase.refund_address,
         client_hash=purchase.client_hash,

@@ -17,6 +17,7 @@ from orders.errors import NotPossible
 from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
+from orders.openings.retrying import propose_undelivered
 from orders.operations import pausing
 from orders.payments import onchain, security
 from orders.payments.counting import end_unpaid, give_back, pay
@@ -69,6 +70,7 @@ def _cancel_paid(order: ChannelOrder, actor: Authority) -> None:
     move(order, OrderState.REJECTED, cause=Cause.CANCELLED, actor=actor)
     words = "Cancelled; the buyer's money is with us and is to be returned."
     raise_flag(order, FlagKind.CANCELLED_PAID, words, actor=actor)
+    propose_undelivered(order)
 
 
 @open_to(Kind.STAFF, Kind.COMMAND)

@@ -65,6 +65,8 @@ def why_not_addressed(order: ChannelOrder) -> str:
     refund = onchain.live_refund(order)
     if refund is not None:
         return "" if refund.state == RefundState.DUE else "The refund is on its way already."
+    if onchain.proposed_refund(order) is not None:
+        return ""
     if order.state in _DECIDED or not undecided_sat(order):
         return "No money of this order waits to go back on chain."
     return ""
@@ -72,7 +74,8 @@ def why_not_addressed(order: ChannelOrder) -> str:
 
 def undecided_sat(order: ChannelOrder) -> int:
     """What is seen on chain and in no refund: it may buy the channel yet, or go back."""
-    in_refunds_sat = sum(row.amount_sat for row in order.refunds.all() if row.state != RefundState.WITHDRAWN)
+    besides = {RefundState.WITHDRAWN, RefundState.PROPOSED}
+    in_refunds_sat = sum(row.amount_sat for row in order.refunds.all() if row.state not in besides)
     return max(0, money.of(order, At.SEEN, rail=Rail.ONCHAIN).received_sat - in_refunds_sat)
 
 

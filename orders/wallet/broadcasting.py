@@ -45,6 +45,12 @@ def is_slow(transaction: WalletTransaction, now: datetime) -> bool:
     return transaction.change_index >= 0 and since is not None and since + wait <= now
 
 
+def is_beyond_help(transaction: WalletTransaction, now: datetime) -> bool:
+    """It stays unmined for long, and no child of ours can pay for it: it has no change."""
+    since, wait = transaction.published_at, timedelta(seconds=settings.BUMP_AFTER_SECONDS)
+    return transaction.change_index < 0 and since is not None and since + wait <= now
+
+
 def is_stuck(transaction: WalletTransaction, now: datetime) -> bool:
     """It stays unmined although it was published, and should have been bumped."""
     wait = timedelta(seconds=2 * settings.BUMP_AFTER_SECONDS)

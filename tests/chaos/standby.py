@@ -22,6 +22,7 @@ _TABLES: Final = (
     models.OrderEvent, models.Node, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch,
     models.SwitchEvent, models.Flag, models.Reservation, models.Refund,
     models.Entry, models.Leg,
+    models.Credit,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

@@ -134,7 +134,7 @@ def test_a_poor_parent_in_no_block_is_counted_with_a_good_fee(foreseeing_shop: S
 
 
 def test_one_that_is_replaced_gives_back_what_was_kept_for_it(foreseeing_shop: Shop) -> None:
-    """LND's wallet still lists it: it forgets what was replaced only when the rival is in a block."""
+    """LND's wallet still lists it, and goes on doing so when the rival is in a block and pays somebody else."""
     shop = foreseeing_shop
     payer = Payer(shop.network.chain)
     quote = shop.buy()

@@ -13,6 +13,7 @@ from orders.models import (
     BooksCheck,
     ChannelOpening,
     ChannelOrder,
+    Credit,
     Entry,
     Flag,
     Heartbeat,
@@ -31,8 +32,7 @@ from orders.models import (
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund,
-    Entry, Leg, BooksCheck,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -47,6 +47,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
     OnchainPayment: ("seen_at",),
     Refund: ("created_at", "refunded_at"),
+    Credit: ("given_at", "seen_at", "ended_at", "lost_at"),
 }  # fmt: skip
 
 

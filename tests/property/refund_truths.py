@@ -12,6 +12,7 @@ from orders import marks
 from orders.causes import Cause
 from orders.models import ChannelOrder, OnchainPayment, Refund, WalletTransaction
 from orders.models.order import Rail
+from orders.payments.onchain import due
 from orders.states import DELIVERED, SENT_REFUNDS, DepositState, OrderState, RefundState
 from simulator import scripts
 
@@ -36,7 +37,7 @@ def _final_blocks() -> int:
 def accounted_sat(order: ChannelOrder) -> int:
     """What of its deposits we have delivered for, has gone back, is to go back or is kept: fees are in it."""
     bought = order.state in DELIVERED and order.counted_payment == Rail.ONCHAIN
-    rows = order.refunds.exclude(state=RefundState.WITHDRAWN)
+    rows = order.refunds.exclude(state=RefundState.WITHDRAWN).exclude(cause__in=due.BY_DECISION)
     return (order.order_total_sat if bought else 0) + sum(row.amount_sat for row in rows)
 
 

@@ -148,6 +148,9 @@ class SimulatedNode(Program):
     def channels(self) -> list[Any]:
         return list(self.call(self.stub.ListChannels, ln.ListChannelsRequest()).channels)
 
+    def close_channel(self, point: str, *, force: bool = False) -> str:
+        return self.control.close_channel(point, "LOCAL_FORCE_CLOSE" if force else "COOPERATIVE_CLOSE_OF_OURS")
+
     def invoice(self, amount_sat: int) -> str:
         return self.control.add_invoice(amount_sat)
 

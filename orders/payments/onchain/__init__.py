@@ -1,6 +1,8 @@
 """The on-chain rail: deposits to an address of the order's own, which count once they are deep enough."""
 
 from orders.payments.onchain.counting import arrive, claim_window, count
+from orders.payments.onchain.crediting import follow as follow_credit
+from orders.payments.onchain.crediting import offered_satvbyte
 from orders.payments.onchain.due import awaits_depth, is_over
 from orders.payments.onchain.due import is_possible as may_owe
 from orders.payments.onchain.due import live as live_refund
@@ -19,6 +21,10 @@ from orders.payments.onchain.looking import (
     obstacle,
     settle,
 )
+from orders.payments.onchain.proposing import decline as decline_refund
+from orders.payments.onchain.proposing import grant as grant_refund
+from orders.payments.onchain.proposing import propose as propose_refund
+from orders.payments.onchain.proposing import proposed as proposed_refund
 from orders.payments.onchain.recording import record
 from orders.payments.onchain.refunding import intend as intend_refund
 from orders.payments.onchain.refunding import is_going_back, is_unsigned, say_address
@@ -33,10 +39,13 @@ __all__ = [
     "buys_late",
     "claim_window",
     "count",
+    "decline_refund",
     "differing",
     "due_sat",
     "finish_return",
+    "follow_credit",
     "give_back",
+    "grant_refund",
     "insecurity",
     "intend_refund",
     "is_going_back",
@@ -51,6 +60,9 @@ __all__ = [
     "look",
     "may_owe",
     "obstacle",
+    "offered_satvbyte",
+    "propose_refund",
+    "proposed_refund",
     "record",
     "release_kept",
     "say_address",

@@ -17,7 +17,7 @@ from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments import judging
 from orders.payments.counting import pay
-from orders.payments.onchain import foreseeing
+from orders.payments.onchain import crediting, foreseeing
 from orders.states import At, OrderState
 from orders.transitions import locked
 
@@ -29,6 +29,7 @@ def arrive(order: ChannelOrder, node: LndNode) -> bool:
     if money.of(order, At.SEEN, rail=Rail.ONCHAIN).received_sat:
         count(order.pk)
         foreseeing.look(order)
+        crediting.consider(order)
     return False
 
 

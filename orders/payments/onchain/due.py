@@ -8,6 +8,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Sum
 
+from orders import money
 from orders.causes import Cause
 from orders.models import ChannelOrder, Refund
 from orders.models.order import Rail
@@ -16,6 +17,8 @@ from orders.states import SENT_REFUNDS, At, DepositState, InvoiceState, OrderSta
 #: Nothing more can come of them.
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
 _WAITS: Final = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
+#: Why money goes back that had bought something, by a person's word: no part of what is due by itself.
+BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.NOT_DELIVERED})
 #: What is less than this, when it is sent at the lowest fee, is not relayed (and no wallet would spend it).
 DUST_SAT: Final = 546
 LEAST_SAT: Final = DUST_SAT + 200
@@ -44,7 +47,7 @@ def is_over(order: ChannelOrder, now: datetime) -> bool:
 
 def is_possible(order: ChannelOrder) -> bool:
     """Something came that may have to go back on chain: of most orders nothing ever does, and nobody is asked."""
-    return bool(order.onchain_payments.all()) or lightning_surplus_sat(order) > 0
+    return money.may_go_back(order)
 
 
 def live(order: ChannelOrder) -> Refund | None:
@@ -87,7 +90,7 @@ def _other_payment_is_open(order: ChannelOrder) -> bool:
 
 
 def _refunded_sat(order: ChannelOrder, besides: Refund | None) -> int:
-    refunds = order.refunds.exclude(state=RefundState.WITHDRAWN)
+    refunds = order.refunds.exclude(state=RefundState.WITHDRAWN).exclude(cause__in=BY_DECISION)
     if besides is not None:
         refunds = refunds.exclude(pk=besides.pk)
     return refunds.aggregate(sum=Sum("amount_sat"))["sum"] or 0
@@ -104,6 +107,6 @@ def _returned_by_hand_sat(order: ChannelOrder) -> int:
     seen = order.events.filter(cause=Cause.DEPOSIT_SEEN, version__lt=returned.version)
     before = set(seen.values_list("facts__txid", flat=True))
     there = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
-    by_itself = order.refunds.filter(created_at__lt=returned.at, state__in=SENT_REFUNDS)
+    by_itself = order.refunds.filter(created_at__lt=returned.at, state__in=SENT_REFUNDS).exclude(cause__in=BY_DECISION)
     by_itself_sat = by_itself.aggregate(sum=Sum("amount_sat"))["sum"] or 0
     return max(0, sum(row.amount_sat for row in there if row.txid in before) - by_itself_sat)

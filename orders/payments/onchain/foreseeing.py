@@ -10,10 +10,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Final
+from enum import StrEnum
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db.models import Count, F, Min, Q, Sum
@@ -22,7 +23,9 @@ from django.utils import timezone
 
 from chain import connection as chain
 from chain.errors import ChainError, ChainUnavailable, Unreadable
-from chain.node import PATIENCE_SECONDS, ChainNode, in_time
+from chain.node import MOST_INPUTS, PATIENCE_SECONDS, ChainNode, in_time
+from chain.packages import Package
+from lightning.types import Outpoint
 from orders import queries
 from orders.admission import placing
 from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment, Reservation
@@ -32,6 +35,8 @@ from orders.states import DepositState, Firmness, OrderState
 from orders.transitions import locked
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: What was said holds so long: three of the minute's looks may be missed.
 _HOLDS: Final = timedelta(seconds=180)
@@ -121,6 +126,15 @@ def _pause(row: OnchainPayment | None, now: datetime) -> timedelta:
     return _AGAIN if row is None else min(_SELDOM, max(_AGAIN, now - row.seen_at))
 
 
+class Whereabouts(StrEnum):
+    """Where a transaction is that our node has in no block."""
+
+    WAITS = "waits"  # in the mempool, and all its coins are in blocks
+    MINED = "mined"  # our node will see that in a moment
+    RIVALLED = "rivalled"  # a block has what spends one of its coins
+    UNKNOWN = "unknown"  # replaced perhaps, or forgotten, or it spends what is in no block
+
+
 class Source:
     """The chain source, for all threads of one process: who finds it busy or away does without."""
 
@@ -131,16 +145,28 @@ class Source:
 
     def foresees(self, asked: dict[str, bool]) -> dict[str, bool]:
         """Of each transaction whether it will be in a block; nothing where that cannot be known now."""
+        return self._ask(lambda node, seen: _told(node, seen, asked), wait_seconds=0) or {}
+
+    def packages(self, txids: Sequence[str]) -> dict[str, Package]:
+        """Those that wait in the mempool, with all that they wait for; nothing where nobody can say now."""
+        return self._ask(lambda node, seen: _packages(node, seen, txids), wait_seconds=0) or {}
+
+    def whereabouts(self, deposits: Sequence[OnchainPayment]) -> dict[str, Whereabouts]:
+        """Where each of their transactions is; nothing where nobody can say now."""
+        ask = partial(_whereabouts, deposits)
+        return self._ask(ask, wait_seconds=PATIENCE_SECONDS) or {}
+
+    def _ask(self, ask: Callable[[ChainNode, NodeSnapshot], T], *, wait_seconds: float) -> T | None:
         node, seen = chain.node(), queries.snapshot()
         is_its_time = time.monotonic() >= self._ask_at
-        if node is None or seen is None or not is_its_time or not self._asking.acquire(blocking=False):
-            return {}
+        if node is None or seen is None or not is_its_time or not self._asking.acquire(timeout=wait_seconds):
+            return None
         try:
-            told = _told(node, seen, asked)
+            told = ask(node, seen)
         except ChainUnavailable as problem:
             self._outage.begun(problem)
             self._ask_at = time.monotonic() + self._outage.pause_seconds()
-            return {}
+            return None
         finally:
             self._asking.release()
         if self._outage.over():
@@ -160,6 +186,54 @@ def _told(node: ChainNode, seen: NodeSnapshot, asked: dict[str, bool]) -> dict[s
                 raise
             break  # a stranger's transactions take so long, and not the source
     return told
+
+
+def packages(txids: Sequence[str]) -> dict[str, Package]:
+    """As the source's own, of this process."""
+    return _source(os.getpid()).packages(txids)
+
+
+def _packages(node: ChainNode, seen: NodeSnapshot, txids: Sequence[str]) -> dict[str, Package]:
+    """What cannot be read is as if it were not there. Raises: ChainUnavailable."""
+    until, told = in_time(), dict[str, Package]()
+    _see_whether_it_follows(node, seen, until)
+    for txid in txids:
+        try:
+            package = node.package(txid, until=until)
+        except Unreadable as error:
+            log.info("deposit=%s is not taken in no block: %s", txid, error)
+            continue
+        if package is not None:
+            told[txid] = package
+    return told
+
+
+def whereabouts(deposits: Sequence[OnchainPayment]) -> dict[str, Whereabouts]:
+    """As the source's own, of this process."""
+    return _source(os.getpid()).whereabouts(deposits) if deposits else {}
+
+
+def _whereabouts(deposits: Sequence[OnchainPayment], node: ChainNode, seen: NodeSnapshot) -> dict[str, Whereabouts]:
+    until = in_time()
+    _see_whether_it_follows(node, seen, until)
+    return {row.txid: _where(row, node, until) for row in deposits}
+
+
+def _where(row: OnchainPayment, node: ChainNode, until: float) -> Whereabouts:
+    """By the chain alone where the mempool has it not: LND's wallet does not see a rival that pays somebody else."""
+    try:
+        package = node.package(row.txid, until=until)
+        if package is not None:
+            return Whereabouts.UNKNOWN if package.ancestors else Whereabouts.WAITS
+        spends = [Outpoint.parse(outpoint) for outpoint in row.inputs[:MOST_INPUTS]]
+        points = [(row.txid, row.vout), *((outpoint.txid, outpoint.index) for outpoint in spends)]
+        itself, *coins = node.unspent_sat(points, until)
+    except Unreadable as error:
+        log.info("deposit=%s is not to be relied on: %s", row.txid, error)
+        return Whereabouts.UNKNOWN
+    if itself is not None:
+        return Whereabouts.MINED
+    return Whereabouts.RIVALLED if None in coins else Whereabouts.UNKNOWN
 
 
 def _see_whether_it_follows(node: ChainNode, seen: NodeSnapshot, until: float) -> None:

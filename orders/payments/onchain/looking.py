@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from lightning.node import LndNode
 from orders import money
 from orders.actors import Authority
 from orders.causes import Cause
-from orders.models import ChannelOrder, NodeSnapshot, OnchainPayment
+from orders.models import ChannelOrder, NodeSnapshot
 from orders.models.order import Rail
-from orders.payments.onchain import foreseeing, refunding
+from orders.payments.onchain import crediting, depth, foreseeing, refunding
 from orders.payments.onchain.watching import read_deposits
 from orders.payments.rail import Security
 from orders.queries import deposits_of
 from orders.states import At
-from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_them
 
 
 def look(order: ChannelOrder, node: LndNode) -> Security:
@@ -24,30 +22,23 @@ def look(order: ChannelOrder, node: LndNode) -> Security:
 
     Raises: NodeUnavailable.
     """
-    depth = money.required_confirmations(order)
+    if order.on_credit:
+        return crediting.security(order, node)
+    required = money.required_confirmations(order)
     deposits = deposits_of(order)
-    deep = _deep(order, deposits, depth, node)
-    if sum(deposit.amount_sat for deposit in deposits if deposit.txid in deep) >= order.order_total_sat:
+    depths = depth.of(order, deposits, node)
+    came_sat = sum(deposit.amount_sat for deposit in deposits if depths.get(deposit.txid, 0) >= required)
+    if came_sat >= order.order_total_sat:
         return Security(secured=True, lost=False, reason="confirmed on chain")
     return Security(secured=False, lost=False, reason="the deposit is not deep enough now")
-
-
-def _deep(order: ChannelOrder, deposits: Sequence[OnchainPayment], depth: int, node: LndNode) -> set[str]:
-    """Those of their transactions that are so deep in the chain as it is now."""
-    if not deposits:
-        return set()
-    wanted = {deposit.txid for deposit in deposits}
-    read_height = order.lsp_node.deposits_height or order.created_height
-    lowest = min(deposit.block_height or read_height for deposit in deposits)
-    listed = node.transactions(from_height=max(0, lowest - LOOK_BACK_BLOCKS))
-    found = as_the_chain_has_them(node, [transaction for transaction in listed if transaction.txid in wanted])
-    return {transaction.txid for transaction in found if transaction.confirmations >= depth}
 
 
 def insecurity(order: ChannelOrder) -> str:
     """Why the payment is not secured by our own records; "" when it is."""
     if refunding.is_going_back(order):
         return "The on-chain payment is going back."
+    if order.on_credit:
+        return crediting.insecurity(order)
     is_there = money.of(order, At.CONFIRMED, rail=Rail.ONCHAIN).is_covered
     return "" if is_there else "The on-chain payment is not confirmed."
 
@@ -91,4 +82,4 @@ def differing(node: LndNode, seen: NodeSnapshot) -> frozenset[UUID]:
     Raises: NodeUnavailable.
     """
     read_deposits(node, seen)
-    return frozenset(foreseeing.to_look_at())
+    return frozenset({*foreseeing.to_look_at(), *crediting.to_look_at()})

@@ -60,11 +60,12 @@ def intend(order_id: UUID) -> Refund | None:
         if amount_sat < due.LEAST_SAT:
             keep_one(order, refund, "It is less than sending it costs.", actor=LSP)
         else:
-            _require_address(order, amount_sat)
+            require_address(order, amount_sat)
     return refund
 
 
-def _require_address(order: ChannelOrder, amount_sat: int) -> None:
+def require_address(order: ChannelOrder, amount_sat: int) -> None:
+    """A person is told where nobody knows where to. The caller holds the order's row."""
     if not order.refund_address:
         words = f"{amount_sat} sat are to go back on chain, and no address is known: ask the buyer for one."
         raise_flag(order, FlagKind.REFUND_NEEDED, words)
@@ -100,6 +101,8 @@ def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
 
 def _is_owed(order: ChannelOrder, refund: Refund, now: datetime) -> bool:
     """As it was recorded: what would end an order that lives again is another sum, though it may be as much."""
+    if refund.cause in due.BY_DECISION:
+        return True
     still_ends = due.is_over(order, now) or not refund.ends_order
     return still_ends and due.sat(order, now, besides=refund) == refund.amount_sat
 
@@ -116,7 +119,7 @@ def withdraw_all(order: ChannelOrder, *, only_ends_order: bool = False, actor: A
     """
     if not due.is_possible(order):
         return
-    unsigned = order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT])
+    unsigned = order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT, RefundState.PROPOSED])
     for refund in unsigned.filter(ends_order=True) if only_ends_order else unsigned:
         _withdraw(order, refund, actor=actor)
 
@@ -128,7 +131,7 @@ def release(order: ChannelOrder, *, actor: Authority) -> bool:
         return False
     move_refund(order, kept, RefundState.DUE, detail="")
     note(order, Cause.REFUND_DUE, actor=actor, amount_sat=kept.amount_sat, why=kept.cause)
-    _require_address(order, kept.amount_sat)
+    require_address(order, kept.amount_sat)
     return True
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from orders.models import ChannelOrder
 from orders.models.order import Rail
-from orders.states import At
+from orders.states import At, OpeningState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,22 @@ def of(order: ChannelOrder, at: At, *, rail: Rail | None = None) -> Money:
     height = order.lsp_node.deposits_height if at is At.DEEP else 0
     depth = required_confirmations(order)
     return Money(
-        owed_sat=order.order_total_sat,
+        owed_sat=owed_sat(order),
         held_sat=sum(row.held_back_sat for row in rows),
         received_sat=sum(row.received_sat(at, height=height, depth=depth) for row in rows),
     )
+
+
+def owed_sat(order: ChannelOrder) -> int:
+    """What the order costs: its price, and what was added to its channel of what came beyond that."""
+    return order.order_total_sat + added_sat(order)
+
+
+def added_sat(order: ChannelOrder) -> int:
+    """What of a surplus is in the channel that is being opened, or is open, on the buyer's side."""
+    if not order.counted_payment:  # nothing was ever opened
+        return 0
+    return sum(row.surplus_sat for row in order.openings.all() if row.state != OpeningState.FAILED)
 
 
 def required_confirmations(order: ChannelOrder) -> int:

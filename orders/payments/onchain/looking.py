@@ -27,7 +27,7 @@ def look(order: ChannelOrder, node: LndNode) -> Security:
     depth = money.required_confirmations(order)
     deposits = deposits_of(order)
     deep = _deep(order, deposits, depth, node)
-    if sum(deposit.amount_sat for deposit in deposits if deposit.txid in deep) >= order.order_total_sat:
+    if sum(deposit.amount_sat for deposit in deposits if deposit.txid in deep) >= money.owed_sat(order):
         return Security(secured=True, lost=False, reason="confirmed on chain")
     return Security(secured=False, lost=False, reason="the deposit is not deep enough now")
 

@@ -33,7 +33,8 @@ V1_NAMES = re.compile(
 #: Who speaks v1, and why.
 V1_SPEAKERS = (
     "orders/api/",  # the door
-    "simulator/tour.py",  # a client of v1
+    "simulator/management/commands/buy.py",  # a client of v1
+    "simulator/tour.py",  # what it does
     "simulator/surprises.py",  # another, who pays otherwise
     "lsp_site/running/beside.py",  # which server is meant, for who has no settings of it
     "lsp_site/running/playground.py",  # tells how to be one

@@ -24,12 +24,13 @@ run: $(RUN) ## the whole server in the foreground; Ctrl-C ends it
 regtest: $(DEV) ## the server on a network of its own: btcd, our lnd, a buyer's lnd
 	@exec .venv/bin/python -m lsp_site.running.playground
 
-buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLAIM=lnurl show the other ways
+buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLAIM=lnurl, PAY=late|short|over|twice show other ways
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy \
-	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM))
+	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM)) \
+	  $(if $(PAY),--pay $(PAY))
 
 pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…
-	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --pay "$(INVOICE)"
+	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --invoice "$(INVOICE)"
 
 admin: $(RUN) ## make a staff account on the server that runs; where several do, NODE=simulated, regtest or own says which
 	@exec .venv/bin/python -m lsp_site.running.account $(if $(NODE),--node $(NODE))

@@ -199,6 +199,13 @@ ORDERS = Group(
             "86400",
             "So often the books are held against our rows and the node's wallet; hourly after they did not add up.",
         ),
+        V(
+            "SMALL_SURPLUS",
+            p.one_of("push", "keep"),
+            "push",
+            "What was paid too much and is not worth sending back on chain: `push` adds it to the channel, on the "
+            "buyer's side, within the limits of the service; `keep` books it as kept for the buyer.",
+        ),
         V("HOLD_CLTV_BLOCKS", p.integer(24, 2016), "288", "Final CLTV delta of a hold invoice: covers all windows."),
         V(
             "PUBLISH_MARGIN_BLOCKS",

@@ -38,6 +38,17 @@ def boolean(value: str) -> bool:
     raise ValueError("must be on or off")
 
 
+def one_of(*words: str) -> Parser:
+    """A parser of one of these words."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value.lower()
+
+    return parse
+
+
 def integer(low: int, high: int) -> Parser:
     """A parser of whole numbers from `low` to `high`."""
 

@@ -37,6 +37,8 @@ class Cause(models.TextChoices):
     GAVE_WAY = "gave_way", "our coins went to somebody who pays, or whose node is reached"
     NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
     SURPLUS = "surplus", "more has come than it asked for"
+    SURPLUS_ADDED = "surplus_added", "what came too much, and was little, is on the buyer's side of the channel"
+    SURPLUS_LEFT_OUT = "surplus_left_out", "a channel that was larger by a surplus was refused: it is tried as sold"
     REFUND_DUE = "refund_due", "money of the buyer is to go back on chain"
     REFUND_ADDRESS_GIVEN = "refund_address_given", "where money is to go back to was said"
     REFUND_SIGNED = "refund_signed", "what sends the money back is signed, and can go out at any time"
@@ -45,7 +47,10 @@ class Cause(models.TextChoices):
     REFUND_MINED = "refund_mined", "the money is back with the buyer: what sent it is in a block"
     REFUND_DONE = "refund_done", "what sent the money back is deep"
     REFUND_EXCLUDED = "refund_excluded", "what was to send the money back can never be in the chain: it is due again"
-    REFUND_WITHDRAWN = "refund_withdrawn", "it goes back no more: it buys the channel, is gone, or went by hand"
+    REFUND_WITHDRAWN = (
+        "refund_withdrawn",
+        "it goes back no more by itself: it buys, is gone, went by hand, or with more",
+    )
     REFUND_KEPT = "refund_kept", "money of the buyer is kept for him, and why"
     REFUND_PROPOSED = "refund_proposed", "it was paid and has no channel: a refund is proposed, for a person to decide"
     REFUND_GRANTED = "refund_granted", "staff have decided for the refund that was proposed"
@@ -143,6 +148,9 @@ class FlagKind(models.TextChoices):
     #: Of rows that are older than the kinds, and say what none of them does.
     OTHER = "other", "other"
 
+
+#: Why money goes back that had bought something, by a person's word: no part of what is due by itself.
+BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.NOT_DELIVERED})
 
 #: Why an order was given up, in the word that buyers know: our coins went to who pays, and whose node is reached.
 COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from orders.models import ChannelOrder
 from orders.models.order import Rail
-from orders.states import At, InvoiceState, OrderState
+from orders.states import At, InvoiceState, OpeningState, OrderState
 
 #: An order whose Lightning payment is ours, and whose channel is no more, or never was: it may go back on chain.
 _UNSERVED: Final = frozenset({OrderState.CLOSED, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.REFUNDED})
@@ -42,10 +42,22 @@ def of(order: ChannelOrder, at: At, *, rail: Rail | None = None) -> Money:
     height = order.lsp_node.deposits_height if at is At.DEEP else 0
     depth = required_confirmations(order)
     return Money(
-        owed_sat=order.order_total_sat,
+        owed_sat=owed_sat(order),
         held_sat=sum(row.held_back_sat for row in rows),
         received_sat=sum(row.received_sat(at, height=height, depth=depth) for row in rows),
     )
+
+
+def owed_sat(order: ChannelOrder) -> int:
+    """What the order costs: its price, and what was added to its channel of what came beyond that."""
+    return order.order_total_sat + added_sat(order)
+
+
+def added_sat(order: ChannelOrder) -> int:
+    """What of a surplus is in the channel that is being opened, or is open, on the buyer's side."""
+    if not order.counted_payment:  # nothing was ever opened
+        return 0
+    return sum(row.surplus_sat for row in order.openings.all() if row.state != OpeningState.FAILED)
 
 
 def required_confirmations(order: ChannelOrder) -> int:
@@ -65,4 +77,4 @@ def may_go_back(order: ChannelOrder) -> bool:
     if invoice is None or order.counted_payment != Rail.LIGHTNING:
         return False
     is_ours = invoice.state == InvoiceState.SETTLED
-    return invoice.held_sat > order.order_total_sat or (is_ours and order.state in _UNSERVED)
+    return invoice.held_sat > owed_sat(order) or (is_ours and order.state in _UNSERVED)

@@ -13,6 +13,8 @@ OPEN_VBYTES: Final = 222
 CLOSE_VBYTES: Final = 190
 #: What puts a signed funding out: one input, one output, generously.
 CONFLICT_VBYTES: Final = 130
+#: What sends a surplus back: one deposit, to the buyer and to ourselves.
+REFUND_VBYTES: Final = 141
 
 _MILLION: Final = 1_000_000
 

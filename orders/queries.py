@@ -232,7 +232,8 @@ def available_sat(seen: NodeSnapshot) -> int:
 _ASTRAY: Final = """
 SELECT o.id FROM orders_channelorder o LEFT JOIN orders_reservation r ON r.order_id = o.id
 WHERE o.state = ANY(%(states)s) AND (r.released_at IS NOT NULL OR r.order_id IS NULL
-      OR r.value_sat <> o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat)
+      OR r.value_sat <> o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat + coalesce(
+          (SELECT sum(a.surplus_sat) FROM orders_channelopening a WHERE a.order_id = o.id AND a.state <> 'failed'), 0))
 UNION ALL
 SELECT o.id FROM orders_reservation r JOIN orders_channelorder o ON o.id = r.order_id
 WHERE r.released_at IS NULL AND NOT o.state = ANY(%(states)s)

@@ -20,12 +20,12 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import outage, payments, queries, recovering
 from orders.errors import NotAvailable
-from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
 from orders.nudges import nudge_all
 from orders.openings import reasons
 from orders.operations import creating, shaping
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
-from orders.states import OpeningState, OrderState
+from orders.states import OpeningState, OrderState, RefundState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
 
@@ -158,7 +158,9 @@ def new_block(node: LndNode) -> int:
     live = ChannelOpening.objects.filter(
         state__in=[OpeningState.PUBLISHING, OpeningState.PUBLISHED, OpeningState.CONFLICTING]
     ).values_list("order_id", flat=True)
-    return nudged + nudge_all({*waiting, *live, *_unpaid_with_deposits()})
+    going_back = Refund.objects.filter(state__in=[RefundState.SIGNED, RefundState.PUBLISHED])
+    back = going_back.values_list("order_id", flat=True)
+    return nudged + nudge_all({*waiting, *live, *back, *_unpaid_with_deposits()})
 
 
 def _unpaid_with_deposits() -> Iterable[UUID]:

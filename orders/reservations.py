@@ -71,6 +71,9 @@ def is_cancellable(order: ChannelOrder) -> bool:
 
 def follow_attempt(order: ChannelOrder, opening: ChannelOpening, before: str) -> None:
     """The order's attempt has moved from `before` ("": begins). The caller holds the order's row."""
+    if opening.surplus_sat and (not before or opening.state == OpeningState.FAILED):
+        more_sat = 0 if opening.state == OpeningState.FAILED else opening.surplus_sat
+        _write(order, value_sat=value_sat(order) + more_sat)
     if opening.state == OpeningState.FAILED:
         firmness = Firmness.REACHED if is_cancellable(order) else Firmness.FIRM
         _write(order, leased_at=None, firmness=firmness)

@@ -113,6 +113,15 @@ def may_begin(order: ChannelOrder) -> bool:
     return ours is None or not (ours.is_going or ours.is_waiting)
 
 
+def may_grow(order: ChannelOrder, more_sat: int) -> bool:
+    """Our coins suffice for so much more than the order is promised, and nobody has to give way for it."""
+    ours, seen = _of(order), queries.snapshot()
+    if ours is None or seen is None:
+        return False
+    room_sat = queries.stock(seen, besides=order.pk).room_sat + queries.change_sat(seen)
+    return ours.value_sat + more_sat <= room_sat
+
+
 def tell_to_go(order: ChannelOrder) -> None:
     """The order's own payment goes back."""
     Reservation.objects.filter(order=order.pk, gives_way_at=None).update(gives_way_at=timezone.now())

@@ -10,6 +10,7 @@ from orders import keys, marks
 from orders.books import saying
 from orders.books.posting import About, post
 from orders.books.saying import OPENED, Legs, difference
+from orders.causes import BY_DECISION
 from orders.models import (
     SHAPING,
     Account,
@@ -64,7 +65,7 @@ def returned_by_hand(order: ChannelOrder) -> None:
     A deposit in no block counts too, as it was sent back: what comes of it later is nobody's but ours.
     """
     there = sum(row.amount_sat for row in order.onchain_payments.all() if row.state != DepositState.VANISHED)
-    going = sum(row.amount_sat for row in order.refunds.all() if row.state != RefundState.WITHDRAWN)
+    going = sum(row.amount_sat for row in order.refunds.all() if _goes_back(row))
     settled = order.invoice if order.invoice and order.invoice.state == InvoiceState.SETTLED else None
     claims = _says(order, settled)[1] if settled else {}
     onchain_sat = there - claims.get(Account.BUYERS_ONCHAIN, 0) // 1000 - going
@@ -82,6 +83,11 @@ def transaction_moved(before: WalletTransaction, after: WalletTransaction) -> No
     legs = difference(saying.of_transaction(before), saying.of_transaction(after))
     order_id = None if after.kind in SHAPING else marks.order_of_label(after.label, TransactionKind(after.kind))
     post(About(EntryKind.FEE, after.txid, order_id, txid=after.txid), legs)
+
+
+def _goes_back(row: Refund) -> bool:
+    """Of what came on chain."""
+    return row.state != RefundState.WITHDRAWN and row.cause not in BY_DECISION
 
 
 def _by_transaction(order: ChannelOrder, rows: Iterable[OnchainPayment]) -> defaultdict[str, list[OnchainPayment]]:
@@ -120,14 +126,16 @@ def _outcome(order: ChannelOrder, opened: ChannelOpening, invoice: HoldInvoice |
     """What the delivered order has come to: sold, or lost; nothing while its payment is held."""
     state = invoice.state if invoice is not None else ""
     if order.counted_payment == Rail.ONCHAIN:
-        claim = Account.BUYERS_ONCHAIN
-    elif order.counted_payment == Rail.LIGHTNING and state == InvoiceState.SETTLED:
-        claim = Account.BUYERS_HELD
-    elif order.counted_payment == Rail.LIGHTNING and state == InvoiceState.CANCELLED:
+        fee_sat, push_sat = order.fee_total_sat, opened.push_sat
+        return saying.of_sale(Account.BUYERS_ONCHAIN, fee_total_sat=fee_sat, push_sat=push_sat)
+    if order.counted_payment == Rail.LIGHTNING and state == InvoiceState.SETTLED:
+        added = saying.of_sale(Account.BUYERS_ONCHAIN, fee_total_sat=0, push_sat=opened.surplus_sat)
+        bought_sat = opened.push_sat - opened.surplus_sat
+        sold = saying.of_sale(Account.BUYERS_HELD, fee_total_sat=order.fee_total_sat, push_sat=bought_sat)
+        return saying.together(sold, added)
+    if order.counted_payment == Rail.LIGHTNING and state == InvoiceState.CANCELLED:
         return saying.of_loss(push_sat=opened.push_sat)
-    else:
-        return {}
-    return saying.of_sale(claim, fee_total_sat=order.fee_total_sat, push_sat=opened.push_sat)
+    return {}
 
 
 def _post(

@@ -20,7 +20,8 @@ WITH paid AS (
            CASE o.counted_payment WHEN 'lightning' THEN greatest(0, i.held_sat - o.order_total_sat) ELSE 0 END AS beyond
       FROM orders_channelorder o LEFT JOIN orders_holdinvoice i ON i.order_id = o.id
 ), delivered AS (
-    SELECT p.*, a.capacity_sat AS capacity, a.push_sat AS push
+    SELECT p.*, a.capacity_sat AS capacity, a.push_sat AS push,
+           CASE rail WHEN 'lightning' THEN a.surplus_sat ELSE 0 END AS added
       FROM orders_channelopening a JOIN paid p USING (order_id) WHERE a.state IN ('published', 'confirmed')
 ), said (order_id, account, sat) AS (
     SELECT order_id, 'lightning', held FROM paid WHERE state IN ('held', 'returning', 'settled')
@@ -37,7 +38,9 @@ WITH paid AS (
     UNION ALL SELECT order_id, 'channels', capacity - push FROM delivered
     UNION ALL SELECT order_id, 'given', push FROM delivered
     UNION ALL SELECT order_id, 'buyers_onchain', fee + push FROM delivered WHERE rail = 'onchain'
-    UNION ALL SELECT order_id, 'buyers_held', fee + push FROM delivered WHERE rail = 'lightning' AND state = 'settled'
+    UNION ALL SELECT order_id, 'buyers_held', fee + push - added FROM delivered
+               WHERE rail = 'lightning' AND state = 'settled'
+    UNION ALL SELECT order_id, 'buyers_onchain', added FROM delivered WHERE rail = 'lightning' AND state = 'settled'
     UNION ALL SELECT order_id, 'delivered', -push FROM delivered
                WHERE rail = 'onchain' OR (rail = 'lightning' AND state = 'settled')
     UNION ALL SELECT order_id, 'fees_earned', -fee FROM delivered
@@ -45,7 +48,9 @@ WITH paid AS (
     UNION ALL SELECT order_id, 'losses', push FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
     UNION ALL SELECT order_id, 'given', -push FROM delivered WHERE rail = 'lightning' AND state = 'cancelled'
 
-    UNION ALL SELECT order_id, 'buyers_onchain', amount_sat FROM orders_refund WHERE state <> 'withdrawn'
+    UNION ALL SELECT order_id, CASE cause WHEN 'not_delivered' THEN 'buyers_held' WHEN 'closed_unused' THEN 'losses'
+                                          WHEN 'closed_early' THEN 'losses' ELSE 'buyers_onchain' END, amount_sat
+                FROM orders_refund WHERE state NOT IN ('withdrawn', 'proposed')
     UNION ALL SELECT order_id, 'kept', -amount_sat FROM orders_refund WHERE state = 'kept'
     UNION ALL SELECT order_id, 'refunds_under_way', -amount_sat FROM orders_refund
                WHERE state IN ('due', 'signed', 'published', 'done') AND refunded_at IS NULL
@@ -78,11 +83,12 @@ SELECT order_id, account, (sum(said_msat))::bigint, (sum(booked_msat))::bigint, 
     )
 )
 _BALANCES: Final = "SELECT account, sum(amount_msat)::bigint FROM orders_leg GROUP BY account"
-#: Delivered, and what paid for it is gone from the chain: the buyer owes it.
+#: Delivered, and what paid for it is gone from the chain (and not on its way to a block): the buyer owes it.
 _UNCOVERED: Final = """
 SELECT e.order_id, sum(l.amount_msat)::bigint
   FROM orders_leg l JOIN orders_entry e ON e.id = l.entry_id
  WHERE l.account IN ('buyers_held', 'buyers_onchain', 'refunds_under_way', 'kept')
+   AND NOT EXISTS (SELECT 1 FROM orders_credit c WHERE c.order_id = e.order_id AND c.ended_at IS NULL)
  GROUP BY e.order_id HAVING sum(l.amount_msat) > 0 ORDER BY 2 DESC LIMIT %(most)s
 """
 _UNBALANCED: Final = """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from orders.causes import Cause
 from orders.models import Account, HoldInvoice, OnchainPayment, Refund, TransactionKind, WalletTransaction
 from orders.states import DepositState, InvoiceState, OpeningState, RefundState, TransactionState
 
@@ -18,6 +19,12 @@ _A: Final = Account
 _HELD: Final = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
 #: The channel is on its way, or there.
 OPENED: Final = frozenset({OpeningState.PUBLISHED, OpeningState.CONFIRMED})
+#: By whose money a refund is paid, where that is not what came on chain.
+_TAKEN_FROM: Final[dict[str, Account]] = {
+    Cause.NOT_DELIVERED: _A.BUYERS_HELD,
+    Cause.CLOSED_UNUSED: _A.LOSSES,
+    Cause.CLOSED_EARLY: _A.LOSSES,
+}
 _PUBLISHED: Final = frozenset({TransactionState.PUBLISHED, TransactionState.DEEP})
 
 
@@ -76,19 +83,23 @@ def of_loss(*, push_sat: int) -> Legs:
 
 
 def of_refund(row: Refund) -> Legs:
-    """What is to go back is taken from what came; mined it is with the buyer, but for what sending it has cost."""
+    """What is to go back is taken from what came; mined it is with the buyer, but for what sending it has cost.
+
+    What is only proposed is ours still.
+    """
     msat, fee = row.amount_sat * 1000, row.fee_sat * 1000
+    source = _TAKEN_FROM.get(row.cause, _A.BUYERS_ONCHAIN)
     if row.refunded_at is not None:
         return {
-            _A.BUYERS_ONCHAIN: msat,
+            source: msat,
             _A.REFUNDED: -msat,
             _A.WALLET: -msat,
             _A.GIVEN: msat - fee,
             _A.CHAIN_FEES: fee,
         }
-    if row.state == RefundState.WITHDRAWN:
+    if row.state in {RefundState.WITHDRAWN, RefundState.PROPOSED}:
         return {}
-    return {_A.BUYERS_ONCHAIN: msat, _A.KEPT if row.state == RefundState.KEPT else _A.REFUNDS_UNDER_WAY: -msat}
+    return {source: msat, _A.KEPT if row.state == RefundState.KEPT else _A.REFUNDS_UNDER_WAY: -msat}
 
 
 def of_transaction(row: WalletTransaction) -> Legs:

@@ -25,6 +25,9 @@ class ChannelOpening(models.Model):
     announced = models.BooleanField()
     capacity_sat = models.BigIntegerField()
     push_sat = models.BigIntegerField()
+    surplus_sat = models.BigIntegerField(
+        default=0, help_text="What of both was added, because more had been paid than was asked for."
+    )
 
     transaction = models.ForeignKey(
         WalletTransaction, null=True, blank=True, on_delete=models.PROTECT, related_name="openings"

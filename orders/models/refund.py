@@ -22,6 +22,9 @@ class Refund(models.Model):
     ends_order = models.BooleanField(help_text="With it the order is refunded; else it was a surplus, or came later.")
     cause = models.CharField(max_length=64, help_text="Why it goes back: one of orders.causes.Cause.")
     detail = models.CharField(max_length=300, blank=True, help_text="Why it is kept, or was withdrawn.")
+    too_little = models.BooleanField(
+        default=False, help_text="Kept since sending it would cost too much of it: it goes with what comes later."
+    )
     address = models.CharField(max_length=100, blank=True, help_text="Where it went; empty until it is signed.")
     fee_sat = models.BigIntegerField(default=0, help_text="What sending it costs, as it was signed last.")
     transaction = models.ForeignKey(

@@ -63,6 +63,7 @@ def _take_over(order_id: UUID, trace: Trace, leases: list[Lease], inputs: list[I
 def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list[Input]) -> ChannelOpening:
     now = timezone.now()
     found, channel = trace.transaction, trace.channel
+    more_sat = _surplus_sat(order, trace, outpoint)
     state = TransactionState.SIGNED if found else TransactionState.DRAFTED
     transaction, _ = WalletTransaction.objects.get_or_create(
         txid=outpoint.txid,
@@ -94,11 +95,20 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list
         node_pubkey=channel.peer_pubkey if channel else order.node_pubkey,
         node_host=order.node_host,
         announced=not getattr(channel, "private", False),
-        capacity_sat=order.capacity_sat,
-        push_sat=order.client_balance_sat,
+        capacity_sat=order.capacity_sat + more_sat,
+        push_sat=order.client_balance_sat + more_sat,
+        surplus_sat=more_sat,
         transaction=transaction,
         output_index=outpoint.index,
     )
+
+
+def _surplus_sat(order: ChannelOrder, trace: Trace, outpoint: Outpoint) -> int:
+    """By what the channel that the node has is larger than the one that was sold."""
+    outputs = trace.transaction.outputs if trace.transaction else ()
+    found = [output.amount_sat for output in outputs if output.index == outpoint.index]
+    capacity_sat = trace.channel.capacity_sat if trace.channel else next(iter(found), order.capacity_sat)
+    return max(0, capacity_sat - order.capacity_sat)
 
 
 def _leased(leases: list[Lease]) -> list[Input]:

@@ -17,7 +17,7 @@ from orders.openings import tracing
 from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
 from orders.payments import security
 from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, move_opening
+from orders.transitions import locked, move, move_opening, note
 from orders.wallet import transaction as machine
 
 PENDING_SECONDS: Final = 60
@@ -68,6 +68,8 @@ def _record_committed(order_id: UUID, opening_id: int, raw: bytes, psbt: bytes) 
             raise Broken("FAILED_OPENING", "Another process has taken the attempt over.")
         machine.signed(_transaction(opening), raw)
         move_opening(order, opening, OpeningState.PUBLISHING, failure_reason="", failure_detail="")
+        if opening.surplus_sat:
+            note(order, Cause.SURPLUS_ADDED, attempt=opening.attempt, amount_sat=opening.surplus_sat)
         move(
             order,
             OrderState.OPENING,

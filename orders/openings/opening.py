@@ -42,7 +42,7 @@ from orders.openings.reasons import (
 from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
-from orders.payments import security
+from orders.payments import security, surplus
 from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
 
@@ -191,14 +191,16 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
     """The attempt is recorded before the node hears of it; None where that may not be (any more)."""
     try:
         with locked(order_id) as order:
+            grown = terms.grown(wanted, surplus.to_add_sat(order))
             if not _may_begin(order, wanted):
                 return None
             locks.hold(Lock.BEGINNINGS)
             if not _has_room(order):
                 put_off(order, "LSP_BUSY", _OTHERS)
                 return None
-            opening = _record_begun(order, wanted)
-            note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey)
+            opening = _record_begun(order, grown)
+            more_sat = opening.surplus_sat or None
+            note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey, surplus_sat=more_sat)
             return opening
     except IntegrityError:  # another order of this peer was quicker
         postpone(order_id, "PEER_BUSY", "Another order of this node is being opened.")
@@ -217,6 +219,7 @@ def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:
         announced=wanted.announced,
         capacity_sat=wanted.capacity_sat,
         push_sat=wanted.push_sat,
+        surplus_sat=wanted.surplus_sat,
     )
 
 

@@ -50,11 +50,16 @@ def put_off(order: ChannelOrder, reason: str, detail: str) -> None:
 
 
 def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
-    """What follows from a failed attempt: as `after_failure`, but for a public channel that was refused.
+    """What follows from a failed attempt: as `after_failure`, but for a channel that was refused and was not quite as
+    sold: larger by a surplus, which is left out of the next one; or public.
 
-    Where nobody has asked for one, the order asks for an unannounced one from now on, after the first pause.
+    Where nobody has asked for that, the order asks for an unannounced one from now on, after the first pause.
     The caller holds the order's row; the order is URI_SET, and no attempt is live.
     """
+    if opening.surplus_sat and known(opening.failure_reason) in FINAL:  # it may be for what was added
+        note(order, Cause.SURPLUS_LEFT_OUT, attempt=opening.attempt, reason=opening.failure_reason)
+        _wait(order, known(opening.failure_reason))
+        return
     if not announcing.may_go_without(order, opening):
         after_failure(order, opening.failure_reason)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning.types import NodeAddress
 from orders.models import ChannelOrder
@@ -17,6 +17,8 @@ class Terms:
     #: Of the capacity, on the peer's side from the beginning.
     push_sat: int
     announced: bool
+    #: Of both, what was paid beyond the price: not a part of what was sold.
+    surplus_sat: int = 0
     #: Usable before its funding is in a block.
     zero_conf: bool = False
 
@@ -29,3 +31,9 @@ def of(order: ChannelOrder) -> Terms:
         push_sat=order.client_balance_sat,
         announced=order.is_announced,
     )
+
+
+def grown(sold: Terms, more_sat: int) -> Terms:
+    """The same channel, larger on the buyer's side by what he has paid too much; our side is as it was sold."""
+    capacity_sat, push_sat = sold.capacity_sat + more_sat, sold.push_sat + more_sat
+    return replace(sold, capacity_sat=capacity_sat, push_sat=push_sat, surplus_sat=more_sat)

@@ -87,7 +87,7 @@ def _funding_of(order: ChannelOrder, node: LndNode, failed_txids: set[str]) -> C
 def _funding_output(order: ChannelOrder, transaction: ChainTransaction | None) -> Outpoint | None:
     outputs = transaction.outputs if transaction is not None else ()
     for output in outputs:
-        if transaction is not None and output.amount_sat == order.capacity_sat and not output.ours:
+        if transaction is not None and output.amount_sat >= order.capacity_sat and not output.ours:
             return Outpoint(transaction.txid, output.index)
     return None
 

@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 from embit import bech32
 
+from lightning.errors import Rejected
 from orders import actors
 from orders.models import ChannelOrder, Refund, WalletTransaction
 from orders.operations import giving_up, refunding
@@ -176,6 +177,53 @@ def test_a_refund_that_stays_unmined_pays_more_and_only_one_version_is_mined(sho
     assert_went_back(shop, quote, refund, address, 60_000)
     assert WalletTransaction.objects.filter(kind="refund", state="deep").count() == 1
     assert refund.transaction is not None and refund.transaction.txid == versions[-1].txid
+
+
+def test_of_a_refund_that_was_made_dearer_twice_a_miner_takes_the_first_and_nobody_any_other(
+    shop: Shop, settings: Any
+) -> None:
+    address = somewhere()
+    quote = expired(shop, settings, refund_onchain_address=address)
+    deposit(shop, quote, 60_000)
+    until_refund(shop, quote, "published")
+    for number in (2, 3):
+        WalletTransaction.objects.filter(kind="refund").update(created_at=timezone.now() - timedelta(hours=7))
+        until(
+            lambda number=number: (
+                shop.hurry(quote)  # type: ignore[misc]
+                or shop.turn()
+                or (WalletTransaction.objects.filter(kind="refund").count() == number)
+            ),
+            "a dearer version is signed",
+        )
+        until_refund(shop, quote, "published")
+    first, _, third = WalletTransaction.objects.filter(kind="refund").order_by("id")
+    shop.network.chain.mine_only([bytes(first.raw or b"").hex()])
+    shop.network.mine(1)
+    with pytest.raises(Rejected):
+        shop.node.publish(bytes(third.raw or b""), label=third.label)
+    shop.network.mine(FINAL)
+    refund = until_refund(shop, quote, "done")
+    assert_went_back(shop, quote, refund, address, 60_000)
+    assert refund.transaction == first and refund.fee_sat == first.fee_sat
+    assert third.txid not in {each.txid for each in shop.node.transactions(from_height=0) if each.confirmations}
+
+
+def test_what_is_too_little_to_go_back_is_on_the_buyers_side_of_the_channel(shop: Shop) -> None:
+    quote = shop.buy(refund_onchain_address=somewhere())
+    deposit(shop, quote, quote["total_amount"] + 500)
+    shop.run(quote, "paid")
+    shop.claim(quote)
+    shop.run(quote, "open", mine=True)
+    order, ours, theirs = (
+        shop.order(quote),
+        shop.channel_at(shop.network.lsp, quote),
+        shop.channel_at(shop.wallet, quote),
+    )
+    for channel in (ours, theirs):
+        assert channel.capacity == order.capacity_sat + 500 and channel.push_amount_sat == 500
+    assert not refunds(quote) and not order.standing
+    assert [row.surplus_sat for row in order.openings.all()] == [500]
 
 
 def test_what_was_paid_and_never_claimed_goes_back_after_its_window(shop: Shop, settings: Any) -> None:

@@ -34,6 +34,8 @@ V1_NAMES = re.compile(
 V1_SPEAKERS = (
     "orders/api/",  # the door
     "simulator/management/commands/buy.py",  # a client of v1
+    "simulator/tour.py",  # what it does
+    "simulator/surprises.py",  # another, who pays otherwise
     "lsp_site/running/beside.py",  # which server is meant, for who has no settings of it
     "lsp_site/running/playground.py",  # tells how to be one
 )

@@ -11,6 +11,7 @@ from orders.models import ChannelOrder, OrderEvent, Reservation
 from orders.models.order import Rail
 from orders.states import InvoiceState, OrderState
 from simulator.world import World
+from tests.property.refund_truths import in_channel_sat
 from tests.property.witness import Told
 
 _WEAK: Final = frozenset({"quoted", "waiting", "held"})
@@ -64,7 +65,7 @@ def check_promises() -> None:
         assert not (row.firmness == "firm" and row.is_going), f"{row.order} is firm and was told to go"
         is_leased = row.leased_at is not None and row.leased_at < seen.at
         if row.firmness in _COUNTED and not row.is_going and not is_leased:
-            promised_sat += row.order.capacity_sat + row.order.open_fee_sat
+            promised_sat += row.order.capacity_sat + row.order.open_fee_sat + in_channel_sat(row.order)
     assert queries.promised_sat(seen) == promised_sat, (
         f"{queries.promised_sat(seen)} sat, and orders hold {promised_sat}"
     )

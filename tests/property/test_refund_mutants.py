@@ -68,6 +68,11 @@ def keep_every_surplus(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, name, only_of_what_is_over)
 
 
+def return_what_is_in_the_channel(patch: pytest.MonkeyPatch) -> None:
+    """A small surplus was pushed to the buyer, and is his once more."""
+    patch.setattr(due.money, "added_sat", lambda order: 0)
+
+
 def end_no_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sending, "_end", lambda order, refund: None)
 
@@ -89,6 +94,7 @@ MUTANTS = (
     Mutant("takes other coins", take_other_coins_while_it_may_be_mined, "was paid|the buyer has|never rests"),
     Mutant("returns the price", return_what_may_yet_buy, "and its money|server_defect|goes back|accounted"),
     Mutant("keeps a surplus", keep_every_surplus, "sat came, .* accounted"),
+    Mutant("returns what it has pushed", return_what_is_in_the_channel, "sat came, .* accounted|and its money"),
     Mutant("ends no order", end_no_order, "and its money is back|never rests"),
     Mutant("believes strangers", believe_who_knows_the_id, "a stranger was paid"),
     Mutant("never publishes", never_publish, "stays signed"),

@@ -13,12 +13,13 @@ from lightning import transactions
 from lightning.errors import Rejected
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import actors, advance, marks, reconcile
+from orders import actors, advance, marks, queries, reconcile
 from orders.errors import NotPossible
 from orders.models import ChannelOrder, Refund, WalletTransaction
 from orders.operations import ending, giving_up, refunding
 from orders.payments import onchain
 from orders.states import RefundState
+from orders.wallet.looking import LOOK_BACK_BLOCKS
 from simulator.control import FAIL
 from tests.e2e.shop import Shop
 from tests.e2e.test_refunds import FINAL, big, deposit, refunds, somewhere, until_refund
@@ -291,6 +292,19 @@ def test_what_was_kept_of_an_order_that_is_delivered_after_all_keeps_no_surplus(
 
 
 # While it runs
+
+
+def test_that_a_refund_is_in_a_block_is_known_with_the_block(shop: Shop, settings: Any) -> None:
+    """Its deposit is so old that no block brings news of it."""
+    quote = expired(shop, settings, refund_onchain_address=somewhere())
+    deposit(shop, quote, SHORT_SAT, blocks=FINAL + LOOK_BACK_BLOCKS)
+    until_refund(shop, quote, "published")
+    ChannelOrder.objects.filter(pk=quote["order_id"]).update(due_at=timezone.now() + timedelta(minutes=5))
+    shop.network.mine(1)
+    reconcile.new_block(shop.node)
+    for order_id in queries.due_ids(timezone.now()):
+        advance.advance(order_id)
+    assert shop.seen(quote)["refunded_at"] and shop.order(quote).state == "refunded"
 
 
 def test_staff_who_try_again_after_it_is_signed_are_refused(shop: Shop) -> None:

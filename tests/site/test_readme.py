@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
@@ -70,12 +71,38 @@ def control(visited: Visited) -> Iterator[Control]:
 def test_a_visitor_sees_a_channel_sold_each_way(visited: Visited) -> None:
     told = [command for block in blocks(README, "See a channel sold in a minute") for command in commands(block.text)]
     assert told[0] == "make run", "which the fixture has done"
-    assert told[1:] == ["make buy", "make buy RAIL=onchain", "make buy CLAIM=lnurl", "make buy PEER=offline"]
-    for command in told[1:]:
+    ways = ["make buy", "make buy RAIL=onchain", "make buy CLAIM=lnurl", "make buy PEER=offline"]
+    assert told[1:5] == ways
+    for command in ways:
         said = visited.shell(command.replace("make", " ".join(made()), 1))
         assert "the order is OPEN (500)" in said, command
         assert "channel usable" in said and "funding published" in said
         assert {"RAIL=onchain": "the wallet sends", "CLAIM=lnurl": "reads the LNURL"}.get(command[9:], "") in said
+
+
+#: What each way to pay otherwise must have shown.
+ENDS = {
+    "late": ("the order is EXPIRED", "late payment taken", "the order is OPEN (500)"),
+    "short": ("says refund_needed", "sat go back", "the buyer has it", "the order is REFUNDED (150)"),
+    "over": ("the order is OPEN (500)", "amount: 25,000 sat", "sat go back", "the buyer has it"),
+    "twice": ("paid twice", "the order is OPEN (500)", "sat go back", "the buyer has it"),
+}
+
+
+def test_a_visitor_sees_what_becomes_of_money_that_comes_otherwise_than_it_was_asked_for(visited: Visited) -> None:
+    told = [command for block in blocks(README, "See a channel sold in a minute") for command in commands(block.text)]
+    otherwise = [command for command in told if "PAY=" in command]
+    assert otherwise == [
+        *(f"make buy RAIL=onchain PAY={pay}" for pay in ENDS),
+        "make buy PAY=over",
+        "make buy PAY=twice",
+    ]
+    for command in otherwise:
+        began = time.monotonic()
+        said = visited.shell(command.replace("make", " ".join(made()), 1))
+        assert time.monotonic() - began < 60, f"{command} is shown in a minute"
+        for end in ENDS[command.rpartition("PAY=")[2]]:
+            assert end in said, f"{command}: {end}\n{said}"
 
 
 @needs_curl

@@ -12,9 +12,9 @@ from tests.site.test_run import ROOT, UNREACHABLE_NODE, home
 __all__ = ["home"]
 
 
-def make_buy(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def make_buy(home: Path, *said: str, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(home), "DJANGO_SETTINGS_MODULE": "lsp_site.settings", **environment}
-    return subprocess.run(made("buy"), env=os.environ | settings, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(made("buy", *said), env=os.environ | settings, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_a_configured_node_has_a_wallet_of_its_own(home: Path) -> None:
@@ -25,3 +25,8 @@ def test_a_configured_node_has_a_wallet_of_its_own(home: Path) -> None:
 def test_without_the_server_a_visitor_is_told_to_start_it(home: Path) -> None:
     done = make_buy(home, **NO_NODE)
     assert done.returncode != 0 and "`make run` first" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_invoice_cannot_be_paid_late_and_a_visitor_is_told_how_to_see_that(home: Path) -> None:
+    done = make_buy(home, "PAY=late", **NO_NODE)
+    assert done.returncode != 0 and "make buy RAIL=onchain PAY=late" in done.stderr

@@ -58,7 +58,7 @@ class Command(BaseCommand):
 
     def _rows(self, rows: Iterable[Row]) -> None:
         for name, value in rows:
-            self.stdout.write(f"  {name:<{_WIDTH}}{value}".rstrip())
+            self.stdout.write(f"  {name:<{_WIDTH - 1}} {value}".rstrip())
 
 
 def _sections(order: ChannelOrder) -> Iterator[tuple[str, list[Row]]]:
@@ -168,7 +168,8 @@ def _attempt(opening: ChannelOpening) -> Iterator[Row]:
     yield "state", f"{opening.get_state_display()} since {when(opening.changed_at)}"
     yield "begun", when(opening.created_at)
     yield "node", f"{opening.node_pubkey}{'@' if opening.node_host else ''}{opening.node_host}"
-    yield "size", f"{sat(opening.capacity_sat)}, {sat(opening.push_sat)} pushed"
+    added = f", of both {sat(opening.surplus_sat)} paid too much" if opening.surplus_sat else ""
+    yield "size", f"{sat(opening.capacity_sat)}, {sat(opening.push_sat)} pushed{added}"
     if opening.failure_reason:
         yield "failure", f"{opening.failure_reason} {opening.failure_detail}"
     sent = opening.transaction

@@ -9,19 +9,24 @@ from django.conf import settings
 from django.db.models import Sum
 
 from orders import money
-from orders.causes import Cause
-from orders.models import ChannelOrder, Refund
+from orders.causes import BY_DECISION, Cause
+from orders.models import ChannelOrder, OnchainPayment, Refund
 from orders.models.order import Rail
-from orders.states import SENT_REFUNDS, At, DepositState, InvoiceState, OrderState, RefundState
+from orders.payments import surplus
+from orders.payments.surplus import DUST_SAT, LEAST_SAT
+from orders.payments.surplus import refunded_sat as _refunded_sat
+from orders.states import SENT_REFUNDS, At, DepositState, InvoiceState, OrderState
+
+__all__ = ["DUST_SAT", "LEAST_SAT"]
 
 #: Nothing more can come of them.
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
 _WAITS: Final = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
-#: Why money goes back that had bought something, by a person's word: no part of what is due by itself.
-BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.NOT_DELIVERED})
-#: What is less than this, when it is sent at the lowest fee, is not relayed (and no wallet would spend it).
-DUST_SAT: Final = 546
-LEAST_SAT: Final = DUST_SAT + 200
+#: An attempt may yet begin, and add what is little to the channel.
+_UNOPENED: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
+#: So many deposits go back in one transaction: with more of them nodes would not relay it for long, and to sign it
+#: would take the node's time.
+MOST_DEPOSITS: Final = 500
 
 
 def sat(order: ChannelOrder, now: datetime, *, besides: Refund | None = None) -> int:
@@ -32,8 +37,26 @@ def sat(order: ChannelOrder, now: datetime, *, besides: Refund | None = None) ->
     came_sat = _came_sat(order) + lightning_surplus_sat(order)
     if not came_sat or order.state == OrderState.CREATED or _other_payment_is_open(order):
         return 0
-    kept_sat = 0 if is_over(order, now) or order.counted_payment != Rail.ONCHAIN else order.order_total_sat
+    ends = is_over(order, now)
+    if not ends and order.state in _UNOPENED and surplus.small_sat(order, besides=besides):
+        return 0
+    kept_sat = 0 if ends or order.counted_payment != Rail.ONCHAIN else money.owed_sat(order)
     return came_sat - kept_sat - _refunded_sat(order, besides) - _returned_by_hand_sat(order)
+
+
+def next_sat(order: ChannelOrder, now: datetime, *, besides: Refund | None = None) -> int:
+    """What of that one transaction can bring: where there are very many deposits, the largest go first."""
+    rows = list(order.onchain_payments.all())
+    if len(rows) <= MOST_DEPOSITS:
+        return sat(order, now, besides=besides)
+    spent = _spent(order)
+    left = sorted((_final_sat(order, row) for row in rows if str(row) not in spent), reverse=True)
+    return min(sat(order, now, besides=besides), sum(left[:MOST_DEPOSITS]))
+
+
+def least_sat(order: ChannelOrder, now: datetime) -> int:
+    """What is less is not sent: it would not be relayed; and of a surplus most would be spent on its fee."""
+    return LEAST_SAT if is_over(order, now) else surplus.worth_sat(order)
 
 
 def is_over(order: ChannelOrder, now: datetime) -> bool:
@@ -74,26 +97,28 @@ def lightning_surplus_sat(order: ChannelOrder) -> int:
     invoice = order.invoice
     if order.counted_payment != Rail.LIGHTNING or invoice is None or invoice.state != InvoiceState.SETTLED:
         return 0
-    return max(0, invoice.held_sat - order.order_total_sat)
+    return max(0, invoice.held_sat - money.owed_sat(order))
 
 
 def _came_sat(order: ChannelOrder) -> int:
-    rows = order.onchain_payments.all()
+    return sum(_final_sat(order, row) for row in order.onchain_payments.all())
+
+
+def _final_sat(order: ChannelOrder, row: OnchainPayment) -> int:
     height = order.lsp_node.deposits_height or 0
-    return sum(row.received_sat(At.DEEP, height=height, depth=settings.FINAL_DEPTH_BLOCKS) for row in rows)
+    return row.received_sat(At.DEEP, height=height, depth=settings.FINAL_DEPTH_BLOCKS)
+
+
+def _spent(order: ChannelOrder) -> set[str]:
+    """The outpoints that are in refunds that were signed."""
+    sent = order.refunds.filter(state__in=SENT_REFUNDS).values_list("transaction__inputs", flat=True)
+    return {str(coin[0]) for inputs in sent for coin in inputs}
 
 
 def _other_payment_is_open(order: ChannelOrder) -> bool:
     """While it may still go back, nobody knows which of two payments buys the channel."""
     is_lightning = order.counted_payment == Rail.LIGHTNING
     return is_lightning and order.invoice is not None and order.invoice.state in _WAITS
-
-
-def _refunded_sat(order: ChannelOrder, besides: Refund | None) -> int:
-    refunds = order.refunds.exclude(state=RefundState.WITHDRAWN).exclude(cause__in=BY_DECISION)
-    if besides is not None:
-        refunds = refunds.exclude(pk=besides.pk)
-    return refunds.aggregate(sum=Sum("amount_sat"))["sum"] or 0
 
 
 def _returned_by_hand_sat(order: ChannelOrder) -> int:

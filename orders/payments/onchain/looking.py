@@ -28,7 +28,7 @@ def look(order: ChannelOrder, node: LndNode) -> Security:
     deposits = deposits_of(order)
     depths = depth.of(order, deposits, node)
     came_sat = sum(deposit.amount_sat for deposit in deposits if depths.get(deposit.txid, 0) >= required)
-    if came_sat >= order.order_total_sat:
+    if came_sat >= money.owed_sat(order):
         return Security(secured=True, lost=False, reason="confirmed on chain")
     return Security(secured=False, lost=False, reason="the deposit is not deep enough now")
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from orders import books
 from orders.actors import LSP, Authority
-from orders.causes import Cause, FlagKind
+from orders.causes import BY_DECISION, Cause, FlagKind
 from orders.errors import NotPossible
 from orders.flags import raise_flag
 from orders.models import ChannelOrder, Refund
@@ -45,10 +45,11 @@ def intend(order_id: UUID) -> Refund | None:
     """
     now = timezone.now()
     with locked(order_id) as order:
-        amount_sat = due.sat(order, now)
+        amount_sat = due.next_sat(order, now)
         ends_order = due.is_over(order, now) and order.state != OrderState.REFUNDED
         if amount_sat <= 0 or due.live(order) is not None or (ends_order and order.live_opening is not None):
             return None
+        amount_sat, is_enough = _with_what_was_too_little(order, amount_sat, now)
         cause = _cause(order, ends_order=ends_order)
         refund = Refund.objects.create(
             order=order, amount_sat=amount_sat, ends_order=ends_order, cause=cause, created_at=now
@@ -57,11 +58,22 @@ def intend(order_id: UUID) -> Refund | None:
         order.step += 1
         nudge(order)
         note(order, Cause.REFUND_DUE, amount_sat=amount_sat, why=refund.cause)
-        if amount_sat < due.LEAST_SAT:
-            keep_one(order, refund, "It is less than sending it costs.", actor=LSP)
+        if not is_enough:
+            keep_one(order, refund, "Sending it would cost too much of it.", actor=LSP, too_little=True)
         else:
             require_address(order, amount_sat)
     return refund
+
+
+def _with_what_was_too_little(order: ChannelOrder, amount_sat: int, now: datetime) -> tuple[int, bool]:
+    """What is due, with all that was kept since it was too little by itself, where together they are enough."""
+    least_sat = due.least_sat(order, now)
+    kept = list(order.refunds.filter(state=RefundState.KEPT, too_little=True))
+    if amount_sat + sum(row.amount_sat for row in kept) < least_sat:
+        return amount_sat, False
+    for row in kept:
+        _withdraw(order, row)
+    return due.next_sat(order, now), True
 
 
 def require_address(order: ChannelOrder, amount_sat: int) -> None:
@@ -81,9 +93,9 @@ def _cause(order: ChannelOrder, *, ends_order: bool) -> str:
     return Cause.NEVER_CLAIMED
 
 
-def keep_one(order: ChannelOrder, refund: Refund, why: str, *, actor: Authority) -> None:
+def keep_one(order: ChannelOrder, refund: Refund, why: str, *, actor: Authority, too_little: bool = False) -> None:
     """It is kept for the buyer, told and booked. The caller holds the order's row."""
-    move_refund(order, refund, RefundState.KEPT, detail=why[:300])
+    move_refund(order, refund, RefundState.KEPT, detail=why[:300], too_little=too_little)
     note(order, Cause.REFUND_KEPT, actor=actor, amount_sat=refund.amount_sat, reason=why[:300])
 
 
@@ -101,10 +113,10 @@ def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
 
 def _is_owed(order: ChannelOrder, refund: Refund, now: datetime) -> bool:
     """As it was recorded: what would end an order that lives again is another sum, though it may be as much."""
-    if refund.cause in due.BY_DECISION:
+    if refund.cause in BY_DECISION:
         return True
     still_ends = due.is_over(order, now) or not refund.ends_order
-    return still_ends and due.sat(order, now, besides=refund) == refund.amount_sat
+    return still_ends and due.next_sat(order, now, besides=refund) == refund.amount_sat
 
 
 def _withdraw(order: ChannelOrder, refund: Refund, *, actor: Authority = LSP) -> None:
@@ -129,7 +141,7 @@ def release(order: ChannelOrder, *, actor: Authority) -> bool:
     kept = order.refunds.filter(state=RefundState.KEPT).first()
     if kept is None:
         return False
-    move_refund(order, kept, RefundState.DUE, detail="")
+    move_refund(order, kept, RefundState.DUE, detail="", too_little=False)
     note(order, Cause.REFUND_DUE, actor=actor, amount_sat=kept.amount_sat, why=kept.cause)
     require_address(order, kept.amount_sat)
     return True

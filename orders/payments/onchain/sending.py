@@ -137,20 +137,31 @@ def _choose(order: ChannelOrder, refund: Refund, before: Sequence[Outpoint], nod
 
     First of all what was leased for it `before`: who leased it may have signed, and lost what was recorded of that.
     Whatever spends the same coin excludes it.
+    Money: what LND keeps to close its channels is spent for nobody; but what the buyer has brought is his.
     Raises: InsufficientFunds.
     """
     native = choosing.native(node.coins(min_confirmations=settings.FINAL_DEPTH_BLOCKS))
     own = {f"{row.txid}:{row.vout}" for row in order.onchain_payments.all()}
-    by_size = sorted(
-        native,
-        key=lambda coin: (coin.outpoint not in before, str(coin.outpoint) not in own, -coin.amount_sat, coin.outpoint),
-    )
+    by_size = sorted(native, key=lambda coin: (coin.outpoint not in before, -coin.amount_sat, coin.outpoint))
+    own_first = sorted(by_size, key=lambda coin: (coin.outpoint not in before, str(coin.outpoint) not in own))
+    chosen = _enough(own_first, refund.amount_sat) or _enough(by_size, refund.amount_sat)
+    if not chosen:
+        raise InsufficientFunds("our coins do not suffice.")
+    left_sat = choosing.total_sat(native) - refund.amount_sat
+    is_ours = any(str(coin.outpoint) not in own for coin in chosen)
+    if is_ours and left_sat < node.required_reserve_sat(additional_public_channels=0):
+        raise InsufficientFunds("LND keeps what would be left to close its channels.")
+    return chosen
+
+
+def _enough(coins: Sequence[Utxo], wanted_sat: int) -> list[Utxo]:
+    """The first of them that bring so much, in a transaction that nodes relay; none where they do not."""
     chosen: list[Utxo] = []
-    for coin in by_size:
+    for coin in coins[: due.MOST_DEPOSITS]:
         chosen.append(coin)
-        if choosing.total_sat(chosen) >= refund.amount_sat:
+        if choosing.total_sat(chosen) >= wanted_sat:
             return chosen
-    raise InsufficientFunds("our coins do not suffice.")
+    return []
 
 
 def _lease(chosen: Iterable[Utxo], lock_id: bytes, node: LndNode) -> None:

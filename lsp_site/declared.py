@@ -204,10 +204,24 @@ ORDERS = Group(
             "ONCHAIN_CONFIRMATIONS",
             p.integer(1, 100),
             None,
-            "Confirmations at which an on-chain payment counts. The on-chain rail is off on mainnet.",
+            "Confirmations at which an on-chain payment counts.",
             "1 on regtest, 3 elsewhere",
         ),
+        V(
+            "ONCHAIN_ENABLED",
+            p.boolean,
+            "on",
+            "New orders can be paid on chain, where their service takes that and the macaroon has the rights. Off: "
+            "what was paid on chain before is taken, delivered and sent back all the same.",
+        ),
         V("ONCHAIN_RESERVE_SAT", p.integer(0, 21 * 10**14), "0", "What of the node's wallet is never sold."),
+        V(
+            "REFUND_RESERVE_SAT",
+            p.integer(0, 21 * 10**14),
+            "0",
+            "What is kept out of what is sold so that money can go back on chain: so much, or what refunds and "
+            "deposits that bought nothing could need just then, whichever is more.",
+        ),
         V(
             "UNPAID_SHARE_PERCENT",
             p.integer(1, 100),

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning import transactions
-from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
+from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
 from orders import marks, queries
@@ -64,12 +64,14 @@ def step(order_id: UUID, node: LndNode) -> None:
     refund = due.live(order)
     if refund is None:
         return
-    if refund.state == RefundState.DUE:
-        _sign(order, refund, node)
-    elif refund.state == RefundState.SIGNED:
-        _publish(order, refund, node)
-    else:
-        _watch(order, refund, node)
+    steps = {RefundState.DUE: _sign, RefundState.SIGNED: _publish, RefundState.PUBLISHED: _watch}
+    try:
+        steps[RefundState(refund.state)](order, refund, node)
+    except NodeUnavailable as error:
+        if error.reason != "PERMISSION_DENIED":
+            raise
+        words = "Our macaroon lacks a right that sending money back needs: `manage.py doctor` says which."
+        flag(order.pk, FlagKind.REFUND_STUCK, words)
 
 
 # Signed and stored: from here on it may be in the chain one day

@@ -33,6 +33,7 @@ class Cause(models.TextChoices):
     OTHER_RAIL_PAID = "other_rail_paid", "it goes back: the order was paid otherwise"
     GAVE_WAY = "gave_way", "our coins went to somebody who pays, or whose node is reached"
     NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
+    NOT_SERVED = "not_served", "it goes back: its node, or who paid, is one that we do not serve"
     SURPLUS = "surplus", "more has come than it asked for"
     REFUND_DUE = "refund_due", "money of the buyer is to go back on chain"
     REFUND_ADDRESS_GIVEN = "refund_address_given", "where money is to go back to was said"
@@ -122,6 +123,7 @@ class FlagKind(models.TextChoices):
     LIGHTNING_SURPLUS = "lightning_surplus", "too much by Lightning"
     REFUND_NEEDED = "refund_needed", "refund without an address"
     REFUND_STUCK = "refund_stuck", "refund stuck"
+    REFUND_BARRED = "refund_barred", "refund address not served"
     DEPOSIT_TAKEN_BACK = "deposit_taken_back", "deposit taken back"
     DEPOSIT_VANISHED = "deposit_vanished", "deposit vanished"
 
@@ -136,6 +138,10 @@ class FlagKind(models.TextChoices):
 
 #: Why an order was given up, in the word that buyers know: our coins went to who pays, and whose node is reached.
 COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"
+
+
+#: The same of an order whose node, or who paid it, is on the list of those that we do not serve.
+NOT_SERVED: Final = "NOT_SERVED"
 
 
 #: The same of an order that staff have cancelled.

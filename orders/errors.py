@@ -34,6 +34,10 @@ class InvalidField(OrderError):
         self.field = field
 
 
+class NotServed(InvalidField):
+    """A node or an address that is listed as one that we do not serve. Why it is listed is for staff alone."""
+
+
 class OutOfRange(InvalidField):
     """A number outside of what is on offer."""
 

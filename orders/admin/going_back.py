@@ -13,6 +13,8 @@ def addressed(order: ChannelOrder, address: str) -> str:
     place = address or "the address that you give"
     before = f", not to {order.refund_address}" if order.refund_address not in {"", address} else ""
     refund = onchain.live_refund(order)
+    if refund is None and (kept := refunding.kept_sat(order)):
+        return f"Nothing is sent now: {sat(kept)} are kept, and go to {place}{before} once they are released. {_COST}"
     if refund is None:
         came = f"{sat(refunding.undecided_sat(order))} came on chain, and may buy the channel yet"
         return f"Nothing is sent now: {came}. What of it has to go back goes to {place}{before}. {_COST}"

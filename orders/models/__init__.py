@@ -1,6 +1,7 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
 from orders.models.alert import Alert
+from orders.models.ban import Ban
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
@@ -16,6 +17,7 @@ from orders.models.transaction import SHAPING, TransactionKind, WalletTransactio
 __all__ = [
     "SHAPING",
     "Alert",
+    "Ban",
     "ChannelOpening",
     "ChannelOrder",
     "Flag",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline
-from orders.causes import COINS_PROMISED_ELSEWHERE, FlagKind
+from orders.causes import COINS_PROMISED_ELSEWHERE, NOT_SERVED, FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
@@ -45,6 +45,7 @@ PASSING: Final = frozenset(
         FEE_ABOVE_BUDGET,
         PAYMENT_NOT_SECURED,
         COINS_PROMISED_ELSEWHERE,
+        NOT_SERVED,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
     }

@@ -36,7 +36,7 @@ from orders.journal import tell
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
-from orders.operations.addressing import require_elsewhere, require_openable
+from orders.operations.addressing import require_elsewhere, require_openable, require_served
 from orders.payments import offering
 from orders.payments.offering import Payable
 from orders.wallet import budget
@@ -74,7 +74,8 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     Spec: POST /channel/buy.
     Money: none moves; nothing payable is shown before the commit.
     Repeat: with the same idempotency key and body, the same order.
-    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
+    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotServed, NotAvailable, TooManyOrders, KeyReused,
+    KeyInFlight.
     """
     if purchase.idempotency is None:
         return _create(purchase, node)
@@ -99,6 +100,8 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         require_openable(purchase.address)  # by now we have seen our own node
     if purchase.refund_address:
         require_elsewhere(purchase.refund_address)
+    if purchase.address is not None or purchase.refund_address:
+        require_served(purchase.address, refund_address=purchase.refund_address)
     try:
         quote = _quote_in_stock(service, purchase, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up

@@ -21,6 +21,7 @@ _TABLES: Final = (
     models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
     models.OrderEvent, models.Node, models.NodeSnapshot, models.IdempotencyKey, models.RequestCount, models.Switch,
     models.SwitchEvent, models.Flag, models.Reservation, models.Refund,
+    models.Ban,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    Ban,
     ChannelOpening,
     ChannelOrder,
     Flag,
@@ -28,7 +29,7 @@ from orders.models import (
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Ban,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -43,6 +44,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
     OnchainPayment: ("seen_at",),
     Refund: ("created_at", "refunded_at"),
+    Ban: ("created_at", "until", "lifted_at"),
 }  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db.models import Count, F, Min, Q, Sum
@@ -32,6 +32,8 @@ from orders.states import DepositState, Firmness, OrderState
 from orders.transitions import locked
 
 log = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 #: What was said holds so long: three of the minute's looks may be missed.
 _HOLDS: Final = timedelta(seconds=180)
@@ -131,16 +133,21 @@ class Source:
 
     def foresees(self, asked: dict[str, bool]) -> dict[str, bool]:
         """Of each transaction whether it will be in a block; nothing where that cannot be known now."""
-        node, seen = chain.node(), queries.snapshot()
+        seen = queries.snapshot()
+        return (seen and self.ask(lambda node: _told(node, seen, asked))) or {}
+
+    def ask(self, question: Callable[[ChainNode], Told]) -> Told | None:
+        """Its answer; None where it is not set, busy or away. Raises: what the question raises but ChainUnavailable."""
+        node = chain.node()
         is_its_time = time.monotonic() >= self._ask_at
-        if node is None or seen is None or not is_its_time or not self._asking.acquire(blocking=False):
-            return {}
+        if node is None or not is_its_time or not self._asking.acquire(blocking=False):
+            return None
         try:
-            told = _told(node, seen, asked)
+            told = question(node)
         except ChainUnavailable as problem:
             self._outage.begun(problem)
             self._ask_at = time.monotonic() + self._outage.pause_seconds()
-            return {}
+            return None
         finally:
             self._asking.release()
         if self._outage.over():
@@ -181,6 +188,11 @@ def _will_confirm(node: ChainNode, seen: NodeSnapshot, txid: str, was_foreseen: 
         log.info("deposit=%s reserves nothing in no block: %s", txid, error)
         return False
     return package is not None and (was_foreseen or package.pays(seen.estimate_sat_per_kw))
+
+
+def ask(question: Callable[[ChainNode], Told]) -> Told | None:
+    """As `Source.ask`, of this process's."""
+    return _source(os.getpid()).ask(question)
 
 
 @lru_cache(maxsize=1)  # a fork finds out for itself

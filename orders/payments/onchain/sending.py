@@ -20,7 +20,7 @@ from lightning import transactions
 from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
-from orders import marks, queries
+from orders import marks, queries, serving
 from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOrder, Refund, TransactionKind, WalletTransaction
@@ -80,6 +80,9 @@ def step(order_id: UUID, node: LndNode) -> None:
 def _sign(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
     with locked(order.pk) as held:
         if refunding.withdraw_if_owed(held, timezone.now()) or not held.refund_address:
+            return
+        if serving.bars_refund(held):
+            refunding.keep_barred(held)
             return
     if _was_sent_back(order, node):
         with locked(order.pk) as held:
@@ -189,6 +192,8 @@ def _store(refund: Refund, version: Version, *, address: str) -> bool:
             return False
         is_first = current.state == RefundState.DUE
         if is_first and (refunding.withdraw_if_owed(order, timezone.now()) or order.refund_address != address):
+            return False
+        if is_first and serving.bars_refund(order):
             return False
         row = WalletTransaction.objects.create(
             kind=TransactionKind.REFUND,

@@ -25,3 +25,15 @@ def node_class_is_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except ImportError as error:
         return [Error(f"LIGHTNING_NODE cannot be imported: {error}", id="lsp.E003")]
     return []
+
+
+@register
+def rate_source_is_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The function that tells the exchange rate can be imported, which is otherwise tried by the first buyer only."""
+    if not settings.RATE_SOURCE:
+        return []
+    try:
+        import_string(settings.RATE_SOURCE)
+    except ImportError as error:
+        return [Error(f"RATE_SOURCE cannot be imported: {error}", id="lsp.E004")]
+    return []

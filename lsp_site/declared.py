@@ -223,6 +223,29 @@ ORDERS = Group(
             "deposits that bought nothing could need just then, whichever is more.",
         ),
         V(
+            "MOST_NODE_SAT",
+            p.integer(0, 21 * 10**14),
+            "0",
+            "The most that one node may have of us in channels that are open or claimed, together; 0: no limit. What "
+            "one channel may have is said by its service.",
+        ),
+        V(
+            "RATE_SOURCE",
+            p.dotted_path,
+            None,
+            "A function of yours that returns an `orders.rates.Rate`: what a bitcoin costs in your currency, and since "
+            "when that is known. Limits in a currency need it.",
+            "there are no limits in a currency",
+        ),
+        V(
+            "RATE_MAX_AGE_SECONDS",
+            p.seconds(),
+            "3600",
+            "A rate older than this limits nothing: nothing that it limits is sold until there is a newer one.",
+        ),
+        V("MOST_CHANNEL_IN_CURRENCY", p.integer(0, 10**12), "0", "The most for one channel in it; 0: no limit."),
+        V("MOST_NODE_IN_CURRENCY", p.integer(0, 10**12), "0", "The most for one node in it; 0: no limit."),
+        V(
             "UNPAID_SHARE_PERCENT",
             p.integer(1, 100),
             "50",

@@ -16,7 +16,7 @@ from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import locks, outage, payments, queries, serving
+from orders import ceilings, locks, outage, payments, queries, serving
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
@@ -312,10 +312,25 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
+    if (room := _room_at_node(order, node, now)) is not None:
+        return room
     if not turn.may_attempt:
         raise Elsewhere
     opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
+
+
+def _room_at_node(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """None: its node may have this channel too; else it has given up, or waits for the rate that the limit needs."""
+    try:
+        if not ceilings.is_over(order):
+            return None
+    except NotAvailable as error:
+        retrying.postpone(order.pk, "LSP_BUSY", error.message)
+        return now + _LOOK_AGAIN
+    if not opening.adopt_traced(order, node):
+        _give_up(order, reasons.NODE_LIMIT)
+    return now
 
 
 def _give_up(order: ChannelOrder, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from lightning.transactions import address_script
 from orders import actors
@@ -156,3 +157,37 @@ def test_without_an_address_it_waits_for_one_and_staff_are_told(shop: Shop) -> N
     until_refund(shop, quote, "due")
     assert [flag.kind for flag in shop.order(quote).standing] == ["refund_needed"]
     assert shop.seen(quote)["refund_needed"]
+
+
+# Limits
+
+
+def test_what_is_beyond_a_nodes_limit_is_given_up_before_any_attempt_and_goes_back(shop: Shop, settings: Any) -> None:
+    """Two orders named the node at purchase, when it had room for either."""
+    first, second = (shop.buy(node_uri=shop.wallet.p2p_address) for _ in range(2))
+    settings.MOST_NODE_SAT = 500_000 + sum(
+        order.capacity_sat for order in ChannelOrder.objects.filter(node_pubkey=shop.wallet.pubkey, state="open")
+    )
+    shop.pay(first)
+    shop.run(first, "opening")
+    shop.pay(second)
+    shop.run(second, "give_up")
+    assert shop.order(second).give_up_reason == "NODE_LIMIT" and not shop.order(second).openings.exists()
+    ChannelOrder.objects.filter(pk=second["order_id"]).update(give_up_until=timezone.now())
+    shop.hurry(second)
+    shop.run(second, "refunded", timeout=20)
+    shop.run(first, "open", mine=True)
+    shop.assert_delivered(first)
+
+
+def test_an_order_waits_for_the_rate_that_its_limit_needs(shop: Shop, settings: Any) -> None:
+    quote = shop.buy(node_uri=shop.wallet.p2p_address)
+    shop.pay(quote)
+    settings.MOST_NODE_IN_CURRENCY, settings.RATE_SOURCE = 1_000, "nowhere.at_all"
+    shop.run(quote, "uri_set")
+    shop.hurry(quote)
+    shop.turn()
+    assert shop.order(quote).last_failure_reason == "LSP_BUSY" and not shop.order(quote).openings.exists()
+    settings.MOST_NODE_IN_CURRENCY = 0
+    shop.hurry(quote)
+    shop.run(quote, "open", mine=True)

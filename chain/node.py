@@ -51,6 +51,18 @@ class ChainNode:
         said = self._ask([("gettxout", (*point, False)) for point in points], until)
         return [reading.unspent_sat(each) for each in said]
 
+    def scripts(self, points: Sequence[Point], until: float) -> dict[Point, str | None]:
+        """The output script in hex of each coin, spent by the mempool or not; None: this node cannot tell any more.
+
+        Raises: ChainUnavailable, Unreadable.
+        """
+        said = self._ask([("gettxout", (*point, False)) for point in points], until)
+        found = {point: reading.script(each) for point, each in zip(points, said, strict=True)}
+        parents = sorted({txid for (txid, _), script in found.items() if script is None})[:MOST_ANCESTORS]
+        made = self._ask([("getrawtransaction", (txid, 1)) for txid in parents], until)
+        by_parent = {txid: reading.scripts(each, txid) for txid, each in zip(parents, made, strict=True)}
+        return {point: script or by_parent.get(point[0], {}).get(point[1]) for point, script in found.items()}
+
     def _ask(self, wanted: Sequence[calls.Call], until: float) -> list[Any]:
         return calls.ask(self._access, wanted, until=until, most_bytes=_MOST_BYTES) if wanted else []
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from chain.errors import Unreadable
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+_SCRIPT: Final = re.compile(r"(?:[0-9a-f]{2}){0,10000}")
 _COIN_SAT: Final = 10**8
 _MOST_SAT: Final = 21 * 10**14
 _MOST_WEIGHT: Final = 4_000_000
@@ -54,6 +55,29 @@ def transaction(said: Any, txid: str) -> RawTransaction | None:
 def unspent_sat(said: Any) -> int | None:
     """What an output of the chain is worth; None: it is in no block, or spent. Raises: Unreadable."""
     return None if said is None else _sat(_object(said).get("value"))
+
+
+def script(said: Any) -> str | None:
+    """The script of an output of the chain, in hex; None: it is in no block, or spent. Raises: Unreadable."""
+    return None if said is None else _script(_object(said))
+
+
+def scripts(said: Any, txid: str) -> dict[int, str]:
+    """The scripts of a transaction's outputs; empty where the node knows of none. Raises: Unreadable."""
+    if said is None:
+        return {}
+    row = _object(said)
+    if row.get("txid") != txid:
+        raise Unreadable("another transaction than was asked for")
+    outputs = map(_object, _list(row.get("vout")))
+    return {_whole(each.get("n"), 0, _MOST_INDEX): _script(each) for each in outputs}
+
+
+def _script(output: dict[str, Any]) -> str:
+    text = _object(output.get("scriptPubKey")).get("hex")
+    if not isinstance(text, str) or not _SCRIPT.fullmatch(text):
+        raise Unreadable("no script of an output")
+    return text
 
 
 def height(said: Any) -> int:

@@ -60,13 +60,13 @@ def is_public(address: IPAddress) -> bool:
     """A stranger's node may be there: the address is one of the internet's."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
-    inner = _leads_to(address)
+    inner = leads_to(address)
     if inner is not None:
         return is_public(inner)
     return address in _GLOBAL_UNICAST and not any(address in network for network in _SPECIAL_V6)
 
 
-def _leads_to(address: IPv6Address) -> IPv4Address | None:
+def leads_to(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that packets to this one end at, where it is only a way of writing that."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)

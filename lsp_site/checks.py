@@ -5,18 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
-
-
-@register
-def onchain_rail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Mainnet is told that on-chain payments are off."""
-    if settings.LND_NETWORK != "mainnet":
-        return []
-    if settings.ONCHAIN_ENABLED:
-        return [Error("On-chain payments must be off on mainnet: refunds are not made yet.", id="lsp.E001")]
-    return [Warning("On-chain payments are off on mainnet: orders are paid over Lightning.", id="lsp.W001")]
 
 
 @register
@@ -34,4 +24,16 @@ def node_class_is_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         import_string(settings.LIGHTNING_NODE)
     except ImportError as error:
         return [Error(f"LIGHTNING_NODE cannot be imported: {error}", id="lsp.E003")]
+    return []
+
+
+@register
+def rate_source_is_there(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The function that tells the exchange rate can be imported, which is otherwise tried by the first buyer only."""
+    if not settings.RATE_SOURCE:
+        return []
+    try:
+        import_string(settings.RATE_SOURCE)
+    except ImportError as error:
+        return [Error(f"RATE_SOURCE cannot be imported: {error}", id="lsp.E004")]
     return []

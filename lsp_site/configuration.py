@@ -193,6 +193,13 @@ def _certificate_is_shown(values: Values) -> str | None:
     return "CHAIN_RPC_CERT needs a CHAIN_RPC that begins with https: nobody else shows a certificate."
 
 
+def _limits_in_a_currency_have_a_rate(values: Values) -> str | None:
+    wanted = [name for name in ("MOST_CHANNEL_IN_CURRENCY", "MOST_NODE_IN_CURRENCY") if values[name]]
+    if not wanted or values["RATE_SOURCE"] is not None:
+        return None
+    return f"{wanted[0]} needs a RATE_SOURCE: without a rate nothing would be sold."
+
+
 RULES: tuple[Callable[[Values], str | None], ...] = (
     _hold_covers_all_windows,
     _retries_grow,
@@ -204,6 +211,7 @@ RULES: tuple[Callable[[Values], str | None], ...] = (
     _mainnet_is_reached_safely,
     _mainnet_shows_no_debug_pages,
     _certificate_is_shown,
+    _limits_in_a_currency_have_a_rate,
 )
 
 

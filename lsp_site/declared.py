@@ -218,7 +218,7 @@ ORDERS = Group(
             "ONCHAIN_CONFIRMATIONS",
             p.integer(1, 100),
             None,
-            "Confirmations at which an on-chain payment counts. The on-chain rail is off on mainnet.",
+            "Confirmations at which an on-chain payment counts.",
             "1 on regtest, 3 elsewhere",
         ),
         V(
@@ -242,7 +242,44 @@ ORDERS = Group(
             "50",
             "Nothing is taken so while the node's estimate is above this.",
         ),
+        V(
+            "ONCHAIN_ENABLED",
+            p.boolean,
+            "on",
+            "New orders can be paid on chain, where their service takes that and the macaroon has the rights. Off: "
+            "what was paid on chain before is taken, delivered and sent back all the same.",
+        ),
         V("ONCHAIN_RESERVE_SAT", p.integer(0, 21 * 10**14), "0", "What of the node's wallet is never sold."),
+        V(
+            "REFUND_RESERVE_SAT",
+            p.integer(0, 21 * 10**14),
+            "0",
+            "What is kept out of what is sold so that money can go back on chain: so much, or what refunds and "
+            "deposits that bought nothing could need just then, whichever is more.",
+        ),
+        V(
+            "MOST_NODE_SAT",
+            p.integer(0, 21 * 10**14),
+            "0",
+            "The most that one node may have of us in channels that are open or claimed, together; 0: no limit. What "
+            "one channel may have is said by its service.",
+        ),
+        V(
+            "RATE_SOURCE",
+            p.dotted_path,
+            None,
+            "A function of yours that returns an `orders.rates.Rate`: what a bitcoin costs in your currency, and since "
+            "when that is known. Limits in a currency need it.",
+            "there are no limits in a currency",
+        ),
+        V(
+            "RATE_MAX_AGE_SECONDS",
+            p.seconds(),
+            "3600",
+            "A rate older than this limits nothing: nothing that it limits is sold until there is a newer one.",
+        ),
+        V("MOST_CHANNEL_IN_CURRENCY", p.integer(0, 10**12), "0", "The most for one channel in it; 0: no limit."),
+        V("MOST_NODE_IN_CURRENCY", p.integer(0, 10**12), "0", "The most for one node in it; 0: no limit."),
         V(
             "UNPAID_SHARE_PERCENT",
             p.integer(1, 100),

@@ -16,7 +16,7 @@ from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.types import Outpoint
-from orders import locks, outage, payments, queries
+from orders import ceilings, locks, outage, payments, queries, serving
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
@@ -35,7 +35,7 @@ from orders.openings import (
     turns,
 )
 from orders.openings.turns import Elsewhere, Turn
-from orders.operations import giving_up, giving_way
+from orders.operations import giving_up, giving_way, turning_away
 from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
@@ -218,6 +218,9 @@ def _paid(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
     expires_at = order.claim_expires_at or now
     if payment.lost:
         return _return_payment(order, node, now, cause=Cause.PAYMENT_NOT_SECURED)
+    if serving.bars_payment(order) and not _is_delivered(order, node):
+        turning_away.reject_payment(order.pk)
+        return now + _LOOK_AGAIN
     if order.is_going or ((waits := _room_by(order, node)) is not None and waits <= now):
         return _return_payment(order, node, now, cause=Cause.GAVE_WAY)
     if waits is not None:
@@ -262,6 +265,8 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
     live = order.live_opening
     if live is not None:
         return _recover(order, live, node, now)
+    if serving.bars_node(order) or serving.bars_payment(order):
+        return _turned_away(order, node, now)
     if _gives_way(order, node, now):
         if not opening.adopt_traced(order, node):
             giving_way.give_up(order.pk)
@@ -278,6 +283,14 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
             raise
         log.warning("order=%s no attempt: %s: %s", order.pk, type(error).__name__, error)
         return now + _TROUBLE_PAUSE
+
+
+def _turned_away(order: ChannelOrder, node: LndNode, now: datetime) -> datetime:
+    """It is not delivered, unless the node has a channel of it already."""
+    if not opening.adopt_traced(order, node):
+        turning_away.reject_payment(order.pk)
+        turning_away.give_up(order.pk)
+    return now + _LOOK_AGAIN
 
 
 def _gives_way(order: ChannelOrder, node: LndNode, now: datetime) -> bool:
@@ -301,10 +314,25 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     if not payment.secured:
         retrying.postpone(order.pk, reasons.PAYMENT_NOT_SECURED, payment.reason)
         return now + _LOOK_AGAIN
+    if (room := _room_at_node(order, node, now)) is not None:
+        return room
     if not turn.may_attempt:
         raise Elsewhere
     opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
+
+
+def _room_at_node(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+    """None: its node may have this channel too; else it has given up, or waits for the rate that the limit needs."""
+    try:
+        if not ceilings.is_over(order):
+            return None
+    except NotAvailable as error:
+        retrying.postpone(order.pk, "LSP_BUSY", error.message)
+        return now + _LOOK_AGAIN
+    if not opening.adopt_traced(order, node):
+        _give_up(order, reasons.NODE_LIMIT)
+    return now
 
 
 def _give_up(order: ChannelOrder, reason: str) -> None:

@@ -36,6 +36,7 @@ class Cause(models.TextChoices):
     OTHER_RAIL_PAID = "other_rail_paid", "it goes back: the order was paid otherwise"
     GAVE_WAY = "gave_way", "our coins went to somebody who pays, or whose node is reached"
     NODE_CANCELLED = "node_cancelled", "it went back: the node has cancelled it by itself"
+    NOT_SERVED = "not_served", "it goes back: its node, or who paid, is one that we do not serve"
     SURPLUS = "surplus", "more has come than it asked for"
     SURPLUS_ADDED = "surplus_added", "what came too much, and was little, is on the buyer's side of the channel"
     SURPLUS_LEFT_OUT = "surplus_left_out", "a channel that was larger by a surplus was refused: it is tried as sold"
@@ -136,6 +137,7 @@ class FlagKind(models.TextChoices):
     LIGHTNING_SURPLUS = "lightning_surplus", "too much by Lightning"
     REFUND_NEEDED = "refund_needed", "refund without an address"
     REFUND_STUCK = "refund_stuck", "refund stuck"
+    REFUND_BARRED = "refund_barred", "refund address not served"
     DEPOSIT_TAKEN_BACK = "deposit_taken_back", "deposit taken back"
     DEPOSIT_VANISHED = "deposit_vanished", "deposit vanished"
 
@@ -154,6 +156,10 @@ BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.N
 
 #: Why an order was given up, in the word that buyers know: our coins went to who pays, and whose node is reached.
 COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"
+
+
+#: The same of an order whose node, or who paid it, is on the list of those that we do not serve.
+NOT_SERVED: Final = "NOT_SERVED"
 
 
 #: The same of an order that staff have cancelled.

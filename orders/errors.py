@@ -34,6 +34,14 @@ class InvalidField(OrderError):
         self.field = field
 
 
+class NotServed(InvalidField):
+    """A node or an address that is listed as one that we do not serve. Why it is listed is for staff alone."""
+
+
+class NodeFull(InvalidField):
+    """The node would have more of us than one node may."""
+
+
 class OutOfRange(InvalidField):
     """A number outside of what is on offer."""
 

@@ -126,6 +126,8 @@ class Stock:
     unpaid_of_client: int
     #: Satoshis × seconds that the client has kept waiting in the last hour, unpaid or unclaimed.
     waited_sat_seconds: int
+    #: The buyers', and to go back on chain: kept out of the total.
+    owed_back_sat: int = 0
 
     @property
     def promised_sat(self) -> int:
@@ -153,6 +155,8 @@ CLIENT_WINDOW: Final = timedelta(hours=1)
 
 #: An order's coins are gone from the spendable ones as soon as they are leased for its funding: it counts as promised
 #: unless its attempt had leased them when the coins were counted.
+#: What is owed back: refunds of which nothing is signed (what is signed has leased its coins), and deposits that bought
+#: nothing, from when they are among the coins that are sold until their refund is recorded, or was returned by hand.
 #: One statement, since each sale asks twice; written out, since building it took longer than running it.
 _STOCK: Final = """
 SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
@@ -168,6 +172,14 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
            AND (w.released_at IS NULL OR w.released_at > %(window)s)
            AND w.order_id IS DISTINCT FROM %(besides)s),
        (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state IN ('due', 'kept'))
+     + (SELECT coalesce(sum(p.amount_sat), 0)
+          FROM orders_onchainpayment p JOIN orders_channelorder o ON o.id = p.order_id
+          LEFT JOIN orders_reservation r ON r.order_id = o.id AND r.released_at IS NULL
+         WHERE p.state = 'confirmed' AND p.block_height > %(undecided)s AND p.block_height <= %(sold)s
+           AND (o.counted_payment <> 'onchain' OR o.state IN ('expired', 'rejected', 'refunded'))
+           AND (r.firmness = 'firm' AND o.state = 'created') IS NOT TRUE
+           AND NOT (p.block_height <= %(final)s AND EXISTS (
+               SELECT 1 FROM orders_refund f WHERE f.order_id = o.id AND f.state <> 'withdrawn')))
 FROM (
     SELECT value_sat, firmness, client_hash,
            gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts
@@ -190,13 +202,22 @@ def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = N
                 "now": now,
                 "window": now - CLIENT_WINDOW,
                 "weak": [str(firmness) for firmness in WEAK],
+                "sold": seen.block_height + 1 - settings.FUNDING_MIN_CONFS,
+                "final": seen.block_height + 1 - settings.FINAL_DEPTH_BLOCKS,
+                "undecided": seen.block_height - 1 - settings.FINAL_DEPTH_BLOCKS,
             },
         )
         row = cursor.fetchone()
     assert row is not None
-    *promised, owed_back_sat = (int(number) for number in row)
-    kept_sat = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + owed_back_sat
-    return Stock(max(0, seen.spendable_sat - kept_sat), *promised)
+    numbers = [int(number) for number in row]
+    owed_back_sat = numbers[-1]
+    kept_sat = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + refund_reserve_sat(owed_back_sat)
+    return Stock(max(0, seen.spendable_sat - kept_sat), *numbers)
+
+
+def refund_reserve_sat(owed_back_sat: int) -> int:
+    """What is not for sale so that it can go back: what is owed, once; more where staff want more there."""
+    return max(settings.REFUND_RESERVE_SAT, owed_back_sat)
 
 
 #: What our own fundings give back once they are deep: their coins, less the channel and the fee.

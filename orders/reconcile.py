@@ -25,6 +25,7 @@ from orders.nudges import nudge_all
 from orders.openings import reasons
 from orders.operations import creating, shaping
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
+from orders.payments import offering
 from orders.states import OpeningState, OrderState, RefundState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
@@ -76,6 +77,7 @@ def look(node: LndNode) -> int:
     """
     seen = refresh_snapshot(node)
     _ask_once_whether_we_are_behind(node)
+    _say_once_what_is_off(node)
     asked: list[Callable[[], Collection[UUID]]] = [
         *(partial(rail.differing, node, seen) for rail in reversed(payments.RAILS.values())),
         partial(_channels_that_differ, node),
@@ -116,6 +118,20 @@ def _ask_once_whether_we_are_behind(node: LndNode) -> None:
     if asking not in _asked:
         recovering.pause_if_behind(node)
         _asked.add(asking)
+
+
+_said: set[tuple[int, str]] = set()
+
+
+def _say_once_what_is_off(node: LndNode) -> None:
+    """At its start, and when it changes, each process says in its log that nobody is asked to pay on chain, and why."""
+    why = offering.why_not_onchain(node) if settings.ONCHAIN_ENABLED else ""
+    saying = (os.getpid(), why)
+    if saying not in _said:
+        _said.clear()
+        _said.add(saying)
+        if why:
+            log.warning("on-chain payments are not offered: %s (`manage.py doctor` says more)", why)
 
 
 def _channels_that_differ(node: LndNode) -> set[UUID]:

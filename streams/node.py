@@ -61,7 +61,7 @@ class NodeStreams:
         block = asyncio.Event()
         try:
             await together(
-                _each(node.transactions(), self._transaction),
+                _each_where_allowed(node.transactions(), self._transaction),
                 _each(node.channel_events(), self._channel),
                 _each(node.peer_events(), self._peer),
                 self.invoices.run(),
@@ -108,6 +108,19 @@ async def _each(stream: AsyncIterator[Value], follow: Callable[[Value], Awaitabl
             raise
         # else nobody cancelled us: the call was, beneath us
     raise NodeUnavailable("The node ended a subscription.")
+
+
+async def _each_where_allowed(stream: AsyncIterator[Value], follow: Callable[[Value], Awaitable[None]]) -> None:
+    """As `_each`; nothing, for as long as the others last, where our macaroon lacks the right: it is for speed only."""
+    try:
+        await _each(stream, follow)
+    except NodeUnavailable as problem:
+        if problem.reason != "PERMISSION_DENIED":
+            raise
+        log.info(
+            "the macaroon does not let us hear of transactions: deposits are seen with their block, or in a minute"
+        )
+        await asyncio.Event().wait()
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -24,6 +24,7 @@ class Bitcoind:
         self.height = 800
         self.mempool: dict[str, dict[str, Any]] = {}
         self.chain: dict[tuple[str, int], int] = {}
+        self.scripts: dict[tuple[str, int], str] = {}
         self.instead: Callable[[list[dict[str, Any]]], Any] | None = None
         self.status = 200
         self.asked: list[str] = []
@@ -39,8 +40,11 @@ class Bitcoind:
             "txid": txid,
             "weight": weight,
             "vin": [{"txid": parent, "vout": index, "sequence": 2**32 - 3} for parent, index in points],
-            "vout": [{"n": n, "value": _coins(sat)} for n, sat in enumerate(outputs_sat)],
+            "vout": [self._output(txid, n, sat) for n, sat in enumerate(outputs_sat)],
         }
+
+    def _output(self, txid: str, n: int, sat: int) -> dict[str, Any]:
+        return {"n": n, "value": _coins(sat), "scriptPubKey": {"hex": self.scripts.get((txid, n), "51")}}
 
     def answer(self, call: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(call["method"])
@@ -54,7 +58,8 @@ class Bitcoind:
                 result = self.mempool.get(given[0])
             case "gettxout":
                 sat = self.chain.get((given[0], given[1]))
-                result = None if sat is None else {"value": _coins(sat)}
+                script = {"scriptPubKey": {"hex": self.scripts.get((given[0], given[1]), "51")}}
+                result = None if sat is None else {"value": _coins(sat), **script}
             case _:
                 return {"id": call["id"], "error": {"code": -32601, "message": PASSWORD}}
         if result is None and call["method"] == "getrawtransaction":

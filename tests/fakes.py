@@ -91,6 +91,9 @@ class FakeNode:
         self._called("new_address")
         return regtest_address(1000 + len(self.calls))
 
+    def allows(self, method: str) -> bool:
+        return True
+
     def _called(self, name: str) -> None:
         self.calls.append(name)
         self.on_call(name)

@@ -1,5 +1,6 @@
 """What staff see and do. Nothing here writes a row of an order: deeds call operations, the rest is for reading."""
 
+from orders.admin.bans import BanAdmin
 from orders.admin.books import BooksCheckAdmin, EntryAdmin
 from orders.admin.offers import ServiceAdmin
 from orders.admin.orders import OrderAdmin
@@ -21,6 +22,7 @@ from orders.admin.refunds import RefundAdmin
 
 __all__ = [
     "AlertAdmin",
+    "BanAdmin",
     "BooksCheckAdmin",
     "DepositAdmin",
     "EntryAdmin",

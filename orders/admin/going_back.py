@@ -15,6 +15,8 @@ def addressed(order: ChannelOrder, address: str) -> str:
     refund = onchain.live_refund(order)
     if refund is None and (proposed_sat := deciding.proposed_sat(order)):
         return f"Nothing is sent now: if the {sat(proposed_sat)} are granted, they go to {place}{before}. {_COST}"
+    if refund is None and (kept := refunding.kept_sat(order)):
+        return f"Nothing is sent now: {sat(kept)} are kept, and go to {place}{before} once they are released. {_COST}"
     if refund is None:
         came = f"{sat(refunding.undecided_sat(order))} came on chain, and may buy the channel yet"
         return f"Nothing is sent now: {came}. What of it has to go back goes to {place}{before}. {_COST}"

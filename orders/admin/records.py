@@ -86,7 +86,10 @@ class DepositAdmin(ReadOnlyAdmin):
     search_fields = ["txid__startswith", "=order__deposit_address"]
     order_paths = ("order",)
     ordering = ["-id"]
-    fields = ["order_column", "state_column", "outpoint", "amount", "seen", ("confirmations", "block_height"), "spends"]
+    fields = [
+        *("order_column", "state_column", "outpoint", "amount", "seen", ("confirmations", "block_height")),
+        *("spends", "paid_by"),
+    ]
     amount = sats("amount_sat", "amount")
     seen = at("seen_at", "seen")
 
@@ -104,6 +107,11 @@ class DepositAdmin(ReadOnlyAdmin):
     def spends(self, row: OnchainPayment) -> SafeString | str:
         """The outpoints that paid it."""
         return pairs([("", str(outpoint)) for outpoint in row.inputs])
+
+    @admin.display(description="paid by")
+    def paid_by(self, row: OnchainPayment) -> SafeString | str:
+        """The scripts of these coins, where the chain source has told them."""
+        return pairs([("", script) for script in row.payers or ()])
 
 
 @admin.register(ChannelOpening)

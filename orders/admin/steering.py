@@ -98,7 +98,7 @@ class SteeringAdmin(admin.ModelAdmin):
         typed = _typed(request, deed, sure=sure)
         if typed.is_missing or (deed.money is not None and not sure):
             return self._ask(request, deed, ids, back, typed)
-        outcomes = perform(deed, ids, actor=_who(request), typed=typed.text)
+        outcomes = perform(deed, ids, actor=acting(request), typed=typed.text)
         _tell(request, deed, outcomes)
         return None
 
@@ -141,7 +141,7 @@ def _deed(name: str, flag: str) -> Deed | None:
     return DEEDS.get(name)
 
 
-def _who(request: HttpRequest) -> Authority:
+def acting(request: HttpRequest) -> Authority:
     """The person, and the groups that give them their rights."""
     roles = request.user.groups.order_by("name").values_list("name", flat=True)  # type: ignore[union-attr]
     return actors.staff(request.user.get_username(), role=", ".join(roles))

@@ -36,6 +36,8 @@ class Unreadable(Exception):
 _CODES: Final[Mapping[type[errors.OrderError], tuple[int, str]]] = {
     errors.OrderError: (400, "refused"),
     errors.InvalidField: (400, "invalid"),
+    errors.NotServed: (403, "not_served"),
+    errors.NodeFull: (409, "node_limit"),
     errors.ServiceNotFound: (400, "product_not_found"),
     errors.OrderNotFound: (404, "order_not_found"),
     errors.NotClaimable: (409, "not_claimable"),

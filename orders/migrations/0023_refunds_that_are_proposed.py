@@ -13,7 +13,7 @@ _STATES = [
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0021_the_books"),
+        ("orders", "0022_whom_we_do_not_serve"),
     ]
 
     operations = [

@@ -1,6 +1,7 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
 from orders.models.alert import Alert
+from orders.models.ban import Ban
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
 from orders.models.credit import Credit
 from orders.models.flag import Flag
@@ -20,6 +21,7 @@ __all__ = [
     "SHAPING",
     "Account",
     "Alert",
+    "Ban",
     "BooksCheck",
     "ChannelOpening",
     "ChannelOrder",

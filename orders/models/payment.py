@@ -66,6 +66,9 @@ class OnchainPayment(models.Model):
     block_height = models.PositiveIntegerField(null=True, blank=True)
     confirmations = models.PositiveIntegerField(default=0, help_text="At the last look.")
     inputs = models.JSONField(default=list, help_text="The outpoints it spends: a double spend shares one.")
+    payers = models.JSONField(
+        null=True, blank=True, help_text="The scripts of the coins that paid it; empty: nobody could tell us."
+    )
     ask_at = models.DateTimeField(null=True, blank=True, help_text="When the chain source is asked about it next.")
     foreseen_at = models.DateTimeField(
         null=True, blank=True, help_text="In no block, and its fee was first found to be enough: it reserves coins."

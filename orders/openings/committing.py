@@ -10,8 +10,8 @@ from django.conf import settings
 from lightning import transactions
 from lightning.node import LndNode, Negotiation
 from lightning.types import Outpoint
-from orders import marks, queries
-from orders.causes import Cause
+from orders import marks, queries, serving
+from orders.causes import NOT_SERVED, Cause
 from orders.models import ChannelOpening, WalletTransaction
 from orders.openings import tracing
 from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
@@ -46,6 +46,8 @@ def commit(order_id: UUID, node: LndNode) -> None:
     why_not_taken = security.obstacle(order)
     if why_not_taken:
         raise Broken(PAYMENT_NOT_SECURED, why_not_taken)
+    if serving.bars_node(order) or serving.bars_payment(order):
+        raise Broken(NOT_SERVED, "Whom it is for, or who has paid, is not served any more.")
     transaction = _transaction(opening)
     signed = node.finalize_psbt(bytes(transaction.psbt))
     final = transactions.read_transaction(signed.raw)

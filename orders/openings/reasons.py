@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from lightning.errors import InsufficientFunds, LightningError, NodeUnavailable, PeerOffline
-from orders.causes import COINS_PROMISED_ELSEWHERE, FlagKind
+from orders.causes import COINS_PROMISED_ELSEWHERE, NOT_SERVED, FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
@@ -16,6 +16,8 @@ CHANNEL_REJECTED: Final = "CHANNEL_REJECTED"
 ANNOUNCEMENT_REJECTED: Final = "ANNOUNCEMENT_REJECTED"
 NODE_NOT_READY: Final = "NODE_NOT_READY"
 PAYMENT_NOT_SECURED: Final = "PAYMENT_NOT_SECURED"
+#: The node would have more of us than one node may.
+NODE_LIMIT: Final = "NODE_LIMIT"
 #: The order would cost more in fees than it has paid for them: it waits until they fall.
 FEE_ABOVE_BUDGET: Final = "FEE_ABOVE_BUDGET"
 #: The peer or the node has said that it will not be, however often we ask. What does not say so may pass.
@@ -45,6 +47,8 @@ PASSING: Final = frozenset(
         FEE_ABOVE_BUDGET,
         PAYMENT_NOT_SECURED,
         COINS_PROMISED_ELSEWHERE,
+        NOT_SERVED,
+        NODE_LIMIT,
         "FUNDING_CONFLICT",
         "FAILED_OPENING",
     }

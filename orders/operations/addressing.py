@@ -8,8 +8,9 @@ from django.conf import settings
 
 from lightning import addresses
 from lightning.types import NodeAddress
-from orders import queries
-from orders.errors import InvalidField
+from orders import queries, serving
+from orders.barring import Asked, BanKind
+from orders.errors import InvalidField, NotServed
 from orders.models import ChannelOrder
 
 NODE: Final = "node"
@@ -28,6 +29,16 @@ def require_openable(address: NodeAddress) -> None:
     why = addresses.objection(address.host)
     if why:
         raise InvalidField(why, field=NODE)
+
+
+def require_served(address: NodeAddress | None, *, refund_address: str = "") -> None:
+    """Neither the node nor the address is listed as one that we do not serve. Raises: NotServed."""
+    node, host = (address.pubkey, address.host) if address else ("", "")
+    kind = serving.objection(Asked(node=node, host=host, refund_address=refund_address))
+    if kind is BanKind.REFUND_ADDRESS:
+        raise NotServed("We do not send money to this address: name another one.", field=REFUND_ADDRESS)
+    if kind is not None:
+        raise NotServed("We do not open channels to this node.", field=NODE)
 
 
 def require_elsewhere(address: str) -> None:

@@ -15,14 +15,16 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning.types import NodeAddress
+from orders import ceilings
 from orders.actors import Authority, Kind, open_to
-from orders.causes import CANCELLED, COINS_PROMISED_ELSEWHERE, Cause
+from orders.admission import placing
+from orders.causes import CANCELLED, COINS_PROMISED_ELSEWHERE, NOT_SERVED, Cause
 from orders.errors import ClaimStands, NotAllowed, NotClaimable
 from orders.models import ChannelOrder
 from orders.nudges import nudge
 from orders.openings import terms
 from orders.openings.reasons import PEERS_FAULT
-from orders.operations.addressing import require_openable
+from orders.operations.addressing import require_openable, require_served
 from orders.payments import onchain, security
 from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, note
@@ -41,9 +43,14 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
     Spec: POST /channel/manual_finalise; LUD-02 callback.
     Money: unchanged; the payment stays secured until an opening succeeds or the order gives up.
     Repeat: safe; the same claim again is fine for as long as it stands.
-    Raises: OrderNotFound, NotClaimable, NotAllowed, InvalidField (our own node, or a host that is never dialled).
+    Raises: OrderNotFound, NotClaimable, NotAllowed, InvalidField (our own node, or a host that is never dialled),
+    NotServed, NodeFull, NotAvailable (the exchange rate of a limit is not known).
     """
     require_openable(address)
+    restores = actor.kind is Kind.COMMAND  # our records, for a channel that is there
+    most_sat = None if restores else ceilings.most_node_sat()
+    if not restores:
+        require_served(address)
     if actor.kind is Kind.NODE and actor.name != address.pubkey:
         raise NotAllowed("A node claims for itself alone.")
     with locked(order_id) as order:
@@ -62,6 +69,9 @@ def claim(order_id: UUID, address: NodeAddress, *, announced: bool | None, actor
             _require_steady(order, actor)
         if same_node and announced and not _is_theirs(order, actor):
             raise ClaimStands("Who makes the channel public shows its order_token.")
+        if most_sat is not None:
+            placing.counting()
+            ceilings.require_node(address.pubkey, order.capacity_sat, most_sat, besides=order)
         if asks_anew:
             _take_up_again(order)
         onchain.withdraw_refunds(order, only_ends_order=True, actor=actor)
@@ -77,7 +87,7 @@ def is_open(order: ChannelOrder) -> bool:
     """
     if order.state != OrderState.GIVE_UP:
         return order.is_claimable
-    ended = {COINS_PROMISED_ELSEWHERE, CANCELLED}
+    ended = {COINS_PROMISED_ELSEWHERE, CANCELLED, NOT_SERVED}
     return order.give_up_reason not in ended and not order.is_going and not security.insecurity(order)
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import blocks, options, pricing, queries, reservations
+from orders import blocks, ceilings, options, pricing, queries, reservations
 from orders.actors import BUYER
 from orders.admission import placing
 from orders.causes import Cause
@@ -36,7 +36,7 @@ from orders.journal import tell
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
-from orders.operations.addressing import require_elsewhere, require_openable
+from orders.operations.addressing import require_elsewhere, require_openable, require_served
 from orders.payments import offering, onchain
 from orders.payments.offering import Payable
 from orders.wallet import budget
@@ -74,7 +74,8 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     Spec: POST /channel/buy.
     Money: none moves; nothing payable is shown before the commit.
     Repeat: with the same idempotency key and body, the same order.
-    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
+    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotServed, NodeFull, NotAvailable, TooManyOrders,
+    KeyReused, KeyInFlight.
     """
     if purchase.idempotency is None:
         return _create(purchase, node)
@@ -90,6 +91,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     _require_sales()
     service = _service(purchase.service_id)
     options.check(purchase.wanted, service.limits)
+    ceilings.require_channel(purchase.wanted.capacity_sat)
     seen = snapshot.fresh_snapshot(node)
     if not queries.follows_chain(seen, timezone.now()):
         seen = snapshot.look_again(node, seen)
@@ -97,8 +99,11 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
     if purchase.address is not None:
         require_openable(purchase.address)  # by now we have seen our own node
+        ceilings.require_node(purchase.address.pubkey, purchase.wanted.capacity_sat, ceilings.most_node_sat())
     if purchase.refund_address:
         require_elsewhere(purchase.refund_address)
+    if purchase.address is not None or purchase.refund_address:
+        require_served(purchase.address, refund_address=purchase.refund_address)
     try:
         quote = _quote_in_stock(service, purchase, seen)
     except NotAvailable:  # what we saw may be old: staff may just have topped up

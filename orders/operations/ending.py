@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orders import books, money
+from orders import books, money, serving
 from orders.actors import Authority, Kind, open_to
 from orders.causes import CANCELLED, Cause, FlagKind
 from orders.errors import NotPossible
@@ -125,6 +125,8 @@ def why_not_revived(order: ChannelOrder) -> str:
         return "The payment is going back already."
     if not money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
         return "No on-chain payment covers this order."
+    if serving.bars_payment(order):
+        return "Who has paid it is on the list of those that we do not serve."
     if order.refunds.filter(state__in=SENT_REFUNDS).exists():
         return "Money of this order is on its way back, or back with the buyer."
     return ""

@@ -8,7 +8,9 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from orders import serving
 from orders.actors import Authority, Kind, open_to
+from orders.barring import Asked
 from orders.causes import Cause
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
@@ -67,4 +69,6 @@ def why_not_retried(order: ChannelOrder) -> str:
     """Why the order cannot be tried again, by our own records; "" when it can."""
     if order.state != OrderState.GIVE_UP:
         return f"The order is in state {order.get_state_display()}, not given up."
+    if serving.objection(Asked(node=order.node_pubkey, host=order.node_host)) is not None:
+        return "Its node is on the list of those that we do not serve."
     return insecurity(order)

@@ -16,7 +16,7 @@ from orders.actors import Authority, Kind, open_to
 from orders.errors import InvalidField, NotPossible, TokenNeeded
 from orders.models import ChannelOrder
 from orders.models.order import Rail
-from orders.operations.addressing import REFUND_ADDRESS, require_elsewhere
+from orders.operations.addressing import REFUND_ADDRESS, require_elsewhere, require_served
 from orders.payments import onchain
 from orders.states import DELIVERED, At, OrderState, RefundState
 from orders.transitions import locked
@@ -48,7 +48,7 @@ def say_refund_address(order_id: UUID, address: str, *, actor: Authority) -> Cha
 
 
 def read_address(text: str) -> str:
-    """The address that was typed: one that our node can pay. Raises: InvalidField."""
+    """The address that was typed: one that our node can pay, and that is served. Raises: InvalidField, NotServed."""
     address = text.strip()
     if not address or len(address) > LONGEST_ADDRESS:  # before anything is reckoned with it
         raise InvalidField(f"An address of 1 to {LONGEST_ADDRESS} characters is required.", field=REFUND_ADDRESS)
@@ -57,6 +57,7 @@ def read_address(text: str) -> str:
     except ValueError as error:
         raise InvalidField(str(error), field=REFUND_ADDRESS) from None
     require_elsewhere(address)
+    require_served(None, refund_address=address)
     return address
 
 
@@ -65,7 +66,7 @@ def why_not_addressed(order: ChannelOrder) -> str:
     refund = onchain.live_refund(order)
     if refund is not None:
         return "" if refund.state == RefundState.DUE else "The refund is on its way already."
-    if onchain.proposed_refund(order) is not None:
+    if onchain.proposed_refund(order) is not None or kept_sat(order):
         return ""
     if order.state in _DECIDED or not undecided_sat(order):
         return "No money of this order waits to go back on chain."

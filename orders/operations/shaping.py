@@ -14,9 +14,10 @@ from django.conf import settings
 from django.db import transaction as database
 from django.utils import timezone
 
-from lightning import transactions
+from lightning import rights, transactions
 from lightning.errors import NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
+from lightning.rights import Feature
 from lightning.types import Utxo
 from orders import locks, marks, queries
 from orders.errors import NotPossible
@@ -57,6 +58,8 @@ def carry_out(plan: Plan, node: LndNode) -> WalletTransaction:
     Repeat: safe; there is one at a time, and `go_on` brings one to its end that was left.
     Raises: NotPossible, NodeUnavailable, OutcomeUnknown.
     """
+    if method := rights.lacking(Feature.SHAPING, node):
+        raise NotPossible(f"The macaroon does not allow {method}.")
     with _alone():
         if under_way() is not None:
             raise NotPossible("The last such transaction is not deep yet.")

@@ -8,8 +8,10 @@ from uuid import UUID
 
 from django.conf import settings
 
+from lightning import rights
 from lightning.errors import LightningError
 from lightning.node import LndNode
+from lightning.rights import Feature
 from lightning.types import OpenedInvoice
 from orders import keys, marks
 from orders.errors import NotAvailable
@@ -32,15 +34,26 @@ def offer(order_id: UUID, service: Service, total_sat: int, node: LndNode) -> Pa
 
     Raises: NotAvailable.
     """
-    onchain = service.accepts_onchain and settings.ONCHAIN_ENABLED
-    if not service.accepts_lightning and not onchain:
-        raise NotAvailable("This service takes on-chain payments only, and they are off now.")
     try:
+        onchain = service.accepts_onchain and not why_not_onchain(node)
+        if not service.accepts_lightning and not onchain:
+            raise NotAvailable("This service takes on-chain payments only, and they are off now.")
         invoice = _add_invoice(order_id, total_sat, node) if service.accepts_lightning else None
         return Payable(order_id, invoice, node.new_address() if onchain else None)
     except LightningError as error:
         log.warning("order=%s buying failed at the node: %s", order_id, error)
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
+
+
+def why_not_onchain(node: LndNode) -> str:
+    """Why nobody is asked to pay on chain now; "" where buyers are. What was paid before is not concerned.
+
+    Money: none is taken that we could not send back. Raises: NodeUnavailable.
+    """
+    if not settings.ONCHAIN_ENABLED:
+        return "ONCHAIN_ENABLED is off"
+    method = rights.lacking(Feature.ONCHAIN, node)
+    return f"the macaroon does not allow {method}" if method else ""
 
 
 def _add_invoice(order_id: UUID, total_sat: int, node: LndNode) -> OpenedInvoice:

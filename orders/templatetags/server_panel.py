@@ -43,13 +43,14 @@ def _node(now: datetime) -> dict[str, Any] | None:
     if seen is None:
         return None
     stock = queries.stock(seen)
+    refunds_sat = queries.refund_reserve_sat(stock.owed_back_sat)
     age_seconds = max(0, int((now - seen.at).total_seconds()))
     return {
         "seen": seen,
         "age": _ago(age_seconds),
         "synced": queries.follows_chain(seen, now),
         "reached": age_seconds <= settings.SNAPSHOT_MAX_AGE_SECONDS,
-        "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT:,}",
+        "kept": f"{seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + refunds_sat:,}",
         "spendable": f"{seen.spendable_sat:,}",
         "promised": f"{stock.promised_sat:,}",
         "available": f"{max(0, stock.room_sat):,}",

@@ -23,6 +23,7 @@ _TABLES: Final = (
     models.SwitchEvent, models.Flag, models.Reservation, models.Refund,
     models.Entry, models.Leg,
     models.Credit,
+    models.Ban,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

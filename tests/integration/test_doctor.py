@@ -159,6 +159,18 @@ def test_a_right_that_is_missing_is_named(well: WellNode) -> None:
     assert bad(well) == {"macaroon": Health.FAILURE}
 
 
+def test_a_right_that_only_a_feature_needs_leaves_that_off_and_is_no_failure(well: WellNode) -> None:
+    well.allowed.discard("/lnrpc.Lightning/SubscribeTransactions")
+    assert found(well)["macaroon"].seen == "on-chain payments off: does not allow SubscribeTransactions"
+    assert found(well)["onchain"].seen == "not offered: the macaroon does not allow SubscribeTransactions"
+    assert bad(well) == {"macaroon": Health.WARNING, "onchain": Health.WARNING}
+
+
+def test_a_wallet_that_cannot_send_back_what_is_owed_fails(well: WellNode, settings: Any) -> None:
+    settings.REFUND_RESERVE_SAT = well.spendable_sat + 1
+    assert bad(well)["onchain"] == Health.FAILURE
+
+
 def test_a_method_that_the_node_has_not_is_named(well: WellNode) -> None:
     well.unknown.add("/walletrpc.WalletKit/FundPsbt")
     assert found(well)["macaroon"].seen == "the node has no FundPsbt"
@@ -171,7 +183,7 @@ def test_an_admin_macaroon_is_warned_of(well: WellNode) -> None:
 
 def test_where_rights_cannot_be_asked_for_only_reads_are_tried(well: WellNode) -> None:
     well.allowed = set()
-    assert bad(well) == {"macaroon": Health.WARNING}
+    assert bad(well) == {"macaroon": Health.WARNING, "onchain": Health.WARNING}
     changing = {"add_hold_invoice", "cancel_invoice", "new_address", "connect", "open_channel"}
     assert not changing & set(well.calls)
     well.fails_at["leases"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")

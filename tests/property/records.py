@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    Ban,
     BooksCheck,
     ChannelOpening,
     ChannelOrder,
@@ -32,7 +33,7 @@ from orders.models import (
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
-    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck,
+    IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -48,6 +49,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     OnchainPayment: ("seen_at",),
     Refund: ("created_at", "refunded_at"),
     Credit: ("given_at", "seen_at", "ended_at", "lost_at"),
+    Ban: ("created_at", "until", "lifted_at"),
 }  # fmt: skip
 
 

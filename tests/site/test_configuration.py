@@ -50,6 +50,14 @@ def test_found_b5_on_mainnet_the_node_dials_nothing_near_unless_told(environment
     assert configured(**environment)["DIAL_PRIVATE_ADDRESSES"] is dials
 
 
+def test_a_limit_in_a_currency_without_a_rate_does_not_start() -> None:
+    """It would sell nothing, to nobody, and no buyer could say why."""
+    assert faults(MOST_NODE_IN_CURRENCY="5") == [
+        "MOST_NODE_IN_CURRENCY needs a RATE_SOURCE: without a rate nothing would be sold."
+    ]
+    assert configured(MOST_NODE_IN_CURRENCY="5", RATE_SOURCE="shop.rates.now")["MOST_NODE_IN_CURRENCY"] == 5
+
+
 def test_an_empty_value_counts_as_absent() -> None:
     assert configured(LISTEN="", LND_GRPC=" ").values == configured().values
 

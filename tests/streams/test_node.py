@@ -28,6 +28,19 @@ def test_the_node_is_looked_at_only_after_everything_was_subscribed(streams: Run
     assert set(before) >= {"transactions", "channel_events", "peer_events", "blocks"}
 
 
+def test_a_macaroon_that_may_not_hear_of_transactions_ends_no_other_subscription(
+    streams: Running, lnd: FakeLnd
+) -> None:
+    """Deposits are slower then. Were the session to end, every order would be."""
+    until(lambda: lnd.is_asked_for("transactions"), "transactions are subscribed")
+    looked = lnd.story.count("look")
+    lnd.put("transactions", NodeUnavailable("permission denied", reason="PERMISSION_DENIED"))
+    until(lambda: not lnd.is_asked_for("transactions"), "the subscription has ended")
+    lnd.put("blocks", 801)
+    until(lambda: lnd.story.count("look") > looked, "a block is looked at")
+    assert "closed" not in lnd.story
+
+
 def test_a_payment_brings_a_look_although_nobody_nudged(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
     order = OrderFactory.create()
     notify(order.pk, NEW)  # as buying does

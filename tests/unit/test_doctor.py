@@ -78,10 +78,15 @@ CASES = [
     (node.addresses(["02@host:9735"], "02"), OK),
     (node.addresses(["02@host:9735", "03@host:9735"], "02"), FAILURE),
     (node.addresses([], "02"), FAILURE),
-    (node.macaroon([], [], []), OK),
-    (node.macaroon([], [], ["/lnrpc.Lightning/SendCoins"]), WARNING),
-    (node.macaroon([MISSING], [], []), FAILURE),
-    (node.macaroon([], [MISSING], []), FAILURE),
+    (node.macaroon([], [], [], {}), OK),
+    (node.macaroon([], [], ["/lnrpc.Lightning/SendCoins"], {}), WARNING),
+    (node.macaroon([MISSING], [], [], {}), FAILURE),
+    (node.macaroon([], [MISSING], [], {}), FAILURE),
+    (node.macaroon([], [], [], {"on-chain payments": [MISSING]}), WARNING),
+    (node.onchain(True, "", 100, 100), OK),
+    (node.onchain(False, "", 0, 0), OK),
+    (node.onchain(True, MISSING, 0, 0), WARNING),
+    (node.onchain(False, "", 100, 99), FAILURE),
     (node.uncheckable_macaroon([]), WARNING),
     (node.uncheckable_macaroon(["ListPeers"]), FAILURE),
     (node.features([], 16_777_215), OK),
@@ -144,7 +149,7 @@ def test_a_version_that_is_too_old_is_told_only_that() -> None:
 
 
 def test_a_long_list_of_rights_is_cut() -> None:
-    seen = node.macaroon([f"/lnrpc.Lightning/Method{n}" for n in range(20)], [], []).seen
+    seen = node.macaroon([f"/lnrpc.Lightning/Method{n}" for n in range(20)], [], [], {}).seen
     assert seen.endswith("and 12 more")
 
 

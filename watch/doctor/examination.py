@@ -22,9 +22,11 @@ from django_q.models import OrmQ
 
 from chain import connection as chain_source
 from chain.errors import ChainError
+from lightning import rights
 from lightning.credentials import required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
+from lightning.rights import NEEDS, Feature
 from lightning.steady import info_once
 from lightning.types import FeeRates, NodeInfo
 from orders import queries
@@ -187,6 +189,7 @@ def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
     found = list(_said(info, offered))
     try:
         found.append(_macaroon(lnd, info))
+        found.append(_onchain(lnd))
         found.extend(_money(lnd, offered))
         found.append(_chain_source(lnd, info))
     except LightningError as error:
@@ -218,6 +221,14 @@ def _money(lnd: LndNode, offered: _Offered) -> Iterator[Finding]:
     everything = lnd.coins(min_confirmations=0)
     yield node.nested_coins([coin.amount_sat for coin in everything if coin.is_nested])
     yield node.reserve(choosing.total_sat(everything), required_sat)
+
+
+def _onchain(lnd: LndNode) -> Finding:
+    lacking = rights.lacking(Feature.ONCHAIN, lnd) if settings.ONCHAIN_ENABLED else ""
+    seen = queries.snapshot()
+    owed_sat = queries.refund_reserve_sat(queries.stock(seen).owed_back_sat) if seen else 0
+    deep_sat = choosing.total_sat(choosing.native(lnd.coins(min_confirmations=settings.FINAL_DEPTH_BLOCKS)))
+    return node.onchain(settings.ONCHAIN_ENABLED, lacking, owed_sat, deep_sat)
 
 
 def _chain_source(lnd: LndNode, info: NodeInfo) -> Finding:
@@ -267,10 +278,13 @@ def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:
     if not lnd.allows(_ASKING):
         return node.uncheckable_macaroon(_refused_reads(lnd, info.block_height))
     allowed = {method: _allows(lnd, method) for method in (*required_methods(), *_NEVER)}
+    selling = sorted(NEEDS[Feature.SELLING])
+    lacked = {feature: [m for m in sorted(NEEDS[feature]) if not allowed[m] and m not in selling] for feature in NEEDS}
     return node.macaroon(
-        missing=[method for method in required_methods() if allowed[method] is False],
-        unknown=[method for method in required_methods() if allowed[method] is None],
+        missing=[method for method in selling if allowed[method] is False],
+        unknown=[method for method in selling if allowed[method] is None],
         excess=[method for method in _NEVER if allowed[method]],
+        off={feature: methods for feature, methods in lacked.items() if methods},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from lightning.errors import LightningError
@@ -101,16 +101,33 @@ def addresses(uris: Sequence[str], pubkey: str) -> Finding:
     return failure("addresses", "none is advertised", mend)
 
 
-def macaroon(missing: Collection[str], unknown: Collection[str], excess: Collection[str]) -> Finding:
-    """We may do what we have to do, and not much more."""
+def macaroon(
+    missing: Collection[str], unknown: Collection[str], excess: Collection[str], off: Mapping[str, Collection[str]]
+) -> Finding:
+    """We may do what we have to do, and not much more. `off`: what each feature lacks that selling does without."""
     if unknown:
         mend = "Use a build of LND with chainrpc, invoicesrpc and walletrpc (release builds have them)."
         return failure("macaroon", f"the node has no {_listed(unknown)}", mend)
     if missing:
         return failure("macaroon", f"does not allow {_listed(missing)}", _BAKE)
+    if off:
+        told = "; ".join(f"{feature} off: does not allow {_listed(methods)}" for feature, methods in off.items())
+        return warning("macaroon", told, _BAKE)
     if excess:
         return warning("macaroon", f"also allows {_listed(excess)}, which the server never calls", _BAKE)
     return ok("macaroon", "allows what the server calls, and no more")
+
+
+def onchain(is_on: bool, lacking: str, owed_sat: int, deep_sat: int) -> Finding:
+    """Buyers can pay on chain, and what is owed back can go back."""
+    if deep_sat < owed_sat:
+        mend = "Send coins to LND's wallet, or lower REFUND_RESERVE_SAT if that alone asks for so much."
+        return failure("onchain", f"{owed_sat:,} sat are kept to go back, and {deep_sat:,} sat are deep", mend)
+    if not is_on:
+        return ok("onchain", "off by ONCHAIN_ENABLED")
+    if lacking:
+        return warning("onchain", f"not offered: the macaroon does not allow {_listed([lacking])}", _BAKE)
+    return ok("onchain", f"on; {owed_sat:,} sat are kept to go back")
 
 
 def uncheckable_macaroon(refused: Collection[str]) -> Finding:

@@ -36,7 +36,7 @@ from orders.transitions import locked
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+Told = TypeVar("Told")
 
 #: What was said holds so long: three of the minute's looks may be missed.
 _HOLDS: Final = timedelta(seconds=180)
@@ -145,24 +145,28 @@ class Source:
 
     def foresees(self, asked: dict[str, bool]) -> dict[str, bool]:
         """Of each transaction whether it will be in a block; nothing where that cannot be known now."""
-        return self._ask(lambda node, seen: _told(node, seen, asked), wait_seconds=0) or {}
+        return self._of_now(lambda node, seen: _told(node, seen, asked)) or {}
 
     def packages(self, txids: Sequence[str]) -> dict[str, Package]:
         """Those that wait in the mempool, with all that they wait for; nothing where nobody can say now."""
-        return self._ask(lambda node, seen: _packages(node, seen, txids), wait_seconds=0) or {}
+        return self._of_now(lambda node, seen: _packages(node, seen, txids)) or {}
 
     def whereabouts(self, deposits: Sequence[OnchainPayment]) -> dict[str, Whereabouts]:
         """Where each of their transactions is; nothing where nobody can say now."""
-        ask = partial(_whereabouts, deposits)
-        return self._ask(ask, wait_seconds=PATIENCE_SECONDS) or {}
+        return self._of_now(partial(_whereabouts, deposits), wait_seconds=PATIENCE_SECONDS) or {}
 
-    def _ask(self, ask: Callable[[ChainNode, NodeSnapshot], T], *, wait_seconds: float) -> T | None:
-        node, seen = chain.node(), queries.snapshot()
+    def _of_now(self, question: Callable[[ChainNode, NodeSnapshot], Told], *, wait_seconds: float = 0) -> Told | None:
+        seen = queries.snapshot()
+        return self.ask(lambda node: question(node, seen), wait_seconds=wait_seconds) if seen is not None else None
+
+    def ask(self, question: Callable[[ChainNode], Told], *, wait_seconds: float = 0) -> Told | None:
+        """Its answer; None where it is not set, busy or away. Raises: what the question raises but ChainUnavailable."""
+        node = chain.node()
         is_its_time = time.monotonic() >= self._ask_at
-        if node is None or seen is None or not is_its_time or not self._asking.acquire(timeout=wait_seconds):
+        if node is None or not is_its_time or not self._asking.acquire(timeout=wait_seconds):
             return None
         try:
-            told = ask(node, seen)
+            told = question(node)
         except ChainUnavailable as problem:
             self._outage.begun(problem)
             self._ask_at = time.monotonic() + self._outage.pause_seconds()
@@ -255,6 +259,11 @@ def _will_confirm(node: ChainNode, seen: NodeSnapshot, txid: str, was_foreseen: 
         log.info("deposit=%s reserves nothing in no block: %s", txid, error)
         return False
     return package is not None and (was_foreseen or package.pays(seen.estimate_sat_per_kw))
+
+
+def ask(question: Callable[[ChainNode], Told]) -> Told | None:
+    """As `Source.ask`, of this process's."""
+    return _source(os.getpid()).ask(question)
 
 
 @lru_cache(maxsize=1)  # a fork finds out for itself

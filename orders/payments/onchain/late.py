@@ -7,13 +7,14 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from orders import money, queries
+from orders import money, queries, serving
 from orders.actors import LSP
 from orders.causes import Cause
 from orders.models import ChannelOrder, SwitchName
 from orders.models.order import Rail
 from orders.payments import judging
 from orders.payments.counting import pay
+from orders.payments.onchain import payers
 from orders.states import At, OrderState, RefundState
 from orders.transitions import locked
 
@@ -25,6 +26,8 @@ def buys(order: ChannelOrder, now: datetime) -> bool:
         and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered
         and not judging.is_outpriced(order, now)
         and not _was_cancelled(order)
+        and not serving.bars_payment(order)
+        and not payers.are_awaited(order)
         and not order.refunds.exclude(state=RefundState.WITHDRAWN).exists()
         and queries.paused(SwitchName.SALES) is None
     )
@@ -37,6 +40,7 @@ def _was_cancelled(order: ChannelOrder) -> bool:
 
 def take(order_id: UUID) -> None:
     """The expired order is PAID after all. Money: ours, at the depth that policy asks for. Repeat: safe."""
+    payers.look(queries.order_or_raise(order_id))
     with locked(order_id) as order:
         if buys(order, timezone.now()):
             pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_TAKEN, actor=LSP)

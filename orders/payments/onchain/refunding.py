@@ -99,6 +99,19 @@ def keep_one(order: ChannelOrder, refund: Refund, why: str, *, actor: Authority,
     note(order, Cause.REFUND_KEPT, actor=actor, amount_sat=refund.amount_sat, reason=why[:300])
 
 
+def keep_barred(order: ChannelOrder) -> None:
+    """What is to go back is kept, since its address is listed as one that we do not serve, and staff are told.
+
+    The caller holds the order's row; nothing is signed.
+    """
+    refund = due.live(order)
+    if refund is None:
+        return
+    keep_one(order, refund, "Its address is not served.", actor=LSP)
+    words = f"{refund.amount_sat} sat are kept: their refund address is not served. Say another, and release them."
+    raise_flag(order, FlagKind.REFUND_BARRED, words)
+
+
 def withdraw_if_owed(order: ChannelOrder, now: datetime) -> bool:
     """Whether there was a refund of which nothing was signed, and which is owed no more: it is withdrawn.
 

@@ -17,10 +17,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning import transactions
-from lightning.errors import InsufficientFunds, NotFound, OutcomeUnknown, Rejected
+from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, Outpoint, SignedPsbt, Utxo
-from orders import books, marks, queries
+from orders import books, marks, queries, serving
 from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOrder, Refund, TransactionKind, WalletTransaction
@@ -64,12 +64,14 @@ def step(order_id: UUID, node: LndNode) -> None:
     refund = due.live(order)
     if refund is None:
         return
-    if refund.state == RefundState.DUE:
-        _sign(order, refund, node)
-    elif refund.state == RefundState.SIGNED:
-        _publish(order, refund, node)
-    else:
-        _watch(order, refund, node)
+    steps = {RefundState.DUE: _sign, RefundState.SIGNED: _publish, RefundState.PUBLISHED: _watch}
+    try:
+        steps[RefundState(refund.state)](order, refund, node)
+    except NodeUnavailable as error:
+        if error.reason != "PERMISSION_DENIED":
+            raise
+        words = "Our macaroon lacks a right that sending money back needs: `manage.py doctor` says which."
+        flag(order.pk, FlagKind.REFUND_STUCK, words)
 
 
 # Signed and stored: from here on it may be in the chain one day
@@ -78,6 +80,9 @@ def step(order_id: UUID, node: LndNode) -> None:
 def _sign(order: ChannelOrder, refund: Refund, node: LndNode) -> None:
     with locked(order.pk) as held:
         if refunding.withdraw_if_owed(held, timezone.now()) or not held.refund_address:
+            return
+        if serving.bars_refund(held):
+            refunding.keep_barred(held)
             return
     if _was_sent_back(order, node):
         with locked(order.pk) as held:
@@ -198,6 +203,8 @@ def _store(refund: Refund, version: Version, *, address: str) -> bool:
             return False
         is_first = current.state == RefundState.DUE
         if is_first and (refunding.withdraw_if_owed(order, timezone.now()) or order.refund_address != address):
+            return False
+        if is_first and serving.bars_refund(order):
             return False
         row = WalletTransaction.objects.create(
             kind=TransactionKind.REFUND,

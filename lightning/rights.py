@@ -1,0 +1,84 @@
+"""What our macaroon has to allow, feature by feature, and whether it does.
+
+A feature whose rights are not all given is off, and everything else goes on: so an upgrade stops nobody from selling.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from threading import Lock
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from lightning.errors import NotFound
+from lightning.node import LndNode
+
+
+class Feature(StrEnum):
+    """What a macaroon is for."""
+
+    SELLING = "selling"  # quotes, held payments, openings: without these nothing is sold
+    ONCHAIN = "on-chain payments"
+    SHAPING = "coins of other sizes"
+
+
+def _methods(service: str, *names: str) -> frozenset[str]:
+    return frozenset(f"/{service}/{name}" for name in names)
+
+
+_SPENDING: Final = _methods(
+    "walletrpc.WalletKit",
+    "EstimateFee", "FinalizePsbt", "GetTransaction", "LeaseOutput", "ListLeases", "ListUnspent", "PublishTransaction",
+    "ReleaseOutput",
+)  # fmt: skip
+#: With the right to ask: a macaroon that has it not does not tell what it may do, and takes no money to be sent back.
+_WALLET: Final = _SPENDING | _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "GetTransactions", "NewAddress")
+
+#: Each call that we make is in one row at least; one in several is needed by each of them.
+NEEDS: Final[dict[Feature, frozenset[str]]] = {
+    Feature.SELLING: _WALLET
+    | _methods("chainrpc.ChainKit", "GetBlockHash")
+    | _methods("chainrpc.ChainNotifier", "RegisterBlockEpochNtfn")
+    | _methods(
+        "invoicesrpc.Invoices",
+        "AddHoldInvoice", "CancelInvoice", "LookupInvoiceV2", "SettleInvoice", "SubscribeSingleInvoice",
+    )
+    | _methods(
+        "lnrpc.Lightning",
+        "AbandonChannel", "ClosedChannels", "ConnectPeer", "DisconnectPeer", "FundingStateStep", "GetInfo",
+        "ListChannels", "ListInvoices", "ListPeers", "OpenChannel", "PendingChannels", "SubscribeChannelEvents",
+        "SubscribePeerEvents",
+    )
+    | _methods("walletrpc.WalletKit", "BumpFee", "FundPsbt", "RequiredReserve"),
+    Feature.ONCHAIN: _WALLET | _methods("lnrpc.Lightning", "SubscribeTransactions"),
+    Feature.SHAPING: _WALLET,
+}  # fmt: skip
+
+_HOLDS_SECONDS: Final = 60.0
+_known: WeakKeyDictionary[LndNode, dict[Feature, tuple[float, str]]] = WeakKeyDictionary()
+_asking = Lock()
+
+
+def lacking(feature: Feature, node: LndNode) -> str:
+    """A method that the feature needs and our macaroon does not allow; "" where it may all.
+
+    What was found holds for a minute: another macaroon may have taken its place. Raises: NodeUnavailable.
+    """
+    now = time.monotonic()
+    with _asking:
+        at, found = _known.get(node, {}).get(feature, (0.0, ""))
+    if at and now - at < _HOLDS_SECONDS:
+        return found
+    found = next((method for method in sorted(NEEDS[feature]) if not _is_given(method, node)), "")
+    with _asking:
+        _known.setdefault(node, {})[feature] = (now, found)
+    return found
+
+
+def _is_given(method: str, node: LndNode) -> bool:
+    """Also not where the node has no such method."""
+    try:
+        return node.allows(method)
+    except NotFound:
+        return False

@@ -1,0 +1,67 @@
+"""How much we sell in one channel, and to one node: in satoshis, and in the operator's currency at a known rate."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.conf import settings
+from django.db.models import F, Q, QuerySet, Sum
+
+from orders import rates
+from orders.errors import NodeFull, OutOfRange
+from orders.models import ChannelOrder
+from orders.states import OrderState
+
+#: A channel that we sold is there, or comes to be.
+_TAKEN: Final = frozenset({OrderState.URI_SET, OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
+
+
+def require_channel(capacity_sat: int) -> None:
+    """One channel may be so large, beside what its service says. Raises: OutOfRange, NotAvailable (no rate)."""
+    if not settings.MOST_CHANNEL_IN_CURRENCY:
+        return
+    most_sat = rates.in_sat(settings.MOST_CHANNEL_IN_CURRENCY)
+    if capacity_sat > most_sat:
+        raise OutOfRange("capacity_sat", capacity_sat, least=1, most=most_sat)
+
+
+def most_node_sat() -> int | None:
+    """What one node may have of us; None: there is no limit. Raises: NotAvailable (no rate)."""
+    limits = [settings.MOST_NODE_SAT] if settings.MOST_NODE_SAT else []
+    if settings.MOST_NODE_IN_CURRENCY:
+        limits.append(rates.in_sat(settings.MOST_NODE_IN_CURRENCY))
+    return min(limits, default=None)
+
+
+def require_node(pubkey: str, capacity_sat: int, most_sat: int | None, *, besides: ChannelOrder | None = None) -> None:
+    """The node may have a channel of this size more: with what it has of us, and what is claimed for it.
+
+    Raises: NodeFull. Who claims holds the lock of sales, so that two claims count each other.
+    """
+    if most_sat is None:
+        return
+    orders = ChannelOrder.objects.filter(node_pubkey=pubkey, state__in=_TAKEN)
+    if besides is not None:
+        orders = orders.exclude(pk=besides.pk)
+    if _sum_sat(orders) + capacity_sat > most_sat:
+        words = f"We open channels of at most {most_sat} satoshis together to one node, and this would be more."
+        raise NodeFull(words, field="node")
+
+
+def is_over(order: ChannelOrder) -> bool:
+    """The claimed order is beyond what its node may have, after those that were claimed before it.
+
+    Asked before each attempt: nodes are named at purchase too, and two such orders are paid at once.
+    Raises: NotAvailable (no rate).
+    """
+    most_sat = most_node_sat()
+    if most_sat is None:
+        return False
+    before = Q(claimed_at__lt=order.claimed_at) | Q(claimed_at=order.claimed_at, pk__lt=order.pk)
+    orders = ChannelOrder.objects.filter(node_pubkey=order.node_pubkey, state__in=_TAKEN).exclude(pk=order.pk)
+    others = orders.filter(before | ~Q(state=OrderState.URI_SET))
+    return _sum_sat(others) + order.capacity_sat > most_sat
+
+
+def _sum_sat(orders: QuerySet[ChannelOrder]) -> int:
+    return orders.aggregate(sum=Sum(F("lsp_balance_sat") + F("client_balance_sat")))["sum"] or 0

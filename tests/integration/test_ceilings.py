@@ -1,0 +1,166 @@
+"""No channel and no node has more of us than staff allow; and no missing rate lifts a limit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.utils import timezone
+
+from lightning.types import NodeAddress
+from orders import actors, ceilings, rates
+from orders.errors import NodeFull, NotAvailable
+from orders.models import ChannelOrder
+from orders.operations import claiming
+from orders.rates import Rate
+from orders.states import OrderState
+from tests.factories import OrderFactory, pubkey
+from tests.integration.conftest import BODY, Api
+
+CAPACITY_SAT = BODY["local_balance"] + BODY["remote_balance"]  # as much as that of the factory's orders
+SOURCE = "tests.integration.test_ceilings.told"
+#: A bitcoin costs 100,000: a thousand satoshis are one unit.
+_say: dict[str, Any] = {}
+
+
+def told() -> Rate:
+    """The source; it raises what is to be raised."""
+    if isinstance(_say["rate"], Exception):
+        raise _say["rate"]
+    rate: Rate = _say["rate"]
+    return rate
+
+
+def says(units_per_coin: Any = 100_000, *, seconds_ago: int = 0) -> None:
+    rates._last.clear()
+    _say["rate"] = Rate(Decimal(units_per_coin), timezone.now() - timedelta(seconds=seconds_ago))
+
+
+@pytest.fixture(autouse=True)
+def rate(settings: Any) -> None:
+    settings.RATE_SOURCE = SOURCE
+    says()
+
+
+def claim(order: ChannelOrder, number: int = 5, **more: Any) -> ChannelOrder:
+    given = {"announced": None, "actor": actors.BUYER} | more
+    return claiming.claim(order.pk, NodeAddress(pubkey(number)), **given)
+
+
+# A channel
+
+
+def test_a_channel_is_worth_no_more_than_is_allowed_to_the_satoshi(api: Api, settings: Any) -> None:
+    settings.MOST_CHANNEL_IN_CURRENCY = CAPACITY_SAT // 1000
+    assert api.buy().status_code == 200
+    answer = api.buy(local_balance=BODY["local_balance"] + 1)
+    assert (answer.status_code, answer.said["code"], answer.said["field"]) == (400, "invalid", "local_balance")
+    assert answer.said["error"] == f"The channel must not have more than {CAPACITY_SAT} satoshis."
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        lambda: _say.update(rate=OSError("away")),
+        lambda: _say.update(rate=None),
+        lambda: says(0),
+        lambda: says(-5),
+        lambda: says("NaN"),
+        lambda: says("Infinity"),
+        lambda: says(seconds_ago=3601),
+        lambda: says(seconds_ago=-3600),
+    ],
+)
+def test_without_a_fresh_rate_nothing_is_sold_that_it_limits(api: Api, settings: Any, rate: Any) -> None:
+    """Else who keeps the rate from us buys what he likes."""
+    settings.MOST_CHANNEL_IN_CURRENCY = 10**6
+    rates._last.clear()
+    rate()
+    answer = api.buy()
+    assert (answer.status_code, answer.said["code"], answer["Retry-After"]) == (503, "not_available", "60")
+    assert "exchange rate" in answer.said["error"] and not ChannelOrder.objects.exists()
+
+
+def test_a_rate_that_was_fresh_when_it_was_asked_for_grows_old(api: Api, settings: Any) -> None:
+    settings.MOST_CHANNEL_IN_CURRENCY, settings.RATE_MAX_AGE_SECONDS = 10**6, 2
+    assert api.buy().status_code == 200
+    rates._last[SOURCE] = (rates._last[SOURCE][0], Rate(Decimal(100_000), timezone.now() - timedelta(seconds=3)))
+    assert api.buy().status_code == 503
+
+
+def test_where_no_limit_needs_it_nobody_asks_for_a_rate(api: Api) -> None:
+    _say["rate"] = OSError("away")
+    rates._last.clear()
+    assert api.buy(node_uri=pubkey(5)).status_code == 200
+
+
+def test_a_source_that_is_not_there_is_told_at_the_start(settings: Any) -> None:
+    settings.RATE_SOURCE = "nowhere.at_all"
+    assert "lsp.E004" in {found.id for found in run_checks()}
+
+
+# A node
+
+LIMITS = [{"MOST_NODE_SAT": 2 * CAPACITY_SAT}, {"MOST_NODE_IN_CURRENCY": 2 * CAPACITY_SAT // 1000}]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("state", ["uri_set", "opening", "open", "closing"])
+def test_a_node_has_no_more_than_is_allowed(api: Api, settings: Any, limit: dict[str, int], state: str) -> None:
+    for name, value in limit.items():
+        setattr(settings, name, value)
+    OrderFactory(**{state: True}, node_pubkey=pubkey(5))
+    assert api.buy(node_uri=pubkey(5)).status_code == 200
+    claim(OrderFactory(paid_lightning=True))
+    answer = api.buy(node_uri=pubkey(5))
+    assert (answer.status_code, answer.said["code"], answer.said["field"]) == (409, "node_limit", "node_uri")
+    third = OrderFactory(paid_lightning=True)
+    with pytest.raises(NodeFull):
+        claim(third)
+    assert ChannelOrder.objects.get(pk=third.pk).state == OrderState.PAID
+    claim(third, 6)  # another node has room
+
+
+@pytest.mark.parametrize("state", ["closed", "give_up", "refunded"])
+def test_what_is_over_counts_no_more(db: None, settings: Any, state: str) -> None:
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    OrderFactory(**{state: True}, node_pubkey=pubkey(5))
+    assert claim(OrderFactory(paid_lightning=True)).state == OrderState.URI_SET
+
+
+def test_nobody_fills_a_node_that_he_names_and_does_not_pay_for(db: None, settings: Any) -> None:
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    OrderFactory(node_pubkey=pubkey(5))
+    assert claim(OrderFactory(paid_lightning=True)).state == OrderState.URI_SET
+
+
+def test_the_same_claim_again_is_fine_though_the_node_is_full(db: None, settings: Any) -> None:
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    order = claim(OrderFactory(paid_lightning=True))
+    assert claim(order).pk == order.pk
+
+
+def test_of_two_that_named_one_node_at_purchase_and_are_paid_the_later_is_over(db: None, settings: Any) -> None:
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    now = timezone.now()
+    first = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=1))
+    second = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now)
+    assert (ceilings.is_over(first), ceilings.is_over(second)) == (False, True)
+    twins = [OrderFactory(uri_set=True, node_pubkey=pubkey(7), claimed_at=now) for _ in range(2)]
+    assert sorted(map(ceilings.is_over, twins)) == [False, True]
+
+
+def test_who_restores_our_records_is_held_to_no_limit(db: None, settings: Any) -> None:
+    settings.MOST_NODE_SAT = 1
+    assert claim(OrderFactory(paid_lightning=True), actor=actors.command("root")).state == OrderState.URI_SET
+
+
+def test_without_a_rate_no_claim_is_taken_that_it_limits(db: None, settings: Any) -> None:
+    settings.MOST_NODE_IN_CURRENCY = 10**6
+    _say["rate"] = OSError("away")
+    rates._last.clear()
+    with pytest.raises(NotAvailable):
+        claim(OrderFactory(paid_lightning=True))

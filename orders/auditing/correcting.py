@@ -41,4 +41,4 @@ def _order_of(txid: str, found: Moved | None) -> UUID | None:
     """Whose it is, if there is a row of that order."""
     booked = Entry.objects.filter(txid=txid).exclude(order=None).values_list("order_id", flat=True)
     named = found.order_id if found is not None else booked.first()
-    return named if named and ChannelOrder.objects.filter(pk=named).exists() else None
+    return named if named is not None and ChannelOrder.objects.filter(pk=named).exists() else None

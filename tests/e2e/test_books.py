@@ -80,8 +80,6 @@ def test_what_was_sold_bumped_overpaid_and_sent_back_is_in_the_wallet_as_in_the_
     shop.claim(other, buyer)
     shop.run(other, "open", mine=True)
     until_refund(shop, other, "published")
-    shop.network.mine(FINAL)
-    until_refund(shop, other, "done")
 
     held = at_rest(shop)
     counts = {category: count for category, (count, _) in held.categories.items() if category.value != "not_ours"}

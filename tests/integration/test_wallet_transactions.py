@@ -16,7 +16,15 @@ from orders.openings import cancelling, conflicting, publishing
 from orders.states import LIVE_OPENINGS, TRANSACTION_MOVES, OpeningState, OrderState, TransactionState
 from orders.transitions import IllegalMove, locked, move_transaction
 from orders.wallet import transaction as machine
-from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, pubkey, txid
+from tests.factories import (
+    NodeFactory,
+    OpeningFactory,
+    OrderFactory,
+    SnapshotFactory,
+    TransactionFactory,
+    pubkey,
+    txid,
+)
 from tests.scripted import ScriptedNode, held, mined
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +37,7 @@ def test_every_state_has_its_moves_and_a_deep_transaction_stays() -> None:
 
 @pytest.mark.parametrize("before, after", list(itertools.product(TransactionState, TransactionState)))
 def test_no_other_move_is_written(before: TransactionState, after: TransactionState) -> None:
+    NodeFactory()  # whose books have what it costs
     row = TransactionFactory(state=before)
     came_later = (before, after) == (TransactionState.DEEP, TransactionState.PUBLISHED)
     if after in TRANSACTION_MOVES[before] | {before} or came_later:

@@ -14,6 +14,7 @@ from orders.models import ChannelOpening, NodeSnapshot, Reservation, Service
 from orders.operations import refunding
 from orders.payments import security
 from orders.payments.onchain import due
+from tests.chaos.test_losses import put_back, snapshot
 from tests.e2e.shop import Shop
 from tests.e2e.test_refunds import FINAL, big, deposit, expired, refunds, somewhere, until_refund
 from tests.regtest.payment import SUCCEEDED
@@ -47,6 +48,13 @@ def delivered(shop: Shop, quote: dict[str, Any]) -> ChannelOpening:
 def paid_too_much(shop: Shop, more_sat: int = LITTLE_SAT, **body: Any) -> dict[str, Any]:
     quote = big(shop, **body)
     deposit(shop, quote, quote["total_amount"] + more_sat)
+    shop.run(quote, "paid")
+    return quote
+
+
+def paid_too_much_by_lightning(shop: Shop, more_sat: int = LITTLE_SAT) -> dict[str, Any]:
+    quote = shop.buy()
+    shop.wallet.pay_amount(quote["ln_invoice"], (quote["total_amount"] + more_sat) * 1000)
     shop.run(quote, "paid")
     return quote
 
@@ -124,6 +132,22 @@ def test_while_it_is_being_opened_the_larger_channel_is_what_is_promised(shop: S
     until(lambda: turns(shop, quote, 1) or shop.order(quote).state == "opening", "it is being opened")
     assert Reservation.objects.get(order=order).value_sat == sold_sat + LITTLE_SAT
     assert not queries.reservations_astray()
+
+
+@pytest.mark.parametrize("rail", ["onchain", "lightning"])
+def test_a_larger_channel_that_our_records_have_lost_is_taken_over_with_what_was_added(shop: Shop, rail: str) -> None:
+    """Else it would be in the channel, and go back besides."""
+    quote = paid_too_much(shop) if rail == "onchain" else paid_too_much_by_lightning(shop)
+    before = snapshot()
+    shop.claim(quote)
+    shop.run(quote, "open", mine=True)
+    put_back(before)
+    shop.claim(quote)
+    shop.run(quote, "open", mine=True)
+    turns(shop, quote)
+    assert "opening_adopted" in shop.journal(quote)
+    assert sizes(shop, quote) == (LITTLE_SAT, LITTLE_SAT)
+    assert shop.opening(quote).surplus_sat == LITTLE_SAT and not refunds(quote)
 
 
 # Not in the channel: it is booked

@@ -55,6 +55,9 @@ class DepositView:
     amount_sat: int
     block_height: int | None
     confirmed: bool
+    depth: int
+    #: At which it counts.
+    required_depth: int
     on_credit: bool
 
 
@@ -258,6 +261,8 @@ def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:
         amount_sat=row.amount_sat,
         block_height=row.block_height,
         confirmed=row.state == DepositState.CONFIRMED,
+        depth=row.depth(order.lsp_node.deposits_height or 0),
+        required_depth=money.required_confirmations(order),
         on_credit=order.on_credit and row.state == DepositState.SEEN,
     )
 

@@ -127,6 +127,8 @@ class OnchainPaymentSerializer(serializers.Serializer):
     fee_base = serializers.SerializerMethodField(help_text="Null: the node does not tell the fees of others.")
     zero_conf = serializers.BooleanField(source="on_credit", help_text="It was taken for paid in no block.")
     confirmed = serializers.BooleanField()
+    confirmations = serializers.IntegerField(source="depth", help_text="How deep it is; 0: in no block.")
+    confirmations_required = serializers.IntegerField(source="required_depth", help_text="So deep it counts.")
 
     def get_fields(self) -> dict[str, Any]:
         """`from` is a word of Python's own."""

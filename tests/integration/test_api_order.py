@@ -165,8 +165,17 @@ class TestMoney:
                 "fee_base": None,
                 "zero_conf": False,
                 "confirmed": False,
+                "confirmations": 0,
+                "confirmations_required": 1,
             }
         ]
+
+    def test_how_deep_a_deposit_is_and_how_deep_it_counts_is_told(self, api: Api, settings: Any) -> None:
+        settings.ONCHAIN_CONFIRMATIONS = 3
+        order = OrderFactory()
+        DepositFactory(order=order, block_height=700, confirmations=2)
+        [deposit] = shown(api, order)["onchain_payments"]
+        assert (deposit["confirmations"], deposit["confirmations_required"]) == (2, 3)
 
     def test_a_confirmed_deposit_is_counted(self, api: Api) -> None:
         order = OrderFactory(paid_onchain=True)

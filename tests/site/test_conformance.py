@@ -35,3 +35,9 @@ def test_every_test_of_a_fault_is_on_the_page() -> None:
         for name in re.findall(r"def (test_d\d+_\w+)\(", path.read_text(encoding="utf-8"))
     }
     assert found == set(re.findall(r"::(test_d\d+_\w+)`", PAGE)) and len(found) > 15
+
+
+def test_what_concerns_the_payments_of_an_order_has_its_rows() -> None:
+    rows = dict(re.findall(r"^\| (L1-\d+) \|(.*)$", PAGE, re.MULTILINE))
+    assert list(rows) == [f"L1-{number}" for number in (43, 46, *range(50, 63))]
+    assert all("::test_" in row for row in rows.values())

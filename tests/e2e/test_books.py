@@ -26,7 +26,7 @@ def own_node(shop: Shop, settings: Any, add_own: Callable[..., Any]) -> tuple[An
     settings.LND_MACAROON = str(lsp.admin_macaroon)
     if hasattr(lsp, "add_peer"):  # each simulator has customers of its own
         return lsp, lsp.add_peer()
-    shop.wallet.open_channel(lsp, 1_000_000)
+    shop.wallet.open_channel(lsp, 1_000_000, private=True)
     return lsp, shop.wallet
 
 

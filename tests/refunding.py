@@ -28,6 +28,7 @@ class RefundFactory(DjangoModelFactory[Refund]):
 
     class Params:
         kept = factory.Trait(state=RefundState.KEPT, detail="The buyer asked us to wait.")
+        proposed = factory.Trait(state=RefundState.PROPOSED, ends_order=False, cause="closed_unused")
         published = factory.Trait(
             state=RefundState.PUBLISHED,
             address=factory.Sequence(lambda n: regtest_address(20_000 + n)),

@@ -24,7 +24,7 @@ STATES = (
     "rejected", "expired",
 )  # fmt: skip
 DEPOSITS = ("none", "unconfirmed", "deep")
-REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True})
+REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True}, {"proposed": True})
 #: What is typed for a deed, by the name of its field.
 TYPED = {"Address": regtest_address(5), "Reason": "He asked for it."}
 #: Without a node no attempt can be live.
@@ -73,7 +73,9 @@ def order_with_refund(state: str, refund: dict[str, Any], address: str) -> Chann
     return order_or_raise(order.pk)
 
 
-@pytest.mark.parametrize("state", ["new", "paid_onchain", "open", "give_up", "refunded", "rejected", "expired"])
+@pytest.mark.parametrize(
+    "state", ["new", "paid_onchain", "open", "closed", "give_up", "refunded", "rejected", "expired"]
+)
 def test_so_it_is_where_money_goes_back_on_chain(state: str) -> None:
     deeds = [deed for deed in DEEDS.values() if deed.name != "settle_flag"]
     differ = []

@@ -137,6 +137,14 @@ SERVER = Group(
             "nobody is told",
         ),
         V(
+            "METRICS_TOKEN",
+            p.token,
+            None,
+            "22 characters or more, made by chance: who shows them (`Authorization: Bearer …`) reads `/metrics`. A "
+            "secret.",
+            "there is no `/metrics`",
+        ),
+        V(
             "LOGIN_RATE",
             p.rate,
             "20/hour",

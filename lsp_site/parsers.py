@@ -18,6 +18,9 @@ from chain.access import Access
 Parser = Callable[[str], Any]
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{22,512}")
+#: What was made by chance has more of them, even in hex.
+_LEAST_LETTERS = 6
 _RATE = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _NETWORKS = ("mainnet", "testnet", "signet", "regtest")
@@ -133,6 +136,13 @@ def key(value: str) -> bytes:
     if not _HEX_KEY.fullmatch(value):
         raise ValueError("must be 32 bytes in hex (64 hex digits)")
     return bytes.fromhex(value)
+
+
+def token(value: str) -> str:
+    """What can be guessed by nobody. Raises: ValueError that does not repeat the value, which is a secret."""
+    if not _TOKEN.fullmatch(value) or len(set(value)) < _LEAST_LETTERS:
+        raise ValueError("must be 22 characters or more, made by chance: letters, digits and . _ ~ + / = -")
+    return value
 
 
 def alert_urls(value: str) -> tuple[str, ...]:

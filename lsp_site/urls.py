@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
-from lsp_site import views
+from lsp_site import metrics, views
 
 admin.site.site_header = admin.site.site_title = "LSP"
 admin.site.site_url = "/docs"
@@ -29,6 +29,7 @@ urlpatterns = [
     path("openapi.yaml", views.schema, name="schema"),
     path("healthz", views.health, name="health"),
     path("readyz", views.ready, name="ready"),
+    path("metrics", metrics.scrape, name="metrics"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("", include("orders.api.urls")),

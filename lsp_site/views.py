@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -13,7 +12,7 @@ from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
-from orders.models import Heartbeat
+from orders import figures
 from watch import doctor
 
 
@@ -43,14 +42,11 @@ def health(request: HttpRequest) -> JsonResponse:
     A process that has never reported is not listed: the server has just started.
     """
     try:
-        silent_seconds = _silent_seconds()
+        reported = figures.heartbeats(timezone.now())
     except DatabaseError:
         connection.close()
         return JsonResponse({"ok": False, "database": False, "heartbeats": {}}, status=503)
-    beats = {
-        name: {"age_seconds": age, "stale": age > settings.HEARTBEAT_STALE_SECONDS}
-        for name, age in silent_seconds.items()
-    }
+    beats = {beat.name: {"age_seconds": beat.age_seconds, "stale": beat.is_stale} for beat in reported}
     well = not any(beat["stale"] for beat in beats.values())
     return JsonResponse({"ok": well, "database": True, "heartbeats": beats}, status=200 if well else 503)
 
@@ -62,8 +58,3 @@ def ready(request: HttpRequest) -> JsonResponse:
     well = not any(finding.is_failure for finding in findings)
     checks = {finding.name: finding.health for finding in findings}
     return JsonResponse({"ok": well, "checks": checks}, status=200 if well else 503)
-
-
-def _silent_seconds() -> dict[str, int]:
-    now = timezone.now()
-    return {beat.name: max(0, int((now - beat.at).total_seconds())) for beat in Heartbeat.objects.order_by("name")}

@@ -94,10 +94,14 @@ def _problem(error: Exception) -> Problem | None:
     return None
 
 
+def too_many(wait_seconds: int) -> Problem:
+    """Who asks too often is told when to come back."""
+    return Problem(429, "throttled", f"Too many requests: wait {wait_seconds} seconds.", None, wait_seconds)
+
+
 def _of_framework(error: exceptions.APIException) -> Problem:
     if isinstance(error, exceptions.Throttled):
-        wait = max(1, math.ceil(getattr(error, "wait", None) or 1))
-        return Problem(429, "throttled", f"Too many requests: wait {wait} seconds.", None, wait)
+        return too_many(max(1, math.ceil(getattr(error, "wait", None) or 1)))
     if isinstance(error, exceptions.MethodNotAllowed):
         return Problem(405, "method_not_allowed", "This method is not allowed here.")  # not repeated: it is theirs
     if isinstance(error, exceptions.UnsupportedMediaType):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
@@ -24,11 +25,15 @@ class ClientThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """The request is counted; False when it is one too many."""
-        client = client_address(request._request)
-        rate = getattr(settings, self.setting)
-        clients = 1 if tells_apart(client) else _TOGETHER
-        self._wait_seconds = limits.wait_seconds(f"{self.setting}:{client}", rate, times=clients)
+        self._wait_seconds = self.wait_seconds(request._request)
         return self._wait_seconds is None
+
+    @classmethod
+    def wait_seconds(cls, request: HttpRequest) -> int | None:
+        """The request is counted. None: it is none too many; else how long to wait."""
+        client = client_address(request)
+        clients = 1 if tells_apart(client) else _TOGETHER
+        return limits.wait_seconds(f"{cls.setting}:{client}", getattr(settings, cls.setting), times=clients)
 
     def wait(self) -> float | None:
         """Seconds until the window ends."""

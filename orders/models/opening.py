@@ -46,6 +46,9 @@ class ChannelOpening(models.Model):
 
     class Meta:
         ordering = ["order", "attempt"]
+        indexes = [
+            models.Index(fields=["created_at"], name="opening_begun", include=["state", "failure_reason"]),  # figures
+        ]
         constraints = [
             models.UniqueConstraint(fields=["order", "attempt"], name="opening_numbered"),
             models.UniqueConstraint(

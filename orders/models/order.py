@@ -125,10 +125,25 @@ class ChannelOrder(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="order_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["created_height"], name="order_oldest"),
-            models.Index(fields=["state", "created_at"], name="order_state"),
+            models.Index(
+                fields=["state", "created_at"],
+                name="order_state",
+                include=["lsp_balance_sat", "client_balance_sat"],  # figures, of all orders there ever were
+            ),
             models.Index(fields=["node_pubkey"], name="order_node", condition=~Q(node_pubkey="")),
             models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),
             models.Index(fields=["created_at"], name="order_flagged", condition=Q(standing_flags__gt=0)),
+            # What figures are counted by, of all orders there ever were: read without the orders themselves.
+            models.Index(
+                fields=["paid_at"], name="order_paid", condition=Q(paid_at__isnull=False), include=["order_total_sat"]
+            ),
+            models.Index(
+                fields=["opened_at"],
+                name="order_opened",
+                condition=Q(opened_at__isnull=False),
+                include=["paid_at", "lsp_balance_sat", "client_balance_sat", "fee_total_sat"],
+            ),
+            models.Index(fields=["closed_at"], name="order_closed", condition=Q(closed_at__isnull=False)),
         ]
         constraints = [
             models.CheckConstraint(name="order_state_known", condition=Q(state__in=OrderState.values)),

@@ -74,10 +74,12 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     Repeat: safe. Raises: NotAvailable (the node cannot be reached).
     """
     at = timezone.now()  # before the look: what is leased meanwhile must count as promised
+    begun = time.monotonic()
     try:
         pubkey, facts = _look(node)
     except LightningError as error:
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
+    facts["look_seconds"] = round(time.monotonic() - begun, 3)
     ours = _ours(pubkey, at)
     seen = NodeSnapshot.objects.filter(node=ours).first()
     if seen is not None and at < seen.at <= timezone.now():

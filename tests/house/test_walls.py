@@ -28,6 +28,8 @@ PLANTED = [
     ("chain/packages.py", "import django", "Rules and values know no framework"),
     ("orders/tasks.py", "from watch import alerting", "Packages: never upward"),
     ("watch/alerting.py", "from orders.operations import claiming", "The watch looks at orders; it moves none"),
+    ("orders/figures/sales.py", "from orders.operations import claiming", "The figures count orders; they move none"),
+    ("orders/advance.py", "from orders import figures", "Inside orders"),
     ("watch/tasks.py", "import grpc", "gRPC stops at lightning"),
     ("lsp_site/running/simulated.py", "from simulator import world", "The simulator is known to its commands alone"),
     (

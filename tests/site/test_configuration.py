@@ -93,6 +93,9 @@ def test_every_fault_is_named_at_once() -> None:
         ("LIGHTNING_NODE", "node"),
         ("ALERT_URL", "alice@lsp.example"),
         ("SECRET_KEY", "g" * 64),
+        ("METRICS_TOKEN", "of-21-characters-only"),
+        ("METRICS_TOKEN", "x" * 40),
+        ("METRICS_TOKEN", "no spaces in what is sent in a header"),
     ],
 )
 def test_a_malformed_value_is_refused(name: str, value: str) -> None:
@@ -108,7 +111,7 @@ def test_alerts_go_to_several_urls_and_a_comma_may_belong_to_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL", "ALERT_URL", "CHAIN_RPC"]
+    "name", ["SECRET_KEY", "PREIMAGE_KEY", "LND_MACAROON", "DATABASE_URL", "ALERT_URL", "CHAIN_RPC", "METRICS_TOKEN"]
 )
 def test_a_malformed_secret_is_not_repeated(name: str) -> None:
     assert "hush" not in " ".join(faults(**{name: "hush"}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib import admin
@@ -11,7 +11,6 @@ from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
-from lsp_site import views
 from orders.models import Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -34,10 +33,10 @@ def test_health_is_red_when_a_process_is_silent(client: Client) -> None:
 
 
 def test_health_is_red_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone() -> dict[str, int]:
+    def gone(now: datetime) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr(views, "_silent_seconds", gone)
+    monkeypatch.setattr("lsp_site.views.figures.heartbeats", gone)
     monkeypatch.setattr("lsp_site.views.connection.close", lambda: None)
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["database"]) == (503, False)

@@ -1,0 +1,81 @@
+"""The numbers of the shop, each with one name and one meaning: what pages, the command and Prometheus tell is the same.
+
+Read only. Each figure is a bounded number of statements whatever the number of orders: PostgreSQL counts, nobody here
+goes through orders one by one.
+"""
+
+from orders.figures.funnel import Funnel, Lost, Step, funnel
+from orders.figures.openings import BUCKETS_SECONDS, Histogram, Openings, Waits, histogram, openings, waits
+from orders.figures.period import Period
+from orders.figures.report import Report, report
+from orders.figures.sales import Day, Earned, Month, by_day, by_month, earned
+from orders.figures.server import (
+    Beat,
+    NodeSeen,
+    Queue,
+    alerts_standing,
+    database_seconds,
+    heartbeats,
+    node_seen,
+    paused,
+    queue,
+)
+from orders.figures.standing import FlagSum, Oldest, StateSum, by_state, flags, oldest
+from orders.figures.wallet import (
+    SIZES_SAT,
+    Capacity,
+    Coins,
+    CoinSum,
+    RefundSum,
+    Reserved,
+    capacity,
+    coins,
+    refunds,
+)
+
+__all__ = [
+    "BUCKETS_SECONDS",
+    "SIZES_SAT",
+    "Beat",
+    "Capacity",
+    "CoinSum",
+    "Coins",
+    "Day",
+    "Earned",
+    "FlagSum",
+    "Funnel",
+    "Histogram",
+    "Lost",
+    "Month",
+    "NodeSeen",
+    "Oldest",
+    "Openings",
+    "Period",
+    "Queue",
+    "RefundSum",
+    "Report",
+    "Reserved",
+    "StateSum",
+    "Step",
+    "Waits",
+    "alerts_standing",
+    "by_day",
+    "by_month",
+    "by_state",
+    "capacity",
+    "coins",
+    "database_seconds",
+    "earned",
+    "flags",
+    "funnel",
+    "heartbeats",
+    "histogram",
+    "node_seen",
+    "oldest",
+    "openings",
+    "paused",
+    "queue",
+    "refunds",
+    "report",
+    "waits",
+]

@@ -1,0 +1,60 @@
+"""All the figures together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orders import queries
+from orders.figures.funnel import Funnel, funnel
+from orders.figures.openings import Openings, Waits, openings, waits
+from orders.figures.period import Period
+from orders.figures.sales import Day, Month, by_day, by_month
+from orders.figures.server import Beat, NodeSeen, Queue, heartbeats, node_seen, queue
+from orders.figures.standing import FlagSum, Oldest, StateSum, by_state, flags, oldest
+from orders.figures.wallet import Capacity, Coins, RefundSum, capacity, coins, refunds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The shop now, and what happened in a period."""
+
+    at: datetime
+    period: Period
+    orders: list[StateSum]
+    oldest: list[Oldest]
+    flags: list[FlagSum]
+    funnel: Funnel
+    openings: Openings
+    waits: Waits
+    days: list[Day]
+    months: list[Month]
+    capacity: Capacity
+    coins: Coins | None
+    refunds: list[RefundSum]
+    queue: Queue
+    heartbeats: list[Beat]
+    node: NodeSeen | None
+
+
+def report(period: Period, now: datetime) -> Report:
+    """Each figure once. The snapshot of the node is read once for all of them."""
+    seen = queries.snapshot()
+    return Report(
+        at=now,
+        period=period,
+        orders=by_state(),
+        oldest=oldest(now),
+        flags=flags(),
+        funnel=funnel(period),
+        openings=openings(period),
+        waits=waits(period),
+        days=by_day(period),
+        months=by_month(period),
+        capacity=capacity(seen),
+        coins=coins(seen) if seen else None,
+        refunds=refunds(),
+        queue=queue(now),
+        heartbeats=heartbeats(now),
+        node=node_seen(seen, now) if seen else None,
+    )

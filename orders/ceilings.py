@@ -6,6 +6,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db.models import F, Q, QuerySet, Sum
+from django.utils import timezone
 
 from orders import rates
 from orders.errors import NodeFull, OutOfRange
@@ -57,7 +58,8 @@ def is_over(order: ChannelOrder) -> bool:
     most_sat = most_node_sat()
     if most_sat is None:
         return False
-    before = Q(claimed_at__lt=order.claimed_at) | Q(claimed_at=order.claimed_at, pk__lt=order.pk)
+    at = order.claimed_at or timezone.now()
+    before = Q(claimed_at__lt=at) | Q(claimed_at=at, pk__lt=order.pk)
     orders = ChannelOrder.objects.filter(node_pubkey=order.node_pubkey, state__in=_TAKEN).exclude(pk=order.pk)
     others = orders.filter(before | ~Q(state=OrderState.URI_SET))
     return _sum_sat(others) + order.capacity_sat > most_sat

@@ -99,6 +99,8 @@ def test_every_sentence_of_before_is_found_and_every_kind_is_one_of_ours() -> No
         FlagKind.CONFLICT_OVER_BUDGET,
         FlagKind.REFUND_NEEDED,
         FlagKind.REFUND_STUCK,
+        FlagKind.REFUND_BARRED,
+        FlagKind.CLOSED_EARLY,
     }
     assert set(kinds) == set(FlagKind) - newer and len(kinds) == len(set(kinds))
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from chain import connection as chain
 from lightning.node import LndNode
-from orders import money, queries
+from orders import money, queries, serving
 from orders.actors import LSP
 from orders.admission import placing, rules
 from orders.causes import Cause, FlagKind
@@ -25,7 +25,7 @@ from orders.flags import raise_flag
 from orders.models import ChannelOrder, Credit, NodeSnapshot, OnchainPayment
 from orders.models.order import Rail
 from orders.payments.counting import pay
-from orders.payments.onchain import depth, foreseeing
+from orders.payments.onchain import depth, foreseeing, payers
 from orders.payments.onchain.foreseeing import Whereabouts
 from orders.payments.onchain.reserving import patience
 from orders.payments.rail import Security
@@ -130,6 +130,8 @@ def _give(order_id: UUID, sure: Collection[str]) -> None:
     """Money: the buyer's, in effect, until it is deep; what we may lose by it is counted first, and by us alone."""
     with locked(order_id) as order:
         if not _is_in_time(order) or order.is_going or not placing.is_coming(order):
+            return
+        if serving.bars_payment(order) or payers.are_awaited(order):
             return
         rows = order.onchain_payments.all()
         there = [row for row in rows if row.state == DepositState.CONFIRMED]

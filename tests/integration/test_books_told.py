@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.booking import COINS, carry
 from tests.booking import WalletNode as Node
 from tests.factories import OrderFactory
 from tests.integration.staff import page_of, seen
+from tests.site.documented import blocks
 from watch.doctor import Health, records
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +62,16 @@ def test_the_command_ends_with_1_where_something_does_not_add_up_and_names_it() 
     facts, code = run("--records", "--json")
     assert code == 1 and json.loads(facts)["differences"][0]["order"] == str(order.pk)
     assert not BooksCheck.objects.exists()  # half a look is none to tell of
+
+
+def test_the_pages_commands_are_run_as_they_stand(monkeypatch: Any, tmp_path: Any) -> None:
+    OrderFactory(open=True)
+    carry()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orders.management.commands.check_books.lightning.node", lambda: Node(COINS))
+    lines = "".join(block.text for block in blocks("docs/operating.md", "The books", "sh")).splitlines()
+    told = [run(*shlex.split(line)[3:])[0] for line in lines]
+    assert "in the wallet" in told[0] and (tmp_path / "books.csv").read_text().count("\n") == Leg.objects.count() + 1
 
 
 def test_an_accountant_gets_a_line_for_each_leg_and_no_orders_whole_id(tmp_path: Any) -> None:

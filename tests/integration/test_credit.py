@@ -12,13 +12,13 @@ from django.utils import timezone
 
 from chain.packages import Package, Paid
 from lightning.types import TxOutput
-from orders import actors, flags, money, wire
+from orders import actors, flags, money, serving, wire
 from orders.admission import rules
 from orders.api.serializers import ChannelOrderSerializer
 from orders.causes import Cause, FlagKind
 from orders.models import ChannelOrder, Credit, NodeSnapshot, OnchainPayment
 from orders.payments import security
-from orders.payments.onchain import crediting, foreseeing
+from orders.payments.onchain import crediting, foreseeing, payers
 from orders.states import At, OrderState
 from tests.crediting import (
     FEE_SAT,
@@ -67,6 +67,16 @@ def test_by_default_and_without_a_chain_source_nothing_is_taken_before_its_block
     world: World, settings: Any, name: str
 ) -> None:
     setattr(settings, name, 0 if name == "ZERO_CONF_MAX_SAT" else None)
+    order = quoted()
+    world.deposit(order, FEE_SAT)
+    assert look(world, order) == OrderState.CREATED and not Credit.objects.exists()
+
+
+@pytest.mark.parametrize(("room", "asks"), [(serving, "bars_payment"), (payers, "are_awaited")])
+def test_what_a_listed_payer_sent_or_may_have_sent_is_not_taken_before_its_block(
+    world: World, monkeypatch: pytest.MonkeyPatch, room: Any, asks: str
+) -> None:
+    monkeypatch.setattr(room, asks, lambda order: True)
     order = quoted()
     world.deposit(order, FEE_SAT)
     assert look(world, order) == OrderState.CREATED and not Credit.objects.exists()

@@ -80,6 +80,6 @@ def _restless(world: World) -> Iterator[str]:
 def _arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--orders", type=int, default=500)
-    parser.add_argument("--deaths", type=float, default=6.0, help="seconds from one to the next, on the average")
+    parser.add_argument("--deaths", type=float, default=20.0, help="seconds from one to the next, on the average")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     return parser.parse_args(words)

@@ -9,7 +9,7 @@ import pytest
 
 from orders import models
 from orders.payments import security
-from orders.payments.onchain import looking as onchain_looking
+from orders.payments.onchain import depth
 from tests.chaos.conftest import Engine
 from tests.chaos.test_kills import assert_whole, finish
 from tests.chaos.test_losses import advance_until, committed
@@ -83,7 +83,7 @@ def test_a_deposit_taken_back_by_two_blocks_stops_attempts(shop: Shop, settings:
 def test_control_without_asking_the_chain_a_channel_is_given_away(
     shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onchain_looking, "as_the_chain_has_them", lambda node, transactions: transactions)
+    monkeypatch.setattr(depth, "as_the_chain_has_them", lambda node, transactions: transactions)
     monkeypatch.setattr(security, "insecurity", lambda order: "")  # our own records know it too
     quote = paid_then_double_spent(shop, settings)
     assert "opening_begun" in shop.journal(quote)

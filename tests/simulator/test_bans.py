@@ -10,9 +10,10 @@ from django.utils import timezone
 from lightning.transactions import address_script
 from orders import actors
 from orders.barring import BanKind
-from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
+from orders.models import ChannelOrder, OnchainPayment
 from orders.openings import committing, opening
 from orders.operations import banning
+from tests.chaos.test_losses import put_back, snapshot
 from tests.e2e.shop import Shop
 from tests.e2e.test_refunds import FINAL, big, deposit, refunds, somewhere, until_refund
 from tests.factories import pubkey
@@ -113,14 +114,11 @@ def test_what_is_past_it_is_delivered(shop: Shop) -> None:
 
 def test_a_channel_that_the_node_has_already_is_adopted_and_no_money_goes_back(shop: Shop) -> None:
     quote = paid(shop)
+    before = snapshot()
     shop.claim(quote)
     shop.run(quote, "open", mine=True)
-    # The database is put back to before the opening.
-    ChannelOpening.objects.filter(order=quote["order_id"]).delete()
-    ChannelOrder.objects.filter(pk=quote["order_id"]).update(
-        state="uri_set", opened_at=None, lease_starts_at=None, lease_starts_height=None, lease_ends_at=None,
-        lease_ends_height=None,
-    )  # fmt: skip
+    put_back(before)
+    shop.claim(quote)
     ban(BanKind.NODE, shop.wallet.pubkey)
     shop.hurry(quote)
     shop.turn()

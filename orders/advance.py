@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -165,7 +166,7 @@ def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
 
 
 def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
-    if order.on_credit and onchain.follow_credit(order, node):
+    if order.on_credit and onchain.follow_credit(order, node, is_delivered=partial(_is_delivered, order, node)):
         return now + _LOOK_AGAIN
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Final
 
@@ -46,6 +47,17 @@ class Asked:
     payers: Collection[str] = ()  # output scripts in hex
 
 
+def kinds(asked: Asked) -> list[BanKind]:
+    """Lines of which kinds can concern it: what nobody has said is on no list, however long that is."""
+    said = {
+        BanKind.NODE: asked.node,
+        BanKind.HOST: asked.host,
+        BanKind.REFUND_ADDRESS: asked.refund_address,
+        BanKind.PAYER: asked.payers,
+    }
+    return [kind for kind, value in said.items() if value]
+
+
 def objection(asked: Asked, listed: Iterable[Listed]) -> BanKind | None:
     """What of it is listed; None: nothing is, and it is served."""
     return next((BanKind(line.kind) for line in listed if _is_meant(asked, line)), None)
@@ -56,10 +68,15 @@ def _is_meant(asked: Asked, line: Listed) -> bool:
         return asked.node == line.value
     if line.kind == BanKind.HOST:
         return bool(asked.host) and _covers(line.value, asked.host.rpartition(":")[0])
-    script = transactions.address_script(line.value)
     if line.kind == BanKind.REFUND_ADDRESS:
-        return bool(asked.refund_address) and transactions.address_script(asked.refund_address) == script
-    return script in asked.payers
+        return bool(asked.refund_address) and _script_of(asked.refund_address) == _script_of(line.value)
+    return bool(asked.payers) and _script_of(line.value) in asked.payers
+
+
+@lru_cache(maxsize=8192)
+def _script_of(address: str) -> str:
+    """Lists of thousands are gone through at each claim and look, and read from the letters but once."""
+    return transactions.address_script(address)
 
 
 def _covers(value: str, name: str) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from orders import rates
 from orders.errors import NodeFull, OutOfRange
-from orders.models import ChannelOrder
-from orders.states import OrderState
+from orders.models import ChannelOpening, ChannelOrder
+from orders.states import LIVE_OPENINGS, OrderState
 
 #: A channel that we sold is there, or comes to be.
 _TAKEN: Final = frozenset({OrderState.URI_SET, OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
+_IN_VAIN: Final = "PEER_NOT_REACHABLE"
 
 
 def require_channel(capacity_sat: int) -> None:
@@ -41,7 +42,7 @@ def require_node(pubkey: str, capacity_sat: int, most_sat: int | None, *, beside
     """
     if most_sat is None:
         return
-    orders = ChannelOrder.objects.filter(node_pubkey=pubkey, state__in=_TAKEN)
+    orders = _taken(pubkey)
     if besides is not None:
         orders = orders.exclude(pk=besides.pk)
     if _sum_sat(orders) + capacity_sat > most_sat:
@@ -60,9 +61,20 @@ def is_over(order: ChannelOrder) -> bool:
         return False
     at = order.claimed_at or timezone.now()
     before = Q(claimed_at__lt=at) | Q(claimed_at=at, pk__lt=order.pk)
-    orders = ChannelOrder.objects.filter(node_pubkey=order.node_pubkey, state__in=_TAKEN).exclude(pk=order.pk)
+    orders = _taken(order.node_pubkey).exclude(pk=order.pk)
     others = orders.filter(before | ~Q(state=OrderState.URI_SET))
     return _sum_sat(others) + order.capacity_sat > most_sat
+
+
+def _taken(pubkey: str) -> QuerySet[ChannelOrder]:
+    """What the node has of us, or comes to have.
+
+    Not what is claimed for it at a host where it was dialled in vain: anybody may name a node that is not his, with a
+    host that nobody answers at, and take its room by a payment that goes back.
+    """
+    orders = ChannelOrder.objects.filter(node_pubkey=pubkey, state__in=_TAKEN)
+    live = ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)
+    return orders.exclude(~Exists(live), state=OrderState.URI_SET, last_failure_reason=_IN_VAIN)
 
 
 def _sum_sat(orders: QuerySet[ChannelOrder]) -> int:

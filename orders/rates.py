@@ -21,7 +21,7 @@ from orders.errors import NotAvailable
 log = logging.getLogger(__name__)
 
 _COIN_SAT: Final = 10**8
-#: A source is asked no more often, whoever buys.
+#: A source is asked no more often, whoever buys, and whatever it says.
 _HOLDS_SECONDS: Final = 30.0
 #: Its clock may be so far ahead of ours.
 _AHEAD: Final = timedelta(minutes=1)
@@ -35,7 +35,12 @@ class Rate:
     at: datetime
 
 
-_last: dict[str, tuple[float, Rate]] = {}
+class _Useless(Exception):
+    """What a source said, or did, is no rate."""
+
+
+#: What each source said, or why nothing of that can be used, and when.
+_last: dict[str, tuple[float, Rate | str]] = {}
 
 
 def in_sat(units: int) -> int:
@@ -46,30 +51,36 @@ def in_sat(units: int) -> int:
 def now() -> Rate:
     """Raises: NotAvailable: nobody sells more than is allowed because a rate is missing."""
     path: str = settings.RATE_SOURCE or ""
-    asked_at, rate = _last.get(path, (0.0, None))
-    if rate is None or time.monotonic() - asked_at > _HOLDS_SECONDS:
-        rate = _asked(path)
-        _last[path] = (time.monotonic(), rate)
-    if not _is_fresh(rate):
-        raise _unknown("it is too old, or from the future")
-    return rate
+    asked_at, told = _last.get(path, (0.0, ""))
+    if not told or time.monotonic() - asked_at > _HOLDS_SECONDS:
+        told = _asked(path)
+        _last[path] = (time.monotonic(), told)
+    if isinstance(told, str) or not _is_fresh(told):
+        raise NotAvailable("The exchange rate is not known now; please try again later.")
+    return told
 
 
-def _asked(path: str) -> Rate:
+def _asked(path: str) -> Rate | str:
+    """The rate, or why there is none, which is logged here: buyers ask more often than the source is asked."""
+    try:
+        return _rate_of(path)
+    except _Useless as problem:
+        log.warning("the exchange rate cannot be used: %s", problem)
+        return str(problem)
+
+
+def _rate_of(path: str) -> Rate:
     try:
         rate = import_string(path)()
-    except Exception as error:
-        raise _unknown(type(error).__name__) from error
-    if not isinstance(rate, Rate) or not rate.units_per_coin.is_finite() or rate.units_per_coin <= 0:
-        raise _unknown("it is no rate")
-    return rate
+        is_rate = isinstance(rate, Rate) and Decimal(rate.units_per_coin).is_finite() and rate.units_per_coin > 0
+        is_fresh = is_rate and _is_fresh(rate)
+    except Exception as error:  # the source is the operator's: it may raise, or return, whatever it likes
+        raise _Useless(type(error).__name__) from error
+    if not is_fresh:
+        raise _Useless("it is too old, or from the future" if is_rate else "it is no rate")
+    return rate  # type: ignore[no-any-return]
 
 
 def _is_fresh(rate: Rate) -> bool:
     age = timezone.now() - rate.at
     return -_AHEAD <= age <= timedelta(seconds=settings.RATE_MAX_AGE_SECONDS)
-
-
-def _unknown(why: str) -> NotAvailable:
-    log.warning("the exchange rate cannot be used: %s", why)
-    return NotAvailable("The exchange rate is not known now; please try again later.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db.models import Q
 from django.utils import timezone
@@ -14,15 +14,16 @@ from orders.models.order import Rail
 from orders.states import At, DepositState, OrderState
 
 
-def standing() -> list[Listed]:
-    """What is listed now."""
-    rows = Ban.objects.filter(Q(until=None) | Q(until__gt=timezone.now()), lifted_at=None)
+def standing(*kinds: BanKind) -> list[Listed]:
+    """What is listed now, of these kinds."""
+    rows = Ban.objects.filter(Q(until=None) | Q(until__gt=timezone.now()), lifted_at=None, kind__in=kinds)
     return [Listed(kind, value) for kind, value in rows.values_list("kind", "value")]
 
 
 def objection(asked: Asked) -> BanKind | None:
     """What of it is listed now; None: it is served."""
-    return barring.objection(asked, standing())
+    kinds = barring.kinds(asked)
+    return barring.objection(asked, standing(*kinds)) if kinds else None
 
 
 def bars_node(order: ChannelOrder) -> bool:
@@ -38,15 +39,22 @@ def bars_payment(order: ChannelOrder) -> bool:
     Only what is needed counts so: else a stranger could end an order by a deposit of his own to its address.
     """
     rows = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
-    if order.counted_payment == Rail.LIGHTNING or not any(row.payers for row in rows):
+    if order.counted_payment == Rail.LIGHTNING:
         return False
-    listed = standing()
-    clean = [row for row in rows if barring.objection(Asked(payers=row.payers or ()), listed) is None]
-    return len(clean) < len(rows) and _deep_sat(order, clean) < order.order_total_sat
+    served = clean(rows)
+    return len(served) < len(rows) and deep_sat(order, served) < order.order_total_sat
 
 
-def _deep_sat(order: ChannelOrder, rows: Iterable[OnchainPayment]) -> int:
-    """As deep as counts; all of it, once the order is paid."""
+def clean(rows: Sequence[OnchainPayment]) -> Sequence[OnchainPayment]:
+    """Those of the deposits that no listed payer has paid, as far as it is known who has."""
+    if not any(row.payers for row in rows):
+        return rows
+    listed = standing(BanKind.PAYER)
+    return [row for row in rows if barring.objection(Asked(payers=row.payers or ()), listed) is None]
+
+
+def deep_sat(order: ChannelOrder, rows: Iterable[OnchainPayment]) -> int:
+    """What of these deposits is as deep as counts; all of it, once the order is paid."""
     if order.counted_payment:
         return sum(row.amount_sat for row in rows)
     height, depth = order.lsp_node.deposits_height, money.required_confirmations(order)

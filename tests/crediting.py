@@ -88,7 +88,7 @@ def payment_of(world: World, order: ChannelOrder) -> Security:
 
 
 def follow(world: World, order: ChannelOrder) -> bool:
-    return bool(onchain.follow_credit(fresh(order), world.node))  # type: ignore[arg-type]
+    return bool(onchain.follow_credit(fresh(order), world.node, is_delivered=lambda: False))  # type: ignore[arg-type]
 
 
 def committed(world: World, order: ChannelOrder, state: OpeningState) -> str:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from django.db.models import QuerySet
 
-from orders.ids import short
+from orders.ids import short, shortened
 from orders.models import Leg
 
 HEAD: Final = (
@@ -23,6 +23,8 @@ HEAD: Final = (
     "credit_msat",
     "words",
 )
+#: Programs for tables reckon what begins so.
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 #: So many rows are in memory at a time.
 _CHUNK: Final = 2_000
 
@@ -57,5 +59,10 @@ def _line(leg: Leg) -> Iterable[str | int]:
         leg.account,
         max(0, msat),
         max(0, -msat),
-        entry.words,
+        _harmless(shortened(entry.words)),
     )
+
+
+def _harmless(text: str) -> str:
+    """What somebody typed, as no formula for the program that opens the table."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text

@@ -15,6 +15,7 @@ class Credit(models.Model):
     amount_sat = models.BigIntegerField(help_text="All that the order costs its buyer.")
     given_at = models.DateTimeField()
     seen_at = models.DateTimeField(help_text="When a block or the mempool was last known to have all of it.")
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="When that was last asked.")
     ended_at = models.DateTimeField(
         null=True, blank=True, help_text="Deep, or gone, or nothing can be delivered for it. Empty: it counts."
     )

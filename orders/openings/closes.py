@@ -73,7 +73,8 @@ def _cost_sat(order: ChannelOrder, opening: ChannelOpening) -> int:
 
 def _was_paid(order: ChannelOrder) -> bool:
     rail = Rail(order.counted_payment) if order.counted_payment else None
-    return rail is not None and money.of(order, At.CONFIRMED, rail=rail).is_covered
+    at = At.SEEN if order.on_credit else At.CONFIRMED  # granted it is only once it is deep
+    return rail is not None and money.of(order, at, rail=rail).is_covered
 
 
 def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, now: datetime) -> None:

@@ -38,7 +38,13 @@ def has_spare(payment: Security) -> bool:
 def insecurity(order: ChannelOrder) -> str:
     """Why the payment that counts is not secured according to our own records; "" when it is."""
     rail = counted(order)
-    return rail.insecurity(order) if rail else "The order was never paid."
+    if rail is None:
+        return "The order was never paid."
+    why = rail.insecurity(order)
+    if why or not rail.is_ours(order):
+        return why
+    # What was settled goes back on chain too, where a person has decided so.
+    return "What was paid is going back on chain." if payments.RAILS[Rail.ONCHAIN].is_going_back(order) else ""
 
 
 def obstacle(order: ChannelOrder) -> str:

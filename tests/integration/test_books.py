@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Final
 
 import pytest
@@ -384,3 +385,20 @@ def test_who_was_delivered_for_a_deposit_that_is_gone_is_a_loss_with_a_name() ->
     _gone(order)
     assert recounting.uncovered() == [(order.pk, TOTAL * 1000)]
     assert recounting.differences() == ([], 0)
+
+
+@pytest.mark.parametrize("amounts", [[], [5], [5, -4], [5, -5]])
+def test_an_upgrade_sees_whether_what_it_has_booked_adds_up_before_the_guards_stand(amounts: list[int]) -> None:
+    carry()
+    migration: Any = import_module("orders.migrations.0021_the_books")
+    order = OrderFactory()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # no guard asks
+        entry = Entry.objects.create(
+            node=order.lsp_node, order=order, at=timezone.now(), kind=EntryKind.PAYMENT, reference="payment:0#1"
+        )
+        for account, amount in zip([Account.LIGHTNING, Account.BUYERS_HELD], amounts, strict=False):
+            Leg.objects.create(entry=entry, account=account, amount_msat=amount)
+        cursor.execute(migration.WRONG)
+        assert cursor.fetchone() == (None if sum(amounts) == 0 and amounts else (entry.reference,))
+        cursor.execute("SET LOCAL session_replication_role = origin")

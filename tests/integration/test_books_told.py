@@ -147,6 +147,18 @@ def test_staff_take_entries_away_as_a_table(boss: Client) -> None:
     assert len(lines) == 1 + Leg.objects.count() and str(order.pk) not in answer.content.decode()
 
 
+def test_what_a_person_has_written_in_the_books_is_no_way_to_an_orders_whole_id_and_no_formula() -> None:
+    """Who may only look at the books takes them away too, and opens them in a program that reckons."""
+    order = OrderFactory(paid_lightning=True)
+    words = f"=HYPERLINK(A1) of {order.pk}"
+    about = About(EntryKind.CORRECTION, "ab" * 32, order.pk, order.lsp_node_id, words=words)
+    post(about, {Account.WALLET: 5_000, Account.LOSSES: -5_000})
+    out = io.StringIO()
+    exporting.write(Leg.objects.all(), out)
+    [row, _] = csv.DictReader(io.StringIO(out.getvalue()))
+    assert row["words"] == f"'=HYPERLINK(A1) of {str(order.pk)[:8]}"
+
+
 def test_the_first_page_of_the_admin_says_whether_they_add_up(boss: Client) -> None:
     assert "add up" not in seen(boss.get("/admin/"))
     BooksCheck.objects.create(at=timezone.now(), adds_up=False, words="they do not")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from orders.models import ChannelOrder
 from orders.operations import claiming
 from orders.rates import Rate
 from orders.states import OrderState
-from tests.factories import OrderFactory, pubkey
+from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.integration.conftest import BODY, Api
 
 CAPACITY_SAT = BODY["local_balance"] + BODY["remote_balance"]  # as much as that of the factory's orders
@@ -91,6 +91,29 @@ def test_a_rate_that_was_fresh_when_it_was_asked_for_grows_old(api: Api, setting
     assert api.buy().status_code == 503
 
 
+@pytest.mark.parametrize("said", [OSError("away"), None, "units", 5, "naive"])
+def test_a_source_that_says_nothing_of_use_is_asked_no_more_often_than_another(
+    api: Api, settings: Any, monkeypatch: pytest.MonkeyPatch, said: Any
+) -> None:
+    """Else every stranger who asks for a price has the operator's source asked, and a line written."""
+    settings.MOST_CHANNEL_IN_CURRENCY = 10**6
+    odd = {"units": Rate("100000", timezone.now()), "naive": Rate(Decimal(1), datetime(2999, 1, 1))}  # type: ignore[arg-type]  # noqa: DTZ001
+    asked: list[Any] = []
+    monkeypatch.setattr("tests.integration.test_ceilings.told", lambda: asked.append(1) or _raised(odd.get(said, said)))
+    rates._last.clear()
+    assert [api.buy().status_code for _ in range(3)] == [503, 503, 503]
+    assert len(asked) == 1
+    rates._last[SOURCE] = (rates._last[SOURCE][0] - 31, rates._last[SOURCE][1])
+    api.buy()
+    assert len(asked) == 2
+
+
+def _raised(said: Any) -> Any:
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
 def test_where_no_limit_needs_it_nobody_asks_for_a_rate(api: Api) -> None:
     _say["rate"] = OSError("away")
     rates._last.clear()
@@ -135,6 +158,21 @@ def test_nobody_fills_a_node_that_he_names_and_does_not_pay_for(db: None, settin
     settings.MOST_NODE_SAT = CAPACITY_SAT
     OrderFactory(node_pubkey=pubkey(5))
     assert claim(OrderFactory(paid_lightning=True)).state == OrderState.URI_SET
+
+
+def test_nobody_fills_a_node_by_naming_it_at_a_host_that_nobody_answers_at(db: None, settings: Any) -> None:
+    """His payment goes back in the end, and meanwhile the node's own buyer would be refused."""
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    now = timezone.now()
+    stranger = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=9))
+    own = OrderFactory(paid_lightning=True)
+    with pytest.raises(NodeFull):  # nobody has dialled it yet
+        claim(own)
+    ChannelOrder.objects.filter(pk=stranger.pk).update(last_failure_reason="PEER_NOT_REACHABLE")
+    own = claim(own)
+    assert not ceilings.is_over(own)
+    OpeningFactory(order=stranger, state="negotiating", node_pubkey=pubkey(5), transaction=None)
+    assert ceilings.is_over(own)  # it was reached after all
 
 
 def test_the_same_claim_again_is_fine_though_the_node_is_full(db: None, settings: Any) -> None:

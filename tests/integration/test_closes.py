@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from lightning.types import ClosedChannel, Outpoint, PendingPhase
+from lightning.types import ClosedChannel, NodeAddress, Outpoint, PendingPhase
 from orders import actors, queries, wire
 from orders.advance import advance
 from orders.causes import Cause, FlagKind
-from orders.errors import NotPossible
+from orders.errors import NotClaimable, NotPossible
 from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot, Refund, WalletTransaction
 from orders.openings import closes, following, publishing
-from orders.operations import deciding, ending, giving_up
+from orders.operations import claiming, deciding, ending, giving_up
 from orders.payments import onchain
 from orders.states import InvoiceState, OrderState, RefundState
 from orders.wallet import broadcasting
-from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory
+from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, pubkey
 from tests.fakes import regtest_address
 from tests.scripted import ScriptedNode, mined, pending, unmined
 
@@ -245,6 +245,28 @@ def test_it_is_granted_only_once_the_funding_is_deep(node: Closing) -> None:
         deciding.grant(order.pk, actor=ADA)
 
 
+@pytest.mark.parametrize(("confirmations", "is_granted"), [(0, False), (2, False), (3, True)])
+def test_it_is_granted_only_while_what_paid_it_is_deep(
+    node: Closing, settings: Any, confirmations: int, is_granted: bool
+) -> None:
+    """Else who pays by a deposit that he can take back, and closes the channel at once, is given our money for it."""
+    settings.ONCHAIN_CONFIRMATIONS = 3
+    there = {"deposits__block_height": 801 - confirmations} if confirmations else {"deposits__state": "seen"}
+    order = unused(
+        counted_payment="onchain", on_credit=not confirmations, deposits__confirmations=confirmations, **there
+    )
+    if not confirmations:
+        order.onchain_payments.update(block_height=None)
+    order, [refund] = closed(node, order, "local_force_close", True)
+    if is_granted:
+        deciding.grant(order.pk, actor=ADA)
+    else:
+        with pytest.raises(NotPossible, match="not deep, or is there no more"):
+            deciding.grant(order.pk, actor=ADA)
+    refund.refresh_from_db()
+    assert refund.state == (RefundState.DUE if is_granted else RefundState.PROPOSED)
+
+
 def test_a_surplus_beside_it_goes_back_as_if_nothing_had_been_granted(node: Closing) -> None:
     order = unused(counted_payment="onchain", deposits__confirmations=99, deposits__block_height=700)
     order.onchain_payments.update(amount_sat=order.order_total_sat + 30_000)
@@ -273,6 +295,21 @@ def test_given_up_with_a_settled_payment_all_of_it_is_proposed_and_trying_again_
     assert onchain.live_refund(queries.order_or_raise(order.pk)) is not None
     ending.record_returned(order.pk, actor=ADA)
     assert not Refund.objects.exclude(state="withdrawn").exists()
+
+
+def test_an_order_whose_refund_was_granted_and_signed_is_neither_claimed_nor_tried_again() -> None:
+    """The refund ends it once it is mined, which an order that lives again could never record."""
+    SnapshotFactory()
+    order = OrderFactory(uri_set=True, invoice__state=InvoiceState.SETTLED, refund_address=regtest_address(9))
+    giving_up.give_up(order.pk, reason="PEER_NOT_REACHABLE", actor=ADA)
+    assert giving_up.why_not_retried(queries.order_or_raise(order.pk)) == ""  # control
+    deciding.grant(order.pk, actor=ADA)
+    sent = TransactionFactory(kind="refund", label="refund:1")
+    Refund.objects.update(state=RefundState.SIGNED, transaction=sent, address=order.refund_address)
+    with pytest.raises(NotClaimable):
+        claiming.claim(order.pk, NodeAddress(pubkey(8)), announced=None, actor=actors.BUYER)
+    with pytest.raises(NotPossible, match="going back on chain"):
+        giving_up.retry(order.pk, actor=ADA)
 
 
 def test_control_a_held_payment_goes_back_by_itself_and_nothing_is_proposed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,12 +12,15 @@ import pytest
 from django.utils import timezone
 
 from chain.packages import Package, Paid
-from lightning.types import TxOutput
+from lightning.transactions import address_script
+from lightning.types import Outpoint, TxOutput
 from orders import actors, flags, money, serving, wire
 from orders.admission import rules
 from orders.api.serializers import ChannelOrderSerializer
+from orders.barring import BanKind
 from orders.causes import Cause, FlagKind
 from orders.models import ChannelOrder, Credit, NodeSnapshot, OnchainPayment
+from orders.operations import banning
 from orders.payments import security
 from orders.payments.onchain import crediting, foreseeing, payers
 from orders.states import At, OrderState
@@ -31,8 +35,10 @@ from tests.crediting import (
     taken,
     trusting_world,
 )
-from tests.factories import OrderFactory, pubkey
+from tests.factories import OrderFactory, pubkey, txid
+from tests.fakes import regtest_address
 from tests.foreseen import World, firmness
+from tests.scripted import unmined
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,14 +78,28 @@ def test_by_default_and_without_a_chain_source_nothing_is_taken_before_its_block
     assert look(world, order) == OrderState.CREATED and not Credit.objects.exists()
 
 
-@pytest.mark.parametrize(("room", "asks"), [(serving, "bars_payment"), (payers, "are_awaited")])
+@pytest.mark.parametrize(("room", "asks"), [(serving, "clean"), (payers, "told")])
 def test_what_a_listed_payer_sent_or_may_have_sent_is_not_taken_before_its_block(
     world: World, monkeypatch: pytest.MonkeyPatch, room: Any, asks: str
 ) -> None:
-    monkeypatch.setattr(room, asks, lambda order: True)
+    monkeypatch.setattr(room, asks, lambda *given: [])
     order = quoted()
     world.deposit(order, FEE_SAT)
     assert look(world, order) == OrderState.CREATED and not Credit.objects.exists()
+
+
+def test_dust_of_a_listed_payer_holds_up_nobody_elses_payment(world: World) -> None:
+    payer, coin, order = regtest_address(91), (txid("barred coin"), 0), quoted()
+    banning.add(BanKind.PAYER, payer, reason="a list of somebody's", actor=ADA)
+    world.bitcoind.mined(*coin, 1_000)
+    world.bitcoind.scripts[coin] = address_script(payer)
+    world.bitcoind.scripts[txid(f"coin {order.pk}"), 0] = address_script(regtest_address(92))
+    dust = unmined(txid("dust"), inputs=[Outpoint(*coin)])
+    output = TxOutput(0, str(order.deposit_address), 600, True)
+    world.node.wallet[dust.txid] = replace(dust, at=int(time.time()), outputs=(output,))
+    world.deposit(order, FEE_SAT)
+    assert look(world, order) == OrderState.PAID
+    assert OnchainPayment.objects.filter(payers=[address_script(payer)]).exists()
 
 
 def test_an_order_that_was_quoted_without_it_is_not_paid_so(world: World) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from lightning.types import Outpoint
 from orders import actors, queries, reconcile
 from orders.advance import advance
-from orders.causes import Cause
+from orders.causes import Cause, FlagKind
 from orders.models import ChannelOrder, Credit, NodeSnapshot, OnchainPayment
 from orders.openings import publishing
 from orders.operations import ending
@@ -33,9 +33,9 @@ from tests.crediting import (
     taken,
     trusting_world,
 )
-from tests.factories import OpeningFactory, pubkey
+from tests.factories import OpeningFactory, pubkey, txid
 from tests.foreseen import World, firmness
-from tests.scripted import channel, mined
+from tests.scripted import channel, mined, pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +70,23 @@ def test_a_source_that_is_away_makes_it_wait_and_costs_it_nothing(world: World, 
     world.bitcoind.status = 200
     foreseeing._source.cache_clear()
     assert payment_of(world, order).secured
+
+
+@pytest.mark.parametrize("was_down", [True, False])
+def test_hours_in_which_nobody_looked_are_none_in_which_it_was_not_there(world: World, was_down: bool) -> None:
+    """After a failure of the host's power the chain source reads its mempool for minutes. Control: somebody looked."""
+    order = quoted()
+    made = taken(world, order)
+    hours = timezone.now() - timedelta(hours=9)
+    Credit.objects.update(seen_at=hours, **({"looked_at": hours} if was_down else {}))
+    waits = world.bitcoind.mempool.pop(made)
+    assert payment_of(world, order).lost is not was_down
+    if was_down:
+        world.bitcoind.mempool[made] = waits
+        assert payment_of(world, order).secured
+        replaced(world, made)
+        an_hour_passes()
+        assert payment_of(world, order).lost
 
 
 def test_what_has_a_block_needs_no_source_though_it_is_not_deep(world: World, settings: Any) -> None:
@@ -172,6 +189,20 @@ def test_control_while_it_is_there_the_funding_is_published(world: World) -> Non
     committed(world, order, OpeningState.PUBLISHING)
     publishing.publish(order.pk, world.node)  # type: ignore[arg-type]
     assert world.node.published
+
+
+def test_an_order_whose_channel_our_records_have_lost_is_not_called_unpaid_and_forgotten(world: World) -> None:
+    """A database that was put back knows of no attempt: the channel is there, and what it has cost us counts."""
+    order = quoted()
+    made = taken(world, order)
+    ChannelOrder.objects.filter(pk=order.pk).update(state=OrderState.URI_SET, node_pubkey=pubkey(7))
+    world.node.pending = [pending(Outpoint(txid("real"), 0), fresh(order))]
+    replaced(world, made, mined_rival=True)
+    for _ in range(3):
+        look(world, order)
+    assert fresh(order).state != OrderState.EXPIRED and fresh(order).on_credit
+    assert FlagKind.TRACE_UNKNOWN in standing(order)
+    assert crediting.outstanding_sat() == order.order_total_sat
 
 
 # Lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from chain.access import Access
 from chain.errors import Unreadable
 from chain.node import ChainNode, in_time
 from lightning.transactions import address_script
-from lightning.types import Outpoint
+from lightning.types import Outpoint, TxOutput
 from orders import actors
 from orders.barring import BanKind
 from orders.models import ChannelOrder, OnchainPayment
@@ -23,6 +24,7 @@ from tests.bitcoind import Bitcoind, running
 from tests.factories import OrderFactory, SnapshotFactory, txid
 from tests.fakes import regtest_address
 from tests.foreseen import World
+from tests.scripted import mined
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,6 +105,40 @@ def test_whom_nobody_can_tell_is_waited_for_until_the_deposit_is_final_and_no_lo
     mine(world, order, made, confirmations=FINAL)
     world.look(order)
     assert state(order) == OrderState.PAID
+
+
+def test_dust_of_somebody_whom_nobody_can_tell_keeps_no_order_whose_payer_is_known(world: World) -> None:
+    """Else a stranger who sees its address holds it up, deposit by deposit, for as long as he likes."""
+    order = OrderFactory()
+    made = paid(world, order)
+    banning.add(BanKind.PAYER, regtest_address(92), reason="another", actor=actors.staff("ada"))
+    world.look(order)
+    mine(world, order, made)
+    _dust(world, order)
+    world.look(order)
+    assert OnchainPayment.objects.filter(payers__isnull=True).count() == 1
+    assert state(order) == OrderState.PAID
+
+
+def test_control_what_is_known_must_pay_all_of_it_and_be_deep(world: World) -> None:
+    order = OrderFactory()
+    paid(world, order)
+    banning.add(BanKind.PAYER, regtest_address(92), reason="another", actor=actors.staff("ada"))
+    world.look(order)
+    _dust(world, order, order.order_total_sat)
+    world.look(order)
+    assert state(order) == OrderState.CREATED
+
+
+def _dust(world: World, order: ChannelOrder, amount_sat: int = 600) -> None:
+    """In a block, of a coin of which the source knows nothing."""
+    name = txid(f"dust {order.pk}")
+    output = TxOutput(0, str(order.deposit_address), amount_sat, True)
+    world.node.wallet[name] = replace(
+        mined(name, confirmations=1, height=800, inputs=[Outpoint(txid("unknown"), 0)]),
+        at=int(time.time()),
+        outputs=(output,),
+    )
 
 
 def test_nobody_waits_where_nobody_is_listed_or_no_source_is_set(world: World, settings: Any) -> None:

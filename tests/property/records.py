@@ -48,7 +48,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Reservation: ("since", "until", "leased_at", "gives_way_at", "released_at"),
     OnchainPayment: ("seen_at",),
     Refund: ("created_at", "refunded_at"),
-    Credit: ("given_at", "seen_at", "ended_at", "lost_at"),
+    Credit: ("given_at", "seen_at", "ended_at", "lost_at"),  # `looked_at` stays: nobody stood still meanwhile
     Ban: ("created_at", "until", "lifted_at"),
 }  # fmt: skip
 

@@ -99,3 +99,18 @@ def test_who_has_said_nothing_is_served() -> None:
         Listed(REFUND, regtest_address(1)), Listed(PAYER, regtest_address(1)),
     ]  # fmt: skip
     assert objection(Asked(), everything) is None
+
+
+def test_a_long_list_is_no_work_for_who_names_none_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gone through at each claim and look, of orders that strangers make."""
+    read: list[str] = []
+    monkeypatch.setattr(barring.transactions, "address_script", lambda address: read.append(address) or address)
+    barring._script_of.cache_clear()
+    listed = [Listed(kind, f"address {number}") for kind in (REFUND, PAYER) for number in range(50)]
+    assert objection(Asked(node=pubkey(5), host="node.example.com:9735"), listed) is None
+    assert not read
+    for _ in range(3):
+        assert objection(Asked(payers=["somebody"]), listed) is None
+    assert len(read) == 50
+    barring._script_of.cache_clear()
+    assert barring.kinds(Asked(node=pubkey(5))) == [NODE] and not barring.kinds(Asked())

@@ -6,7 +6,8 @@ says of itself, and what all such orders together can cost us is bounded, under 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -35,6 +36,8 @@ from orders.transitions import locked, move, note
 
 #: Of one order: who pays with more transactions waits for their blocks.
 _MOST_ASKED: Final = 3
+#: It is looked at each minute; who has not done so for so long was not there.
+_STOOD_STILL: Final = timedelta(minutes=10)
 _RELIED_ON: Final = frozenset({Whereabouts.WAITS, Whereabouts.MINED})
 _UNDELIVERED: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
@@ -131,18 +134,17 @@ def _give(order_id: UUID, sure: Collection[str]) -> None:
     with locked(order_id) as order:
         if not _is_in_time(order) or order.is_going or not placing.is_coming(order):
             return
-        if serving.bars_payment(order) or payers.are_awaited(order):
-            return
         rows = order.onchain_payments.all()
         there = [row for row in rows if row.state == DepositState.CONFIRMED]
         there += [row for row in rows if row.state == DepositState.SEEN and row.txid in sure]
-        if sum(row.amount_sat for row in there) < order.order_total_sat:
+        served = serving.clean(payers.told(order, there))
+        if sum(row.amount_sat for row in served) < order.order_total_sat:
             return
         placing.counting()
         if not _has_room(order):
             return
         now = timezone.now()
-        Credit.objects.create(order=order, amount_sat=order.order_total_sat, given_at=now, seen_at=now)
+        Credit.objects.create(order=order, amount_sat=order.order_total_sat, given_at=now, seen_at=now, looked_at=now)
         order.on_credit = True
         pay(order, Rail.ONCHAIN, cause=Cause.CREDIT_GIVEN, actor=LSP)
 
@@ -200,21 +202,44 @@ def standing(order: ChannelOrder, node: LndNode) -> Standing:
     where = foreseeing.whereabouts(unmined)
     there = {txid for txid, blocks in depths.items() if blocks or where.get(txid) in _RELIED_ON}
     if sat(there) >= order.order_total_sat:
-        Credit.objects.filter(order=order.pk).update(seen_at=timezone.now())
+        _seen(order)
         return Standing.THERE
-    seen_at = Credit.objects.values_list("seen_at", flat=True).get(order=order.pk)
     possible = {txid for txid in depths if where.get(txid) is not Whereabouts.RIVALLED}
-    is_over = sat(possible) < order.order_total_sat or timezone.now() - seen_at >= patience()
+    is_over = sat(possible) < order.order_total_sat or _not_seen_for(order) >= patience()
     return Standing.GONE if is_over else Standing.AWAY
+
+
+def _seen(order: ChannelOrder) -> None:
+    now = timezone.now()
+    Credit.objects.filter(order=order.pk).update(seen_at=now, looked_at=now)
+
+
+def _not_seen_for(order: ChannelOrder) -> timedelta:
+    """For how long nobody has known that all of it is there, though somebody has looked.
+
+    Where we stood still for hours the chain source did too, perhaps, and has yet to read its mempool.
+    """
+    now, credit = timezone.now(), Credit.objects.get(order=order.pk)
+    since = now - (credit.looked_at or now)
+    if since > _STOOD_STILL:
+        credit.seen_at += since
+    credit.looked_at = now
+    credit.save(update_fields=["seen_at", "looked_at"])
+    return now - credit.seen_at
 
 
 # Over
 
 
-def follow(order: ChannelOrder, node: LndNode) -> bool:
-    """Whether it is over: its deposits are deep, or gone, or nothing is delivered for them. Raises: NodeUnavailable."""
+def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], bool]) -> bool:
+    """Whether it is over: its deposits are deep, or gone, or nothing is delivered for them. Raises: NodeUnavailable.
+
+    `is_delivered`: the node has its channel, though our records, which were put back, do not know: then it stays.
+    """
     found = standing(order, node)
     if found not in {Standing.DEEP, Standing.GONE} and order.state not in _OVER:
+        return False
+    if found is Standing.GONE and order.state in _UNDELIVERED and order.live_opening is None and is_delivered():
         return False
     with locked(order.pk) as held:
         if not held.on_credit:

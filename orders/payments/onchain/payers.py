@@ -7,6 +7,7 @@ is asked while the deposit waits; afterwards only a node that keeps an index of 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from django.conf import settings
@@ -44,15 +45,22 @@ def look(order: ChannelOrder) -> None:
 
 
 def are_awaited(order: ChannelOrder) -> bool:
-    """Somebody is listed as a payer, and who has paid the order is not known, and may be yet.
-
-    Until its deposits are final, and no longer: money waits for no answer that may never come.
-    """
-    if chain.node() is None or not any(line.kind == BanKind.PAYER for line in serving.standing()):
-        return False
-    height = order.lsp_node.deposits_height or 0
+    """What counts does not pay the order without deposits of which nobody knows yet who has paid them."""
     rows = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
-    return any(row.payers is None and row.depth(height) < settings.FINAL_DEPTH_BLOCKS for row in rows)
+    known = told(order, rows)
+    return len(known) < len(rows) and serving.deep_sat(order, known) < order.order_total_sat
+
+
+def told(order: ChannelOrder, rows: Sequence[OnchainPayment]) -> Sequence[OnchainPayment]:
+    """Those of the order's deposits of which it is known who has paid them, or nobody waits for that (any more).
+
+    Where somebody is listed as a payer it is waited for until a deposit is final, and no longer: money waits for no
+    answer that may never come.
+    """
+    if chain.node() is None or all(row.payers is not None for row in rows) or not serving.standing(BanKind.PAYER):
+        return rows
+    height = order.lsp_node.deposits_height or 0
+    return [row for row in rows if row.payers is not None or row.depth(height) >= settings.FINAL_DEPTH_BLOCKS]
 
 
 def _look_at(row: OnchainPayment) -> None:

@@ -38,7 +38,9 @@ def has_spare(payment: Security) -> bool:
 def insecurity(order: ChannelOrder) -> str:
     """Why the payment that counts is not secured according to our own records; "" when it is."""
     rail = counted(order)
-    return rail.insecurity(order) if rail else "The order was never paid."
+    if rail is None:
+        return "The order was never paid."
+    return rail.insecurity(order) or ("What was paid is going back." if goes_back(order) else "")
 
 
 def obstacle(order: ChannelOrder) -> str:
@@ -57,6 +59,14 @@ def is_ours(order: ChannelOrder) -> bool:
     """What was paid is with us: when we give up somebody has to return it."""
     rail = counted(order)
     return rail is not None and rail.is_ours(order)
+
+
+def goes_back(order: ChannelOrder) -> bool:
+    """What paid the order is recorded to go back: by its own rail, or on chain, as a settled Lightning payment does."""
+    rail = counted(order)
+    if rail is None:
+        return False
+    return rail.is_going_back(order) or (rail.is_ours(order) and payments.RAILS[Rail.ONCHAIN].is_going_back(order))
 
 
 def is_going_back(order: ChannelOrder) -> bool:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from orders import money
 from orders.actors import Authority, Kind, open_to
 from orders.errors import NotPossible
 from orders.models import ChannelOrder
+from orders.models.order import Rail
 from orders.operations.refunding import read_reason
 from orders.payments import onchain, security
+from orders.states import At
 from orders.transitions import locked
 
 
@@ -33,6 +36,8 @@ def why_not_granted(order: ChannelOrder) -> str:
         return "No refund of this order is proposed."
     if not security.is_ours(order):
         return "What was paid is not ours: it goes back by itself, if at all."
+    if money.of(order, At.DEEP, rail=Rail(order.counted_payment)).received_sat < order.order_total_sat:
+        return "What was paid is not there, or not deep enough yet."
     if order.live_opening is not None:
         return "The funding of its channel is not deep yet: give it time."
     return "Another refund of this order is under way." if onchain.live_refund(order) is not None else ""

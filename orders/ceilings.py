@@ -9,9 +9,9 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from orders import rates
-from orders.errors import NodeFull, OutOfRange
+from orders.errors import NodeFull, NotAvailable, OutOfRange
 from orders.models import ChannelOpening, ChannelOrder
-from orders.states import LIVE_OPENINGS, OrderState
+from orders.states import LIVE_OPENINGS, OpeningState, OrderState
 
 #: A channel that we sold is there, or comes to be.
 _TAKEN: Final = frozenset({OrderState.URI_SET, OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
@@ -77,5 +77,19 @@ def _taken(pubkey: str) -> QuerySet[ChannelOrder]:
     return orders.exclude(~Exists(live), state=OrderState.URI_SET, last_failure_reason=_IN_VAIN)
 
 
+def allow_more(order: ChannelOrder, more_sat: int) -> bool:
+    """The order's channel, and all of its node, may be so much larger than was sold; not where no rate is known."""
+    wanted_sat = order.capacity_sat + more_sat
+    try:
+        require_channel(wanted_sat)
+        require_node(order.node_pubkey, wanted_sat, most_node_sat(), besides=order)
+    except (OutOfRange, NodeFull, NotAvailable):
+        return False
+    return True
+
+
 def _sum_sat(orders: QuerySet[ChannelOrder]) -> int:
-    return orders.aggregate(sum=Sum(F("lsp_balance_sat") + F("client_balance_sat")))["sum"] or 0
+    """What was sold, and what was added to it since more was paid."""
+    sold_sat = orders.aggregate(sum=Sum(F("lsp_balance_sat") + F("client_balance_sat")))["sum"] or 0
+    attempts = ChannelOpening.objects.filter(order__in=orders).exclude(state=OpeningState.FAILED)
+    return sold_sat + (attempts.aggregate(sum=Sum("surplus_sat"))["sum"] or 0)

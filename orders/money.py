@@ -11,8 +11,8 @@ from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.states import At, InvoiceState, OpeningState, OrderState
 
-#: An order whose Lightning payment is ours, and whose channel is no more, or never was: it may go back on chain.
-_UNSERVED: Final = frozenset({OrderState.CLOSED, OrderState.GIVE_UP, OrderState.REJECTED, OrderState.REFUNDED})
+#: An order whose Lightning payment is ours, and whose channel is no more, or is not there: it may go back on chain.
+_UNSERVED: Final = frozenset(set(OrderState) - {OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
            AND (o.counted_payment <> 'onchain' OR o.state IN ('expired', 'rejected', 'refunded'))
            AND (r.firmness = 'firm' AND o.state = 'created') IS NOT TRUE
            AND NOT (p.block_height <= %(final)s AND EXISTS (
-               SELECT 1 FROM orders_refund f WHERE f.order_id = o.id AND f.state <> 'withdrawn')))
+               SELECT 1 FROM orders_refund f WHERE f.order_id = o.id AND f.state NOT IN ('withdrawn', 'proposed'))))
 FROM (
     SELECT value_sat, firmness, client_hash,
            gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts

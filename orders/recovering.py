@@ -277,7 +277,7 @@ def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: Authority)
     order = queries.order_or_raise(order_id)
     if order.state == OrderState.GIVE_UP:
         try:
-            giving_up.retry(order_id, actor=actor)
+            giving_up.retry(order_id, actor=actor, is_there=True)
         except OrderError as error:
             log.warning("order=%s has a channel, and cannot be retried: %s", order_id, error)
     if order.state == OrderState.PAID and unknown.peer_pubkey:

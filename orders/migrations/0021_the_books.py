@@ -53,7 +53,7 @@ WITH known AS (
       FROM orders_channelorder o LEFT JOIN orders_holdinvoice i ON i.order_id = o.id
 ), by_hand AS (
     SELECT o.id, o.node_id, e.id AS event_id, CASE WHEN o.paid = 'settled' THEN o.held - o.surplus ELSE 0 END AS held,
-           greatest(0,
+           greatest(0, o.surplus +
                (SELECT coalesce(sum(d.amount_sat), 0) FROM orders_onchainpayment d
                  WHERE d.order_id = o.id AND d.state <> 'vanished' AND d.txid IN (
                      SELECT s.facts ->> 'txid' FROM orders_orderevent s

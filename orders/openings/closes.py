@@ -14,7 +14,7 @@ from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.payments import onchain
-from orders.states import At
+from orders.states import At, OpeningState
 from orders.wallet import budget
 
 _OURS: Final = frozenset({"local_force_close", "abandoned"})
@@ -53,12 +53,15 @@ def _is_early(order: ChannelOrder, opened_at: datetime, closed: ClosedChannel, n
     return by_chain or now - opened_at < grace
 
 
-def proposal_sat(order: ChannelOrder, closed: ClosedChannel, *, cost_sat: int) -> int:
+def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int) -> int:
     """What he paid for the channel; less what the chain has cost us, where its peer closed it and the policy says so.
 
-    Money: what was pushed to him the closing transaction has paid him already, if there is one.
+    Money: what was pushed to him the closing transaction has paid him already, if there is one. A surplus that was
+    added is due by itself where the funding may still come to nothing.
     """
-    pushed_sat = order.client_balance_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
+    may_fail = opening.state != OpeningState.CONFIRMED
+    bought_sat = order.client_balance_sat if may_fail else opening.push_sat
+    pushed_sat = bought_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
     is_theirs = closed_by_us(closed) is False
     kept_sat = cost_sat if is_theirs and settings.EARLY_CLOSE_KEEPS_CHAIN_FEES else 0
     return max(0, order.fee_total_sat + pushed_sat - kept_sat)
@@ -85,7 +88,7 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
     cause = case(order, closed, now)
     if cause is None:
         return
-    sat = proposal_sat(order, closed, cost_sat=_cost_sat(order, opening)) if _was_paid(order) else 0
+    sat = proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if _was_paid(order) else 0
     is_proposed = onchain.propose_refund(order, sat, cause=cause)
     then = f"a refund of {sat} sat is proposed" if is_proposed else "nothing that was paid is left to go back"
     who = _WHO[closed_by_us(closed)]

@@ -202,8 +202,7 @@ def has_failed(order: ChannelOrder) -> bool:
 
 
 def _require_not_returning(order: ChannelOrder) -> None:
-    rail = security.counted(order)
-    if rail is not None and (rail.is_going_back(order) or onchain.is_going_back(order)):
+    if security.goes_back(order):
         raise NotClaimable("The payment is going back.")
 
 

@@ -36,8 +36,8 @@ def why_not_granted(order: ChannelOrder) -> str:
         return "No refund of this order is proposed."
     if not security.is_ours(order):
         return "What was paid is not ours: it goes back by itself, if at all."
-    if order.counted_payment == Rail.ONCHAIN and not money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered:
-        return "What was paid on chain is not deep, or is there no more: it may yet be taken back."
+    if money.of(order, At.DEEP, rail=Rail(order.counted_payment)).received_sat < order.order_total_sat:
+        return "What was paid is not there, or not deep enough yet."
     if order.live_opening is not None:
         return "The funding of its channel is not deep yet: give it time."
     return "Another refund of this order is under way." if onchain.live_refund(order) is not None else ""

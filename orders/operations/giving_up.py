@@ -46,14 +46,16 @@ def why_not_given_up(order: ChannelOrder) -> str:
 
 
 @open_to(Kind.STAFF, Kind.COMMAND)
-def retry(order_id: UUID, *, actor: Authority) -> ChannelOrder:
+def retry(order_id: UUID, *, actor: Authority, is_there: bool = False) -> ChannelOrder:
     """A given-up order is tried again, with a new opening window.
+
+    `is_there`: the node has its channel already, and only our records have to follow; whoever is listed since.
 
     Money: unchanged; refused where the payment is not secured any more (the node is asked before an attempt).
     Raises: OrderNotFound, NotPossible with the reason.
     """
     with locked(order_id) as order:
-        why = why_not_retried(order)
+        why = why_not_retried(order, is_there=is_there)
         if why:
             raise NotPossible(why)
         now = timezone.now()
@@ -65,10 +67,10 @@ def retry(order_id: UUID, *, actor: Authority) -> ChannelOrder:
     return order
 
 
-def why_not_retried(order: ChannelOrder) -> str:
+def why_not_retried(order: ChannelOrder, *, is_there: bool = False) -> str:
     """Why the order cannot be tried again, by our own records; "" when it can."""
     if order.state != OrderState.GIVE_UP:
         return f"The order is in state {order.get_state_display()}, not given up."
-    if serving.objection(Asked(node=order.node_pubkey, host=order.node_host)) is not None:
+    if not is_there and serving.objection(Asked(node=order.node_pubkey, host=order.node_host)) is not None:
         return "Its node is on the list of those that we do not serve."
     return insecurity(order)

@@ -40,11 +40,7 @@ def insecurity(order: ChannelOrder) -> str:
     rail = counted(order)
     if rail is None:
         return "The order was never paid."
-    why = rail.insecurity(order)
-    if why or not rail.is_ours(order):
-        return why
-    # What was settled goes back on chain too, where a person has decided so.
-    return "What was paid is going back on chain." if payments.RAILS[Rail.ONCHAIN].is_going_back(order) else ""
+    return rail.insecurity(order) or ("What was paid is going back." if goes_back(order) else "")
 
 
 def obstacle(order: ChannelOrder) -> str:
@@ -63,6 +59,14 @@ def is_ours(order: ChannelOrder) -> bool:
     """What was paid is with us: when we give up somebody has to return it."""
     rail = counted(order)
     return rail is not None and rail.is_ours(order)
+
+
+def goes_back(order: ChannelOrder) -> bool:
+    """What paid the order is recorded to go back: by its own rail, or on chain, as a settled Lightning payment does."""
+    rail = counted(order)
+    if rail is None:
+        return False
+    return rail.is_going_back(order) or (rail.is_ours(order) and payments.RAILS[Rail.ONCHAIN].is_going_back(order))
 
 
 def is_going_back(order: ChannelOrder) -> bool:

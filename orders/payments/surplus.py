@@ -7,7 +7,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Sum
 
-from orders import money, pricing
+from orders import ceilings, money, pricing
 from orders.admission import placing
 from orders.causes import BY_DECISION
 from orders.models import ChannelOpening, ChannelOrder, Refund
@@ -44,7 +44,7 @@ def small_sat(order: ChannelOrder, *, besides: Refund | None = None) -> int:
     Money: only of the payment that counts, while it is as secured as its price must be. By Lightning all of it that
     could not go back on chain, since the node returns no part of what it holds.
     """
-    if settings.SMALL_SURPLUS != PUSH:
+    if settings.SMALL_SURPLUS != PUSH or order.on_credit:
         return 0
     if order.counted_payment == Rail.ONCHAIN:
         over_sat = money.of(order, At.DEEP, rail=Rail.ONCHAIN).received_sat - order.order_total_sat
@@ -61,10 +61,10 @@ def small_sat(order: ChannelOrder, *, besides: Refund | None = None) -> int:
 def to_add_sat(order: ChannelOrder) -> int:
     """What the attempt that is recorded next adds to capacity and push. The caller holds the order's row.
 
-    Our coins have room for it, which stays so until the transaction ends.
+    Channel and node may be so large, and our coins have room for it, which stays so until the transaction ends.
     """
     more_sat = small_sat(order)
-    if not more_sat:
+    if not more_sat or not ceilings.allow_more(order, more_sat):
         return 0
     placing.counting()
     return more_sat if placing.may_grow(order, more_sat) else 0

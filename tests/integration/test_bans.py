@@ -213,10 +213,12 @@ def test_a_refund_whose_address_was_listed_since_is_kept_and_staff_say_another(
     [flag] = ChannelOrder.objects.get(pk=order.pk).standing
     assert (refund.state, flag.kind) == (RefundState.KEPT, FlagKind.REFUND_BARRED)
     assert not {"finalize_psbt", "publish"} & set(node.calls) and SECRET not in flag.words + refund.detail
-    refunding.say_refund_address(order.pk, regtest_address(80), actor=ADA)
-    assert not ChannelOrder.objects.get(pk=order.pk).standing
+    buyer = actors.buyer(order.pk, keys.order_token(order.pk))
+    refunding.say_refund_address(order.pk, regtest_address(80), actor=buyer)
+    assert ChannelOrder.objects.get(pk=order.pk).standing, "it is kept still, and staff are to release it"
     refunding.release(order.pk, actor=ADA)
     assert Refund.objects.get().state == RefundState.DUE
+    assert not ChannelOrder.objects.get(pk=order.pk).standing
 
 
 def test_an_order_that_was_turned_away_is_neither_claimed_anew_nor_retried_while_its_node_is_listed(seen: None) -> None:

@@ -13,10 +13,12 @@ from django.utils import timezone
 from lightning.types import NodeAddress
 from orders import actors, ceilings, rates
 from orders.errors import NodeFull, NotAvailable
-from orders.models import ChannelOrder
+from orders.models import ChannelOrder, HoldInvoice
 from orders.operations import claiming
+from orders.payments import surplus
 from orders.rates import Rate
 from orders.states import OrderState
+from orders.transitions import locked
 from tests.factories import OpeningFactory, OrderFactory, pubkey
 from tests.integration.conftest import BODY, Api
 
@@ -202,3 +204,48 @@ def test_without_a_rate_no_claim_is_taken_that_it_limits(db: None, settings: Any
     rates._last.clear()
     with pytest.raises(NotAvailable):
         claim(OrderFactory(paid_lightning=True))
+
+
+# What is added to a channel since its buyer has paid too much
+
+MORE_SAT = 1_000
+
+
+def grows(order: ChannelOrder) -> bool:
+    with locked(order.pk) as held:
+        return surplus.to_add_sat(held) == MORE_SAT
+
+
+def overpaid(**fields: Any) -> ChannelOrder:
+    order: ChannelOrder = OrderFactory(uri_set=True, **fields)
+    HoldInvoice.objects.filter(order=order).update(held_sat=order.order_total_sat + MORE_SAT)
+    return order
+
+
+@pytest.mark.parametrize(
+    ("limit", "divisor"), [("MOST_NODE_SAT", 1), ("MOST_NODE_IN_CURRENCY", 1000), ("MOST_CHANNEL_IN_CURRENCY", 1000)]
+)
+def test_who_pays_too_much_gets_no_larger_channel_than_is_allowed(
+    snapshot: Any, settings: Any, limit: str, divisor: int
+) -> None:
+    setattr(settings, limit, CAPACITY_SAT // divisor)
+    assert not grows(overpaid())
+    setattr(settings, limit, (CAPACITY_SAT + MORE_SAT) // divisor)
+    assert grows(overpaid())
+
+
+def test_without_a_rate_nothing_is_added_that_it_limits(snapshot: Any, settings: Any) -> None:
+    settings.MOST_CHANNEL_IN_CURRENCY = 10**6
+    _say["rate"] = OSError("away")
+    rates._last.clear()
+    assert not grows(overpaid())
+
+
+def test_what_was_added_to_a_nodes_channels_is_a_part_of_what_it_has(snapshot: Any, settings: Any) -> None:
+    settings.MOST_NODE_SAT = 2 * CAPACITY_SAT
+    order = OrderFactory(open=True, node_pubkey=pubkey(5))
+    order.openings.update(surplus_sat=MORE_SAT)
+    with pytest.raises(NodeFull):
+        claim(OrderFactory(paid_lightning=True))
+    order.openings.update(state="failed")
+    claim(OrderFactory(paid_lightning=True))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from lightning.types import ClosedChannel, NodeAddress, Outpoint, PendingPhase
@@ -18,7 +19,7 @@ from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot, Refund, Walle
 from orders.openings import closes, following, publishing
 from orders.operations import claiming, deciding, ending, giving_up
 from orders.payments import onchain
-from orders.states import InvoiceState, OrderState, RefundState
+from orders.states import InvoiceState, OpeningState, OrderState, RefundState
 from orders.wallet import broadcasting
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, pubkey
 from tests.fakes import regtest_address
@@ -110,6 +111,20 @@ def test_what_the_chain_has_really_cost_is_kept_where_it_was_more_than_was_asked
 def test_what_was_pushed_goes_back_only_where_no_closing_transaction_pays_it(node: Closing) -> None:
     order, [refund] = closed(node, unused(), "abandoned", None)
     assert refund.amount_sat == order.fee_total_sat + order.client_balance_sat
+
+
+@pytest.mark.parametrize("state", [OpeningState.CONFIRMED, OpeningState.PUBLISHED])
+def test_what_was_added_goes_back_with_it_or_by_itself_where_the_funding_may_come_to_nothing(
+    node: Closing, state: OpeningState
+) -> None:
+    order = unused(counted_payment="onchain", deposits__confirmations=99, deposits__block_height=700)
+    order.onchain_payments.update(amount_sat=order.order_total_sat + 900)
+    more = {name: F(name) + 900 for name in ("capacity_sat", "push_sat", "surplus_sat")}
+    order.openings.update(state=state, **more)
+    order, [refund] = closed(node, order, "abandoned", None)
+    order.openings.filter(state=OpeningState.PUBLISHED).update(state=OpeningState.FAILED)
+    by_itself_sat = onchain.due_sat(queries.order_or_raise(order.pk), timezone.now())
+    assert refund.amount_sat + by_itself_sat == order.order_total_sat + 900
 
 
 @pytest.mark.parametrize("state", [InvoiceState.CANCELLED, InvoiceState.OPEN])

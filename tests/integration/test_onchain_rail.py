@@ -151,6 +151,15 @@ def test_a_deposit_whose_order_has_its_coins_promised_is_not_kept_besides(total_
     assert total_sat() == 0
 
 
+def test_a_deposit_is_kept_out_of_what_is_sold_though_another_refund_of_its_order_is_proposed(
+    total_sat: Callable[[], int],
+) -> None:
+    order = OrderFactory(give_up=True, invoice__state="settled")
+    DepositFactory(order=order, amount_sat=80_000, block_height=DEEP_HEIGHT)
+    RefundFactory(order=order, proposed=True, amount_sat=50_000)
+    assert total_sat() == -80_000
+
+
 def test_what_staff_have_returned_by_hand_is_not_kept_for_ever(total_sat: Callable[[], int]) -> None:
     order = OrderFactory(rejected=True, state="refunded")
     order.onchain_payments.update(block_height=DEEP_HEIGHT - 2)

@@ -12,13 +12,14 @@ from django.utils import timezone
 from lightning.types import Outpoint
 from orders import actors, marks, queries, recovering
 from orders.advance import advance
+from orders.barring import BanKind
 from orders.causes import Cause, FlagKind
 from orders.errors import NotPossible
-from orders.models import ChannelOrder, HoldInvoice, SwitchEvent, SwitchName
-from orders.operations import ending, pausing
-from orders.states import InvoiceState
+from orders.models import ChannelOrder, HoldInvoice, SwitchEvent, SwitchName, TransactionKind
+from orders.operations import banning, ending, pausing
+from orders.states import InvoiceState, OrderState
 from tests.factories import OrderFactory, SnapshotFactory, txid
-from tests.scripted import ScriptedNode, held, pending
+from tests.scripted import ScriptedNode, held, pending, unmined
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,6 +61,18 @@ def test_records_are_behind_although_staff_had_paused_before(node: ScriptedNode)
         ending.cancel(order.pk, actor=STAFF)
     switch = queries.paused(SwitchName.OPENINGS)
     assert switch is not None and switch.reason == "Maintenance"
+
+
+def test_what_was_given_up_by_older_records_has_its_channel_though_its_node_is_listed_since(node: ScriptedNode) -> None:
+    """Else the payment that the node holds for it would run out, and the channel be unpaid."""
+    order = OrderFactory(give_up=True)
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    real = Outpoint(txid("real"), 0)
+    node.pending = [pending(real, order)]
+    node.wallet[real.txid] = unmined(real.txid, label=marks.label(TransactionKind.FUNDING, order.pk))
+    banning.add(BanKind.NODE, order.node_pubkey, reason="On a list.", actor=STAFF)
+    recovering.adopt(recovering.survey(node), node, actor=actors.command("bob"))  # type: ignore[arg-type]
+    assert queries.order_or_raise(order.pk).state == OrderState.OPENING
 
 
 def test_and_when_staff_have_given_the_pause_another_reason_since(node: ScriptedNode) -> None:

@@ -68,6 +68,15 @@ def is_over(order: ChannelOrder, now: datetime) -> bool:
     return order.state in _OVER
 
 
+def ends(order: ChannelOrder, now: datetime) -> bool:
+    """With what is due nothing that has paid for the order stays with us, and it is refunded.
+
+    A settled Lightning payment is not in what is due: it goes back by a person's word alone.
+    """
+    invoice = order.invoice if order.counted_payment == Rail.LIGHTNING else None
+    return is_over(order, now) and (invoice is None or invoice.state != InvoiceState.SETTLED)
+
+
 def is_possible(order: ChannelOrder) -> bool:
     """Something came that may have to go back on chain: of most orders nothing ever does, and nobody is asked."""
     return money.may_go_back(order)
@@ -122,7 +131,8 @@ def _other_payment_is_open(order: ChannelOrder) -> bool:
 
 
 def _returned_by_hand_sat(order: ChannelOrder) -> int:
-    """What staff say they have returned: all that was there, less what had gone back by itself.
+    """What staff say they have returned: all that was there, the surplus of a settled invoice too, less what had gone
+    back by itself.
 
     What was only due, or kept, had not.
     """
@@ -134,4 +144,5 @@ def _returned_by_hand_sat(order: ChannelOrder) -> int:
     there = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
     by_itself = order.refunds.filter(created_at__lt=returned.at, state__in=SENT_REFUNDS).exclude(cause__in=BY_DECISION)
     by_itself_sat = by_itself.aggregate(sum=Sum("amount_sat"))["sum"] or 0
-    return max(0, sum(row.amount_sat for row in there if row.txid in before) - by_itself_sat)
+    came_sat = sum(row.amount_sat for row in there if row.txid in before) + lightning_surplus_sat(order)
+    return max(0, came_sat - by_itself_sat)

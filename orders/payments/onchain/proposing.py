@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from orders.actors import LSP, Authority
-from orders.causes import Cause
+from orders.causes import BY_DECISION, Cause
 from orders.models import ChannelOrder, Refund
 from orders.payments.onchain import due, refunding
 from orders.states import RefundState
@@ -21,9 +21,11 @@ def proposed(order: ChannelOrder) -> Refund | None:
 def propose(order: ChannelOrder, amount_sat: int, *, cause: Cause, ends_order: bool = False) -> bool:
     """Whether so much is proposed to go back. The caller holds the order's row.
 
-    Money: ours until a person grants it; nothing is sent before. Repeat: safe, one proposal of an order stands.
+    Money: ours until a person grants it; nothing is sent before. Repeat: safe, one proposal of an order stands, and
+    what was granted is not proposed once more.
     """
-    if amount_sat <= 0 or order.refunds.filter(state=RefundState.PROPOSED).exists():
+    decided = order.refunds.filter(cause__in=BY_DECISION).exclude(state=RefundState.WITHDRAWN)
+    if amount_sat <= 0 or decided.exists():
         return False
     Refund.objects.create(
         order=order, state=RefundState.PROPOSED, amount_sat=amount_sat, ends_order=ends_order, cause=cause,

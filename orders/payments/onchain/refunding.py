@@ -46,7 +46,7 @@ def intend(order_id: UUID) -> Refund | None:
     now = timezone.now()
     with locked(order_id) as order:
         amount_sat = due.next_sat(order, now)
-        ends_order = due.is_over(order, now) and order.state != OrderState.REFUNDED
+        ends_order = due.ends(order, now) and order.state != OrderState.REFUNDED
         if amount_sat <= 0 or due.live(order) is not None or (ends_order and order.live_opening is not None):
             return None
         amount_sat, is_enough = _with_what_was_too_little(order, amount_sat, now)
@@ -128,7 +128,7 @@ def _is_owed(order: ChannelOrder, refund: Refund, now: datetime) -> bool:
     """As it was recorded: what would end an order that lives again is another sum, though it may be as much."""
     if refund.cause in BY_DECISION:
         return True
-    still_ends = due.is_over(order, now) or not refund.ends_order
+    still_ends = due.ends(order, now) or not refund.ends_order
     return still_ends and due.next_sat(order, now, besides=refund) == refund.amount_sat
 
 

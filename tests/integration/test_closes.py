@@ -276,7 +276,7 @@ def test_it_is_granted_only_while_what_paid_it_is_deep(
     if is_granted:
         deciding.grant(order.pk, actor=ADA)
     else:
-        with pytest.raises(NotPossible, match="not deep, or is there no more"):
+        with pytest.raises(NotPossible, match="not deep enough yet"):
             deciding.grant(order.pk, actor=ADA)
     refund.refresh_from_db()
     assert refund.state == (RefundState.DUE if is_granted else RefundState.PROPOSED)
@@ -323,7 +323,7 @@ def test_an_order_whose_refund_was_granted_and_signed_is_neither_claimed_nor_tri
     Refund.objects.update(state=RefundState.SIGNED, transaction=sent, address=order.refund_address)
     with pytest.raises(NotClaimable):
         claiming.claim(order.pk, NodeAddress(pubkey(8)), announced=None, actor=actors.BUYER)
-    with pytest.raises(NotPossible, match="going back on chain"):
+    with pytest.raises(NotPossible, match="What was paid is going back"):
         giving_up.retry(order.pk, actor=ADA)
 
 

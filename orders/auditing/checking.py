@@ -19,7 +19,7 @@ from orders.books import recounting
 from orders.books.recounting import Difference
 from orders.ids import short
 from orders.locks import Lock
-from orders.models import Account, BooksCheck, OnchainPayment, WalletTransaction
+from orders.models import Account, BooksCheck, Node, OnchainPayment, WalletTransaction
 from orders.states import DepositState, TransactionState
 from orders.wallet.looking import as_the_chain_has_them
 
@@ -108,7 +108,7 @@ def _beside_the_wallet(node: LndNode) -> Held:
             finding.end_channels(read)
     booked = recounting.booked_by_transaction()
     differing = [each for each in moved if booked.get(each.txid, 0) != each.should_sat]
-    deep = [each for each in differing if each.transaction.confirmations >= _depth_asked(each)]
+    deep = [each for each in differing if each.transaction.confirmations >= _depth_asked(each) and _is_read(each)]
     checked = as_the_chain_has_them(node, [each.transaction for each in deep])
     in_the_chain = {transaction.txid for transaction in checked if transaction.confirmations}
     wrong = [_wrong(each, booked) for each in deep if each.txid in in_the_chain]
@@ -127,6 +127,13 @@ def _beside_the_wallet(node: LndNode) -> Held:
         difference_sat=read.difference_sat,
         balance_sat=sum(sat for outpoint, sat in read.coins.items() if outpoint not in read.spent),
     )
+
+
+def _is_read(moved: Moved) -> bool:
+    """A deposit may be deep and unknown to us: while nothing of ours ran, nobody has read it."""
+    if moved.category != Category.DEPOSIT:
+        return True
+    return Node.objects.filter(deposits_height__gte=moved.transaction.block_height).exists()
 
 
 def _depth_asked(moved: Moved) -> int:

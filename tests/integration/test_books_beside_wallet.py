@@ -19,6 +19,7 @@ from orders.models import (
     Entry,
     WalletTransaction,
 )
+from orders.models import Node as NodeRow
 from orders.states import OpeningState, TransactionState
 from tests.booking import CLIENT, COINS, LSP, TOTAL, balances, carry, ours, theirs
 from tests.booking import WalletNode as Node
@@ -165,12 +166,25 @@ def test_a_deposit_that_has_no_row_is_found_and_what_came_beside_one_is_not_ours
     deposit = order.onchain_payments.get()
     outputs = [ours(0, 400), ours(1, deposit.amount_sat, str(order.deposit_address))]
     there = mined(deposit.txid, confirmations=9, outputs=outputs)
+    NodeRow.objects.update(deposits_height=there.block_height)
     carry()
     report = look(Node(COINS, there))
     assert report.adds_up and report.node is not None
     assert report.node.categories == {"not_ours": (2, 3_000_400), "deposit": (1, TOTAL)}
     more = replace(there, outputs=(*outputs, ours(2, 90, str(order.deposit_address))))
     assert [each.wallet_sat for each in (look(Node(COINS, more)).node or report.node).wrong] == [TOTAL + 90]
+
+
+@pytest.mark.parametrize(("read_blocks_less", "adds_up"), [(0, False), (1, True)])
+def test_a_deposit_that_came_while_nothing_of_ours_ran_is_no_alarm_before_it_was_read(
+    read_blocks_less: int, adds_up: bool
+) -> None:
+    order = OrderFactory()
+    there = mined("de" * 32, confirmations=9, outputs=[ours(0, TOTAL, str(order.deposit_address))])
+    NodeRow.objects.update(deposits_height=there.block_height - read_blocks_less)
+    report = look(Node(COINS, there))
+    assert report.adds_up is adds_up and report.node is not None
+    assert report.node.unsettled_sat == (TOTAL if adds_up else 0)
 
 
 def test_a_child_that_pays_for_a_funding_is_booked_once_it_is_deep_and_once() -> None:

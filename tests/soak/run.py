@@ -42,7 +42,7 @@ def main() -> int:
             print(line)
         print(books.stdout, books.stderr, *found, sep="\n")
         if found or books.returncode:
-            print(f"the server's log: {world.keep_log()}")
+            print(f"the logs: {world.keep_logs()}")
     return int(bool(found) or books.returncode != 0)
 
 

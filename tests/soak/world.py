@@ -97,11 +97,12 @@ class World:
 
     # The end
 
-    def keep_log(self) -> Path:
-        """A copy of what the server has said, which outlives it."""
-        with tempfile.NamedTemporaryFile("w", prefix="lsp-soak-", suffix=".log", delete=False) as kept:
-            kept.write(self.server.log())
-        return Path(kept.name)
+    def keep_logs(self) -> Path:
+        """Copies of what the server and the node have said, in a folder that outlives them."""
+        kept = Path(tempfile.mkdtemp(prefix="lsp-soak-logs-"))
+        (kept / "server.log").write_text(self.server.log())
+        (kept / "lnd.log").write_text(self.network.lsp.log.read_text(errors="replace"))
+        return kept
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command beside the server, as an operator gives it."""

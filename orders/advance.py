@@ -303,12 +303,15 @@ def _gives_way(order: ChannelOrder, node: LndNode, now: datetime) -> bool:
 
 def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime:
     """An attempt was made, or the order has given up, or it waits and says why."""
+    is_over = order.open_deadline_at is not None and order.open_deadline_at <= now
+    if not turn.may_attempt and not is_over:
+        raise Elsewhere  # before the node is asked anything: all claimed orders that wait are looked at like this
     payment = security.look(order, node)
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
         _give_up(order, "PAYMENT_NOT_SECURED")
         return now
-    if order.open_deadline_at is not None and order.open_deadline_at <= now:
+    if is_over:
         if not opening.adopt_traced(order, node):
             _give_up(order, order.last_failure_reason or "PEER_NOT_REACHABLE")
         return now
@@ -317,8 +320,6 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return now + _LOOK_AGAIN
     if (room := _room_at_node(order, node, now)) is not None:
         return room
-    if not turn.may_attempt:
-        raise Elsewhere
     opening.attempt(order.pk, node, turn)
     return now + _LOOK_AGAIN
 

@@ -128,6 +128,12 @@ class NodeBusy(NotAvailable):
     again_in_seconds = 5
 
 
+class Behind(NotAvailable):
+    """Payments wait for us: who has paid comes before who would buy."""
+
+    again_in_seconds = 2
+
+
 class KeptWaiting(TooManyOrders):
     """This client keeps too much waiting, unpaid or unclaimed."""
 

@@ -17,15 +17,17 @@ from orders.models import ChannelOrder
 CHANNEL = "orders"
 #: And the one for orders that are new: their invoices are to be followed, and there is nothing to do yet.
 NEW = "orders_new"
+#: And for what a look at all of them finds, and finds again: it need not go before what somebody has just done.
+FOUND = "orders_found"
 
 
-def nudge(order: ChannelOrder) -> None:
+def nudge(order: ChannelOrder, channel: str = CHANNEL) -> None:
     """The order is due now. The caller holds its row and saves it."""
     order.due_at = timezone.now()
-    notify(order.pk)
+    notify(order.pk, channel)
 
 
-def nudge_all(order_ids: Iterable[UUID]) -> int:
+def nudge_all(order_ids: Iterable[UUID], channel: str = CHANNEL) -> int:
     """Every one of these orders is due now; returns how many there are."""
     ids = list(order_ids)
     if not ids:
@@ -35,7 +37,7 @@ def nudge_all(order_ids: Iterable[UUID]) -> int:
         list(orders.order_by("pk").select_for_update().values_list("pk"))  # in one order: no two of us wait crosswise
         count = orders.update(due_at=timezone.now())
         for order_id in ids:
-            notify(order_id)
+            notify(order_id, channel)
     return count
 
 

@@ -21,7 +21,7 @@ from lightning.node import LndNode
 from orders import outage, payments, queries, recovering
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
-from orders.nudges import nudge_all
+from orders.nudges import FOUND, nudge_all
 from orders.openings import reasons
 from orders.operations import creating, shaping
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
@@ -87,7 +87,7 @@ def look(node: LndNode) -> int:
     nudged, trouble = 0, None
     for ask in asked:
         try:
-            nudged += nudge_all(set(ask()))
+            nudged += nudge_all(set(ask()), FOUND)
         except LightningError as error:
             if outage.of_node().explains(node):
                 raise
@@ -176,7 +176,7 @@ def new_block(node: LndNode) -> int:
     ).values_list("order_id", flat=True)
     going_back = Refund.objects.filter(state__in=[RefundState.SIGNED, RefundState.PUBLISHED])
     back = going_back.values_list("order_id", flat=True)
-    return nudged + nudge_all({*waiting, *live, *back, *_unpaid_with_deposits()})
+    return nudged + nudge_all({*waiting, *live, *back, *_unpaid_with_deposits()}, FOUND)
 
 
 def _unpaid_with_deposits() -> Iterable[UUID]:

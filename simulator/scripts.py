@@ -121,6 +121,7 @@ def two_of_two(one: Any, other: Any) -> tuple[bytes, bytes]:
     return bytes(script.p2wsh(inner).data), bytes(inner.data)
 
 
+@lru_cache(maxsize=65536)  # a deposit in hundreds of outputs is listed again and again
 def address(pk_script: bytes) -> str:
     """The address that pays the script; empty where none does."""
     try:
@@ -129,6 +130,7 @@ def address(pk_script: bytes) -> str:
         return ""
 
 
+@lru_cache(maxsize=4096)
 def script_of(text: str) -> bytes:
     """The script that the address pays. Raises: ValueError."""
     check_address(text, NETWORK)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.db import close_old_connections
@@ -23,27 +24,37 @@ from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
 
+#: Then others have their turn: strangers make news too.
+_NEWS_IN_A_ROW: Final = 3
+#: So many for each thread are no queue, however slow the machine.
+_SOON: Final = 2
+
 
 class Rank(IntEnum):
     """What goes before what."""
 
-    MONEY = 0  # what settles, publishes, returns, counts
-    FIRST = 1  # a claimed order for which nothing was tried yet
-    REPEATED = 2
+    NEWS = 0  # somebody has just paid, claimed, or asked: not behind all that is looked at once more
+    MONEY = 1  # what settles, publishes, returns, counts
+    FIRST = 2  # a claimed order for which nothing was tried yet
+    REPEATED = 3
 
 
 class Waiting:
     """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
 
-    One of those `at_once` is kept for what moves money. A look that waits for a peer is not among them: `aside`.
+    After a few that are news one that is not is next, so that neither keeps the other for long. One of those `at_once`
+    is kept for what moves money. A look that waits for a peer is not among them: `aside`.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.at_once = at_once
-        self._waiting: dict[Rank, dict[UUID, None]] = {rank: {} for rank in Rank}  # sets that remember the order
+        self._clock = clock
+        #: Since when, the longest waiting first.
+        self._waiting: dict[Rank, dict[UUID, float]] = {rank: {} for rank in Rank}
         self._running: dict[UUID, Rank] = {}
         self._aside: set[UUID] = set()
         self._again: dict[UUID, Rank] = {}
+        self._news_in_a_row = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._again)
@@ -70,22 +81,33 @@ class Waiting:
                 if waiting is self._waiting[rank]:
                     return
                 del waiting[order_id]
-        self._waiting[rank][order_id] = None
+        self._waiting[rank][order_id] = self._clock()
 
     def take(self) -> UUID | None:
         """The next order is being looked at; None where nothing waits that may, or enough run."""
-        for rank, waiting in self._waiting.items():
+        for rank in self._ranked():
+            waiting = self._waiting[rank]
             if waiting and self._may_begin(rank):
+                self._news_in_a_row = self._news_in_a_row + 1 if rank is Rank.NEWS else 0
                 order_id = next(iter(waiting))
                 del waiting[order_id]
                 self._running[order_id] = rank
                 return order_id
         return None
 
+    def waits_seconds(self, *ranks: Rank) -> float:
+        """For how long the longest of these has waited; 0 where no more do than are soon looked at."""
+        since = [since for rank in ranks for since in self._waiting[rank].values()]
+        return self._clock() - min(since) if len(since) > self.at_once * _SOON else 0.0
+
+    def _ranked(self) -> list[Rank]:
+        news, *others = Rank
+        return [news, *others] if self._news_in_a_row < _NEWS_IN_A_ROW else [*others, news]
+
     def _may_begin(self, rank: Rank) -> bool:
-        if rank is Rank.MONEY:
+        if rank <= Rank.MONEY:
             return len(self._running) < self.at_once
-        others = sum(1 for running in self._running.values() if running is not Rank.MONEY)
+        others = sum(1 for running in self._running.values() if running > Rank.MONEY)
         return len(self._running) < self.at_once and others < max(1, self.at_once - 1)
 
     def step_aside(self, order_id: UUID) -> None:

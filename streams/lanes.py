@@ -65,7 +65,8 @@ class Lanes:
         self._hands = hands
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._unsorted: dict[UUID, None] = {}
+        #: Whether each is news.
+        self._unsorted: dict[UUID, bool] = {}
         self._asked = asyncio.Event()
         #: What the last dial for each order came to, until a look has made use of it.
         self._outcomes: dict[UUID, tuple[NodeAddress, Outcome]] = {}
@@ -74,7 +75,7 @@ class Lanes:
     def add(self, order_id: UUID, *, is_news: bool = True) -> None:
         """The order will be looked at. What is only due still (no news) is not, while it is in our hands already."""
         if is_news or not self._has(order_id):
-            self._unsorted[order_id] = None
+            self._unsorted[order_id] = is_news or self._unsorted.get(order_id, False)
             self._asked.set()
 
     def forget(self) -> None:
@@ -110,6 +111,11 @@ class Lanes:
         """No attempt hangs."""
         return self.jobs.longest_seconds()[1] < _LONGEST_ASIDE_SECONDS
 
+    @property
+    def behind_seconds(self) -> float:
+        """For how long somebody's news, or his first attempt, has waited for a thread."""
+        return self.jobs.orders.waits_seconds(Rank.NEWS, Rank.FIRST)
+
     def detail(self) -> str:
         """How many are at which stage."""
         return f"dialling={len(self.dials)} negotiating={len(self.slots)} waiting={self.slots.waiting}"
@@ -124,14 +130,14 @@ class Lanes:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            unsorted, self._unsorted = list(self._unsorted), {}
+            unsorted, self._unsorted = self._unsorted, {}
             for order_id, order in await self._hands.do(_sorted, unsorted):
-                self._place(order_id, order)
+                self._place(order_id, order, is_news=unsorted[order_id])
 
-    def _place(self, order_id: UUID, order: Claimed | None) -> None:
+    def _place(self, order_id: UUID, order: Claimed | None, *, is_news: bool) -> None:
         if order is None:
             self.dials.drop(order_id)
-            self.jobs.add(order_id, Rank.MONEY)
+            self.jobs.add(order_id, Rank.NEWS if is_news else Rank.MONEY)
         elif order.is_live or self._has(order_id):  # news of it: whatever needs no peer is done now
             self._dial_anew(order)
             self.jobs.add(order_id, _rank(order))

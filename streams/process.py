@@ -20,6 +20,8 @@ from psycopg import AsyncConnection
 
 from lightning import connection as lightning
 from orders import outage, queries, reconcile
+from orders.nudges import CHANNEL, NEW
+from orders.operations import snapshot
 from orders.outage import Outage
 from streams import standby
 from streams.due import Due
@@ -38,6 +40,9 @@ _BEAT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 #: Looks at the clock are at least so far apart, however many orders end at once.
 _TICK_SECONDS: Final = 0.2
+#: What has waited for so long waits because we are too slow for what comes.
+_BEHIND_SECONDS: Final = 1.0
+_BEHIND_TICK_SECONDS: Final = 0.25
 #: How soon we notice that a node which was away has come back, or is to be asked.
 _AWAY_SECONDS: Final = 0.5
 
@@ -85,12 +90,19 @@ class Process:
 
     async def _work(self, line: AsyncConnection) -> None:
         log.info("at work: listening for nudges")
-        await together(self._hear(line), self._watch_the_clock(), self._lanes.run(), self._beat(), self._node.run())
+        await together(
+            self._hear(line),
+            self._watch_the_clock(),
+            self._lanes.run(),
+            self._beat(),
+            self._say_when_behind(),
+            self._node.run(),
+        )
 
     async def _hear(self, line: AsyncConnection) -> None:
-        async for order_id, is_new in standby.nudged(line):
-            if not is_new:
-                self._lanes.add(order_id)
+        async for order_id, channel in standby.nudged(line):
+            if channel != NEW:
+                self._lanes.add(order_id, is_news=channel == CHANNEL)
             self._node.consider(order_id)
 
     async def _watch_the_clock(self) -> None:
@@ -120,6 +132,13 @@ class Process:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BEAT_SECONDS):
                     await self._node.changed.wait()
+
+    async def _say_when_behind(self) -> None:
+        """While payments wait for their look, no more is sold: who has paid comes before who would buy."""
+        while True:
+            await asyncio.sleep(_BEHIND_TICK_SECONDS)
+            if self._lanes.behind_seconds > _BEHIND_SECONDS:
+                await self._hands.do(snapshot.say_behind)
 
     def _details(self) -> dict[str, str]:
         """What to say of ourselves and of each lane that moves; nothing of one that hangs."""

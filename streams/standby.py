@@ -16,7 +16,7 @@ from django.db import connection
 from psycopg import AsyncConnection, sql
 
 from orders.locks import LANE, STREAMS
-from orders.nudges import CHANNEL, NEW
+from orders.nudges import CHANNEL, FOUND, NEW
 from orders.postgres import session
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
             # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.
             while not await _obtained(line, STREAMS):
                 await asyncio.sleep(_STANDBY_SECONDS)
-        for channel in (CHANNEL, NEW):
+        for channel in (CHANNEL, NEW, FOUND):
             await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         yield line
 
@@ -75,15 +75,15 @@ async def _obtained(line: AsyncConnection, lock: tuple[int, int] = STREAMS) -> b
     return bool(row and row[0])
 
 
-async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, bool]]:
-    """Each order that is nudged, and whether it is only new, for ever.
+async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
+    """Each order that is nudged, and by which of the channels, for ever.
 
     Raises: psycopg.OperationalError when the connection is lost.
     """
     while True:
         async for notice in line.notifies(timeout=_PING_SECONDS):
             try:
-                yield UUID(notice.payload), notice.channel == NEW
+                yield UUID(notice.payload), notice.channel
             except ValueError:
                 log.warning("a nudge that names no order: %.50s", notice.payload)
         await line.execute("SELECT 1")  # silence is no sign of life

@@ -21,7 +21,7 @@ from orders.admission import rules
 from orders.admission.rules import Claim
 from orders.locks import Lock
 from orders.models import ChannelOrder, OnchainPayment, Reservation
-from orders.nudges import nudge_all
+from orders.nudges import FOUND, nudge_all
 from orders.states import DepositState, Firmness
 
 
@@ -183,7 +183,7 @@ def _tell_to_go(claims: Iterable[Claim], now: datetime) -> None:
     ids = [claim.order_id for claim in claims]
     if ids:
         Reservation.objects.filter(order__in=ids).update(gives_way_at=now)
-        transaction.on_commit(partial(nudge_all, ids))
+        transaction.on_commit(partial(nudge_all, ids, FOUND))
 
 
 def _patience_seconds(ours: Reservation, now: datetime) -> int:

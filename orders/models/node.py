@@ -49,6 +49,9 @@ class NodeSnapshot(models.Model):
     required_reserve_sat = models.BigIntegerField()
     estimate_sat_per_kw = models.PositiveIntegerField()
     minimum_sat_per_kw = models.PositiveIntegerField()
+    behind_until = models.DateTimeField(
+        null=True, blank=True, help_text="More comes in than we keep up with: until then nothing is sold."
+    )
     look_seconds = models.FloatField(null=True, help_text="How long the node took to answer all that this look asked.")
 
     def __str__(self) -> str:

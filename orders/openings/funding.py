@@ -24,6 +24,9 @@ from orders.wallet.looking import wallet_transaction
 
 #: How often we choose again when others were quicker.
 _MOST_CHOICES: Final = 3
+#: What needs more waits for bigger coins that are leased just now: dust that strangers have sent makes dear fundings,
+#: each of whose coins is a call to our node.
+_MANY_INPUTS: Final = 50
 #: They may be free again soon, and are no failure of the order that needs them.
 COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
@@ -36,12 +39,14 @@ def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] 
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
-    made = draft(amounts)
+    made, leased = draft(amounts), queries.leased_by_attempts()
+    if leased and (made is None or made.inputs > _MANY_INPUTS):
+        waited_for = draft([*amounts, *leased])
+        if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
+            return COINS_LEASED
     if made is not None:
         order = ChannelOrder.objects.get(pk=order_id)
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
-    if draft([*amounts, *queries.leased_by_attempts()]) is not None:
-        return COINS_LEASED
     native_sat = sum(amounts)
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
@@ -108,10 +113,10 @@ def _check_funding(
     others = {i for i in range(len(unsigned.outputs)) if i not in paying}
     if len(paying) != 1 or others - {funded.change_index}:
         raise Broken("FAILED_OPENING", "The funding transaction pays something else.")
-    for coin in unsigned.inputs:
-        parent = wallet_transaction(node, coin.txid)
+    for txid in {coin.txid for coin in unsigned.inputs}:
+        parent = wallet_transaction(node, txid)
         if parent is None or not parent.confirmations:
-            raise Broken("FAILED_OPENING", f"The coin {coin} was taken back by a reorganisation.")
+            raise Broken("FAILED_OPENING", f"The coins of {txid} were taken back by a reorganisation.")
     leased = {lease.outpoint: lease.amount_sat for lease in funded.leases}
     if set(unsigned.inputs) != set(leased):
         raise Broken("FAILED_OPENING", "The funding transaction spends coins that are not leased.")

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from lightning.errors import (
     InsufficientFunds,
+    LightningError,
     NodeUnavailable,
     NotFound,
     OutcomeUnknown,
@@ -64,12 +65,16 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     Raises: NodeUnavailable, OutcomeUnknown (the next look recovers), Elsewhere (another look is to make it).
     """
     order = queries.order_or_raise(order_id)
-    if _still_waits(order) or adopt_traced(order, node):
-        return
-    if not _payable(order, node):
-        return
     wanted = terms.of(order)
-    if not _ready(order, wanted, node, turn):
+    if _still_waits(order):
+        return
+    away = _away(order, node, turn)
+    if away is not None and reason_of(away) == order.last_failure_reason:
+        postpone(order_id, reason_of(away), str(away), wanted=wanted)
+        return
+    if adopt_traced(order, node) or not _payable(order, node):
+        return
+    if not _ready(order, wanted, node, turn, away):
         return
     opening = _intend(order_id, wanted)
     if opening is None:
@@ -119,6 +124,21 @@ def _still_waits(order: ChannelOrder) -> bool:
     return busy is not None
 
 
+def _away(order: ChannelOrder, node: LndNode, turn: Turn) -> LightningError | None:
+    """Why its node was not reached; None: it was, or staff have stopped the openings. Raises: Elsewhere.
+
+    Asked before our own node is asked anything: strangers' orders that wait for a turn, or for a host that swallows
+    packets, would keep it busy. What the node has of an order is looked for when such waiting begins, and when it ends.
+    """
+    if queries.paused(SwitchName.OPENINGS) is not None:
+        return None
+    try:
+        turn.enter(order, node)
+    except (PeerOffline, Rejected) as error:
+        return error
+    return None
+
+
 def _busy(order: ChannelOrder) -> tuple[str, str] | None:
     """Why other openings come first: (reason, detail)."""
     if not _has_room(order):
@@ -135,16 +155,14 @@ def _has_room(order: ChannelOrder) -> bool:
     return most.admit(under_way=under_way, of_client=of_client, is_first=turns.is_first(order))
 
 
-def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn = turns.HERE) -> bool:
+def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: LightningError | None) -> bool:
     order_id = order.pk
     paused = queries.paused(SwitchName.OPENINGS)
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
         return False
-    try:
-        turn.enter(order, node)
-    except (PeerOffline, Rejected) as error:
-        postpone(order_id, reason_of(error), str(error), wanted=wanted)
+    if away is not None:
+        postpone(order_id, reason_of(away), str(away), wanted=wanted)
         return False
     busy = _busy(order)
     if busy is not None:

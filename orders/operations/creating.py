@@ -22,6 +22,7 @@ from orders.admission import placing
 from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
+    Behind,
     KeptWaiting,
     KeyInFlight,
     KeyReused,
@@ -93,6 +94,8 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     options.check(purchase.wanted, service.limits)
     ceilings.require_channel(purchase.wanted.capacity_sat)
     seen = snapshot.fresh_snapshot(node)
+    if snapshot.is_behind(seen, timezone.now()):
+        raise Behind("More is being bought just now than we keep up with; please try again in a moment.")
     if not queries.follows_chain(seen, timezone.now()):
         seen = snapshot.look_again(node, seen)
     if not queries.follows_chain(seen, timezone.now()):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from lightning.errors import LightningError
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN: Final = timedelta(seconds=2)
 #: Of so many coins a transaction is too dear, or too big, at nearly every fee: the smaller ones sell nothing.
 _MOST_COINS: Final = 500
+#: For so long nothing is sold once we have said that we are behind; said again for as long as we are.
+_BEHIND: Final = timedelta(seconds=3)
 #: How long one waits for another's look.
 _WAIT_SECONDS: Final = 0.1
 _MOST_WAITS: Final = 30
@@ -66,6 +69,18 @@ def _seen_within(age: timedelta, node: LndNode) -> NodeSnapshot | None:
 def _younger_than(age: timedelta) -> NodeSnapshot | None:
     seen, now = queries.snapshot(), timezone.now()
     return seen if seen is not None and now - age <= seen.at <= now else None
+
+
+def say_behind() -> None:
+    """More comes in than we keep up with: for the next moment nothing is sold. Repeat: safe."""
+    now = timezone.now()
+    stale = Q(behind_until=None) | Q(behind_until__lt=now + _BEHIND / 2) | Q(behind_until__gt=now + _BEHIND)
+    NodeSnapshot.objects.filter(stale).update(behind_until=now + _BEHIND)
+
+
+def is_behind(seen: NodeSnapshot, now: datetime) -> bool:
+    """Said a moment ago, and not by a clock that was wrong."""
+    return seen.behind_until is not None and now < seen.behind_until <= now + _BEHIND
 
 
 def refresh_snapshot(node: LndNode) -> NodeSnapshot:

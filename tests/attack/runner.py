@@ -162,16 +162,18 @@ class Attack:
 
 
 def _count(shop: Shop, report: Report) -> None:
-    """What the node has in the end, against what was paid."""
+    """What the node has in the end, against what was paid: payments first, as the shop goes on while we count."""
     node = shop.node
+    invoices = {hash_: _invoice_state(shop, hash_) for _, _, hash_, _ in shop.rows(_PAYMENTS)}
     pending = node.call(node.stub.PendingChannels, ln.PendingChannelsRequest())
     memos = [each.memo for each in node.channels()] + [each.channel.memo for each in pending.pending_open_channels]
     report.channels.update(memo for memo in memos if memo)
     labels = [each.label for each in node.transactions()]
     report.fundings.update(label.removeprefix(_FUNDING) for label in labels if label.startswith(_FUNDING))
     fees_sat = {label.removeprefix(_FUNDING): fee_sat for label, fee_sat in shop.rows(_FEES)}
-    for row in shop.rows(_PAYMENTS):
-        _pair(report, Payment(*row), _invoice_state(shop, row[2]), fees_sat.get(row[0], 0))
+    for payment in map(Payment._make, shop.rows(_PAYMENTS)):
+        invoice = invoices.get(payment.payment_hash, "")
+        _pair(report, payment, invoice, fees_sat.get(payment.order_id, 0))
     for attacker in report.attackers:
         attacker.ledger.look_at_payments()
     report.log = shop.log()

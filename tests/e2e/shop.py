@@ -14,6 +14,7 @@ from lightning.node import LndNode
 from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
+from orders.operations import snapshot
 from orders.states import OpeningState, OrderState
 from tests.regtest.lnd import Lnd
 from tests.regtest.network import Network
@@ -49,9 +50,15 @@ class Shop:
         return dict(answer.json())
 
     def buy(self, **body: Any) -> dict[str, Any]:
-        return self.post(
-            "/channel/buy", **({"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4} | body)
-        )
+        """A quote; asked for again, as wallets do, while the server does not keep up."""
+        wanted = {"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4} | body
+        until(lambda: not self._is_behind(), "the server keeps up", timeout=60)
+        return self.post("/channel/buy", **wanted)
+
+    @staticmethod
+    def _is_behind() -> bool:
+        seen = queries.snapshot()
+        return seen is not None and snapshot.is_behind(seen, timezone.now())
 
     def pay(self, quote: dict[str, Any], payer: Lnd | None = None) -> Payment:
         """The wallet pays by Lightning; the node holds the payment."""

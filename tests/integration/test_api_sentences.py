@@ -15,7 +15,7 @@ from django.utils import timezone
 from lightning.errors import NodeUnavailable
 from orders import actors
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Reservation, Service, SwitchName
-from orders.operations import pausing
+from orders.operations import pausing, snapshot
 from orders.operations.claiming import MOST_CHANGES
 from orders.states import InvoiceState
 from tests.factories import OpeningFactory, OrderFactory, pubkey
@@ -86,6 +86,18 @@ def test_nothing_is_on_sale(api: Api) -> None:
 def test_sales_are_paused(api: Api) -> None:
     pausing.pause(SwitchName.SALES, reason="We upgrade.", actor=actors.staff("ada"))
     assert refused(api) == (503, "not_available", None, "Sales are paused: We upgrade.", "300")
+
+
+def test_more_is_bought_than_we_keep_up_with(api: Api) -> None:
+    snapshot.say_behind()
+    sentence = "More is being bought just now than we keep up with; please try again in a moment."
+    assert refused(api) == (503, "not_available", None, sentence, "2")
+
+
+def test_that_we_were_behind_keeps_nobody_for_long(api: Api) -> None:
+    for until in (timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(hours=1)):  # a clock was wrong
+        NodeSnapshot.objects.update(behind_until=until)
+        assert api.buy().status_code == 200
 
 
 def test_the_node_is_behind_the_chain(api: Api) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
-from lightning.types import FundedPsbt, FundingRequest, Lease, Outpoint, Utxo
+from lightning.types import FeeRates, FundedPsbt, FundingRequest, Lease, Outpoint, Utxo
 from orders import marks
 from orders.openings import funding
 from orders.openings.reasons import Broken, reason_of
-from tests.factories import txid
+from tests.factories import OrderFactory, txid
 
 NESTED, NATIVE = b"\xa9\x14" + bytes(20) + b"\x87", b"\x00\x14" + bytes(20)
 REQUEST = FundingRequest("bcrt1q", 100_000)
@@ -49,6 +49,9 @@ class Wallet:
 
     def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
         assert self.leased.pop(outpoint) == lock_id
+
+    def fee_rates(self, *, conf_target: int) -> FeeRates:
+        return FeeRates(estimate_sat_per_kw=250, minimum_sat_per_kw=250)
 
     def coins(self, *, min_confirmations: int) -> list[Utxo]:
         return [coin for coin in [*self.native, self.nested] if coin.outpoint not in self.leased]
@@ -88,3 +91,14 @@ def test_found_a6_nested_coins_alone_are_too_few_and_stay_free() -> None:
     with pytest.raises(InsufficientFunds):
         drafted(wallet)
     assert wallet.leased == {}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("leased", "waits"), [([], False), ([2_000], False), ([500_000], True)])
+def test_dust_by_the_hundred_is_spent_only_where_no_attempt_gives_bigger_coins_back(
+    leased: list[int], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.queries.leased_by_attempts", lambda: leased)
+    wallet = Wallet(*[2_000] * 200)
+    why = funding.obstacle(OrderFactory(uri_set=True).pk, 100_000, cast(LndNode, wallet))
+    assert (why == funding.COINS_LEASED) is waits

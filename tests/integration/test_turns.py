@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from lightning.errors import PeerOffline
 from orders import queries
-from orders.openings import opening
+from orders.advance import advance
+from orders.openings import opening, turns
 from orders.states import OpeningState
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.scripted import ScriptedNode, held
@@ -51,3 +53,35 @@ def test_what_is_published_holds_nobody_up(settings: Any) -> None:
         OpeningFactory(order=order, state=OpeningState.PUBLISHED, node_pubkey=pubkey(100 + number))
     _, node = attempt()
     assert "open_channel" in node.calls
+
+
+class Away(turns._Here):
+    """Its node was dialled in vain."""
+
+    def enter(self, order: Any, node: Any) -> None:
+        raise PeerOffline("nobody answers", reason="PEER_NOT_REACHABLE")
+
+
+def away(**fields: Any) -> tuple[Any, ScriptedNode]:
+    order, node = OrderFactory(uri_set=True, node_pubkey=pubkey(1), **fields), ScriptedNode()
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    opening.attempt(order.pk, node, Away())  # type: ignore[arg-type]
+    return queries.order_or_raise(order.pk), node
+
+
+def test_whose_node_is_still_away_waits_on_without_a_word_to_our_own() -> None:
+    order, node = away(last_failure_reason="PEER_NOT_REACHABLE")
+    assert (node.calls, order.failed_openings) == ([], 1)
+    assert order.due_at is not None and order.due_at > timezone.now()
+
+
+def test_what_our_node_has_of_an_order_is_looked_for_when_the_waiting_for_its_node_begins() -> None:
+    order, node = away()
+    assert "transactions" in node.calls and "channels" in node.calls
+    assert order.last_failure_reason == "PEER_NOT_REACHABLE"
+
+
+def test_a_look_that_may_not_wait_for_peers_asks_our_node_nothing_of_an_order_that_waits_for_one() -> None:
+    order, node = OrderFactory(uri_set=True, due_at=timezone.now()), ScriptedNode()
+    assert advance(order.pk, node=node, turn=turns.NEVER)  # type: ignore[arg-type]
+    assert (node.calls, queries.is_due(order.pk, timezone.now())) == ([], True)

@@ -198,3 +198,37 @@ def test_a_rank_that_changes_while_it_waits_counts() -> None:
     orders.add(B, Rank.FIRST)
     orders.add(A, Rank.MONEY)
     assert (len(orders), taken(orders)) == (2, [A])
+
+
+def test_what_somebody_has_just_done_goes_before_what_is_looked_at_once_more() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.MONEY)
+    orders.add(B, Rank.NEWS)
+    assert taken(orders) == [B]
+
+
+def test_news_without_end_keeps_nothing_else_from_its_turn() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.MONEY)
+    seen = []
+    for _ in range(5):
+        orders.add(uuid4(), Rank.NEWS)
+        order_id = orders.take()
+        assert order_id is not None
+        seen.append(order_id)
+        orders.done(order_id)
+    assert A in seen
+
+
+def test_it_is_known_how_long_the_longest_waits_where_more_do_than_are_soon_looked_at() -> None:
+    now = 100.0
+    orders = Waiting(at_once=1, clock=lambda: now)
+    orders.add(A, Rank.NEWS)
+    now = 101.5
+    orders.add(B, Rank.FIRST)
+    assert orders.waits_seconds(Rank.NEWS, Rank.FIRST) == 0
+    orders.add(C, Rank.NEWS)
+    assert orders.waits_seconds(Rank.NEWS, Rank.FIRST) == 1.5
+    assert orders.waits_seconds(Rank.MONEY, Rank.REPEATED) == 0
+    orders.take()
+    assert orders.waits_seconds(Rank.NEWS, Rank.FIRST) == 0

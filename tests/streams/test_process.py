@@ -11,9 +11,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from orders import queries
 from orders.models import ChannelOrder, Heartbeat
-from orders.nudges import NEW, notify, nudge_all
-from tests.factories import OrderFactory
+from orders.nudges import FOUND, NEW, notify, nudge_all
+from orders.operations import snapshot
+from tests.factories import OrderFactory, SnapshotFactory
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
 
@@ -143,6 +145,42 @@ def test_a_slow_look_does_not_stop_another_order(streams: Running, looks: Looks)
     looks.wait(quick)
     quick_seen.set()
     until(lambda: waited == [True], "the slow look went on")
+
+
+def test_what_a_look_at_all_of_them_finds_again_does_not_go_before_what_somebody_has_just_done(
+    start: Callable[..., Running], looks: Looks
+) -> None:
+    go_on = threading.Event()
+    looks.during = lambda order_id: go_on.wait(20)
+    running = start(threads=1)
+    held_up, found, paid = OrderFactory.create(), OrderFactory.create(), OrderFactory.create()
+    nudge_all([held_up.pk])
+    looks.wait(held_up)
+    nudge_all([found.pk], FOUND)
+    nudge_all([paid.pk])
+    until(lambda: len(running.process._lanes.jobs.orders) == 2, "both wait", timeout=30)
+    go_on.set()
+    looks.wait(found)
+    assert looks.seen == [held_up.pk, paid.pk, found.pk]
+
+
+def test_while_what_somebody_has_done_waits_for_a_look_nothing_is_sold(
+    start: Callable[..., Running], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.process._BEHIND_SECONDS", 0.2)
+    SnapshotFactory()
+    go_on = threading.Event()
+    looks.during = lambda order_id: go_on.wait(20)
+    start(threads=1)
+    orders = [OrderFactory.create() for _ in range(4)]
+    nudge_all([orders[0].pk])
+    looks.wait(orders[0])
+    assert not snapshot.is_behind(queries.snapshot(), timezone.now())  # type: ignore[arg-type]  # one look is no queue
+    nudge_all([each.pk for each in orders[1:]])
+    until(lambda: snapshot.is_behind(queries.snapshot(), timezone.now()), "it is said", timeout=30)  # type: ignore[arg-type]
+    go_on.set()
+    looks.wait(orders[-1])
+    until(lambda: not snapshot.is_behind(queries.snapshot(), timezone.now()), "it is over", timeout=30)  # type: ignore[arg-type]
 
 
 def test_the_process_reports_and_says_how_the_node_is(streams: Running, lnd: FakeLnd) -> None:

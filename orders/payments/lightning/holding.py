@@ -62,7 +62,6 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
         held_sat = max(seen.held_msat, seen.settled_msat) // 1000
         if held_sat < order.order_total_sat:
             return
-        placing.counting()
         move_invoice(
             order,
             invoice,
@@ -72,11 +71,12 @@ def hold(order_id: UUID, seen: types.Invoice) -> None:
             hold_expires_height=seen.nearest_expiry_height,
         )
         pay(order, Rail.LIGHTNING, cause=Cause.LIGHTNING_PAYMENT_HELD, actor=LSP)
-        placing.place(order)  # where there is no room it waits for a moment: its look tries again, and ends it
         if held_sat > order.order_total_sat:
             order.overpaid = True
             words = f"The Lightning payment is {held_sat - order.order_total_sat} sat too much."
             raise_flag(order, FlagKind.LIGHTNING_SURPLUS, words)
+        placing.counting()  # last: all who buy and pay wait for it
+        placing.place(order)  # where there is no room it waits for a moment: its look tries again, and ends it
 
 
 def claim_window() -> timedelta:

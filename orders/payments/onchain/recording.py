@@ -18,7 +18,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import Found, raise_flag
 from orders.models import ChannelOrder, OnchainPayment
 from orders.models.order import Rail
-from orders.nudges import nudge
+from orders.nudges import CHANNEL, FOUND, nudge
 from orders.payments.onchain.reserving import reserve
 from orders.payments.surprises import flag_surprises
 from orders.states import At, DepositState
@@ -128,8 +128,9 @@ def _differs(order_id: UUID, seen: Iterable[tuple[ChainTransaction, TxOutput]]) 
 
 def _record(order_id: UUID, seen: Sequence[tuple[ChainTransaction, TxOutput]]) -> None:
     with locked(order_id) as order:
-        nudge(order)
-        if _write(order, seen):
+        is_news = _write(order, seen)
+        nudge(order, CHANNEL if is_news else FOUND)
+        if is_news:
             flag_surprises(order)
             _see_whether_back(order)
             reserve(order)

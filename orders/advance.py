@@ -349,14 +349,16 @@ def _give_up(order: ChannelOrder, reason: str) -> None:
 def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime | None:
     """An attempt before the point of no return that fell silent: its process died, or lost a reply.
 
-    A fresh one whose channel is pending goes on; the peer may have forgotten an older one.
+    A fresh one whose channel is pending goes on; the peer may have forgotten an older one. Whoever lost a reply has
+    left the reason; where nobody has, it was our own death, which costs the order no place.
     """
     if live.state == OpeningState.CANCELLING:
         cancelling.finish(order.pk, node)
     elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
         opening.resume(order.pk, live.pk, node)
     else:
-        cancelling.cancel(order.pk, node, reason="FAILED_OPENING", detail="The attempt fell silent.", only=live.pk)
+        silent = "The attempt fell silent."
+        cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=silent, only=live.pk)
     return now + _LOOK_AGAIN
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -17,7 +15,7 @@ from orders.models import ChannelOrder, OnchainPayment
 from orders.operations import banning
 from orders.payments.onchain import payers
 from orders.states import DepositState, OrderState
-from tests.crediting import FEE_SAT, fresh, look, payment_of, quoted, standing, taken, trusting_world
+from tests.crediting import FEE_SAT, fresh, look, payment_of, quoted, standing, taken
 from tests.factories import OrderFactory, pubkey, txid
 from tests.fakes import regtest_address
 from tests.foreseen import World
@@ -26,11 +24,6 @@ from tests.scripted import unmined
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAYER = regtest_address(91)
-
-
-@pytest.fixture
-def world(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    yield from trusting_world(settings, monkeypatch)
 
 
 def ban(payer: str = PAYER) -> None:

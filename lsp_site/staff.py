@@ -44,7 +44,7 @@ class StaffSite(AdminSite):
                 return _too_many(HttpResponse(refused.message, content_type="text/plain"), refused)
         return super().password_change(request, extra_context)
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """A form that collides with what another saves at this moment says so: forms look before they write."""
 
         @wraps(view)

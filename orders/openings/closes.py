@@ -116,8 +116,9 @@ def tell_again(order_id: UUID) -> None:
     with locked(order_id) as order:
         opening = order.openings.filter(state__in=OPENED).select_related("transaction").last()
         cause = _told(order)
-        is_news = opening is not None and cause is not None and not order.refunds.filter(cause=cause).exists()
-        if is_news and was_paid(order):
+        if opening is None or cause is None or order.refunds.filter(cause=cause).exists():
+            return
+        if was_paid(order):
             _tell(order, opening, _as_recorded(order, opening), cause)
 
 

@@ -19,7 +19,6 @@ from orders.transitions import locked, move, note
 
 #: Why it goes back: of each rail its own, as each has the price in another account.
 _CAUSES: Final = {Rail.LIGHTNING: Cause.NOT_DELIVERED, Rail.ONCHAIN: Cause.FUNDING_CONFLICTED}
-_WORDS: Final = "The funding of this order's channel was double-spent, so there never was one:"
 
 
 def record(order: ChannelOrder, attempt: int) -> None:
@@ -48,7 +47,8 @@ def tell_again(order_id: UUID) -> None:
 
 
 def _say(order: ChannelOrder, then: str) -> None:
-    raise_flag(order, FlagKind.DOUBLE_SPENT, f"{_WORDS} {then}.")
+    words = f"The funding of this order's channel was double-spent, so there never was one: {then}."
+    raise_flag(order, FlagKind.DOUBLE_SPENT, words)
 
 
 def _settle_up(order: ChannelOrder) -> tuple[bool, int]:

@@ -37,7 +37,6 @@ _AT_ONCE: Final = 100
 _UNDELIVERED: Final = frozenset(
     {OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP, OrderState.EXPIRED}
 )
-_WORDS: Final = "Payers are listed, and nobody can tell who has paid {}: see whether you serve them."
 
 
 def look(order: ChannelOrder) -> bool:
@@ -87,7 +86,8 @@ def flag_unknown(order: ChannelOrder) -> None:
     unknown = [row for row in _there(order) if row.payers is None]
     known = [row for row in _there(order) if row.payers is not None]
     if unknown and serving.deep_sat(order, known) < order.order_total_sat:
-        words = _WORDS.format(", ".join(sorted({row.txid[:16] for row in unknown})[:5]))
+        named = ", ".join(sorted({row.txid[:16] for row in unknown})[:5])
+        words = f"Payers are listed, and nobody can tell who has paid {named}: see whether you serve them."
         raise_flag(order, FlagKind.PAYER_UNKNOWN, words)
 
 

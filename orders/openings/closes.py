@@ -97,7 +97,7 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
 
 
 def _tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, cause: Cause) -> None:
-    sat = proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if was_paid(order) else 0
+    sat = _owed_sat(order, opening, closed)
     is_proposed = onchain.propose_refund(order, sat, cause=cause)
     then = f"a refund of {sat} sat is proposed" if is_proposed else "nothing that was paid is left to go back"
     who = _WHO[closed_by_us(closed)]
@@ -105,6 +105,11 @@ def _tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, c
         raise_flag(order, FlagKind.CLOSED_UNUSED, f"The channel closed before it was ever usable ({who}): {then}.")
     else:
         raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed soon after it was sold ({who}): {then}.")
+
+
+def _owed_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel) -> int:
+    """What is proposed of what was paid; nothing while that is not there."""
+    return proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if was_paid(order) else 0
 
 
 def tell_again(order_id: UUID) -> None:
@@ -118,8 +123,9 @@ def tell_again(order_id: UUID) -> None:
         cause = _told(order)
         if opening is None or cause is None or order.refunds.filter(cause=cause).exists():
             return
-        if was_paid(order):
-            _tell(order, opening, _as_recorded(order, opening), cause)
+        closed = _as_recorded(order, opening)
+        if _owed_sat(order, opening, closed):  # else it is told already that there is nothing
+            _tell(order, opening, closed, cause)
 
 
 def _told(order: ChannelOrder) -> Cause | None:

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from lightning.types import NodeInvoiceState
-from orders import actors, queries
+from orders import actors, flags, queries
 from orders.advance import advance
 from orders.books import recounting
 from orders.causes import Cause, FlagKind
@@ -225,3 +225,12 @@ def test_of_an_abandoned_channel_price_and_surplus_are_owed_whatever_becomes_of_
     proposed_sat = order.refunds.get(state=RefundState.PROPOSED).amount_sat
     by_itself_sat = onchain.due_sat(order, timezone.now())
     assert (proposed_sat, by_itself_sat) == ((TOTAL, 900) if ends == OpeningState.FAILED else (TOTAL + 900, 0))
+
+
+def test_where_nothing_is_left_to_propose_a_person_is_told_once_and_not_at_each_look(node: Closing) -> None:
+    order = onchain_order()
+    WalletTransaction.objects.update(fee_sat=order.fee_total_sat)  # the chain has cost all of it
+    order, rows = closed(node, order, "remote_force_close", False)
+    assert not rows and standing(order) == [FlagKind.CLOSED_UNUSED]
+    flags.mark_seen(order.pk, actor=ADA)
+    assert not standing(look(order, node))

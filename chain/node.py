@@ -58,10 +58,21 @@ class ChainNode:
         """
         said = self._ask([("gettxout", (*point, False)) for point in points], until)
         found = {point: reading.script(each) for point, each in zip(points, said, strict=True)}
-        parents = sorted({txid for (txid, _), script in found.items() if script is None})[:MOST_ANCESTORS]
-        made = self._ask([("getrawtransaction", (txid, 1)) for txid in parents], until)
-        by_parent = {txid: reading.scripts(each, txid) for txid, each in zip(parents, made, strict=True)}
+        parents = sorted({txid for (txid, _), script in found.items() if script is None})
+        try:
+            by_parent = self._scripts_of(parents, until)
+        except ChainUnavailable as error:  # it has answered: that the rest takes long is this transaction's doing
+            raise Unreadable(str(error)) from None
         return {point: script or by_parent.get(point[0], {}).get(point[1]) for point, script in found.items()}
+
+    def _scripts_of(self, txids: Sequence[str], until: float) -> dict[str, dict[int, str]]:
+        """Of each transaction's outputs. A few at a time: one may be large, and an answer may not."""
+        found: dict[str, dict[int, str]] = {}
+        for first in range(0, len(txids), MOST_ANCESTORS):
+            some = txids[first : first + MOST_ANCESTORS]
+            made = self._ask([("getrawtransaction", (txid, 1)) for txid in some], until)
+            found |= {txid: reading.scripts(each, txid) for txid, each in zip(some, made, strict=True)}
+        return found
 
     def _ask(self, wanted: Sequence[calls.Call], until: float) -> list[Any]:
         return calls.ask(self._access, wanted, until=until, most_bytes=_MOST_BYTES) if wanted else []

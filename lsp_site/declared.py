@@ -269,8 +269,8 @@ ORDERS = Group(
             "MOST_NODE_SAT",
             p.integer(0, 21 * 10**14),
             "0",
-            "The most that one node may have of us in channels that are open or claimed, together; 0: no limit. What "
-            "one channel may have is said by its service.",
+            "The most that one node may have of us, in channels that are there or being opened, together; 0: no limit. "
+            "What one channel may have is said by its service.",
         ),
         V(
             "RATE_SOURCE",

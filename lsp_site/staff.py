@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import NON_FIELD_ERRORS
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from psycopg.errors import UniqueViolation
 
 from lsp_site import logins
 from lsp_site.logins import TooManyGuesses
+
+_COLLIDED: Final = "Somebody else has saved the same at this moment, and yours was not saved. Look, and try again."
 
 
 class StaffSite(AdminSite):
@@ -35,6 +43,21 @@ class StaffSite(AdminSite):
             except TooManyGuesses as refused:
                 return _too_many(HttpResponse(refused.message, content_type="text/plain"), refused)
         return super().password_change(request, extra_context)
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """A form that collides with what another saves at this moment says so: forms look before they write."""
+
+        @wraps(view)
+        def careful(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(request, *args, **kwargs)
+            except IntegrityError as error:
+                if request.method != "POST" or not isinstance(error.__cause__, UniqueViolation):
+                    raise
+                messages.error(request, _COLLIDED)
+                return redirect(request.get_full_path())
+
+        return super().admin_view(careful, cacheable)
 
 
 def _refused(answer: HttpResponse) -> TooManyGuesses | None:

@@ -25,6 +25,7 @@ from orders.flags import Found, flag, found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import (
     cancelling,
+    closes,
     conflicting,
     following,
     opening,
@@ -34,6 +35,7 @@ from orders.openings import (
     terms,
     tracing,
     turns,
+    undone,
 )
 from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way, turning_away
@@ -166,6 +168,8 @@ def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
 
 
 def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
+    if order.state != OrderState.CREATED and onchain.see_who_paid(order):
+        order = queries.order_or_raise(order.pk)
     if order.on_credit and onchain.follow_credit(order, node, is_delivered=partial(_is_delivered, order, node)):
         return now + _LOOK_AGAIN
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
@@ -346,14 +350,16 @@ def _give_up(order: ChannelOrder, reason: str) -> None:
 def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime | None:
     """An attempt before the point of no return that fell silent: its process died, or lost a reply.
 
-    A fresh one whose channel is pending goes on; the peer may have forgotten an older one.
+    A fresh one whose channel is pending goes on; the peer may have forgotten an older one. Whoever lost a reply has
+    left the reason; where nobody has, it was our own death, which costs the order no place.
     """
     if live.state == OpeningState.CANCELLING:
         cancelling.finish(order.pk, node)
     elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
         opening.resume(order.pk, live.pk, node)
     else:
-        cancelling.cancel(order.pk, node, reason="FAILED_OPENING", detail="The attempt fell silent.", only=live.pk)
+        silent = "The attempt fell silent."
+        cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=silent, only=live.pk)
     return now + _LOOK_AGAIN
 
 
@@ -376,6 +382,8 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime |
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
             return now + _LOOK_AGAIN
     following.follow(order.pk, node)
+    if order.state == OrderState.CLOSED:
+        (undone if order.is_undone else closes).tell_again(order.pk)
     if live is not None or order.state not in {OrderState.OPEN, OrderState.CLOSED}:
         return now + _LOOK_AGAIN
     return now + _SELDOM if security.is_held(order) else None

@@ -140,6 +140,7 @@ class FlagKind(models.TextChoices):
     REFUND_BARRED = "refund_barred", "refund address not served"
     DEPOSIT_TAKEN_BACK = "deposit_taken_back", "deposit taken back"
     DEPOSIT_VANISHED = "deposit_vanished", "deposit vanished"
+    PAYER_UNKNOWN = "payer_unknown", "payer unknown"
 
     CHANNEL_UNKNOWN = "channel_unknown", "channel unknown to the node"
     CHANNEL_INACTIVE = "channel_inactive", "channel inactive"
@@ -151,8 +152,10 @@ class FlagKind(models.TextChoices):
     OTHER = "other", "other"
 
 
-#: Why money goes back that had bought something, by a person's word: no part of what is due by itself.
-BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.NOT_DELIVERED})
+#: Why money goes back by a person's word: it had bought something, or passed for that. No part of it is due by itself.
+BY_DECISION: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY, Cause.NOT_DELIVERED, Cause.FUNDING_CONFLICTED})
+#: Of these what is sent is a loss of ours: the price bought a channel, which is no more.
+FOR_A_CHANNEL: Final = frozenset({Cause.CLOSED_UNUSED, Cause.CLOSED_EARLY})
 
 #: Why an order was given up, in the word that buyers know: our coins went to who pays, and whose node is reached.
 COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"

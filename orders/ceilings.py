@@ -11,11 +11,10 @@ from django.utils import timezone
 from orders import rates
 from orders.errors import NodeFull, NotAvailable, OutOfRange
 from orders.models import ChannelOpening, ChannelOrder
-from orders.states import LIVE_OPENINGS, OpeningState, OrderState
+from orders.states import LIVE_OPENINGS, Firmness, OpeningState, OrderState
 
 #: A channel that we sold is there, or comes to be.
 _TAKEN: Final = frozenset({OrderState.URI_SET, OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
-_IN_VAIN: Final = "PEER_NOT_REACHABLE"
 
 
 def require_channel(capacity_sat: int) -> None:
@@ -36,9 +35,9 @@ def most_node_sat() -> int | None:
 
 
 def require_node(pubkey: str, capacity_sat: int, most_sat: int | None, *, besides: ChannelOrder | None = None) -> None:
-    """The node may have a channel of this size more: with what it has of us, and what is claimed for it.
+    """The node may have a channel of this size more: with what it has of us, and what it has answered to.
 
-    Raises: NodeFull. Who claims holds the lock of sales, so that two claims count each other.
+    Raises: NodeFull.
     """
     if most_sat is None:
         return
@@ -51,9 +50,10 @@ def require_node(pubkey: str, capacity_sat: int, most_sat: int | None, *, beside
 
 
 def is_over(order: ChannelOrder) -> bool:
-    """The claimed order is beyond what its node may have, after those that were claimed before it.
+    """The claimed order is beyond what its node may have, after those whose attempts have begun or that go before it.
 
-    Asked before each attempt: nodes are named at purchase too, and two such orders are paid at once.
+    Asked before each attempt, and by who begins one once more: several may be claimed, and which of them the node
+    answers to is known then.
     Raises: NotAvailable (no rate).
     """
     most_sat = most_node_sat()
@@ -62,19 +62,23 @@ def is_over(order: ChannelOrder) -> bool:
     at = order.claimed_at or timezone.now()
     before = Q(claimed_at__lt=at) | Q(claimed_at=at, pk__lt=order.pk)
     orders = _taken(order.node_pubkey).exclude(pk=order.pk)
-    others = orders.filter(before | ~Q(state=OrderState.URI_SET))
+    others = orders.filter(before | ~Q(state=OrderState.URI_SET) | _is_begun())
     return _sum_sat(others) + order.capacity_sat > most_sat
 
 
 def _taken(pubkey: str) -> QuerySet[ChannelOrder]:
     """What the node has of us, or comes to have.
 
-    Not what is claimed for it at a host where it was dialled in vain: anybody may name a node that is not his, with a
-    host that nobody answers at, and take its room by a payment that goes back.
+    Of what is claimed for it only what it has answered to: anybody may name a node that is not his, at a host that
+    nobody answers at, and take its room by a payment that goes back.
     """
     orders = ChannelOrder.objects.filter(node_pubkey=pubkey, state__in=_TAKEN)
-    live = ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)
-    return orders.exclude(~Exists(live), state=OrderState.URI_SET, last_failure_reason=_IN_VAIN)
+    has_answered = Q(reservation__firmness=Firmness.REACHED) | _is_begun()
+    return orders.filter(~Q(state=OrderState.URI_SET) | has_answered)
+
+
+def _is_begun() -> Q:
+    return Q(Exists(ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)))
 
 
 def allow_more(order: ChannelOrder, more_sat: int) -> bool:

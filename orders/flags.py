@@ -60,7 +60,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     _K.CONFLICT_TOO_DEAR: tuple(_left(_A.CONFLICTING)),
     _K.CONFLICT_OVER_BUDGET: (),
     _K.MINED_AFTER_ALL: (),
-    _K.DOUBLE_SPENT: (),
+    _K.DOUBLE_SPENT: (_C.REFUND_GRANTED, _C.REFUND_DECLINED),
     # Of the Lightning payment.
     _K.NOT_SETTLED: tuple(_left(_I.HELD)),
     _K.INVOICE_UNKNOWN: (Found.INVOICE, *_left(_I.HELD)),
@@ -88,11 +88,13 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     ),
     _K.DEPOSIT_TAKEN_BACK: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
     _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND, _C.CREDIT_ENDED),
+    _K.PAYER_UNKNOWN: (),  # it counts, and nobody can tell any more who has paid it
     # Of the channel.
     _K.CHANNEL_UNKNOWN: (Found.CHANNEL,),
     _K.CHANNEL_INACTIVE: tuple(_left(_O.OPENING)),
-    _K.CLOSED_UNUSED: (_C.REFUND_GRANTED, _C.REFUND_DECLINED),
-    _K.CLOSED_EARLY: (_C.REFUND_GRANTED, _C.REFUND_DECLINED),
+    # There never was a channel that could be closed: that is another case.
+    _K.CLOSED_UNUSED: (_C.REFUND_GRANTED, _C.REFUND_DECLINED, _C.FUNDING_CONFLICTED),
+    _K.CLOSED_EARLY: (_C.REFUND_GRANTED, _C.REFUND_DECLINED, _C.FUNDING_CONFLICTED),
     _K.SERVER_DEFECT: (Found.NO_DEFECT,),
     _K.OTHER: (),
 }

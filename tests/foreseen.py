@@ -37,15 +37,16 @@ class World:
         if in_mempool:
             self.bitcoind.mined(*coin, amount_sat + fee_sat)
             self.bitcoind.spend(made, [coin], [amount_sat], weight=WEIGHT)
-        self.node.wallet[made] = self._paying(order, unmined(made, inputs=[Outpoint(*coin)]))
+        self.node.wallet[made] = self.paying(order, unmined(made, inputs=[Outpoint(*coin)]))
         return made
 
     def mine(self, order: ChannelOrder, made: str) -> None:
         self.bitcoind.mempool.pop(made, None)
-        self.node.wallet[made] = self._paying(order, mined(made, confirmations=1, height=800))
+        self.node.wallet[made] = self.paying(order, mined(made, confirmations=1, height=800))
 
     @staticmethod
-    def _paying(order: ChannelOrder, transaction: ChainTransaction) -> ChainTransaction:
+    def paying(order: ChannelOrder, transaction: ChainTransaction) -> ChainTransaction:
+        """It has the output that covers the order."""
         output = TxOutput(0, str(order.deposit_address), order.order_total_sat, True)
         return replace(transaction, at=int(time.time()), outputs=(output,))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from enum import Enum
-from typing import Any, Final
+from os import SEEK_END
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 from lsp_site.serving.framing import Frame, Framing
 
@@ -15,6 +17,8 @@ REQUEST_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 60.0
 #: After the last answer: what the client still sends is thrown away, else it might lose the answer.
 LINGER_SECONDS: Final = 2.0
+#: Of one answer.
+MOST_IN_MEMORY: Final = 1024 * 1024
 _READ_BYTES: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -31,14 +35,42 @@ class Stage(Enum):
 
 
 class Outlet:
-    """What is written for a client, as gunicorn writes it: kept, so that no thread waits until it is taken."""
+    """What is written for a client, as gunicorn writes it: kept, so that no thread waits until it is taken.
+
+    Of a large answer only the beginning is in memory, and the rest in a file without a name.
+    """
 
     def __init__(self) -> None:
         self.kept = bytearray()
+        self._rest: IO[bytes] | None = None
+        self._taken = 0
 
     def sendall(self, data: bytes) -> None:
         """It will be sent."""
-        self.kept += data
+        if self._rest is None and len(self.kept) + len(data) <= MOST_IN_MEMORY:
+            self.kept += data
+            return
+        if self._rest is None:
+            self._rest = TemporaryFile()  # noqa: SIM115  it lives as long as the answer
+        self._rest.seek(0, SEEK_END)
+        self._rest.write(data)
+
+    def refill(self) -> bool:
+        """Whether there is something to send: what comes next of a large answer is in memory."""
+        if not self.kept and self._rest is not None:
+            self._rest.seek(self._taken)
+            self.kept += self._rest.read(MOST_IN_MEMORY)
+            self._taken += len(self.kept)
+            if not self.kept:
+                self.forget()
+        return bool(self.kept)
+
+    def forget(self) -> None:
+        """Nothing is left to send. Repeat: safe."""
+        self.kept.clear()
+        if self._rest is not None:
+            self._rest.close()
+        self._rest, self._taken = None, 0
 
     def gettimeout(self) -> float:
         """It never blocks."""
@@ -46,7 +78,7 @@ class Outlet:
 
     def shutdown(self, how: int) -> None:
         """Half an answer is not sent: the connection is closed instead."""
-        self.kept.clear()
+        self.forget()
 
     def recv(self, size: int) -> bytes:
         """Nothing more is read here."""
@@ -131,10 +163,9 @@ class Connection:
 
     def send(self) -> bool:
         """Whether all of the answer is with the client's system by now. Raises: OSError."""
-        kept = self.sock.kept
-        while kept:
+        while self.sock.refill():
             try:
-                del kept[: self.socket.send(kept)]
+                del self.sock.kept[: self.socket.send(self.sock.kept)]
             except BlockingIOError:
                 return False
         return True
@@ -152,5 +183,6 @@ class Connection:
 
     def close(self) -> None:
         """It is closed. Repeat: safe."""
+        self.sock.forget()
         with suppress(OSError):
             self.socket.close()

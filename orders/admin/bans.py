@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 
 from orders.admin.discretion import DiscreetAdmin
@@ -88,6 +89,16 @@ class BanAdmin(DiscreetAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Ban | None = None) -> bool:
         """Nobody edits a line; who may change the list lifts it."""
         return obj is None and super().has_change_permission(request)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Whoever lists at the same moment what another does is told so, and asked again what he wants."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except NotPossible as error:
+            messages.error(request, error.message)
+            return redirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Ban, form: forms.ModelForm, change: bool) -> None:
         """Written by the operation, in the name of who asks."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.safestring import SafeString
 
 from orders.admin.inlines import Belonging
@@ -97,11 +97,11 @@ class EntryAdmin(ReadOnlyAdmin):
         return code(row.txid)
 
     @admin.action(description="Download the selected entries as CSV", permissions=["view"])
-    def as_csv(self, request: HttpRequest, queryset: QuerySet[Entry]) -> HttpResponse:
-        """A line for each leg."""
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
+    def as_csv(self, request: HttpRequest, queryset: QuerySet[Entry]) -> StreamingHttpResponse:
+        """A line for each leg, read while they are sent: there may be any number of them."""
+        legs = Leg.objects.filter(entry__in=queryset.order_by().values("pk"))
+        answer = StreamingHttpResponse(exporting.pieces(legs), content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="books.csv"'
-        exporting.write(Leg.objects.filter(entry__in=queryset.order_by().values("pk")), answer)
         return answer
 
 

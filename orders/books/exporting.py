@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from django.db.models import QuerySet
 
@@ -29,22 +30,37 @@ _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 _CHUNK: Final = 2_000
 
 
-class Writable(Protocol):
-    """A file, or what looks like one."""
+class _Last:
+    """What was written last, as a file that forgets it once it was asked."""
+
+    def __init__(self) -> None:
+        self.text = ""
 
     def write(self, text: str, /) -> object:
-        """Takes the text."""
+        """Kept until the next."""
+        self.text = text
+        return len(text)
 
 
-def write(legs: QuerySet[Leg], into: Writable) -> int:
-    """How many lines were written, besides the head. No order's whole id is among them: it is the right to claim."""
-    lines = csv.writer(into)
-    lines.writerow(HEAD)
-    count = 0
+def lines(legs: QuerySet[Leg]) -> Iterator[str]:
+    """The head, and a line for each leg, as they are read: so many rows are in memory as the database gives at a time.
+
+    No order's whole id is among them: it is the right to claim.
+    """
+    last = _Last()
+    table = csv.writer(last)
+    table.writerow(HEAD)
+    yield last.text
     for leg in legs.select_related("entry").order_by("entry_id", "id").iterator(chunk_size=_CHUNK):
-        lines.writerow(_line(leg))
-        count += 1
-    return count
+        table.writerow(_line(leg))
+        yield last.text
+
+
+def pieces(legs: QuerySet[Leg]) -> Iterator[str]:
+    """The same, many lines at a time."""
+    every = lines(legs)
+    while piece := "".join(islice(every, _CHUNK)):
+        yield piece
 
 
 def _line(leg: Leg) -> Iterable[str | int]:

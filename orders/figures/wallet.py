@@ -12,7 +12,7 @@ from django.db.models import Count, Sum
 from orders import queries
 from orders.figures.asking import rows, words
 from orders.models import NodeSnapshot, Reservation
-from orders.states import Firmness, OrderState
+from orders.states import Firmness, OrderState, RefundState
 
 #: A coin is counted with those that are at least so large, and smaller than the next.
 SIZES_SAT: Final = (0, 100_000, 1_000_000, 5_000_000, 20_000_000, 100_000_000)
@@ -66,7 +66,7 @@ class Coins:
 
 @dataclass(frozen=True, slots=True)
 class RefundSum:
-    """Refunds that stand alike: due, under way (signed, or published), done, kept or withdrawn."""
+    """Refunds that stand alike: proposed, due, under way (signed, or published), done, kept or withdrawn."""
 
     stands: str
     refunds: int
@@ -75,7 +75,9 @@ class RefundSum:
     fee_sat: int
 
 
-REFUNDS: Final = ("due", "under_way", "done", "kept", "withdrawn")
+_UNDER_WAY: Final = (RefundState.SIGNED, RefundState.PUBLISHED)
+#: In the order of the states, those that are alike once.
+REFUNDS: Final = tuple(dict.fromkeys("under_way" if state in _UNDER_WAY else state.value for state in RefundState))
 ASIDE: Final = ("leased", "young", "nested", "foreign")
 
 _SOLD_SAT: Final = """
@@ -84,7 +86,7 @@ WHERE state = ANY(%(states)s)
 """
 
 _REFUNDS: Final = """
-SELECT CASE WHEN state IN ('signed', 'published') THEN 'under_way' ELSE state END,
+SELECT CASE WHEN state = ANY(%(under_way)s) THEN 'under_way' ELSE state END,
        count(*), sum(amount_sat)::bigint, sum(fee_sat)::bigint
 FROM orders_refund GROUP BY 1
 """
@@ -127,5 +129,5 @@ def _by_size(coins_sat: Sequence[int]) -> tuple[tuple[int, CoinSum], ...]:
 
 def refunds() -> list[RefundSum]:
     """Every way that a refund stands, with how many do and their sum."""
-    found = {stands: sums for stands, *sums in rows(_REFUNDS)}
+    found = {stands: sums for stands, *sums in rows(_REFUNDS, under_way=words(_UNDER_WAY))}
     return [RefundSum(stands, *found.get(stands, (0, 0, 0))) for stands in REFUNDS]

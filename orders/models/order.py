@@ -12,7 +12,7 @@ from orders import options
 from orders.ids import short
 from orders.models.node import Node
 from orders.models.service import Service
-from orders.states import CLAIMABLE, OrderState
+from orders.states import CLAIMABLE, OpeningState, OrderState
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -195,6 +195,13 @@ class ChannelOrder(models.Model):
     def is_claimable(self) -> bool:
         """Paid, and not past the point of no return (a live attempt forbids it besides)."""
         return self.state in CLAIMABLE
+
+    @property
+    def is_undone(self) -> bool:
+        """It passed for delivered, and no funding of it is in the chain, or can be: there never was a channel."""
+        if self.state not in {OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED}:
+            return False
+        return {opening.state for opening in self.openings.all()} == {OpeningState.FAILED}
 
     @property
     def invoice(self) -> HoldInvoice | None:

@@ -12,11 +12,10 @@ from lightning.node import LndNode
 from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
 from orders import marks, queries
 from orders.actors import LSP
-from orders.causes import Cause, FlagKind
-from orders.flags import raise_flag
+from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge_all
-from orders.openings import tracing
+from orders.openings import tracing, undone
 from orders.openings.reasons import known
 from orders.openings.retrying import after_attempt, after_failure, mark_given_up
 from orders.payments import security
@@ -135,7 +134,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
         elif order.state == OrderState.URI_SET:
             after_attempt(order, opening)
         else:
-            raise_flag(order, FlagKind.DOUBLE_SPENT, "The funding of this order's channel was double-spent.")
+            undone.record(order, opening.attempt)
     # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
     nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})
 

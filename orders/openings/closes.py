@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 
-from lightning.types import ClosedChannel
+from lightning.types import ClosedChannel, Outpoint
 from orders import blocks, money
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.payments import onchain
-from orders.states import At, OpeningState
+from orders.states import At, OpeningState, OrderState
+from orders.transitions import locked
 from orders.wallet import budget
 
 _OURS: Final = frozenset({"local_force_close", "abandoned"})
 _THEIRS: Final = frozenset({"remote_force_close", "breach_close"})
 #: No transaction pays the buyer what was pushed to him.
 _WITHOUT_TRANSACTION: Final = frozenset({"abandoned", "funding_canceled"})
+OPENED: Final = (OpeningState.PUBLISHED, OpeningState.CONFIRMED)
+_CAUSES: Final = {
+    FlagKind.CLOSED_UNUSED: Cause.CLOSED_UNUSED,
+    FlagKind.CLOSED_EARLY: Cause.CLOSED_EARLY,
+}
 _WHO: Final = {True: "by us", False: "by its peer", None: "nobody knows by whom"}
 
 
@@ -56,12 +63,10 @@ def _is_early(order: ChannelOrder, opened_at: datetime, closed: ClosedChannel, n
 def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int) -> int:
     """What he paid for the channel; less what the chain has cost us, where its peer closed it and the policy says so.
 
-    Money: what was pushed to him the closing transaction has paid him already, if there is one. A surplus that was
-    added is due by itself where the funding may still come to nothing.
+    Money: what was pushed to him the closing transaction has paid him already, if there is one; else it goes back, with
+    the surplus that was added. A funding that comes to nothing after all is another case (`undone`).
     """
-    may_fail = opening.state != OpeningState.CONFIRMED
-    bought_sat = order.client_balance_sat if may_fail else opening.push_sat
-    pushed_sat = bought_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
+    pushed_sat = opening.push_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
     is_theirs = closed_by_us(closed) is False
     kept_sat = cost_sat if is_theirs and settings.EARLY_CLOSE_KEEPS_CHAIN_FEES else 0
     return max(0, order.fee_total_sat + pushed_sat - kept_sat)
@@ -74,7 +79,8 @@ def _cost_sat(order: ChannelOrder, opening: ChannelOpening) -> int:
     return max(spent_sat, order.open_fee_sat) + order.close_fee_sat
 
 
-def _was_paid(order: ChannelOrder) -> bool:
+def was_paid(order: ChannelOrder) -> bool:
+    """What counts is there: as far on its way as is asked of such an order."""
     rail = Rail(order.counted_payment) if order.counted_payment else None
     at = At.SEEN if order.on_credit else At.CONFIRMED  # granted it is only once it is deep
     return rail is not None and money.of(order, at, rail=rail).is_covered
@@ -86,9 +92,12 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
     The caller holds the order's row, and has recorded the close.
     """
     cause = case(order, closed, now)
-    if cause is None:
-        return
-    sat = proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if _was_paid(order) else 0
+    if cause is not None:
+        _tell(order, opening, closed, cause)
+
+
+def _tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, cause: Cause) -> None:
+    sat = _owed_sat(order, opening, closed)
     is_proposed = onchain.propose_refund(order, sat, cause=cause)
     then = f"a refund of {sat} sat is proposed" if is_proposed else "nothing that was paid is left to go back"
     who = _WHO[closed_by_us(closed)]
@@ -96,3 +105,45 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
         raise_flag(order, FlagKind.CLOSED_UNUSED, f"The channel closed before it was ever usable ({who}): {then}.")
     else:
         raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed soon after it was sold ({who}): {then}.")
+
+
+def _owed_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel) -> int:
+    """What is proposed of what was paid; nothing while that is not there."""
+    return proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if was_paid(order) else 0
+
+
+def tell_again(order_id: UUID) -> None:
+    """What was not there when the channel closed, and is there now, is proposed to go back as it would have been then.
+
+    A deposit was in no block, or was taken back by a reorganisation. Repeat: safe; what a person has decided, or has
+    to, stays as it is.
+    """
+    with locked(order_id) as order:
+        opening = order.openings.filter(state__in=OPENED).select_related("transaction").last()
+        cause = _told(order)
+        if opening is None or cause is None or order.refunds.filter(cause=cause).exists():
+            return
+        closed = _as_recorded(order, opening)
+        if _owed_sat(order, opening, closed):  # else it is told already that there is nothing
+            _tell(order, opening, closed, cause)
+
+
+def _told(order: ChannelOrder) -> Cause | None:
+    """Which case was made of the close, if one was."""
+    told = order.flags.filter(kind__in=_CAUSES).last() if order.state == OrderState.CLOSED else None
+    return _CAUSES[FlagKind(told.kind)] if told else None
+
+
+def _as_recorded(order: ChannelOrder, opening: ChannelOpening) -> ClosedChannel:
+    """As the node told of it when it was closed."""
+    closed = order.events.filter(cause=Cause.CHANNEL_CLOSED).last()
+    return ClosedChannel(
+        outpoint=Outpoint.parse(opening.funding_outpoint),
+        peer_pubkey=opening.node_pubkey,
+        short_channel_id=0,
+        capacity_sat=opening.capacity_sat,
+        closing_txid=opening.closing_txid,
+        close_height=opening.close_height or 0,
+        close_type=opening.close_type,
+        initiated_by_us=closed.facts.get("by_us") if closed else None,
+    )

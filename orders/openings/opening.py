@@ -24,9 +24,10 @@ from lightning.errors import (
     Rejected,
 )
 from lightning.node import LndNode, Negotiation
-from orders import locks, marks, queries
+from orders import ceilings, locks, marks, queries
 from orders.admission import placing
 from orders.causes import COINS_PROMISED_ELSEWHERE, Cause, FlagKind
+from orders.errors import NotAvailable
 from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
@@ -216,6 +217,9 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
             if not _has_room(order):
                 put_off(order, "LSP_BUSY", _OTHERS)
                 return None
+            if _is_beyond(order):  # the next look says what follows
+                put_off(order, "LSP_BUSY", "Other channels of this node are being opened, and it may have no more.")
+                return None
             opening = _record_begun(order, grown)
             more_sat = opening.surplus_sat or None
             note(order, Cause.OPENING_BEGUN, attempt=opening.attempt, node=opening.node_pubkey, surplus_sat=more_sat)
@@ -223,6 +227,14 @@ def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
     except IntegrityError:  # another order of this peer was quicker
         postpone(order_id, "PEER_BUSY", "Another order of this node is being opened.")
         return None
+
+
+def _is_beyond(order: ChannelOrder) -> bool:
+    """Its node would have more than one node may, or no rate tells; whoever else begins an attempt waits."""
+    try:
+        return ceilings.is_over(order)
+    except NotAvailable:
+        return True
 
 
 def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from orders import barring
@@ -36,6 +36,16 @@ def add(kind: BanKind, value: str, *, reason: str, actor: Authority, until: date
     value, reason, now = read_value(kind, value), read_reason(reason), timezone.now()
     if until is not None and until <= now:
         raise InvalidField("The end must be in the future.", field=UNTIL)
+    try:
+        ban = _written(kind, value, reason=reason, until=until, now=now, actor=actor)
+    except IntegrityError:  # somebody lists the same at this moment
+        raise NotPossible("This is listed already.") from None
+    log.warning("ban=%s added by %s: %s %s", ban.pk, actor, kind, value)
+    return ban
+
+
+def _written(kind: BanKind, value: str, *, reason: str, until: datetime | None, now: datetime, actor: Authority) -> Ban:
+    """The row, where none stands. Raises: NotPossible; IntegrityError where another's is committed meanwhile."""
     with transaction.atomic():
         before = Ban.objects.select_for_update().filter(kind=kind, value=value, lifted_at=None).first()
         if before is not None and (before.until is None or before.until > now):
@@ -46,7 +56,6 @@ def add(kind: BanKind, value: str, *, reason: str, actor: Authority, until: date
             kind=kind, value=value, reason=reason, created_at=now, created_by=str(actor), until=until
         )
         nudge_all(_waiting_with(Listed(kind, value)))
-    log.warning("ban=%s added by %s: %s %s", ban.pk, actor, kind, value)
     return ban
 
 

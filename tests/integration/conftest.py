@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,10 @@ from django.http import HttpResponse
 from django.test import Client
 
 from orders.models import NodeSnapshot
+from tests.crediting import trusting_world
 from tests.factories import SnapshotFactory
 from tests.fakes import FakeNode
+from tests.foreseen import World
 
 #: An address that means one client.
 ADDRESS = "203.0.113.7"
@@ -82,3 +84,9 @@ def boss(db: None) -> Client:
     client = Client()
     client.force_login(User.objects.create_superuser("alice"))
     return client
+
+
+@pytest.fixture
+def world(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Our node, and a Bitcoin node beside it, where small orders are paid by deposits in no block."""
+    yield from trusting_world(settings, monkeypatch)

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
@@ -142,9 +144,22 @@ def test_staff_take_entries_away_as_a_table(boss: Client) -> None:
     carry()
     rows = list(Entry.objects.values_list("pk", flat=True))
     answer = boss.post("/admin/orders/entry/", {"action": "as_csv", "_selected_action": rows})
-    lines = answer.content.decode().splitlines()
+    whole = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     assert answer["Content-Type"].startswith("text/csv")
-    assert len(lines) == 1 + Leg.objects.count() and str(order.pk) not in answer.content.decode()
+    assert len(whole.splitlines()) == 1 + Leg.objects.count() and str(order.pk) not in whole
+
+
+def test_of_the_table_only_some_lines_are_in_memory_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_CHUNK", 4)
+    for _ in range(5):
+        OrderFactory(open=True)
+    carry()
+    pieces = exporting.pieces(Leg.objects.all())
+    with CaptureQueriesContext(connection) as asked:
+        first = next(pieces)
+    assert len(first.splitlines()) == 4 and len(asked) == 1
+    sizes = [len(piece.splitlines()) for piece in pieces]
+    assert max(sizes) == 4 and 4 + sum(sizes) == 1 + Leg.objects.count()
 
 
 def test_what_a_person_has_written_in_the_books_is_no_way_to_an_orders_whole_id_and_no_formula() -> None:
@@ -153,9 +168,7 @@ def test_what_a_person_has_written_in_the_books_is_no_way_to_an_orders_whole_id_
     words = f"=HYPERLINK(A1) of {order.pk}"
     about = About(EntryKind.CORRECTION, "ab" * 32, order.pk, order.lsp_node_id, words=words)
     post(about, {Account.WALLET: 5_000, Account.LOSSES: -5_000})
-    out = io.StringIO()
-    exporting.write(Leg.objects.all(), out)
-    [row, _] = csv.DictReader(io.StringIO(out.getvalue()))
+    [row, _] = csv.DictReader(exporting.lines(Leg.objects.all()))
     assert row["words"] == f"'=HYPERLINK(A1) of {str(order.pk)[:8]}"
 
 

@@ -13,13 +13,14 @@ from django.utils import timezone
 from lightning.types import NodeAddress
 from orders import actors, ceilings, rates
 from orders.errors import NodeFull, NotAvailable
-from orders.models import ChannelOrder, HoldInvoice
+from orders.models import ChannelOrder, HoldInvoice, Reservation
+from orders.openings import opening, terms
 from orders.operations import claiming
 from orders.payments import surplus
 from orders.rates import Rate
-from orders.states import OrderState
+from orders.states import Firmness, OrderState
 from orders.transitions import locked
-from tests.factories import OpeningFactory, OrderFactory, pubkey
+from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.integration.conftest import BODY, Api
 
 CAPACITY_SAT = BODY["local_balance"] + BODY["remote_balance"]  # as much as that of the factory's orders
@@ -50,6 +51,12 @@ def rate(settings: Any) -> None:
 def claim(order: ChannelOrder, number: int = 5, **more: Any) -> ChannelOrder:
     given = {"announced": None, "actor": actors.BUYER} | more
     return claiming.claim(order.pk, NodeAddress(pubkey(number)), **given)
+
+
+def reached(order: ChannelOrder) -> ChannelOrder:
+    """Its node has answered."""
+    Reservation.objects.filter(order=order.pk).update(firmness=Firmness.REACHED)
+    return order
 
 
 # A channel
@@ -137,9 +144,11 @@ LIMITS = [{"MOST_NODE_SAT": 2 * CAPACITY_SAT}, {"MOST_NODE_IN_CURRENCY": 2 * CAP
 def test_a_node_has_no_more_than_is_allowed(api: Api, settings: Any, limit: dict[str, int], state: str) -> None:
     for name, value in limit.items():
         setattr(settings, name, value)
-    OrderFactory(**{state: True}, node_pubkey=pubkey(5))
+    has = OrderFactory(**{state: True}, node_pubkey=pubkey(5))
+    if state == "uri_set":
+        reached(has)
     assert api.buy(node_uri=pubkey(5)).status_code == 200
-    claim(OrderFactory(paid_lightning=True))
+    reached(claim(OrderFactory(paid_lightning=True)))
     answer = api.buy(node_uri=pubkey(5))
     assert (answer.status_code, answer.said["code"], answer.said["field"]) == (409, "node_limit", "node_uri")
     third = OrderFactory(paid_lightning=True)
@@ -162,19 +171,51 @@ def test_nobody_fills_a_node_that_he_names_and_does_not_pay_for(db: None, settin
     assert claim(OrderFactory(paid_lightning=True)).state == OrderState.URI_SET
 
 
-def test_nobody_fills_a_node_by_naming_it_at_a_host_that_nobody_answers_at(db: None, settings: Any) -> None:
-    """His payment goes back in the end, and meanwhile the node's own buyer would be refused."""
+@pytest.mark.parametrize("rail", ["lightning", "onchain"])
+@pytest.mark.parametrize("failure", ["", "PEER_NOT_REACHABLE", "PEER_BUSY"])
+def test_nobody_fills_a_node_by_naming_it_at_a_host_that_nobody_answers_at(
+    db: None, settings: Any, rail: str, failure: str
+) -> None:
+    """His payment goes back in the end, and meanwhile the node's own buyer would be refused: dialled or not."""
     settings.MOST_NODE_SAT = CAPACITY_SAT
     now = timezone.now()
-    stranger = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=9))
-    own = OrderFactory(paid_lightning=True)
-    with pytest.raises(NodeFull):  # nobody has dialled it yet
-        claim(own)
-    ChannelOrder.objects.filter(pk=stranger.pk).update(last_failure_reason="PEER_NOT_REACHABLE")
-    own = claim(own)
+    stranger = OrderFactory(
+        uri_set=True,
+        counted_payment=rail,
+        node_pubkey=pubkey(5),
+        claimed_at=now - timedelta(seconds=9),
+        last_failure_reason=failure,
+    )
+    own = claim(OrderFactory(paid_lightning=True))
     assert not ceilings.is_over(own)
     OpeningFactory(order=stranger, state="negotiating", node_pubkey=pubkey(5), transaction=None)
     assert ceilings.is_over(own)  # it was reached after all
+
+
+def test_who_named_it_first_goes_behind_whom_the_node_has_answered_to(db: None, settings: Any) -> None:
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    now = timezone.now()
+    stranger = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=9))
+    own = reached(claim(OrderFactory(paid_lightning=True)))
+    assert not ceilings.is_over(own)
+    OpeningFactory(order=own, state="negotiating", node_pubkey=pubkey(5), transaction=None)
+    assert ceilings.is_over(stranger)
+    with pytest.raises(NodeFull):
+        claim(OrderFactory(paid_lightning=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_begins_an_attempt_asks_once_more(settings: Any) -> None:
+    """Of two that were reached at one time the second would be beyond it."""
+    SnapshotFactory()
+    settings.MOST_NODE_SAT = CAPACITY_SAT
+    first, second = (reached(OrderFactory(uri_set=True, node_pubkey=pubkey(5))) for _ in range(2))
+    OpeningFactory(order=first, node_pubkey=pubkey(5))
+    ChannelOrder.objects.filter(pk=first.pk).update(state=OrderState.OPENING)
+    assert opening._intend(second.pk, terms.of(second)) is None
+    assert not second.openings.exists()
+    settings.MOST_NODE_SAT = 2 * CAPACITY_SAT
+    assert opening._intend(second.pk, terms.of(second)) is not None
 
 
 def test_the_same_claim_again_is_fine_though_the_node_is_full(db: None, settings: Any) -> None:
@@ -186,10 +227,10 @@ def test_the_same_claim_again_is_fine_though_the_node_is_full(db: None, settings
 def test_of_two_that_named_one_node_at_purchase_and_are_paid_the_later_is_over(db: None, settings: Any) -> None:
     settings.MOST_NODE_SAT = CAPACITY_SAT
     now = timezone.now()
-    first = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=1))
-    second = OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now)
+    first = reached(OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now - timedelta(seconds=1)))
+    second = reached(OrderFactory(uri_set=True, node_pubkey=pubkey(5), claimed_at=now))
     assert (ceilings.is_over(first), ceilings.is_over(second)) == (False, True)
-    twins = [OrderFactory(uri_set=True, node_pubkey=pubkey(7), claimed_at=now) for _ in range(2)]
+    twins = [reached(OrderFactory(uri_set=True, node_pubkey=pubkey(7), claimed_at=now)) for _ in range(2)]
     assert sorted(map(ceilings.is_over, twins)) == [False, True]
 
 

@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db.models import F
 from django.utils import timezone
 
-from lightning.types import ClosedChannel, NodeAddress, Outpoint, PendingPhase
+from lightning.types import NodeAddress, Outpoint, PendingPhase
 from orders import actors, queries, wire
 from orders.advance import advance
 from orders.causes import Cause, FlagKind
@@ -19,55 +18,22 @@ from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot, Refund, Walle
 from orders.openings import closes, following, publishing
 from orders.operations import claiming, deciding, ending, giving_up
 from orders.payments import onchain
-from orders.states import InvoiceState, OpeningState, OrderState, RefundState
+from orders.states import InvoiceState, OrderState, RefundState
 from orders.wallet import broadcasting
+from tests.closing import Closing, closed, standing, unused
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, pubkey
 from tests.fakes import regtest_address
-from tests.scripted import ScriptedNode, mined, pending, unmined
+from tests.scripted import mined, pending, unmined
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ADA = actors.staff("ada")
 
 
-class Closing(ScriptedNode):
-    """A node whose channels are over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed: list[ClosedChannel] = []
-
-    def closed_channels(self) -> Any:
-        return tuple(self.closed)
-
-
 @pytest.fixture
 def node() -> Closing:
     SnapshotFactory()
     return Closing()
-
-
-def closed(
-    node: Closing, order: ChannelOrder, kind: str, by_us: bool | None, *, height: int = 0
-) -> tuple[ChannelOrder, list[Refund]]:
-    """The node says so, and somebody looks."""
-    opening = order.openings.get()
-    outpoint = Outpoint.parse(opening.funding_outpoint)
-    node.closed.append(ClosedChannel(outpoint, order.node_pubkey, 1, 1, "cc" * 32, height, kind, by_us))
-    following.follow(order.pk, node)  # type: ignore[arg-type]
-    order = queries.order_or_raise(order.pk)
-    return order, list(order.refunds.all())
-
-
-def standing(order: ChannelOrder) -> list[str]:
-    return [flag.kind for flag in queries.order_or_raise(order.pk).standing]
-
-
-def unused(**fields: Any) -> ChannelOrder:
-    """Its funding is deep, and the channel was never active."""
-    return OrderFactory(
-        opening=True, attempts__confirmed=True, invoice__state=InvoiceState.SETTLED, lease_starts_height=801, **fields
-    )
 
 
 # Before it was ever usable
@@ -111,20 +77,6 @@ def test_what_the_chain_has_really_cost_is_kept_where_it_was_more_than_was_asked
 def test_what_was_pushed_goes_back_only_where_no_closing_transaction_pays_it(node: Closing) -> None:
     order, [refund] = closed(node, unused(), "abandoned", None)
     assert refund.amount_sat == order.fee_total_sat + order.client_balance_sat
-
-
-@pytest.mark.parametrize("state", [OpeningState.CONFIRMED, OpeningState.PUBLISHED])
-def test_what_was_added_goes_back_with_it_or_by_itself_where_the_funding_may_come_to_nothing(
-    node: Closing, state: OpeningState
-) -> None:
-    order = unused(counted_payment="onchain", deposits__confirmations=99, deposits__block_height=700)
-    order.onchain_payments.update(amount_sat=order.order_total_sat + 900)
-    more = {name: F(name) + 900 for name in ("capacity_sat", "push_sat", "surplus_sat")}
-    order.openings.update(state=state, **more)
-    order, [refund] = closed(node, order, "abandoned", None)
-    order.openings.filter(state=OpeningState.PUBLISHED).update(state=OpeningState.FAILED)
-    by_itself_sat = onchain.due_sat(queries.order_or_raise(order.pk), timezone.now())
-    assert refund.amount_sat + by_itself_sat == order.order_total_sat + 900
 
 
 @pytest.mark.parametrize("state", [InvoiceState.CANCELLED, InvoiceState.OPEN])

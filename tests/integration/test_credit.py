@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -33,7 +32,6 @@ from tests.crediting import (
     quoted,
     standing,
     taken,
-    trusting_world,
 )
 from tests.factories import OrderFactory, pubkey, txid
 from tests.fakes import regtest_address
@@ -43,11 +41,6 @@ from tests.scripted import unmined
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ADA = actors.staff("ada")
-
-
-@pytest.fixture
-def world(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    yield from trusting_world(settings, monkeypatch)
 
 
 # What is taken

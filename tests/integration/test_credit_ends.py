@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +30,6 @@ from tests.crediting import (
     replaced,
     standing,
     taken,
-    trusting_world,
 )
 from tests.factories import OpeningFactory, pubkey, txid
 from tests.foreseen import World, firmness
@@ -40,11 +38,6 @@ from tests.scripted import channel, mined, pending
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ADA = actors.staff("ada")
-
-
-@pytest.fixture
-def world(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    yield from trusting_world(settings, monkeypatch)
 
 
 # Asked each time

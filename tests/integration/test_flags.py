@@ -132,7 +132,7 @@ def test_states_of_different_machines_with_the_same_name_are_told_apart() -> Non
 
 
 LOSSES_AND_DECISIONS = {
-    K.CONFLICT_OVER_BUDGET, K.MINED_AFTER_ALL, K.DOUBLE_SPENT, K.UNPAID_CHANNEL, K.OTHER,
+    K.CONFLICT_OVER_BUDGET, K.MINED_AFTER_ALL, K.UNPAID_CHANNEL, K.PAYER_UNKNOWN, K.OTHER,
 }  # fmt: skip
 
 

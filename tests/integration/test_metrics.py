@@ -18,13 +18,25 @@ from prometheus_client.samples import Sample
 from orders import figures
 from orders.causes import Cause, FlagKind
 from orders.figures.asking import REASONS
-from orders.models import Alert, ChannelOrder, Heartbeat, NodeSnapshot, Switch
-from orders.states import Firmness, OrderState
+from orders.figures.wallet import REFUNDS
+from orders.models import (
+    Alert,
+    ChannelOpening,
+    ChannelOrder,
+    Flag,
+    Heartbeat,
+    NodeSnapshot,
+    Refund,
+    Reservation,
+    Switch,
+)
+from orders.states import SENT_REFUNDS, Firmness, OpeningState, OrderState, RefundState
 from tests.bench import rows
 from tests.bench.statements import Statement, noted
-from tests.factories import FlagFactory, OpeningFactory, OrderFactory
+from tests.factories import FlagFactory, OpeningFactory, OrderFactory, pubkey
 from tests.integration.conftest import ADDRESS
 from tests.integration.history import LIVES, happen
+from tests.refunding import RefundFactory
 from watch.metrics import collector
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +44,7 @@ pytestmark = pytest.mark.django_db
 TOKEN = "Vq2f0Zr8-only-for-this-test"
 #: What each label may say. Of the others (`version`, `network`, `le`) there is one value, or a fixed list.
 ALLOWED = {
-    "state": {*OrderState, "waiting", "running", "due", "under_way", "done", "kept", "withdrawn"},
+    "state": {*OrderState, "waiting", "running", *REFUNDS},
     "kind": {*FlagKind, "deep", "leased", "young", "nested", "foreign"},
     "reason": {*REASONS, ""},
     "why": {*REASONS, *Cause, "unknown"},
@@ -135,6 +147,34 @@ def test_no_browser_keeps_it() -> None:
 
 
 # What it says
+
+
+def test_no_state_of_anything_is_left_out(snapshot: NodeSnapshot) -> None:
+    """Whatever is somewhere is counted somewhere: a state that a family forgets is money that nobody sees."""
+    for state in RefundState:
+        sent = {"published": True} if state in SENT_REFUNDS else {}
+        RefundFactory(**sent, state=state, cause="closed_unused")
+    for opening in set(OpeningState) - {OpeningState.NEGOTIATING}:
+        OpeningFactory(state=opening)
+    OpeningFactory(negotiating=True)
+    for order_state in OrderState:
+        OrderFactory(state=order_state, counted_payment="onchain", node_pubkey=pubkey(7), attempts=False)
+    for firmness in Firmness:
+        Reservation.objects.filter(order=OrderFactory().pk).update(firmness=firmness)
+    order = OrderFactory(open=True)
+    for kind in FlagKind:
+        FlagFactory(order=order, kind=kind)
+    found = samples()
+
+    def total(name: str) -> float:
+        return sum(sample.value for sample in found if sample.name == f"lsp_{name}")
+
+    assert total("refunds") == Refund.objects.count() == len(RefundState)
+    assert total("orders") == ChannelOrder.objects.count()
+    assert total("openings_total") + total("openings_under_way") == ChannelOpening.objects.count()
+    assert total("reservations") == Reservation.objects.filter(released_at=None).count()
+    assert total("flags") == Flag.objects.filter(lowered_at=None).count() >= len(FlagKind)
+    assert value(found, "refunds", state="proposed") == 1
 
 
 def test_it_says_what_the_figures_say(snapshot: NodeSnapshot) -> None:

@@ -100,7 +100,11 @@ def lift_the_mark_of_who_claims(patch: pytest.MonkeyPatch) -> None:
 
 
 SHORTAGES = (
-    Mutant("evicts who is reached", evict_who_is_reached, "was (reached|firm|being opened) and (was )?told to go"),
+    Mutant(
+        "evicts who is reached",
+        evict_who_is_reached,
+        "(was (reached|firm|being opened)|has an attempt) and (was )?told to go",
+    ),
     Mutant("asks for no budget", ask_for_no_budget, "has a fee budget of"),
     Mutant("looks for no mark", look_for_no_mark, "told to go, and still there"),
     Mutant("lifts a mark", lift_the_mark_of_who_claims, "the mark was lifted"),

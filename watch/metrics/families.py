@@ -128,7 +128,7 @@ def refunds(sums: Sequence[RefundSum]) -> Iterator[Metric]:
         "refunds", "Refunds on chain, by where they are.", "state", {each.stands: each.refunds for each in sums}
     )
     amounts = {each.stands: each.amount_sat for each in sums}
-    yield _gauges("refunds_sat", "What of them is the buyers', sending included.", "state", amounts)
+    yield _gauges("refunds_sat", "Their sum, sending included; what is only proposed is ours still.", "state", amounts)
 
 
 def capacity(found: Capacity) -> Iterator[Metric]:

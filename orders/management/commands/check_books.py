@@ -61,11 +61,15 @@ class Command(BaseCommand):
 
     def _export(self, name: str) -> None:
         if name == "-":
-            exporting.write(Leg.objects.all(), self.stdout)
+            for line in exporting.lines(Leg.objects.all()):
+                self.stdout.write(line)
             return
+        count = -1  # besides the head
         try:
             with open(name, "w", encoding="utf-8", newline="") as file:
-                count = exporting.write(Leg.objects.all(), file)
+                for line in exporting.lines(Leg.objects.all()):
+                    file.write(line)
+                    count += 1
         except OSError as error:
             raise CommandError(f"{name} cannot be written: {error.strerror}") from error
         self.stdout.write(f"{count:,} lines written to {name}")

@@ -87,6 +87,8 @@ def record_cancelled(order_id: UUID) -> None:
 
 def _after_return(order: ChannelOrder, cause: Cause) -> None:
     """A held payment that counted is gone: wherever the order stands, it says so."""
+    if order.is_undone:  # there never was a channel
+        return
     if order.live_opening is not None or order.state not in {
         OrderState.PAID,
         OrderState.URI_SET,

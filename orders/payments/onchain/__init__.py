@@ -21,6 +21,7 @@ from orders.payments.onchain.looking import (
     obstacle,
     settle,
 )
+from orders.payments.onchain.payers import look as see_who_paid
 from orders.payments.onchain.proposing import decline as decline_refund
 from orders.payments.onchain.proposing import grant as grant_refund
 from orders.payments.onchain.proposing import propose as propose_refund
@@ -66,6 +67,7 @@ __all__ = [
     "record",
     "release_kept",
     "say_address",
+    "see_who_paid",
     "settle",
     "take_late",
     "withdraw_refunds",

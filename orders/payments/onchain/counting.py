@@ -50,6 +50,7 @@ def count(order_id: UUID) -> None:
             placing.counting()
             placing.confirm(order)
             pay(order, Rail.ONCHAIN, cause=Cause.ONCHAIN_PAYMENT_CONFIRMED, actor=LSP)
+            payers.flag_unknown(order)
 
 
 def claim_window() -> timedelta:

@@ -190,20 +190,23 @@ def security(order: ChannelOrder, node: LndNode) -> Security:
 def standing(order: ChannelOrder, node: LndNode) -> Standing:
     """What became of its deposits, as node and chain source have them now. Raises: NodeUnavailable."""
     deposits = deposits_of(order)
+    served = {str(row) for row in payers.relied_on(order, deposits)}
     depths = depth.of(order, deposits, node)
 
-    def sat(txids: Collection[str]) -> int:
-        return sum(deposit.amount_sat for deposit in deposits if deposit.txid in txids)
+    def sat(txids: Collection[str], *, of_all: bool = True) -> int:
+        counts = (row for row in deposits if row.txid in txids and (of_all or str(row) in served))
+        return sum(row.amount_sat for row in counts)
 
     required = money.required_confirmations(order)
-    if sat({txid for txid, blocks in depths.items() if blocks >= required}) >= order.order_total_sat:
+    deep = {txid for txid, blocks in depths.items() if blocks >= required}
+    if sat(deep, of_all=False) >= order.order_total_sat:
         return Standing.DEEP
     unmined = [deposit for deposit in deposits if depths.get(deposit.txid) == 0]
     where = foreseeing.whereabouts(unmined)
     there = {txid for txid, blocks in depths.items() if blocks or where.get(txid) in _RELIED_ON}
     if sat(there) >= order.order_total_sat:
         _seen(order)
-        return Standing.THERE
+        return Standing.THERE if sat(there, of_all=False) >= order.order_total_sat else Standing.AWAY
     possible = {txid for txid in depths if where.get(txid) is not Whereabouts.RIVALLED}
     is_over = sat(possible) < order.order_total_sat or _not_seen_for(order) >= patience()
     return Standing.GONE if is_over else Standing.AWAY
@@ -237,7 +240,7 @@ def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], boo
     `is_delivered`: the node has its channel, though our records, which were put back, do not know: then it stays.
     """
     found = standing(order, node)
-    if found not in {Standing.DEEP, Standing.GONE} and order.state not in _OVER:
+    if found not in {Standing.DEEP, Standing.GONE} and not _is_over(order):
         return False
     if found is Standing.GONE and order.state in _UNDELIVERED and order.live_opening is None and is_delivered():
         return False
@@ -247,7 +250,7 @@ def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], boo
         if found is Standing.DEEP:
             _end(held)
             note(held, Cause.CREDIT_REDEEMED, amount_sat=held.order_total_sat)
-        elif held.state in _OVER:
+        elif _is_over(held):
             _end(held)
             note(held, Cause.CREDIT_ENDED, amount_sat=held.order_total_sat)
         elif held.openings.filter(state__in=[OpeningState.PUBLISHED, OpeningState.CONFIRMED]).exists():
@@ -255,6 +258,11 @@ def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], boo
         elif held.live_opening is None and held.state in _UNDELIVERED:
             _take_back(held)
     return not held.on_credit
+
+
+def _is_over(order: ChannelOrder) -> bool:
+    """Nothing was delivered for it, and nothing will be."""
+    return order.state in _OVER or order.is_undone
 
 
 def _end(order: ChannelOrder, *, is_lost: bool = False) -> None:

@@ -40,7 +40,7 @@ def _was_cancelled(order: ChannelOrder) -> bool:
 
 def take(order_id: UUID) -> None:
     """The expired order is PAID after all. Money: ours, at the depth that policy asks for. Repeat: safe."""
-    payers.look(queries.order_or_raise(order_id))
     with locked(order_id) as order:
         if buys(order, timezone.now()):
             pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_TAKEN, actor=LSP)
+            payers.flag_unknown(order)

@@ -10,7 +10,7 @@ from orders.actors import Authority
 from orders.causes import Cause
 from orders.models import ChannelOrder, NodeSnapshot
 from orders.models.order import Rail
-from orders.payments.onchain import crediting, depth, foreseeing, refunding
+from orders.payments.onchain import crediting, depth, foreseeing, payers, refunding
 from orders.payments.onchain.watching import read_deposits
 from orders.payments.rail import Security
 from orders.queries import deposits_of
@@ -22,6 +22,8 @@ def look(order: ChannelOrder, node: LndNode) -> Security:
 
     Raises: NodeUnavailable.
     """
+    if payers.are_awaited(order):
+        return Security(secured=False, lost=False, reason="who has paid is not known yet")
     if order.on_credit:
         return crediting.security(order, node)
     required = money.required_confirmations(order)

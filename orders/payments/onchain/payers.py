@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -15,40 +16,79 @@ from django.conf import settings
 from chain import connection as chain
 from chain.errors import Unreadable
 from chain.node import ChainNode, in_time
+from chain.reading import Point
 from lightning.types import Outpoint
 from orders import serving
-from orders.barring import BanKind
+from orders.barring import Asked, BanKind
+from orders.causes import FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder, OnchainPayment
+from orders.models.order import Rail
 from orders.payments.onchain import foreseeing
-from orders.states import DepositState
+from orders.states import DepositState, OrderState
 
 log = logging.getLogger(__name__)
 
-#: Of one order at a time, and coins of one transaction: who pays with more has a look for the next ones.
+#: Of one order at a time: who pays with more has a look for the next ones.
 _MOST_ASKED: Final = 3
-_MOST_COINS: Final = 200
+#: So many coins of a transaction in one question: all of them are asked about, and a block has room for 25,000.
+_AT_ONCE: Final = 100
+#: Who has paid such an order can still keep it from being delivered.
+_UNDELIVERED: Final = frozenset(
+    {OrderState.CREATED, OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP, OrderState.EXPIRED}
+)
 
 
-def look(order: ChannelOrder) -> None:
-    """Who has paid the order's deposits is recorded, as far as the chain source tells it now. Repeat: safe.
+def look(order: ChannelOrder) -> bool:
+    """Who has paid the order's deposits is recorded, as far as the chain source tells it now; whether that was news.
 
-    The biggest first: nobody hides one behind many small ones.
+    The biggest first: nobody hides one behind many small ones. A buyer may replace what he has paid with, and somebody
+    else pay then: so it is asked until the order is past the point of no return. Repeat: safe.
     """
-    if chain.node() is None:
-        return
-    rows = OnchainPayment.objects.filter(order=order.pk, payers__isnull=True).exclude(state=DepositState.VANISHED)
+    if chain.node() is None or order.state not in _UNDELIVERED or order.counted_payment == Rail.LIGHTNING:
+        return False
+    unknown = [row for row in _there(order) if row.payers is None]
     by_txid: dict[str, OnchainPayment] = {}
-    for row in rows.order_by("-amount_sat"):
+    for row in sorted(unknown, key=lambda row: -row.amount_sat):
         by_txid.setdefault(row.txid, row)
-    for row in list(by_txid.values())[:_MOST_ASKED]:
-        _look_at(row)
+    news = [_look_at(row) for row in list(by_txid.values())[:_MOST_ASKED]]
+    return any(news)
+
+
+def _there(order: ChannelOrder) -> list[OnchainPayment]:
+    return [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
 
 
 def are_awaited(order: ChannelOrder) -> bool:
     """What counts does not pay the order without deposits of which nobody knows yet who has paid them."""
-    rows = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
+    if order.state not in _UNDELIVERED:
+        return False
+    rows = _there(order)
     known = told(order, rows)
     return len(known) < len(rows) and serving.deep_sat(order, known) < order.order_total_sat
+
+
+def relied_on(order: ChannelOrder, rows: Sequence[OnchainPayment]) -> Sequence[OnchainPayment]:
+    """Those of the deposits that may buy the channel: who has paid them is known, and served; once it is delivered all.
+
+    The wallet may go on listing what was replaced, by somebody whom we serve, beside what replaces it.
+    """
+    return serving.clean(told(order, rows)) if order.state in _UNDELIVERED else rows
+
+
+def flag_unknown(order: ChannelOrder) -> None:
+    """A person is told where deposits count though nobody could tell who has paid them, and payers are listed.
+
+    The caller holds the order's row.
+    """
+    if chain.node() is None or not serving.standing(BanKind.PAYER):
+        return
+    unknown = [row for row in _there(order) if row.payers is None]
+    known = [row for row in _there(order) if row.payers is not None]
+    if unknown and serving.deep_sat(order, known) < order.order_total_sat:
+        named = ", ".join(sorted({row.txid[:16] for row in unknown})[:5])
+        words = f"Payers are listed, and nobody can tell who has paid {named}: see whether you serve them."
+        raise_flag(order, FlagKind.PAYER_UNKNOWN, words)
 
 
 def told(order: ChannelOrder, rows: Sequence[OnchainPayment]) -> Sequence[OnchainPayment]:
@@ -63,20 +103,25 @@ def told(order: ChannelOrder, rows: Sequence[OnchainPayment]) -> Sequence[Onchai
     return [row for row in rows if row.payers is not None or row.depth(height) >= settings.FINAL_DEPTH_BLOCKS]
 
 
-def _look_at(row: OnchainPayment) -> None:
-    points = [(point.txid, point.index) for point in map(Outpoint.parse, row.inputs[:_MOST_COINS])]
+def _look_at(row: OnchainPayment) -> bool:
+    """Whether it is known since who has paid it: all of them, or one whom we do not serve."""
+    told: list[str | None] = []
+    for first in range(0, len(row.inputs), _AT_ONCE):
+        points = [Outpoint.parse(text) for text in row.inputs[first : first + _AT_ONCE]]
+        scripts = foreseeing.ask(partial(_scripts, row.txid, [(point.txid, point.index) for point in points]))
+        if scripts is None:  # it is away, or busy
+            return False
+        told += scripts
+    known = sorted({script for script in told if script})
+    is_listed = row.state == DepositState.CONFIRMED and serving.objection(Asked(payers=known)) is not None
+    if not known or not (all(told) or is_listed):
+        return False
+    return bool(OnchainPayment.objects.filter(order=row.order_id, txid=row.txid).update(payers=known))
 
-    def asked(node: ChainNode) -> dict[tuple[str, int], str | None]:
-        try:
-            return node.scripts(points, in_time())
-        except Unreadable as error:
-            log.info("deposit=%s who has paid it cannot be read: %s", row.txid, error)
-            return dict.fromkeys(points)
 
-    told = foreseeing.ask(asked)
-    if told is None:  # it is away, or busy
-        return
-    known = sorted({script for script in told.values() if script})
-    is_whole = len(row.inputs) == len(points) and all(told.values())
-    if known and (is_whole or row.state == DepositState.CONFIRMED):
-        OnchainPayment.objects.filter(order=row.order_id, txid=row.txid).update(payers=known)
+def _scripts(txid: str, points: Sequence[Point], node: ChainNode) -> list[str | None]:
+    try:
+        return list(node.scripts(points, in_time()).values())
+    except Unreadable as error:
+        log.info("deposit=%s who has paid it cannot be read: %s", txid, error)
+        return [None for _ in points]

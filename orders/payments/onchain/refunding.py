@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -137,14 +138,17 @@ def _withdraw(order: ChannelOrder, refund: Refund, *, actor: Authority = LSP) ->
     note(order, Cause.REFUND_WITHDRAWN, actor=actor, amount_sat=refund.amount_sat)
 
 
-def withdraw_all(order: ChannelOrder, *, only_ends_order: bool = False, actor: Authority = LSP) -> None:
+def withdraw_all(
+    order: ChannelOrder, *, only_ends_order: bool = False, only: Collection[Cause] = (), actor: Authority = LSP
+) -> None:
     """Nothing of which nothing was signed goes back, or is kept: staff have returned it, or it buys the channel.
 
-    The caller holds the order's row.
+    `only`: of what goes back for these reasons. The caller holds the order's row.
     """
     if not due.is_possible(order):
         return
     unsigned = order.refunds.filter(state__in=[RefundState.DUE, RefundState.KEPT, RefundState.PROPOSED])
+    unsigned = unsigned.filter(cause__in=only) if only else unsigned
     for refund in unsigned.filter(ends_order=True) if only_ends_order else unsigned:
         _withdraw(order, refund, actor=actor)
 

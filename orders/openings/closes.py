@@ -8,13 +8,13 @@ from typing import Final
 from django.conf import settings
 
 from lightning.types import ClosedChannel
-from orders import blocks, money
+from orders import blocks, leases, money
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelClosing, ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.payments import onchain
-from orders.states import At, OpeningState
+from orders.states import At, ClosingState, OpeningState
 from orders.wallet import budget
 
 _OURS: Final = frozenset({"local_force_close", "abandoned"})
@@ -31,10 +31,18 @@ def closed_by_us(closed: ClosedChannel) -> bool | None:
     return closed.initiated_by_us
 
 
-def case(order: ChannelOrder, closed: ClosedChannel, now: datetime) -> Cause | None:
-    """Why a person has to decide about the order's money; None: the buyer has had his channel."""
+def case(
+    order: ChannelOrder, closed: ClosedChannel, now: datetime, *, wanted: ChannelClosing | None = None
+) -> Cause | None:
+    """Why a person has to decide about the order's money; None: the buyer has had his channel.
+
+    `wanted`: our own close that came of it. It kept the lease, unless a person has overridden that.
+    """
     if order.opened_at is None or _was_closed_at_birth(order, closed):
         return Cause.CLOSED_UNUSED
+    if wanted is not None and closed_by_us(closed) is not False:
+        is_broken = wanted.overrides_lease and leases.left_blocks(order, closed.close_height) > 0
+        return Cause.CLOSED_EARLY if is_broken else None
     if closed_by_us(closed) is not False and _is_early(order, order.opened_at, closed, now):
         return Cause.CLOSED_EARLY
     return None
@@ -53,8 +61,17 @@ def _is_early(order: ChannelOrder, opened_at: datetime, closed: ClosedChannel, n
     return by_chain or now - opened_at < grace
 
 
-def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int) -> int:
-    """What he paid for the channel; less what the chain has cost us, where its peer closed it and the policy says so.
+def unused_sat(order: ChannelOrder, closed: ClosedChannel) -> int:
+    """What of the price was for the blocks that were sold, and that he has not had the channel for."""
+    left = min(leases.left_blocks(order, closed.close_height), order.channel_expiry_blocks)
+    return order.fee_total_sat * left // order.channel_expiry_blocks
+
+
+def proposal_sat(
+    order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int, fee_sat: int | None = None
+) -> int:
+    """What he paid for the channel (or `fee_sat` of its fee); less what the chain has cost us, where its peer closed it
+    and the policy says so.
 
     Money: what was pushed to him the closing transaction has paid him already, if there is one. A surplus that was
     added is due by itself where the funding may still come to nothing.
@@ -64,7 +81,7 @@ def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedCha
     pushed_sat = bought_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
     is_theirs = closed_by_us(closed) is False
     kept_sat = cost_sat if is_theirs and settings.EARLY_CLOSE_KEEPS_CHAIN_FEES else 0
-    return max(0, order.fee_total_sat + pushed_sat - kept_sat)
+    return max(0, (order.fee_total_sat if fee_sat is None else fee_sat) + pushed_sat - kept_sat)
 
 
 def _cost_sat(order: ChannelOrder, opening: ChannelOpening) -> int:
@@ -85,14 +102,19 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
 
     The caller holds the order's row, and has recorded the close.
     """
-    cause = case(order, closed, now)
+    wanted = order.closings.filter(state=ClosingState.DONE).last()
+    cause = case(order, closed, now, wanted=wanted)
     if cause is None:
         return
-    sat = proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if _was_paid(order) else 0
+    is_later = order.opened_at is not None and not _is_early(order, order.opened_at, closed, now)
+    fee_sat = unused_sat(order, closed) if cause is Cause.CLOSED_EARLY and wanted is not None and is_later else None
+    cost_sat = _cost_sat(order, opening)
+    sat = proposal_sat(order, opening, closed, cost_sat=cost_sat, fee_sat=fee_sat) if _was_paid(order) else 0
     is_proposed = onchain.propose_refund(order, sat, cause=cause)
     then = f"a refund of {sat} sat is proposed" if is_proposed else "nothing that was paid is left to go back"
     who = _WHO[closed_by_us(closed)]
     if cause is Cause.CLOSED_UNUSED:
         raise_flag(order, FlagKind.CLOSED_UNUSED, f"The channel closed before it was ever usable ({who}): {then}.")
     else:
-        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed soon after it was sold ({who}): {then}.")
+        early = "soon after it was sold" if fee_sat is None else "before its lease's end"
+        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed {early} ({who}): {then}.")

@@ -40,7 +40,7 @@ class Expired:
 def close_expired(*, actor: Authority, only_look: bool = False) -> list[Expired]:
     """Each channel whose lease is over is to be closed, or it is said why not; `only_look`: as if.
 
-    What their services leave open, what staff have paused and what is too much for a day is told, and left.
+    What staff have paused and what is too much for a day is told, and left; a person is told what services leave open.
     Repeat: safe; beside itself nothing is done.
     """
     with locks.only_one(Lock.CLOSINGS) as obtained:
@@ -50,7 +50,10 @@ def close_expired(*, actor: Authority, only_look: bool = False) -> list[Expired]
 def _each(actor: Authority, *, only_look: bool) -> Iterator[Expired]:
     now = timezone.now()
     room = settings.MOST_CLOSES_A_DAY - wanted_since(now - _DAY)
-    for order in expired(now).iterator(chunk_size=500):
+    orders = expired(now)
+    if actor.kind is Kind.SERVER:  # nobody reads of what stays open
+        orders = orders.filter(service__after_lease=AfterLease.CLOSE)
+    for order in orders.iterator(chunk_size=500):
         why_not = _why_not(order, room)  # asked anew for each: who pauses stops the rest
         if not why_not:
             room -= 1

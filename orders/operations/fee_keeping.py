@@ -18,7 +18,7 @@ from orders import flags, queries
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.flags import Found, raise_flag
-from orders.models import ChannelOpening, ChannelOrder, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, note
 
@@ -42,19 +42,33 @@ def keep(node: LndNode) -> int:
     promises = promised()
     if not promises or rights.lacking(Feature.CEILINGS, node):
         return 0
-    ours = queries.our_node()
-    put_back = 0
+    above: list[tuple[UUID, RoutingFee, RoutingFee]] = []
+    flagged = _flagged()
     for asked in node.routing_fees():
-        order_id, base_msat, ppm = promises.get(str(asked.outpoint), (None, 0, 0))
-        if order_id is None:
+        if (promise := promises.get(str(asked.outpoint))) is None:
             continue
-        if asked.base_msat <= base_msat and asked.ppm <= ppm:
-            _found_kept(order_id)
-        elif ours is not None and put_back < MOST_AT_ONCE:
+        order_id, base_msat, ppm = promise
+        if asked.base_msat > base_msat or asked.ppm > ppm:
             most = RoutingFee(asked.outpoint, min(asked.base_msat, base_msat), min(asked.ppm, ppm))
-            _put_back(order_id, asked, most, node, ours.pubkey)
-            put_back += 1
-    return put_back
+            above.append((order_id, asked, most))
+        elif order_id in flagged:
+            _found_kept(order_id)
+    above.sort(key=lambda each: each[0] in flagged)  # what the node refuses keeps no other from its turn
+    return _put_all_back(above[:MOST_AT_ONCE], node)
+
+
+def _put_all_back(above: list[tuple[UUID, RoutingFee, RoutingFee]], node: LndNode) -> int:
+    ours = queries.our_node()
+    if ours is None:
+        return 0
+    for order_id, asked, most in above:
+        _put_back(order_id, asked, most, node, ours.pubkey)
+    return len(above)
+
+
+def _flagged() -> set[UUID]:
+    rows = Flag.objects.filter(kind=FlagKind.ROUTING_FEE_HIGH, lowered_at=None)
+    return set(rows.values_list("order_id", flat=True))
 
 
 def promised() -> dict[str, Promise]:
@@ -100,6 +114,5 @@ def _put_back_lately(order_id: UUID) -> int:
 
 def _found_kept(order_id: UUID) -> None:
     """What was flagged is over, once nothing had to be put back for a day."""
-    order = ChannelOrder.objects.filter(pk=order_id, standing_flags__gt=0).first()
-    if order is not None and not _put_back_lately(order_id):
-        flags.found(order, Found.FEE_KEPT)
+    if not _put_back_lately(order_id):
+        flags.found(ChannelOrder.objects.get(pk=order_id), Found.FEE_KEPT)

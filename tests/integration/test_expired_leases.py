@@ -44,7 +44,8 @@ def said(*arguments: str) -> str:
 
 def test_a_service_that_says_nothing_leaves_its_channels_open_and_they_are_told(node: ClosingNode) -> None:
     order = sold(node)
-    [found] = expiring.close_expired(actor=actors.LSP)
+    assert expiring.close_expired(actor=actors.LSP) == []
+    [found] = expiring.close_expired(actor=actors.command("root"))
     assert (found.order.pk, found.why_not) == (order.pk, "Its service leaves it open.")
     assert not ChannelClosing.objects.exists()
 

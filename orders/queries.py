@@ -90,9 +90,8 @@ def paused(name: SwitchName) -> Switch | None:
 
 
 def live_closing(order: ChannelOrder) -> ChannelClosing | None:
-    """The close of its channel that is wanted and not over."""
-    rows = ChannelClosing.objects.filter(order=order, state__in=LIVE_CLOSINGS)
-    return rows.select_related("opening__transaction").first()
+    """The close of its channel that is wanted and not over (never two: the database forbids it)."""
+    return next((row for row in order.closings.all() if row.state in LIVE_CLOSINGS), None)
 
 
 def closings_that_wait(pubkey: str = "") -> list[UUID]:

@@ -176,7 +176,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         """On an order's own page with all that is told of it; in the list with the flags that stand."""
         match = request.resolver_match
         if match is not None and match.url_name == "orders_channelorder_change":
-            return orders_with_details().prefetch_related("flags", "refunds")
+            return orders_with_details().prefetch_related("flags", "refunds", "closings")
         return super().get_queryset(request).prefetch_related(_STANDING)
 
     def get_search_results(

@@ -77,6 +77,8 @@ def lease_objection(order: ChannelOrder, *, overriding: bool) -> str:
 
 
 def _is_over(order: ChannelOrder) -> bool:
+    if order.lease_ends_at is None or timezone.now() < order.lease_ends_at:
+        return False  # whatever the chain says: nobody is asked
     seen = queries.snapshot()
     return seen is not None and leases.is_over(order, height=seen.block_height, now=timezone.now())
 

@@ -157,7 +157,7 @@ def test_a_service_says_what_becomes_of_its_channels_and_promises_both_or_neithe
     fields = {
         name: value
         for name, value in boss.get(url).context["adminform"].form.initial.items()
-        if value not in (None, False)
+        if value is not None and value is not False
     }
     answer = boss.post(url, {**fields, "after_lease": "close", "most_routing_base_msat": "1000"})
     assert "Promise both, or neither." in answer.content.decode()

@@ -115,6 +115,7 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
     who = _WHO[closed_by_us(closed)]
     if cause is Cause.CLOSED_UNUSED:
         raise_flag(order, FlagKind.CLOSED_UNUSED, f"The channel closed before it was ever usable ({who}): {then}.")
+    elif fee_sat is not None:
+        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed before its lease's end ({who}): {then}.")
     else:
-        early = "soon after it was sold" if fee_sat is None else "before its lease's end"
-        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed {early} ({who}): {then}.")
+        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed soon after it was sold ({who}): {then}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from orders.models import ChannelClosing, ChannelOrder, Service, SwitchName
 from orders.operations import closing, expiring, pausing
 from tests.closing import ADA, HEIGHT, ClosingNode, sold
 from tests.factories import OrderFactory, SnapshotFactory
+from tests.site.documented import blocks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,3 +150,15 @@ def test_the_admin_lists_those_that_end_and_those_that_have_ended(node: ClosingN
         return [str(order.pk) for order in page.context["cl"].result_list]
 
     assert (listed("ended"), listed("ending")) == ([str(over.pk)], [str(soon.pk)])
+
+
+def test_the_commands_of_the_page_are_run_as_they_stand(node: ClosingNode) -> None:
+    order = sold(node)
+    closes()
+    lines = "".join(block.text for block in blocks("docs/operating.md", "Leases and closing", "sh")).splitlines()
+    names = [shlex.split(line)[2] for line in lines]
+    look, done, listed = [said(*shlex.split(line)[3:]) for line in lines]
+    assert set(names) == {"close_expired"}
+    assert "would be closed" in look and "to be closed" in done and json.loads(listed)["order"] == str(order.pk)
+    assert ChannelClosing.objects.count() == 1
+    call_command("close_expired", "--dry-run")

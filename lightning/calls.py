@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from lightning import mapping
 from lightning.credentials import Credentials
-from lightning.errors import NodeUnavailable
+from lightning.errors import NodeUnavailable, OutcomeUnknown
 from lightning.proto import lnrpc_pb2
 from lightning.proto.chainrpc_pb2_grpc import ChainKitStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
@@ -166,6 +166,23 @@ class Calls:
             return call(request, timeout=seconds, metadata=metadata)
         except grpc.RpcError as error:
             raise mapping.error_of(error, call=request.DESCRIPTOR.full_name, changing=changing) from None
+
+    def first_of(
+        self, call: Callable[..., grpc.CallIterator[Response]], request: Message, *, seconds: float
+    ) -> Response:
+        """The first word of a stream that changes something; then it is let go, and the node goes on by itself.
+
+        Raises: OutcomeUnknown where none came in time, or what the text means.
+        """
+        stream = self.changing_stream(call, request, seconds=seconds)
+        try:
+            first: Response = next(iter(stream))
+        except grpc.RpcError as error:
+            raise mapping.error_of(error, call=request.DESCRIPTOR.full_name, changing=True) from None
+        except StopIteration:
+            raise OutcomeUnknown(f"{request.DESCRIPTOR.full_name}: ended without a word") from None
+        stream.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs left it untyped
+        return first
 
     def changing_stream(
         self, call: Callable[..., grpc.CallIterator[Response]], request: Message, *, seconds: float

@@ -24,6 +24,7 @@ from lightning.types import (
     PeerEvent,
     PendingChannel,
     PendingPhase,
+    RoutingFee,
     TxOutput,
     Utxo,
 )
@@ -199,6 +200,16 @@ def closed_channel(message: ln.ChannelCloseSummary) -> ClosedChannel:
         close_type=ln.ChannelCloseSummary.ClosureType.Name(message.close_type).lower(),
         initiated_by_us=_CLOSED_BY_US.get(message.close_initiator),
     )
+
+
+def routing_fee(message: ln.ChannelFeeReport) -> RoutingFee:
+    """What our node asks for forwarding over a channel."""
+    return RoutingFee(Outpoint.parse(message.channel_point), message.base_fee_msat, message.fee_per_mil)
+
+
+def own_policy(message: ln.ChannelEdge, pubkey: str) -> ln.RoutingPolicy:
+    """Of the two ends, that of the node with this key."""
+    return message.node1_policy if message.node1_pub == pubkey else message.node2_policy
 
 
 def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | None:

@@ -40,6 +40,7 @@ from lightning.types import (
     Outpoint,
     Peer,
     PendingChannel,
+    RoutingFee,
     SignedPsbt,
     Utxo,
 )
@@ -49,6 +50,8 @@ __all__ = ["LndNode", "Negotiation"]
 _INVOICE_PAGE = 1000
 #: An opening is over long before, however slow the peer; a forgotten stream must not live for ever.
 _NEGOTIATION_SECONDS = 30 * 60.0
+#: A peer that does not answer keeps nobody for longer.
+_CLOSING_SECONDS = 20.0
 #: FundPsbt's own limit is a share of what is paid, far too low for small refunds at high fees (and lnd 0.21
 #: looks at it for another form of the request only). Ours is an amount, tested before anything is signed.
 _MAX_FEE_RATIO = 1.0
@@ -319,6 +322,48 @@ class LndNode:
         )
         with suppress(NotFound):  # as wished
             self._change(self._lightning.AbandonChannel, request)
+
+    def close_channel(self, outpoint: Outpoint, *, force: bool, conf_target: int) -> str:
+        """What closes the channel is with the network; its txid.
+
+        Together with the peer where not `force`, which takes as long as the peer does: where no word comes in time, the
+        node goes on by itself. A forced close pays the fee that the two had agreed on before.
+        Money: what is ours is in the wallet once that is deep; of a forced close after days, and with fees more.
+        Repeat: never twice: both spend the same funding. Raises: PeerOffline, Rejected("payments_under_way" |
+        "already_closing" | "not_open"), NotFound.
+        """
+        request = ln.CloseChannelRequest(
+            channel_point=mapping.channel_point_message(outpoint), force=force, target_conf=0 if force else conf_target
+        )
+        update = self._calls.first_of(self._lightning.CloseChannel, request, seconds=_CLOSING_SECONDS)
+        if update.WhichOneof("update") == "chan_close":
+            return update.chan_close.closing_txid[::-1].hex()
+        return update.close_pending.txid[::-1].hex()
+
+    def routing_fees(self) -> tuple[RoutingFee, ...]:
+        """What our node asks for forwarding over each of its channels, those that are not announced too."""
+        answer = self._read(self._lightning.FeeReport, ln.FeeReportRequest(), seconds=LIST_SECONDS)
+        return tuple(map(mapping.routing_fee, answer.channel_fees))
+
+    def cltv_blocks(self, outpoint: Outpoint, *, pubkey: str) -> int:
+        """How many blocks our node, which has this key, asks for forwarding over the channel. Raises: NotFound."""
+        request = ln.ChanInfoRequest(chan_point=str(outpoint))
+        return mapping.own_policy(self._read(self._lightning.GetChanInfo, request), pubkey).time_lock_delta
+
+    def set_routing_fee(self, fee: RoutingFee, *, cltv_blocks: int) -> None:
+        """So much is asked for forwarding over the channel from now on; its other limits stay.
+
+        Repeat: safe. Raises: Rejected("refused").
+        """
+        request = ln.PolicyUpdateRequest(
+            chan_point=mapping.channel_point_message(fee.outpoint),
+            base_fee_msat=fee.base_msat,
+            fee_rate_ppm=fee.ppm,
+            time_lock_delta=cltv_blocks,
+        )
+        answer = self._change(self._lightning.UpdateChannelPolicy, request)
+        for failed in answer.failed_updates:
+            raise Rejected(legible(failed.update_error, 200), reason="refused")
 
     # The wallet
 

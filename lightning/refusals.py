@@ -96,6 +96,13 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     # of a flow that has ended, psbt_verify misses the intent first up to 0.21.2, the reservation first from then on
     (r"no (?:funding intent|channel reservation) found for ", Refusal(NotFound, "unknown_flow")),
     (r"^unable to find closed channel summary", Refusal(NotFound, "unknown_channel")),
+    # closing a channel
+    (r"^unable to gracefully close channel while peer is offline", _PEER_OFFLINE),
+    (r"^cannot coop close channel with active htlcs", Refusal(Rejected, "payments_under_way")),
+    (r"^channel shutdown already initiated", Refusal(Rejected, "already_closing")),
+    (r"^channel is already in the process of being force closed", Refusal(Rejected, "already_closing")),
+    (r"^unable to find arbitrator", Refusal(Rejected, "not_open")),
+    (r"^channel not found$", Refusal(NotFound, "unknown_channel")),
     # the wallet
     (r"insufficient funds available to construct transaction", _NO_FUNDS),
     (r"not enough witness outputs to create funding transaction", _NO_FUNDS),

@@ -21,6 +21,8 @@ class Feature(StrEnum):
     SELLING = "selling"  # quotes, held payments, openings: without these nothing is sold
     ONCHAIN = "on-chain payments"
     SHAPING = "coins of other sizes"
+    CLOSING = "closing channels"
+    CEILINGS = "routing-fee ceilings"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -32,8 +34,10 @@ _SPENDING: Final = _methods(
     "EstimateFee", "FinalizePsbt", "GetTransaction", "LeaseOutput", "ListLeases", "ListUnspent", "PublishTransaction",
     "ReleaseOutput",
 )  # fmt: skip
+#: A macaroon that may not ask does not tell what it may do.
+_ASKING: Final = _methods("lnrpc.Lightning", "CheckMacaroonPermissions")
 #: With the right to ask: a macaroon that has it not does not tell what it may do, and takes no money to be sent back.
-_WALLET: Final = _SPENDING | _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "GetTransactions", "NewAddress")
+_WALLET: Final = _SPENDING | _ASKING | _methods("lnrpc.Lightning", "GetTransactions", "NewAddress")
 
 #: Each call that we make is in one row at least; one in several is needed by each of them.
 NEEDS: Final[dict[Feature, frozenset[str]]] = {
@@ -53,6 +57,8 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     | _methods("walletrpc.WalletKit", "BumpFee", "FundPsbt", "RequiredReserve"),
     Feature.ONCHAIN: _WALLET | _methods("lnrpc.Lightning", "SubscribeTransactions"),
     Feature.SHAPING: _WALLET,
+    Feature.CLOSING: _ASKING | _methods("lnrpc.Lightning", "CloseChannel"),
+    Feature.CEILINGS: _ASKING | _methods("lnrpc.Lightning", "FeeReport", "GetChanInfo", "UpdateChannelPolicy"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

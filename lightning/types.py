@@ -191,6 +191,15 @@ class ClosedChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutingFee:
+    """What our node asks of others for forwarding over one of its channels, to the peer."""
+
+    outpoint: Outpoint
+    base_msat: int
+    ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelEvent:
     """Something happened to a channel: open_channel, closed_channel, active_channel, pending_open_channel and so on."""
 

@@ -365,6 +365,19 @@ OPENING = Group(
     ),
 )
 
-GROUPS = (NODE, SERVER, ORDERS, OPENING)
+CLOSING = Group(
+    "Closing channels",
+    (
+        V(
+            "MOST_CLOSES_A_DAY",
+            p.integer(0, 10**6),
+            "10",
+            "So many channels whose lease is over are closed by themselves in 24 hours at most, those that staff "
+            "close counted in; 0: none.",
+        ),
+    ),
+)
+
+GROUPS = (NODE, SERVER, ORDERS, OPENING, CLOSING)
 VARIABLES = {variable.name: variable for group in GROUPS for variable in group.variables}
 NODE_REQUIRED = ("LND_GRPC", "LND_MACAROON", "LND_NETWORK")

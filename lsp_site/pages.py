@@ -10,7 +10,7 @@ from drf_spectacular.validation import validate_schema
 from lsp_site.declared import GROUPS, Variable
 from lsp_site.views import described_api, written_schema
 from orders.causes import Cause
-from orders.states import INVOICE_MOVES, MOVES, OPENING_MOVES, TRANSACTION_MOVES
+from orders.states import CLOSING_MOVES, INVOICE_MOVES, MOVES, OPENING_MOVES, TRANSACTION_MOVES
 
 
 def configuration() -> str:
@@ -69,6 +69,10 @@ def states() -> str:
         "One attempt to open its channel:",
         "",
         *_diagram(OPENING_MOVES, lambda state: str(state.name)),
+        "",
+        "A close of its channel that we want:",
+        "",
+        *_diagram(CLOSING_MOVES, lambda state: str(state.name)),
         "",
         "A transaction of our own, which may carry the openings of several orders:",
         "",

@@ -68,6 +68,7 @@ MOST_NODE_IN_CURRENCY: int = _c["MOST_NODE_IN_CURRENCY"]
 UNPAID_SHARE_PERCENT: int = _c["UNPAID_SHARE_PERCENT"]
 UNPAID_ORDERS_PER_CLIENT: int = _c["UNPAID_ORDERS_PER_CLIENT"]
 MOST_UNPAID_ORDERS: int = _c["MOST_UNPAID_ORDERS"]
+MOST_CLOSES_A_DAY: int = _c["MOST_CLOSES_A_DAY"]
 CLAIM_PATIENCE_SECONDS: int = _c["CLAIM_PATIENCE_SECONDS"]
 DEPOSIT_PATIENCE_SECONDS: int = _c["DEPOSIT_PATIENCE_SECONDS"]
 #: So long a paid order waits for room before its payment goes back; with a node named, until that was dialled.

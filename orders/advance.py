@@ -38,7 +38,7 @@ from orders.openings import (
     undone,
 )
 from orders.openings.turns import Elsewhere, Turn
-from orders.operations import giving_up, giving_way, turning_away
+from orders.operations import giving_up, giving_way, shutdown, turning_away
 from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
 from orders.states import OpeningState, OrderState
@@ -53,6 +53,8 @@ _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
 #: Attempts that only end, or go on, together with the peer.
 _WITH_THE_PEER: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING})
+
+_HAS_CHANNEL: Final = frozenset({OrderState.OPENING, OrderState.OPEN})
 
 Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
 
@@ -381,12 +383,14 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime |
         _push_on(order.pk, OpeningState(live.state), node)
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
             return now + _LOOK_AGAIN
+    closes_at = shutdown.go_on(order, node, now) if order.state in _HAS_CHANNEL else None
     following.follow(order.pk, node)
     if order.state == OrderState.CLOSED:
         (undone if order.is_undone else closes).tell_again(order.pk)
     if live is not None or order.state not in {OrderState.OPEN, OrderState.CLOSED}:
         return now + _LOOK_AGAIN
-    return now + _SELDOM if security.is_held(order) else None
+    held_until = now + _SELDOM if security.is_held(order) else None
+    return min(filter(None, (closes_at, held_until)), default=None)
 
 
 def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:

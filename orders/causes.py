@@ -97,6 +97,12 @@ class Cause(models.TextChoices):
     CHANNEL_CLOSING = "channel_closing", "a close is under way"
     CLOSING_TRANSACTION_SEEN = "closing_transaction_seen", "the closing transaction is known"
     CHANNEL_CLOSED = "channel_closed", "the channel is closed"
+    CLOSE_WANTED = "close_wanted", "we want to close the channel: who, how and why"
+    CLOSE_POSTPONED = "close_postponed", "the channel cannot be closed now: it is tried again"
+    CLOSE_BEGUN = "close_begun", "the node has begun to close the channel"
+    CLOSE_WITHDRAWN = "close_withdrawn", "we do not want to close the channel any more, or otherwise"
+    LEASE_EXTENDED = "lease_extended", "the channel is promised for longer, as a gift"
+    ROUTING_FEE_PUT_BACK = "routing_fee_put_back", "more was asked for forwarding than was promised: it is put back"
 
     NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"
     FLAG_FELL = "flag_fell", "what a flag was raised for is over"
@@ -146,6 +152,8 @@ class FlagKind(models.TextChoices):
     CHANNEL_INACTIVE = "channel_inactive", "channel inactive"
     CLOSED_UNUSED = "closed_unused", "closed before it was usable"
     CLOSED_EARLY = "closed_early", "closed early by us"
+    CLOSE_STUCK = "close_stuck", "cannot be closed"
+    ROUTING_FEE_HIGH = "routing_fee_high", "routing fee above the promise"
 
     SERVER_DEFECT = "server_defect", "defect of the server"
     #: Of rows that are older than the kinds, and say what none of them does.

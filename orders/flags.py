@@ -28,6 +28,7 @@ class Found(StrEnum):
     CHANNEL = "channel"  # the node knows the channel
     INVOICE = "invoice"  # the node knows the invoice
     DEPOSITS = "deposits"  # what counted is in blocks again
+    FEE_KEPT = "fee_kept"  # no more is asked for forwarding than was promised
 
 
 #: What can end a flag: the order, its attempt or its payment comes to a state; something is journalled, or found.
@@ -95,6 +96,8 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     # There never was a channel that could be closed: that is another case.
     _K.CLOSED_UNUSED: (_C.REFUND_GRANTED, _C.REFUND_DECLINED, _C.FUNDING_CONFLICTED),
     _K.CLOSED_EARLY: (_C.REFUND_GRANTED, _C.REFUND_DECLINED, _C.FUNDING_CONFLICTED),
+    _K.CLOSE_STUCK: (_O.CLOSING, _O.CLOSED, _C.CLOSE_WITHDRAWN),
+    _K.ROUTING_FEE_HIGH: (Found.FEE_KEPT, _O.CLOSING, _O.CLOSED),
     _K.SERVER_DEFECT: (Found.NO_DEFECT,),
     _K.OTHER: (),
 }

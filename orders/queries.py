@@ -16,6 +16,7 @@ from django.utils import timezone
 from lightning.types import NodeAddress, Outpoint
 from orders.errors import OrderNotFound
 from orders.models import (
+    ChannelClosing,
     ChannelOpening,
     ChannelOrder,
     HoldInvoice,
@@ -29,10 +30,12 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.states import (
+    LIVE_CLOSINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
     RESERVING,
     WEAK,
+    ClosingState,
     DepositState,
     InvoiceState,
     OpeningState,
@@ -84,6 +87,18 @@ def database_started_at() -> datetime:
 def paused(name: SwitchName) -> Switch | None:
     """The switch, where staff have put it off; None: this goes on."""
     return Switch.objects.filter(pk=name, on=False).first()
+
+
+def live_closing(order: ChannelOrder) -> ChannelClosing | None:
+    """The close of its channel that is wanted and not over (never two: the database forbids it)."""
+    return next((row for row in order.closings.all() if row.state in LIVE_CLOSINGS), None)
+
+
+def closings_that_wait(pubkey: str = "") -> list[UUID]:
+    """The orders whose channel (with this node) is to be closed, and the node was not brought to it yet."""
+    rows = ChannelClosing.objects.filter(state=ClosingState.WAITING)
+    rows = rows.filter(order__node_pubkey=pubkey) if pubkey else rows
+    return list(rows.values_list("order_id", flat=True))
 
 
 def services_on_sale() -> QuerySet[Service]:

@@ -212,3 +212,26 @@ LIVE_OPENINGS: Final = frozenset(set(OpeningState) - {_O.CONFIRMED, _O.FAILED})
 COMMITTED_OPENINGS: Final = frozenset({_O.PUBLISHING, _O.PUBLISHED, _O.CONFLICTING})
 #: One attempt for a peer until it is published: LND's default admits one pending channel.
 PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.PUBLISHING, _O.CANCELLING})
+
+
+class ClosingState(models.TextChoices):
+    """Where a close that we want is."""
+
+    WAITING = "waiting", _("Waiting")
+    UNDER_WAY = "under_way", _("Under way")
+    DONE = "done", _("Done")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+_C = ClosingState
+
+CLOSING_MOVES: Final[dict[ClosingState, frozenset[ClosingState]]] = {
+    # DONE: we have not looked while it was under way. WITHDRAWN: by a person, for a longer lease, or for a forced one
+    _C.WAITING: frozenset({_C.UNDER_WAY, _C.DONE, _C.WITHDRAWN}),
+    _C.UNDER_WAY: frozenset({_C.DONE}),
+    _C.DONE: frozenset(),
+    _C.WITHDRAWN: frozenset(),
+}
+
+#: While one is, its order has no other.
+LIVE_CLOSINGS: Final = frozenset({_C.WAITING, _C.UNDER_WAY})

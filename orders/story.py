@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from orders import blocks, money
-from orders.models import ChannelOpening, ChannelOrder, Refund
+from orders.models import ChannelClosing, ChannelOpening, ChannelOrder, Refund
 from orders.models.order import Rail
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
+from orders.states import ClosingState, DepositState, InvoiceState, OpeningState, OrderState, RefundState
 
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
@@ -44,6 +44,13 @@ def term(expiry_blocks: int) -> str:
     if rest:
         return f"{expiry_blocks:,} blocks (about {blocks.lasting(expiry_blocks).days:,} days)"
     return f"{expiry_blocks:,} blocks ({weeks:,} {'week' if weeks == 1 else 'weeks'})"
+
+
+def routing_promise(order: ChannelOrder) -> str:
+    """`1,000 msat + 200 ppm`: the most that we have promised to ask for forwarding; or that nothing is promised."""
+    if order.most_routing_base_msat is None or order.most_routing_ppm is None:
+        return "nothing is promised"
+    return f"{order.most_routing_base_msat:,} msat + {order.most_routing_ppm:,} ppm"
 
 
 def facts(given: dict[str, Any]) -> list[tuple[str, str]]:
@@ -113,6 +120,9 @@ def waits_for(order: ChannelOrder, now: datetime) -> str:
         return _for_refund(order, refund)
     if waits is not None:
         return waits(order, now)
+    closing = _waiting_closing(order)
+    if closing is not None:
+        return _for_close(closing)
     if order.needs_staff:
         return _for_a_person(order)
     return _OVER.get(OrderState(order.state), "for the next look at the node")
@@ -120,6 +130,19 @@ def waits_for(order: ChannelOrder, now: datetime) -> str:
 
 def _for_a_person(order: ChannelOrder) -> str:
     return f"for a person to look at it ({', '.join(flag.label for flag in order.standing)})"
+
+
+def _waiting_closing(order: ChannelOrder) -> ChannelClosing | None:
+    """The close that is wanted and has not begun; nobody is asked of orders that have no channel."""
+    has_channel = order.state in {OrderState.OPENING, OrderState.OPEN}
+    rows = order.closings.all() if has_channel else ()
+    return next((row for row in rows if row.state == ClosingState.WAITING), None)
+
+
+def _for_close(closing: ChannelClosing) -> str:
+    after = f", after {closing.trouble}" if closing.trouble else ""
+    peer = "" if closing.is_forced else ", with its peer"
+    return f"for its channel to be closed{peer}{after}"
 
 
 def _live_refund(order: ChannelOrder) -> Refund | None:

@@ -11,9 +11,10 @@ from django_q.tasks import async_task
 
 from lightning import connection as lightning
 from lightning.errors import LightningError
-from orders import advance, locks, outage, queries, reconcile
+from orders import actors, advance, locks, outage, queries, reconcile
 from orders.auditing import checking
 from orders.openings import turns
+from orders.operations import expiring, fee_keeping
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,21 @@ def reconcile_all() -> str:
         async_task(KEEP_THE_LANE, group="lane")
     done = reconcile.reconcile()
     return f"nudged={done.nudged} queued={done.queued}"
+
+
+def close_expired() -> str:
+    """Channels whose lease is over are to be closed where their service says so; scheduled every hour."""
+    found = expiring.close_expired(actor=actors.LSP)
+    return f"closing={sum(not each.why_not for each in found)} of={len(found)}"
+
+
+def keep_routing_fees() -> str:
+    """No channel asks for more than was promised; scheduled every ten minutes."""
+    try:
+        return f"put_back={fee_keeping.keep(lightning.node())}"
+    except LightningError as error:
+        log.warning("what is asked for forwarding is looked at later: %s", error)
+        return "the node is away"
 
 
 def check_books() -> str:

@@ -12,14 +12,17 @@ from orders.actors import LSP, Authority
 from orders.causes import Cause
 from orders.ids import short
 from orders.journal import locked
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, Refund, WalletTransaction
+from orders.models import ChannelClosing, ChannelOpening, ChannelOrder, HoldInvoice, Refund, WalletTransaction
 from orders.nudges import nudge
 from orders.states import (
+    CLOSING_MOVES,
     INVOICE_MOVES,
+    LIVE_CLOSINGS,
     MOVES,
     OPENING_MOVES,
     REFUND_MOVES,
     TRANSACTION_MOVES,
+    ClosingState,
     InvoiceState,
     OpeningState,
     OrderState,
@@ -32,6 +35,7 @@ __all__ = [
     "begin_opening",
     "locked",
     "move",
+    "move_closing",
     "move_invoice",
     "move_opening",
     "move_refund",
@@ -115,6 +119,19 @@ def move_refund(order: ChannelOrder, refund: Refund, to: RefundState, **fields: 
     nudge(order)
 
 
+def move_closing(order: ChannelOrder, closing: ChannelClosing, to: ClosingState, **fields: Any) -> None:
+    """The close of the order's channel is in state `to`, with `fields` set. The caller holds the order's row."""
+    if to not in CLOSING_MOVES[ClosingState(closing.state)] or closing.order_id != order.pk:
+        raise IllegalMove(f"{closing}: {closing.state} -> {to}")
+    closing.state = to
+    if to not in LIVE_CLOSINGS:
+        closing.ended_at = timezone.now()
+    _set(closing, fields)
+    closing.save()
+    order.step += 1
+    nudge(order)
+
+
 def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -> None:
     """The transaction is in state `to`, with `fields` set, if it was not there before.
 
@@ -132,6 +149,8 @@ def move_transaction(transaction_id: int, to: TransactionState, **fields: Any) -
     books.transaction_moved(before, row)
 
 
-def _set(row: HoldInvoice | ChannelOpening | Refund | WalletTransaction, fields: dict[str, Any]) -> None:
+def _set(
+    row: HoldInvoice | ChannelOpening | ChannelClosing | Refund | WalletTransaction, fields: dict[str, Any]
+) -> None:
     for name, value in fields.items():
         setattr(row, name, value)

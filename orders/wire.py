@@ -98,6 +98,8 @@ class QuoteView:
     order_total_sat: int
     payment_request: str | None
     deposit_address: str | None
+    most_routing_base_msat: int | None
+    most_routing_ppm: int | None
     lnurl: LnurlView
     token: str
 
@@ -140,6 +142,8 @@ class OrderView:
     funding: FundingView | None
     closing: ClosingView | None
     short_channel_id: str | None
+    most_routing_base_msat: int | None
+    most_routing_ppm: int | None
     lnurl: LnurlView
 
 
@@ -159,7 +163,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         lsp_balance_sat=order.lsp_balance_sat,
         client_balance_sat=order.client_balance_sat,
         channel_expiry_blocks=order.channel_expiry_blocks,
-        lease_ends_at=order.lease_ends_at or order.created_at + blocks.lasting(order.channel_expiry_blocks),
+        lease_ends_at=order.lease_ends_at or order.created_at + blocks.lasting(_promised_blocks(order)),
         fee_total_sat=order.fee_total_sat,
         order_total_sat=order.order_total_sat,
         payment_request=order.invoice.payment_request if order.invoice else None,
@@ -182,8 +186,14 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         funding=_funding(opening),
         closing=ClosingView(order.closing_txid, order.closed_at) if order.closing_txid else None,
         short_channel_id=opening.short_channel_id or None if opening else None,
+        most_routing_base_msat=order.most_routing_base_msat,
+        most_routing_ppm=order.most_routing_ppm,
         lnurl=lnurl_view(str(order.pk), place),
     )
+
+
+def _promised_blocks(order: ChannelOrder) -> int:
+    return order.channel_expiry_blocks + order.lease_gift_blocks
 
 
 def quote(order: ChannelOrder, place: Place) -> QuoteView:
@@ -195,6 +205,8 @@ def quote(order: ChannelOrder, place: Place) -> QuoteView:
         order_total_sat=order.order_total_sat,
         payment_request=order.invoice.payment_request if order.invoice else None,
         deposit_address=order.deposit_address,
+        most_routing_base_msat=order.most_routing_base_msat,
+        most_routing_ppm=order.most_routing_ppm,
         lnurl=lnurl_view(str(order.pk), place),
         token=keys.order_token(order.pk),
     )

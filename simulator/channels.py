@@ -55,6 +55,12 @@ class Channel:
     close_type: str = ""
     close_height: int = 0
     closed_by_us: bool = False
+    #: We want to close it together, and the customer has not answered yet; LND keeps that over restarts.
+    is_asked_to_close: bool = False
+    #: What our node asks for forwarding over it.
+    base_msat: int = 1_000
+    ppm: int = 1
+    cltv_blocks: int = 80
 
     @property
     def is_alive(self) -> bool:

@@ -127,6 +127,15 @@ class Control:
         """The channel is closing, by the customer unless the type says otherwise; the transaction's id."""
         return str(self._call("CloseChannel", control.Closing(point=point, type=close_type)).txid)
 
+    def set_policy(self, point: str, *, base_msat: int, ppm: int, cltv_blocks: int = 0) -> None:
+        """Our node asks for so much over the channel, as a person has told it."""
+        self._call("SetPolicy", control.Policy(point=point, base_msat=base_msat, ppm=ppm, cltv_blocks=cltv_blocks))
+
+    def policy(self, point: str) -> control.Policy:
+        """What our node asks for over the channel."""
+        found: control.Policy = self._call("GetPolicy", control.ChannelName(point=point))
+        return found
+
     # Payments
 
     def add_invoice(self, amount_sat: int) -> str:

@@ -513,6 +513,36 @@ class Closing(_message.Message):
 Global___Closing: _TypeAlias = Closing  # noqa: Y015
 
 @_typing.final
+class Policy(_message.Message):
+    """What our node asks for forwarding over the channel, as by the hand of a person or another program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_FIELD_NUMBER: _builtins.int
+    BASE_MSAT_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    CLTV_BLOCKS_FIELD_NUMBER: _builtins.int
+    point: _builtins.str
+    base_msat: _builtins.int
+    ppm: _builtins.int
+    cltv_blocks: _builtins.int
+    def __init__(
+        self,
+        *,
+        point: _builtins.str = ...,
+        base_msat: _builtins.int = ...,
+        ppm: _builtins.int = ...,
+        cltv_blocks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_msat", b"base_msat", "cltv_blocks", b"cltv_blocks", "point", b"point", "ppm", b"ppm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
 class PlainInvoice(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

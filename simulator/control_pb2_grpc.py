@@ -99,6 +99,16 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.Closing.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.TxId.FromString,
                 _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/simulator.Control/SetPolicy',
+                request_serializer=simulator_dot_control__pb2.Policy.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/simulator.Control/GetPolicy',
+                request_serializer=simulator_dot_control__pb2.ChannelName.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Policy.FromString,
+                _registered_method=True)
         self.AddInvoice = channel.unary_unary(
                 '/simulator.Control/AddInvoice',
                 request_serializer=simulator_dot_control__pb2.PlainInvoice.SerializeToString,
@@ -229,6 +239,18 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddInvoice(self, request, context):
         """Payments
         """
@@ -352,6 +374,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.CloseChannel,
                     request_deserializer=simulator_dot_control__pb2.Closing.FromString,
                     response_serializer=simulator_dot_control__pb2.TxId.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=simulator_dot_control__pb2.Policy.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=simulator_dot_control__pb2.ChannelName.FromString,
+                    response_serializer=simulator_dot_control__pb2.Policy.SerializeToString,
             ),
             'AddInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.AddInvoice,
@@ -750,6 +782,60 @@ class Control:
             '/simulator.Control/CloseChannel',
             simulator_dot_control__pb2.Closing.SerializeToString,
             simulator_dot_control__pb2.TxId.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/SetPolicy',
+            simulator_dot_control__pb2.Policy.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/GetPolicy',
+            simulator_dot_control__pb2.ChannelName.SerializeToString,
+            simulator_dot_control__pb2.Policy.FromString,
             options,
             channel_credentials,
             insecure,

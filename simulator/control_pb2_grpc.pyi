@@ -46,6 +46,8 @@ class ControlStub:
     ListCustomers: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Customers]
     OpenChannel: _grpc.UnaryUnaryMultiCallable[_control_pb2.DirectOpening, _control_pb2.ChannelName]
     CloseChannel: _grpc.UnaryUnaryMultiCallable[_control_pb2.Closing, _control_pb2.TxId]
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_control_pb2.Policy, _control_pb2.Nothing]
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_control_pb2.ChannelName, _control_pb2.Policy]
     AddInvoice: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlainInvoice, _control_pb2.PaymentRequest]
     """Payments"""
     Pay: _grpc.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]
@@ -76,6 +78,8 @@ class ControlAsyncStub(ControlStub):
     ListCustomers: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Customers]  # type: ignore[assignment]
     OpenChannel: _aio.UnaryUnaryMultiCallable[_control_pb2.DirectOpening, _control_pb2.ChannelName]  # type: ignore[assignment]
     CloseChannel: _aio.UnaryUnaryMultiCallable[_control_pb2.Closing, _control_pb2.TxId]  # type: ignore[assignment]
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_control_pb2.Policy, _control_pb2.Nothing]  # type: ignore[assignment]
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_control_pb2.ChannelName, _control_pb2.Policy]  # type: ignore[assignment]
     AddInvoice: _aio.UnaryUnaryMultiCallable[_control_pb2.PlainInvoice, _control_pb2.PaymentRequest]  # type: ignore[assignment]
     """Payments"""
     Pay: _aio.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]  # type: ignore[assignment]
@@ -181,6 +185,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.Closing,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.TxId, _abc.Awaitable[_control_pb2.TxId]]: ...
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _control_pb2.Policy,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _control_pb2.ChannelName,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Policy, _abc.Awaitable[_control_pb2.Policy]]: ...
 
     @_abc_1.abstractmethod
     def AddInvoice(

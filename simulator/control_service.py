@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from simulator import control_pb2 as control
 from simulator import invoices, messages, peers, scripts
-from simulator.channels import COOPERATIVE
+from simulator.channels import COOPERATIVE, Channel
 from simulator.faults import Fault, Faults
 from simulator.refused import Refused
 from simulator.scripts import Output, Point
@@ -150,6 +150,29 @@ def open_channel(world: World, request: control.DirectOpening) -> control.Channe
 def close_channel(world: World, request: control.Closing) -> control.TxId:
     """The channel is closing."""
     return control.TxId(txid=world.close(_point(request.point), request.type or COOPERATIVE))
+
+
+def set_policy(world: World, request: control.Policy) -> control.Nothing:
+    """Our node asks for so much over the channel, as a person or another program has told it."""
+    channel = _channel(world, request.point)
+    channel.base_msat, channel.ppm = request.base_msat, request.ppm
+    channel.cltv_blocks = request.cltv_blocks or channel.cltv_blocks
+    return control.Nothing()
+
+
+def get_policy(world: World, request: control.ChannelName) -> control.Policy:
+    """What our node asks for over the channel."""
+    channel = _channel(world, request.point)
+    return control.Policy(
+        point=request.point, base_msat=channel.base_msat, ppm=channel.ppm, cltv_blocks=channel.cltv_blocks
+    )
+
+
+def _channel(world: World, text: str) -> Channel:
+    channel = world.channels.by_point.get(_point(text))
+    if channel is None:
+        raise Refused("there is no such channel")
+    return channel
 
 
 def _point(text: str) -> Point:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from lightning.credentials import required_methods
@@ -20,12 +21,14 @@ from simulator.world import World
 _OTHERS = frozenset(
     f"/lnrpc.Lightning/{name}"
     for name in (
-        "BakeMacaroon", "BatchOpenChannel", "CloseChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
+        "BakeMacaroon", "BatchOpenChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
         "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendCustomMessage", "SendMany", "SendPaymentSync",
-        "SignMessage", "StopDaemon", "UpdateChannelPolicy", "WalletBalance",
+        "SignMessage", "StopDaemon", "WalletBalance",
     )
 )  # fmt: skip
 
+_POLL_SECONDS = 0.05
+_LEAST_CLTV_BLOCKS = 18
 #: What each type of address pays.
 _SCRIPTS: dict[ln.AddressType.ValueType, Callable[[Any], bytes]] = {
     ln.WITNESS_PUBKEY_HASH: scripts.p2wpkh,
@@ -188,6 +191,62 @@ def abandon_channel(world: World, request: ln.AbandonChannelRequest) -> ln.Aband
         raise Refused(f"channel {messages.point_text(named)} is not externally funded or not pending")
     world.channels.abandon(named, height=world.chain.height)
     return ln.AbandonChannelResponse()
+
+
+async def close_channel(world: World, request: ln.CloseChannelRequest) -> AsyncIterator[Message]:
+    """By us: at once where forced, else as soon as the customer answers, whether or not anybody still reads."""
+    channel = _channel(world, request.channel_point)
+    if request.force:
+        world.require_forceable(channel)
+        world.close(channel.point, ch.LOCAL_FORCE)
+    else:
+        world.require_closable(channel)
+        channel.is_asked_to_close = True
+        world.close_where_asked()
+    while not channel.closing_txid:
+        await asyncio.sleep(_POLL_SECONDS)
+    yield ln.CloseStatusUpdate(close_pending=messages.pending_update((channel.closing_txid, 0)))
+    while channel.is_alive:
+        await asyncio.sleep(_POLL_SECONDS)
+    txid = bytes.fromhex(channel.closing_txid)[::-1]
+    yield ln.CloseStatusUpdate(chan_close=ln.ChannelCloseUpdate(closing_txid=txid, success=True))
+
+
+def _channel(world: World, message: ln.ChannelPoint) -> ch.Channel:
+    txid = message.funding_txid_str or message.funding_txid_bytes[::-1].hex()
+    channel = world.channels.by_point.get((txid, message.output_index))
+    if channel is None or not channel.is_alive:
+        raise Refused("channel not found")
+    return channel
+
+
+def fee_report(world: World, _: ln.FeeReportRequest) -> ln.FeeReportResponse:
+    """Of all open channels, announced or not."""
+    found = [each for each in world.channels.alive() if each.stage == ch.OPEN]
+    return ln.FeeReportResponse(channel_fees=map(messages.fee_report, found))
+
+
+def get_chan_info(world: World, request: ln.ChanInfoRequest) -> ln.ChannelEdge:
+    """The channel as the graph has it; of the customer's own side nothing is known."""
+    named = [each for each in world.channels.alive() if messages.point_text(each.point) == request.chan_point]
+    if not named or named[0].stage != ch.OPEN:
+        raise Refused("edge not found", code=grpc.StatusCode.NOT_FOUND)
+    return messages.edge(world, named[0])
+
+
+def update_channel_policy(world: World, request: ln.PolicyUpdateRequest) -> ln.PolicyUpdateResponse:
+    """What is asked for forwarding over one channel is this now."""
+    if request.time_lock_delta < _LEAST_CLTV_BLOCKS:
+        raise Refused(f"time lock delta of {request.time_lock_delta} is too small, minimum is {_LEAST_CLTV_BLOCKS}")
+    point = request.chan_point
+    txid = point.funding_txid_str or point.funding_txid_bytes[::-1].hex()
+    channel = world.channels.by_point.get((txid, point.output_index))
+    if channel is None or channel.stage != ch.OPEN:
+        words = "not yet confirmed" if channel is not None and channel.stage == ch.PENDING else "not found"
+        return ln.PolicyUpdateResponse(failed_updates=[ln.FailedUpdate(update_error=words)])
+    channel.base_msat, channel.ppm = request.base_fee_msat, request.fee_rate_ppm
+    channel.cltv_blocks = request.time_lock_delta
+    return ln.PolicyUpdateResponse()
 
 
 # Invoices

@@ -15,7 +15,7 @@ _CHANGES = frozenset(
     {
         "ConnectPeer", "DisconnectPeer", "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress",
         "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
-        "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee",
+        "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
     }
 )  # fmt: skip
 

@@ -154,6 +154,24 @@ def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
     )
 
 
+def fee_report(channel: Channel) -> ln.ChannelFeeReport:
+    """What our node asks for forwarding."""
+    return ln.ChannelFeeReport(
+        channel_point=point_text(channel.point), base_fee_msat=channel.base_msat, fee_per_mil=channel.ppm
+    )
+
+
+def edge(world: World, channel: Channel) -> ln.ChannelEdge:
+    """The channel as the graph has it: the two ends in the order of their keys."""
+    own = scripts.pubkey(scripts.key(world.channels.seed, "node"))
+    policy = ln.RoutingPolicy(
+        time_lock_delta=channel.cltv_blocks, fee_base_msat=channel.base_msat, fee_rate_milli_msat=channel.ppm
+    )
+    first, second = sorted((own, channel.pubkey))
+    ends = {"node1_policy" if own == first else "node2_policy": policy}
+    return ln.ChannelEdge(node1_pub=first, node2_pub=second, **ends)
+
+
 def _initiator(by_us: bool) -> ln.Initiator.ValueType:
     return ln.INITIATOR_LOCAL if by_us else ln.INITIATOR_REMOTE
 

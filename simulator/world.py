@@ -12,7 +12,7 @@ from pathlib import Path
 
 from simulator import events, files, scripts
 from simulator.chain import Block, Chain
-from simulator.channels import COMMIT_FEE_SAT, Channel, Channels, Negotiations
+from simulator.channels import COMMIT_FEE_SAT, OUR_COOPERATIVE, Channel, Channels, Negotiations
 from simulator.events import Events
 from simulator.invoices import SETTLED, Invoices
 from simulator.macaroons import Macaroons
@@ -114,6 +114,7 @@ class World:
         self.invoices.time_passed(self.now())
         self.customers.time_passed(self.now())
         self.negotiations.time_passed()
+        self.close_where_asked()
         return self.tell()
 
     # The chain
@@ -239,6 +240,29 @@ class World:
         )
         self.publish(tx)
         return tx.txid
+
+    def require_closable(self, channel: Channel) -> None:
+        """It can be closed together: it is open, and its customer connected. Raises: Refused."""
+        if not self.is_active(channel):
+            raise Refused(
+                "unable to gracefully close channel while peer is offline (try force closing it instead): "
+                "channel link not found"
+            )
+
+    def require_forceable(self, channel: Channel) -> None:
+        """It is open, in whatever sense. Raises: Refused."""
+        if channel.stage == "pending":
+            raise Refused("unable to find arbitrator")
+        if channel.stage != "open":
+            raise Refused("channel is already in the process of being force closed")
+
+    def close_where_asked(self) -> None:
+        """What we asked for is done wherever the customer answers."""
+        for channel in self.channels.alive():
+            customer = self.customers.find(channel.pubkey)
+            answers = customer is not None and customer.presence == "online"
+            if channel.is_asked_to_close and answers and self.is_active(channel):
+                self.close(channel.point, OUR_COOPERATIVE)
 
     def tell(self) -> bool:
         """Whoever listens has heard what changed; whether there was something."""

@@ -56,8 +56,9 @@ def channel_changed(event: ChannelEvent) -> None:
 
 
 def peer_came(pubkey: str) -> None:
-    """The orders that wait for just this peer to be reachable try now."""
-    nudge_all(queries.waiting_for_peer(pubkey, reason="PEER_NOT_REACHABLE"))
+    """The orders that wait for just this peer to be reachable, to open a channel or to close it, try now."""
+    waiting = queries.waiting_for_peer(pubkey, reason="PEER_NOT_REACHABLE")
+    nudge_all({*waiting, *queries.closings_that_wait(pubkey)})
 
 
 class PeersSeen:

@@ -1233,6 +1233,288 @@ class AbandonChannelResponse(_message.Message):
 Global___AbandonChannelResponse: _TypeAlias = AbandonChannelResponse  # noqa: Y015
 
 @_typing.final
+class CloseChannelRequest(_message.Message):
+    """Closing"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_POINT_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    TARGET_CONF_FIELD_NUMBER: _builtins.int
+    force: _builtins.bool
+    target_conf: _builtins.int
+    @_builtins.property
+    def channel_point(self) -> Global___ChannelPoint: ...
+    def __init__(
+        self,
+        *,
+        channel_point: Global___ChannelPoint | None = ...,
+        force: _builtins.bool = ...,
+        target_conf: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel_point", b"channel_point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_point", b"channel_point", "force", b"force", "target_conf", b"target_conf"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseChannelRequest: _TypeAlias = CloseChannelRequest  # noqa: Y015
+
+@_typing.final
+class CloseStatusUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSE_PENDING_FIELD_NUMBER: _builtins.int
+    CHAN_CLOSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def close_pending(self) -> Global___PendingUpdate: ...
+    @_builtins.property
+    def chan_close(self) -> Global___ChannelCloseUpdate: ...
+    def __init__(
+        self,
+        *,
+        close_pending: Global___PendingUpdate | None = ...,
+        chan_close: Global___ChannelCloseUpdate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chan_close", b"chan_close", "close_pending", b"close_pending", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chan_close", b"chan_close", "close_pending", b"close_pending", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["close_pending", "chan_close"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___CloseStatusUpdate: _TypeAlias = CloseStatusUpdate  # noqa: Y015
+
+@_typing.final
+class ChannelCloseUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSING_TXID_FIELD_NUMBER: _builtins.int
+    SUCCESS_FIELD_NUMBER: _builtins.int
+    closing_txid: _builtins.bytes
+    success: _builtins.bool
+    def __init__(
+        self,
+        *,
+        closing_txid: _builtins.bytes = ...,
+        success: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing_txid", b"closing_txid", "success", b"success"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelCloseUpdate: _TypeAlias = ChannelCloseUpdate  # noqa: Y015
+
+@_typing.final
+class FeeReportRequest(_message.Message):
+    """What our node asks for forwarding"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeeReportRequest: _TypeAlias = FeeReportRequest  # noqa: Y015
+
+@_typing.final
+class FeeReportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FEES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channel_fees(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelFeeReport]: ...
+    def __init__(
+        self,
+        *,
+        channel_fees: _abc.Iterable[Global___ChannelFeeReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_fees", b"channel_fees"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeeReportResponse: _TypeAlias = FeeReportResponse  # noqa: Y015
+
+@_typing.final
+class ChannelFeeReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_POINT_FIELD_NUMBER: _builtins.int
+    BASE_FEE_MSAT_FIELD_NUMBER: _builtins.int
+    FEE_PER_MIL_FIELD_NUMBER: _builtins.int
+    channel_point: _builtins.str
+    base_fee_msat: _builtins.int
+    fee_per_mil: _builtins.int
+    def __init__(
+        self,
+        *,
+        channel_point: _builtins.str = ...,
+        base_fee_msat: _builtins.int = ...,
+        fee_per_mil: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_fee_msat", b"base_fee_msat", "channel_point", b"channel_point", "fee_per_mil", b"fee_per_mil"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelFeeReport: _TypeAlias = ChannelFeeReport  # noqa: Y015
+
+@_typing.final
+class ChanInfoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAN_POINT_FIELD_NUMBER: _builtins.int
+    chan_point: _builtins.str
+    def __init__(
+        self,
+        *,
+        chan_point: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chan_point", b"chan_point"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChanInfoRequest: _TypeAlias = ChanInfoRequest  # noqa: Y015
+
+@_typing.final
+class ChannelEdge(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE1_PUB_FIELD_NUMBER: _builtins.int
+    NODE2_PUB_FIELD_NUMBER: _builtins.int
+    NODE1_POLICY_FIELD_NUMBER: _builtins.int
+    NODE2_POLICY_FIELD_NUMBER: _builtins.int
+    node1_pub: _builtins.str
+    node2_pub: _builtins.str
+    @_builtins.property
+    def node1_policy(self) -> Global___RoutingPolicy: ...
+    @_builtins.property
+    def node2_policy(self) -> Global___RoutingPolicy: ...
+    def __init__(
+        self,
+        *,
+        node1_pub: _builtins.str = ...,
+        node2_pub: _builtins.str = ...,
+        node1_policy: Global___RoutingPolicy | None = ...,
+        node2_policy: Global___RoutingPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node1_policy", b"node1_policy", "node2_policy", b"node2_policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node1_policy", b"node1_policy", "node1_pub", b"node1_pub", "node2_policy", b"node2_policy", "node2_pub", b"node2_pub"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelEdge: _TypeAlias = ChannelEdge  # noqa: Y015
+
+@_typing.final
+class RoutingPolicy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_LOCK_DELTA_FIELD_NUMBER: _builtins.int
+    FEE_BASE_MSAT_FIELD_NUMBER: _builtins.int
+    FEE_RATE_MILLI_MSAT_FIELD_NUMBER: _builtins.int
+    time_lock_delta: _builtins.int
+    fee_base_msat: _builtins.int
+    fee_rate_milli_msat: _builtins.int
+    def __init__(
+        self,
+        *,
+        time_lock_delta: _builtins.int = ...,
+        fee_base_msat: _builtins.int = ...,
+        fee_rate_milli_msat: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_base_msat", b"fee_base_msat", "fee_rate_milli_msat", b"fee_rate_milli_msat", "time_lock_delta", b"time_lock_delta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoutingPolicy: _TypeAlias = RoutingPolicy  # noqa: Y015
+
+@_typing.final
+class PolicyUpdateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAN_POINT_FIELD_NUMBER: _builtins.int
+    BASE_FEE_MSAT_FIELD_NUMBER: _builtins.int
+    FEE_RATE_PPM_FIELD_NUMBER: _builtins.int
+    TIME_LOCK_DELTA_FIELD_NUMBER: _builtins.int
+    base_fee_msat: _builtins.int
+    fee_rate_ppm: _builtins.int
+    time_lock_delta: _builtins.int
+    @_builtins.property
+    def chan_point(self) -> Global___ChannelPoint: ...
+    def __init__(
+        self,
+        *,
+        chan_point: Global___ChannelPoint | None = ...,
+        base_fee_msat: _builtins.int = ...,
+        fee_rate_ppm: _builtins.int = ...,
+        time_lock_delta: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chan_point", b"chan_point", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_fee_msat", b"base_fee_msat", "chan_point", b"chan_point", "fee_rate_ppm", b"fee_rate_ppm", "scope", b"scope", "time_lock_delta", b"time_lock_delta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["chan_point"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___PolicyUpdateRequest: _TypeAlias = PolicyUpdateRequest  # noqa: Y015
+
+@_typing.final
+class PolicyUpdateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_UPDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def failed_updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedUpdate]: ...
+    def __init__(
+        self,
+        *,
+        failed_updates: _abc.Iterable[Global___FailedUpdate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_updates", b"failed_updates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyUpdateResponse: _TypeAlias = PolicyUpdateResponse  # noqa: Y015
+
+@_typing.final
+class FailedUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPDATE_ERROR_FIELD_NUMBER: _builtins.int
+    update_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        update_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["update_error", b"update_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedUpdate: _TypeAlias = FailedUpdate  # noqa: Y015
+
+@_typing.final
 class ListInvoiceRequest(_message.Message):
     """Invoices"""
 

@@ -94,6 +94,26 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelResponse.FromString,
                 _registered_method=True)
+        self.CloseChannel = channel.unary_stream(
+                '/lnrpc.Lightning/CloseChannel',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.CloseChannelRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CloseStatusUpdate.FromString,
+                _registered_method=True)
+        self.FeeReport = channel.unary_unary(
+                '/lnrpc.Lightning/FeeReport',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.FeeReportRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.FeeReportResponse.FromString,
+                _registered_method=True)
+        self.GetChanInfo = channel.unary_unary(
+                '/lnrpc.Lightning/GetChanInfo',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ChanInfoRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ChannelEdge.FromString,
+                _registered_method=True)
+        self.UpdateChannelPolicy = channel.unary_unary(
+                '/lnrpc.Lightning/UpdateChannelPolicy',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateResponse.FromString,
+                _registered_method=True)
         self.ListInvoices = channel.unary_unary(
                 '/lnrpc.Lightning/ListInvoices',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceRequest.SerializeToString,
@@ -201,6 +221,30 @@ class LightningServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CloseChannel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FeeReport(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChanInfo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateChannelPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInvoices(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -299,6 +343,26 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.AbandonChannel,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelResponse.SerializeToString,
+            ),
+            'CloseChannel': grpc.unary_stream_rpc_method_handler(
+                    servicer.CloseChannel,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CloseChannelRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.CloseStatusUpdate.SerializeToString,
+            ),
+            'FeeReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.FeeReport,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.FeeReportRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.FeeReportResponse.SerializeToString,
+            ),
+            'GetChanInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChanInfo,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ChanInfoRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.ChannelEdge.SerializeToString,
+            ),
+            'UpdateChannelPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateChannelPolicy,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateResponse.SerializeToString,
             ),
             'ListInvoices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInvoices,
@@ -655,6 +719,114 @@ class Lightning:
             '/lnrpc.Lightning/AbandonChannel',
             lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.AbandonChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lnrpc.Lightning/CloseChannel',
+            lightning_dot_proto_dot_lnrpc__pb2.CloseChannelRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.CloseStatusUpdate.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FeeReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/FeeReport',
+            lightning_dot_proto_dot_lnrpc__pb2.FeeReportRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.FeeReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChanInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/GetChanInfo',
+            lightning_dot_proto_dot_lnrpc__pb2.ChanInfoRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.ChannelEdge.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateChannelPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/UpdateChannelPolicy',
+            lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.PolicyUpdateResponse.FromString,
             options,
             channel_credentials,
             insecure,

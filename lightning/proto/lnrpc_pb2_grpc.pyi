@@ -47,6 +47,10 @@ class LightningStub:
     OpenChannel: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.OpenChannelRequest, _lnrpc_pb2.OpenStatusUpdate]
     FundingStateStep: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.FundingTransitionMsg, _lnrpc_pb2.FundingStateStepResp]
     AbandonChannel: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.AbandonChannelRequest, _lnrpc_pb2.AbandonChannelResponse]
+    CloseChannel: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.CloseChannelRequest, _lnrpc_pb2.CloseStatusUpdate]
+    FeeReport: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.FeeReportRequest, _lnrpc_pb2.FeeReportResponse]
+    GetChanInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ChanInfoRequest, _lnrpc_pb2.ChannelEdge]
+    UpdateChannelPolicy: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]
     ListInvoices: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]
     NewAddress: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]
@@ -69,6 +73,10 @@ class LightningAsyncStub(LightningStub):
     OpenChannel: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.OpenChannelRequest, _lnrpc_pb2.OpenStatusUpdate]  # type: ignore[assignment]
     FundingStateStep: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.FundingTransitionMsg, _lnrpc_pb2.FundingStateStepResp]  # type: ignore[assignment]
     AbandonChannel: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.AbandonChannelRequest, _lnrpc_pb2.AbandonChannelResponse]  # type: ignore[assignment]
+    CloseChannel: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.CloseChannelRequest, _lnrpc_pb2.CloseStatusUpdate]  # type: ignore[assignment]
+    FeeReport: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.FeeReportRequest, _lnrpc_pb2.FeeReportResponse]  # type: ignore[assignment]
+    GetChanInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ChanInfoRequest, _lnrpc_pb2.ChannelEdge]  # type: ignore[assignment]
+    UpdateChannelPolicy: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]  # type: ignore[assignment]
     ListInvoices: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]  # type: ignore[assignment]
     NewAddress: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]  # type: ignore[assignment]
     GetTransactions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]  # type: ignore[assignment]
@@ -160,6 +168,34 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.AbandonChannelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.AbandonChannelResponse, _abc.Awaitable[_lnrpc_pb2.AbandonChannelResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CloseChannel(
+        self,
+        request: _lnrpc_pb2.CloseChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lnrpc_pb2.CloseStatusUpdate], _abc.AsyncIterator[_lnrpc_pb2.CloseStatusUpdate]]: ...
+
+    @_abc_1.abstractmethod
+    def FeeReport(
+        self,
+        request: _lnrpc_pb2.FeeReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.FeeReportResponse, _abc.Awaitable[_lnrpc_pb2.FeeReportResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetChanInfo(
+        self,
+        request: _lnrpc_pb2.ChanInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.ChannelEdge, _abc.Awaitable[_lnrpc_pb2.ChannelEdge]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateChannelPolicy(
+        self,
+        request: _lnrpc_pb2.PolicyUpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.PolicyUpdateResponse, _abc.Awaitable[_lnrpc_pb2.PolicyUpdateResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListInvoices(

@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from orders import flags, money
 from orders.actors import Authority
-from orders.admin import going_back
+from orders.admin import channel_ends, going_back
 from orders.causes import FlagKind
 from orders.errors import OrderError
-from orders.models import ChannelOrder
-from orders.operations import deciding, ending, giving_up, refunding
+from orders.models import ChannelOrder, ClosingKind
+from orders.operations import closing, deciding, ending, giving_up, leasing, refunding
 from orders.payments import security
 from orders.states import At, OrderState
 from orders.story import sat, when
@@ -39,7 +39,9 @@ class Field:
 class Deed:
     """One thing that staff do. With `money` they are asked first, and told what it says of the order.
 
-    With a `field` they type something first, for one order at a time; `run` and `money` are told that, else "".
+    With a `field` they type something first, for one order at a time; `run` and `money` are told that, else "". With
+    one more (`also`) they are told both, a line each. What `second` says they have to tick besides.
+    `permissions`: what it needs beside the right to steer orders at all.
     """
 
     name: str
@@ -49,6 +51,14 @@ class Deed:
     run: Callable[[UUID, Authority, str], object]
     money: Callable[[ChannelOrder, str], str] | None = None
     field: Field | None = None
+    also: Field | None = None
+    second: str = ""
+    permissions: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is typed for it, in order."""
+        return tuple(field for field in (self.field, self.also) if field is not None)
 
     @property
     def asks(self) -> bool:
@@ -115,6 +125,13 @@ def _held_sat(order: ChannelOrder) -> int:
     """What the node holds and may still return."""
     return money.of(order, At.SEEN).held_sat if security.is_held(order) else 0
 
+
+def _extend(order_id: UUID, actor: Authority, typed: str) -> object:
+    days, _, reason = typed.partition("\n")
+    return leasing.extend(order_id, days=leasing.read_days(days), reason=reason, actor=actor)
+
+
+_REASON: Final = Field("Reason", refunding.LONGEST_REASON, refunding.read_reason)
 
 DEEDS: Final[dict[str, Deed]] = {
     deed.name: deed
@@ -199,6 +216,72 @@ DEEDS: Final[dict[str, Deed]] = {
             run=lambda order_id, actor, typed: deciding.decline(order_id, reason=typed, actor=actor),
             money=going_back.declined,
             field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
+        ),
+        Deed(
+            name="close_channel",
+            label="Close the channel",
+            done="To be closed",
+            fits=lambda order: not closing.why_not_closed(order, ClosingKind.TOGETHER, overriding=False),
+            run=lambda order_id, actor, typed: closing.close(order_id, reason=typed, actor=actor),
+            money=channel_ends.together,
+            field=_REASON,
+            permissions=("close_channel",),
+        ),
+        Deed(
+            name="force_channel",
+            label="Close the channel by force",
+            done="To be closed by force",
+            fits=lambda order: not closing.why_not_closed(order, ClosingKind.FORCED, overriding=False),
+            run=lambda order_id, actor, typed: closing.force(order_id, reason=typed, actor=actor),
+            money=channel_ends.forced,
+            field=_REASON,
+            second=channel_ends.SECOND,
+            permissions=("force_close_channel",),
+        ),
+        Deed(
+            name="override_lease",
+            label="Close the channel before its lease's end",
+            done="To be closed",
+            fits=lambda order: not closing.why_not_closed(order, ClosingKind.TOGETHER, overriding=True),
+            run=lambda order_id, actor, typed: closing.override(
+                order_id, kind=ClosingKind.TOGETHER, reason=typed, actor=actor
+            ),
+            money=channel_ends.together_early,
+            field=_REASON,
+            permissions=("close_channel", "override_lease"),
+        ),
+        Deed(
+            name="override_lease_by_force",
+            label="Close the channel by force before its lease's end",
+            done="To be closed by force",
+            fits=lambda order: not closing.why_not_closed(order, ClosingKind.FORCED, overriding=True),
+            run=lambda order_id, actor, typed: closing.override(
+                order_id, kind=ClosingKind.FORCED, reason=typed, actor=actor
+            ),
+            money=channel_ends.forced_early,
+            field=_REASON,
+            second=channel_ends.SECOND,
+            permissions=("force_close_channel", "override_lease"),
+        ),
+        Deed(
+            name="withdraw_close",
+            label="Do not close the channel",
+            done="Not closed",
+            fits=lambda order: not closing.why_not_withdrawn(order),
+            run=lambda order_id, actor, _: closing.withdraw(order_id, actor=actor),
+            money=channel_ends.withdrawn,
+            permissions=("close_channel",),
+        ),
+        Deed(
+            name="extend_lease",
+            label="Extend the lease",
+            done="Extended",
+            fits=lambda order: not leasing.why_not_extended(order),
+            run=_extend,
+            money=channel_ends.extended,
+            field=Field("Days", len(str(leasing.MOST_DAYS)), lambda text: str(leasing.read_days(text))),
+            also=_REASON,
+            permissions=("extend_lease",),
         ),
         Deed(
             name="settle_flag",

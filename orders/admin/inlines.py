@@ -27,7 +27,7 @@ from orders.admin.shown import (
     text,
 )
 from orders.ids import shortened
-from orders.models import ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent, Refund
+from orders.models import ChannelClosing, ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent, Refund
 
 
 class Belonging(Forbidden, admin.TabularInline):
@@ -167,6 +167,35 @@ class RefundInline(Belonging):
     def why(self, row: Refund) -> SafeString:
         """The cause, and what was said."""
         return format_html("{}<div>{}</div>", row.cause.replace("_", " "), shortened(row.detail))
+
+
+class ClosingInline(Belonging):
+    """The closes that somebody wanted of its channel."""
+
+    model = ChannelClosing
+    verbose_name_plural = "closes of the channel"
+    fields = ["state_shown", "kind", "early", "actor", "said", "wanted", "tries", "waits", "txid_shown", "ended"]
+
+    said = text("reason", "reason")
+    wanted = at("created_at", "wanted")
+    ended = at("ended_at", "over")
+
+    @admin.display(description="before the lease's end", boolean=True)
+    def early(self, row: ChannelClosing) -> bool:
+        """A person has overridden the lease."""
+        return row.overrides_lease
+
+    @admin.display(description="waits because")
+    def waits(self, row: ChannelClosing) -> SafeString | str:
+        """A word, and what was said."""
+        if not (row.trouble or row.detail):
+            return NOTHING
+        return format_html("{}<div>{}</div>", row.trouble, shortened(row.detail))
+
+    @admin.display(description="closing transaction")
+    def txid_shown(self, row: ChannelClosing) -> SafeString | str:
+        """Whole."""
+        return code(row.txid)
 
 
 class OpeningInline(Belonging):

@@ -35,6 +35,9 @@ class ServiceForm(forms.ModelForm):
             "max_expiry_blocks": "Longest term (blocks)",
             "rate_ppm_per_1008_blocks": "Share of our side in 1,008 blocks, a week (ppm)",
             "minimum_fee_sat": "Least fee (sat)",
+            "after_lease": "When its lease is over",
+            "most_routing_base_msat": "Forwarding costs at most (msat)",
+            "most_routing_ppm": "and of the amount (ppm)",
         }
 
     def clean(self) -> dict[str, Any]:
@@ -42,6 +45,8 @@ class ServiceForm(forms.ModelForm):
         given = super().clean() or self.cleaned_data
         self._require_order(given, "min_channel_sat", "max_channel_sat", "smallest channel")
         self._require_order(given, "min_expiry_blocks", "max_expiry_blocks", "shortest term")
+        if (given.get("most_routing_base_msat") is None) != (given.get("most_routing_ppm") is None):
+            self.add_error("most_routing_ppm", "Promise both, or neither.")
         if not (given.get("accepts_lightning") or given.get("accepts_onchain")):
             self.add_error("accepts_lightning", "Accept Lightning or on-chain payments, or both.")
         return given
@@ -72,6 +77,8 @@ class ServiceAdmin(DiscreetAdmin):
             },
         ),
         ("Payment and channel", {"fields": [("accepts_lightning", "accepts_onchain"), "announced_by_default"]}),
+        ("After its lease", {"fields": ["after_lease"]}),
+        ("Promise to buyers", {"fields": [("most_routing_base_msat", "most_routing_ppm")]}),
         ("Price", {"fields": ["base_fee_sat", "rate_ppm_per_1008_blocks", "minimum_fee_sat"]}),
     ]
     readonly_fields = ["used"]

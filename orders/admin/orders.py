@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from orders import keys, story
+from orders import keys, leases, queries, story
 from orders.admin.books import EntryInline
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.inlines import (
+    ClosingInline,
     DepositInline,
     EventInline,
     FlagInline,
@@ -25,7 +26,7 @@ from orders.admin.inlines import (
     RefundInline,
 )
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark, text
-from orders.admin.steering import SteeringAdmin, actions
+from orders.admin.steering import SteeringAdmin, actions, may_do
 from orders.ids import short
 from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
@@ -76,6 +77,27 @@ class RailFilter(admin.SimpleListFilter):
         return queryset.filter(counted_payment="" if chosen == "none" else chosen) if chosen else queryset
 
 
+class LeaseFilter(admin.SimpleListFilter):
+    """Open channels by what is left of their lease."""
+
+    title = "lease"
+    parameter_name = "lease"
+
+    _CONDITIONS = {"ending": ("ends within a week", leases.ending), "ended": ("has ended", leases.ended)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Those that end soon, and those that have ended."""
+        return [(name, words) for name, (words, _) in self._CONDITIONS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
+        """As our node last saw the chain."""
+        chosen = self._CONDITIONS.get(self.value() or "")
+        if chosen is None:
+            return queryset
+        seen = queries.snapshot()
+        return queryset.filter(chosen[1](height=seen.block_height if seen else 0, now=timezone.now()))
+
+
 class OrderList(ChangeList):
     """A list that names orders by their references; it is no form's window to choose one from."""
 
@@ -95,7 +117,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
-    list_filter = ["state", SurpriseFilter, RailFilter, "created_at", "service"]
+    list_filter = ["state", SurpriseFilter, LeaseFilter, RailFilter, "created_at", "service"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]
@@ -103,13 +125,16 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     search_help_text = (
         "An id; an invoice or its memo; a node's key; a payment hash; an address; a transaction; a channel's id."
     )
-    inlines = [FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, EntryInline, EventInline]
+    inlines = [
+        FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, ClosingInline, EntryInline, EventInline,
+    ]  # fmt: skip
     fieldsets = [
         ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
         ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
-        ("Where is it", {"fields": ["state_column", "channel", "opened", "closed", "lease_starts", "lease_ends"]}),
+        ("Where is it", {"fields": ["state_column", "channel", "opened", "closed"]}),
+        ("For how long, and at which fee", {"fields": ["lease_starts", "lease_ends", "gift", "promise"]}),
         (
             "Why does it wait",
             {
@@ -151,7 +176,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         """On an order's own page with all that is told of it; in the list with the flags that stand."""
         match = request.resolver_match
         if match is not None and match.url_name == "orders_channelorder_change":
-            return orders_with_details().prefetch_related("flags", "refunds")
+            return orders_with_details().prefetch_related("flags", "refunds", "closings")
         return super().get_queryset(request).prefetch_related(_STANDING)
 
     def get_search_results(
@@ -190,7 +215,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         order: ChannelOrder | None = context.get("original")
         if order is not None:
             may = self.has_steer_permission(request)
-            context["deeds"] = [deed for deed in DEEDS.values() if may and deed.fits(order)]
+            context["deeds"] = [d for d in DEEDS.values() if may and may_do(request, d) and d.fits(order)]
             context["waits"] = story.waits_for(order, timezone.now())
             context["state"] = state_mark(order)
             context["may"] = may
@@ -311,6 +336,16 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     def lease_ends(self, order: ChannelOrder) -> str:
         """Time and block."""
         return _lease(order.lease_ends_at, order.lease_ends_height)
+
+    @admin.display(description="lease extended by")
+    def gift(self, order: ChannelOrder) -> str:
+        """What was given."""
+        return story.term(order.lease_gift_blocks) if order.lease_gift_blocks else NOTHING
+
+    @admin.display(description="forwarding costs at most")
+    def promise(self, order: ChannelOrder) -> str:
+        """As it was promised."""
+        return story.routing_promise(order)
 
     @admin.display(description="it waits")
     def waits(self, order: ChannelOrder) -> str:

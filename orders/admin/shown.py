@@ -16,7 +16,7 @@ from orders import story
 from orders.admin.discretion import DiscreetAdmin, order_page
 from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
-from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState
+from orders.states import ClosingState, DepositState, InvoiceState, OpeningState, OrderState, RefundState
 
 NOTHING: Final = "–"
 
@@ -57,12 +57,19 @@ _REFUND_TONES: Final[dict[str, str]] = {
     RefundState.KEPT: "bad",
     RefundState.PROPOSED: "bad",
 }
+_CLOSING_TONES: Final[dict[str, str]] = {
+    ClosingState.WAITING: "ending",
+    ClosingState.UNDER_WAY: "busy",
+    ClosingState.DONE: "good",
+    ClosingState.WITHDRAWN: "over",
+}
 #: By the names of their models.
 _TONES_OF: Final = {
     "channelorder": _TONES,
     "holdinvoice": _INVOICE_TONES,
     "onchainpayment": _DEPOSIT_TONES,
     "refund": _REFUND_TONES,
+    "channelclosing": _CLOSING_TONES,
 }
 _ENDING_OPENINGS: Final = {OpeningState.CONFLICTING, OpeningState.CANCELLING}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,25 +31,31 @@ from orders.queries import orders_with_details
 MOST_AT_ONCE: Final = 200
 _MOST_NAMED: Final = 10
 
-#: The name of the form's field for what is typed.
+#: The names of the form's fields for what is typed, and for what has to be ticked besides.
 TYPED: Final = "typed"
+SECOND: Final = "second"
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What was typed for a deed, as it is meant; with its fault, as it was typed."""
+    """What was typed for a deed, field by field, as it is meant; with its fault, as it was typed."""
 
-    text: str = ""
+    values: tuple[str, ...] = ()
     fault: str = ""
     is_missing: bool = False
+
+    @property
+    def text(self) -> str:
+        """A line for each field."""
+        return "\n".join(self.values)
 
 
 Action = Callable[["SteeringAdmin", HttpRequest, "QuerySet[ChannelOrder]"], HttpResponse | None]
 
 
 def actions() -> list[Action]:
-    """The deeds, for the list of orders: but those that staff type something for."""
-    return [_action(deed) for deed in DEEDS.values() if deed.field is None]
+    """The deeds, for the list of orders: but those that staff type something for, or need another right for."""
+    return [_action(deed) for deed in DEEDS.values() if deed.field is None and not deed.permissions]
 
 
 def _action(deed: Deed) -> Action:
@@ -95,7 +102,10 @@ class SteeringAdmin(admin.ModelAdmin):
         if deed.field is not None and len(ids) > 1:
             messages.error(request, f"{deed.label}: for one order at a time.")
             return None
+        if not may_do(request, deed):
+            raise PermissionDenied
         typed = _typed(request, deed, sure=sure)
+        sure = sure and (not deed.second or request.POST.get(SECOND) == "yes")
         if typed.is_missing or (deed.money is not None and not sure):
             return self._ask(request, deed, ids, back, typed)
         outcomes = perform(deed, ids, actor=acting(request), typed=typed.text)
@@ -114,6 +124,7 @@ class SteeringAdmin(admin.ModelAdmin):
             "media": self.media,
             "deed": deed,
             "typed": typed,
+            "fields": list(zip_longest(deed.fields, typed.values[: len(deed.fields)], fillvalue="")),
             "back": back,
             "fitting": [(order, order_page(order.pk), money(order, told)) for order in orders if deed.fits(order)],
             "others": [order for order in orders if not deed.fits(order)],
@@ -123,15 +134,21 @@ class SteeringAdmin(admin.ModelAdmin):
 
 def _typed(request: HttpRequest, deed: Deed, *, sure: bool) -> Typed:
     """What was typed for the deed. Where nobody was asked for it yet, that is no fault."""
-    given = request.POST.get(TYPED)
-    if deed.field is None:
-        return Typed()
-    if given is None and not sure:
+    given = request.POST.getlist(TYPED)
+    if not given and not sure and deed.fields:
         return Typed(is_missing=True)
-    try:
-        return Typed(deed.field.read(given or ""))
-    except InvalidField as error:
-        return Typed(given or "", fault=f"{deed.field.label}: {error.message}", is_missing=True)
+    read = []
+    for field, text in zip(deed.fields, [*given, *[""] * len(deed.fields)], strict=False):
+        try:
+            read.append(field.read(text))
+        except InvalidField as error:
+            return Typed(tuple(given), fault=f"{field.label}: {error.message}", is_missing=True)
+    return Typed(tuple(read))
+
+
+def may_do(request: HttpRequest, deed: Deed) -> bool:
+    """Beside the right to steer, the person has what the deed needs."""
+    return all(request.user.has_perm(f"orders.{name}") for name in deed.permissions)
 
 
 def _deed(name: str, flag: str) -> Deed | None:

@@ -17,6 +17,11 @@ from orders.models import Service
 from orders.states import ORDER_STATE_NUMBERS
 from orders.wire import OrderView
 
+_MOST_BASE: Final = (
+    "What the LSP promises to ask at most for each payment that it forwards to the buyer over the channel, in "
+    "millisatoshis. Null: nothing is promised."
+)
+_MOST_PPM: Final = "And of its amount, in millionths."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -74,6 +79,10 @@ class ChannelQuoteSerializer(serializers.Serializer):
     btc_address = serializers.CharField(source="deposit_address", allow_null=True)
     lnurl_channel = serializers.CharField(source="lnurl.encoded", help_text="LUD-01, lower case.")
     order_expiry = Milliseconds(source="expires_at")
+    max_routing_fee_base_msat = serializers.IntegerField(
+        source="most_routing_base_msat", allow_null=True, help_text=_MOST_BASE
+    )
+    max_routing_fee_ppm = serializers.IntegerField(source="most_routing_ppm", allow_null=True, help_text=_MOST_PPM)
     order_token = serializers.CharField(
         source="token", help_text="A secret: who has it may say where the order's money goes. The id alone may not."
     )
@@ -223,6 +232,10 @@ class ChannelOrderSerializer(serializers.Serializer):
     lightning_channel_id = serializers.CharField(
         source="short_channel_id", allow_null=True, help_text="BLOCKxTRANSACTIONxOUTPUT"
     )
+    max_routing_fee_base_msat = serializers.IntegerField(
+        source="most_routing_base_msat", allow_null=True, help_text=_MOST_BASE
+    )
+    max_routing_fee_ppm = serializers.IntegerField(source="most_routing_ppm", allow_null=True, help_text=_MOST_PPM)
     current_channel_info = serializers.SerializerMethodField(help_text="Null: balances are the peers' own business.")
 
     @extend_schema_field({"type": ["integer", "boolean"]})

@@ -3,6 +3,7 @@
 from orders.models.alert import Alert
 from orders.models.ban import Ban
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
+from orders.models.closing import ChannelClosing, ClosingKind
 from orders.models.credit import Credit
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
@@ -23,8 +24,10 @@ __all__ = [
     "Alert",
     "Ban",
     "BooksCheck",
+    "ChannelClosing",
     "ChannelOpening",
     "ChannelOrder",
+    "ClosingKind",
     "Credit",
     "Entry",
     "EntryKind",

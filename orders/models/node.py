@@ -87,6 +87,7 @@ class SwitchName(models.TextChoices):
 
     SALES = "sales", "Sales"
     OPENINGS = "openings", "Openings"
+    CLOSINGS = "closings", "Closings"
 
 
 class Switch(models.Model):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from orders.models.books import Entry
+    from orders.models.closing import ChannelClosing
     from orders.models.credit import Credit
     from orders.models.flag import Flag
     from orders.models.journal import OrderEvent
@@ -52,6 +53,10 @@ class ChannelOrder(models.Model):
     lsp_balance_sat = models.BigIntegerField()
     client_balance_sat = models.BigIntegerField()
     channel_expiry_blocks = models.PositiveIntegerField(help_text="The channel is promised for so long.")
+
+    lease_gift_blocks = models.PositiveIntegerField(default=0, help_text="For so long besides, as a gift.")
+    most_routing_base_msat = models.PositiveIntegerField(null=True, blank=True, help_text="As promised; empty: not.")
+    most_routing_ppm = models.PositiveIntegerField(null=True, blank=True, help_text="As promised; empty: not.")
 
     base_fee_sat = models.BigIntegerField()
     lease_fee_sat = models.BigIntegerField()
@@ -113,6 +118,7 @@ class ChannelOrder(models.Model):
         hold_invoice: HoldInvoice
         credit: Credit
         reservation: Reservation
+        closings: RelatedManager[ChannelClosing]
         entries: RelatedManager[Entry]
         events: RelatedManager[OrderEvent]
         flags: RelatedManager[Flag]
@@ -143,6 +149,7 @@ class ChannelOrder(models.Model):
                 condition=Q(opened_at__isnull=False),
                 include=["paid_at", "lsp_balance_sat", "client_balance_sat", "fee_total_sat"],
             ),
+            models.Index(fields=["lease_ends_at"], name="order_lease_ends", condition=Q(state="open")),
             models.Index(fields=["closed_at"], name="order_closed", condition=Q(closed_at__isnull=False)),
         ]
         constraints = [

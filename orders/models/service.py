@@ -12,6 +12,13 @@ from orders.options import MAX_EXPIRY_BLOCKS, NODE_MIN_CHANNEL_SAT, Limits
 from orders.pricing import Tariff
 
 
+class AfterLease(models.TextChoices):
+    """What becomes of a channel when its lease is over."""
+
+    LEAVE = "leave", "leave it open, and list it"
+    CLOSE = "close", "close it, with its peer"
+
+
 class Service(models.Model):
     """One kind of channel that staff put on sale."""
 
@@ -40,6 +47,19 @@ class Service(models.Model):
         default=False, help_text="Where neither claim nor purchase says. Wallets on phones refuse public channels."
     )
 
+    after_lease = models.CharField(
+        max_length=8, choices=AfterLease.choices, default=AfterLease.LEAVE,
+        help_text="What becomes of a channel whose lease is over.",
+    )  # fmt: skip
+    most_routing_base_msat = models.PositiveIntegerField(
+        null=True, blank=True,
+        help_text="What we promise to ask at most for each payment over the channel; empty: no promise.",
+    )  # fmt: skip
+    most_routing_ppm = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(1_000_000)],
+        help_text="And of its amount, in millionths; both or none.",
+    )  # fmt: skip
+
     base_fee_sat = models.BigIntegerField(default=1_000, validators=[MinValueValidator(0)])
     rate_ppm_per_1008_blocks = models.BigIntegerField(
         default=500, validators=[MinValueValidator(0), MaxValueValidator(1_000_000)]
@@ -57,6 +77,11 @@ class Service(models.Model):
             ),
             models.CheckConstraint(
                 name="service_takes_a_rail", condition=models.Q(accepts_lightning=True) | models.Q(accepts_onchain=True)
+            ),
+            models.CheckConstraint(
+                name="service_promises_whole_fees",
+                condition=models.Q(most_routing_base_msat=None, most_routing_ppm=None)
+                | models.Q(most_routing_base_msat__isnull=False, most_routing_ppm__isnull=False),
             ),
             models.CheckConstraint(name="service_is_not_free", condition=models.Q(minimum_fee_sat__gte=1)),
         ]

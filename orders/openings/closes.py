@@ -7,15 +7,16 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from lightning.types import ClosedChannel, Outpoint
-from orders import blocks, money
+from orders import blocks, leases, money
 from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelClosing, ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.payments import onchain
-from orders.states import At, OpeningState, OrderState
+from orders.states import At, ClosingState, OpeningState, OrderState
 from orders.transitions import locked
 from orders.wallet import budget
 
@@ -38,10 +39,18 @@ def closed_by_us(closed: ClosedChannel) -> bool | None:
     return closed.initiated_by_us
 
 
-def case(order: ChannelOrder, closed: ClosedChannel, now: datetime) -> Cause | None:
-    """Why a person has to decide about the order's money; None: the buyer has had his channel."""
+def case(
+    order: ChannelOrder, closed: ClosedChannel, now: datetime, *, wanted: ChannelClosing | None = None
+) -> Cause | None:
+    """Why a person has to decide about the order's money; None: the buyer has had his channel.
+
+    `wanted`: our own close that came of it. It kept the lease, unless a person has overridden that.
+    """
     if order.opened_at is None or _was_closed_at_birth(order, closed):
         return Cause.CLOSED_UNUSED
+    if wanted is not None and closed_by_us(closed) is not False:
+        is_broken = wanted.overrides_lease and leases.left_blocks(order, closed.close_height) > 0
+        return Cause.CLOSED_EARLY if is_broken else None
     if closed_by_us(closed) is not False and _is_early(order, order.opened_at, closed, now):
         return Cause.CLOSED_EARLY
     return None
@@ -60,8 +69,17 @@ def _is_early(order: ChannelOrder, opened_at: datetime, closed: ClosedChannel, n
     return by_chain or now - opened_at < grace
 
 
-def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int) -> int:
-    """What he paid for the channel; less what the chain has cost us, where its peer closed it and the policy says so.
+def unused_sat(order: ChannelOrder, closed: ClosedChannel) -> int:
+    """What of the price was for the blocks that were sold, and that he has not had the channel for."""
+    left = min(leases.left_blocks(order, closed.close_height), order.channel_expiry_blocks)
+    return order.fee_total_sat * left // order.channel_expiry_blocks
+
+
+def proposal_sat(
+    order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, *, cost_sat: int, fee_sat: int | None = None
+) -> int:
+    """What he paid for the channel (or `fee_sat` of its fee); less what the chain has cost us, where its peer closed it
+    and the policy says so.
 
     Money: what was pushed to him the closing transaction has paid him already, if there is one; else it goes back, with
     the surplus that was added. A funding that comes to nothing after all is another case (`undone`).
@@ -69,7 +87,7 @@ def proposal_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedCha
     pushed_sat = opening.push_sat if closed.close_type in _WITHOUT_TRANSACTION else 0
     is_theirs = closed_by_us(closed) is False
     kept_sat = cost_sat if is_theirs and settings.EARLY_CLOSE_KEEPS_CHAIN_FEES else 0
-    return max(0, order.fee_total_sat + pushed_sat - kept_sat)
+    return max(0, (order.fee_total_sat if fee_sat is None else fee_sat) + pushed_sat - kept_sat)
 
 
 def _cost_sat(order: ChannelOrder, opening: ChannelOpening) -> int:
@@ -91,25 +109,42 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
 
     The caller holds the order's row, and has recorded the close.
     """
-    cause = case(order, closed, now)
+    cause = case(order, closed, now, wanted=_wanted(order))
     if cause is not None:
-        _tell(order, opening, closed, cause)
+        _tell(order, opening, closed, cause, now)
 
 
-def _tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, cause: Cause) -> None:
-    sat = _owed_sat(order, opening, closed)
+def _wanted(order: ChannelOrder) -> ChannelClosing | None:
+    """Our own close that came of the order's channel."""
+    return order.closings.filter(state=ClosingState.DONE).last()
+
+
+def _tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, cause: Cause, now: datetime) -> None:
+    fee_sat = _left_of_fee_sat(order, closed, cause, now)
+    sat = _owed_sat(order, opening, closed, fee_sat)
     is_proposed = onchain.propose_refund(order, sat, cause=cause)
     then = f"a refund of {sat} sat is proposed" if is_proposed else "nothing that was paid is left to go back"
     who = _WHO[closed_by_us(closed)]
     if cause is Cause.CLOSED_UNUSED:
         raise_flag(order, FlagKind.CLOSED_UNUSED, f"The channel closed before it was ever usable ({who}): {then}.")
+    elif fee_sat is not None:
+        raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed before its lease's end ({who}): {then}.")
     else:
         raise_flag(order, FlagKind.CLOSED_EARLY, f"The channel closed soon after it was sold ({who}): {then}.")
 
 
-def _owed_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel) -> int:
+def _left_of_fee_sat(order: ChannelOrder, closed: ClosedChannel, cause: Cause, now: datetime) -> int | None:
+    """The fee's share for what was left of a lease that we broke; None: all of it is owed."""
+    is_later = order.opened_at is not None and not _is_early(order, order.opened_at, closed, now)
+    is_share = cause is Cause.CLOSED_EARLY and is_later and _wanted(order) is not None
+    return unused_sat(order, closed) if is_share else None
+
+
+def _owed_sat(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, fee_sat: int | None) -> int:
     """What is proposed of what was paid; nothing while that is not there."""
-    return proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening)) if was_paid(order) else 0
+    if not was_paid(order):
+        return 0
+    return proposal_sat(order, opening, closed, cost_sat=_cost_sat(order, opening), fee_sat=fee_sat)
 
 
 def tell_again(order_id: UUID) -> None:
@@ -123,9 +158,10 @@ def tell_again(order_id: UUID) -> None:
         cause = _told(order)
         if opening is None or cause is None or order.refunds.filter(cause=cause).exists():
             return
-        closed = _as_recorded(order, opening)
-        if _owed_sat(order, opening, closed):  # else it is told already that there is nothing
-            _tell(order, opening, closed, cause)
+        closed, at = _as_recorded(order, opening), order.closed_at or timezone.now()
+        fee_sat = _left_of_fee_sat(order, closed, cause, at)
+        if _owed_sat(order, opening, closed, fee_sat):  # else it is told already that there is nothing
+            _tell(order, opening, closed, cause, at)
 
 
 def _told(order: ChannelOrder) -> Cause | None:

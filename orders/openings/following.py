@@ -14,8 +14,8 @@ from orders.flags import Found
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import closes
 from orders.openings.tracing import open_or_opening
-from orders.states import OpeningState, OrderState
-from orders.transitions import locked, move, note
+from orders.states import ClosingState, OpeningState, OrderState
+from orders.transitions import locked, move, move_closing, note
 
 #: A funding mined this long ago whose channel is still not usable needs a person.
 STUCK_BLOCKS = 144
@@ -84,6 +84,7 @@ def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) ->
             opening.closing_txid = order.closing_txid = pending.closing_txid
             opening.save()
             note(order, Cause.CLOSING_TRANSACTION_SEEN, txid=pending.closing_txid)
+        _follow_closing(order, ClosingState.UNDER_WAY, pending.closing_txid)
         if order.state != OrderState.CLOSING:
             move(order, OrderState.CLOSING, cause=Cause.CHANNEL_CLOSING, txid=pending.closing_txid)
         if order.opened_at is None:
@@ -101,11 +102,24 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
         opening.short_channel_id = opening.short_channel_id or format_short_channel_id(closed.short_channel_id)
         opening.save()
         order.closed_at = timezone.now()
+        _follow_closing(order, ClosingState.DONE, closed.closing_txid)
         move(
             order, OrderState.CLOSED, cause=Cause.CHANNEL_CLOSED, txid=closed.closing_txid, kind=closed.close_type,
             by_us=closes.closed_by_us(closed),
         )  # fmt: skip
         closes.tell(order, opening, closed, order.closed_at)
+
+
+def _follow_closing(order: ChannelOrder, to: ClosingState, txid: str) -> None:
+    """A close that we want is as far as the channel; one that was never asked of the node has come to nothing."""
+    closing = queries.live_closing(order)
+    if closing is None or closing.state == to:
+        return
+    if closing.may_have_begun:
+        move_closing(order, closing, to, txid=txid or closing.txid, trouble="")
+    else:
+        move_closing(order, closing, ClosingState.WITHDRAWN, detail="It was closed otherwise.")
+        note(order, Cause.CLOSE_WITHDRAWN, reason="It was closed otherwise.")
 
 
 def format_short_channel_id(number: int) -> str:

@@ -197,7 +197,7 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         transaction.save(update_fields=["block_height"])
         order.lease_starts_height = height
         order.lease_starts_at = datetime.fromtimestamp(seen.at, UTC) if height else None
-        term, starts_at = order.channel_expiry_blocks, order.lease_starts_at
+        term, starts_at = order.channel_expiry_blocks + order.lease_gift_blocks, order.lease_starts_at
         order.lease_ends_height = height + term if height else None
         order.lease_ends_at = starts_at + blocks.lasting(term) if starts_at else None
         cause = Cause.FUNDING_MINED if height else Cause.FUNDING_UNMINED

@@ -227,6 +227,8 @@ def _order(
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
         channel_expiry_blocks=wanted.channel_expiry_blocks,
+        most_routing_base_msat=service.most_routing_base_msat,
+        most_routing_ppm=service.most_routing_ppm,
         base_fee_sat=quote.base_fee_sat,
         lease_fee_sat=quote.lease_fee_sat,
         open_fee_sat=quote.open_fee_sat,

@@ -1,4 +1,4 @@
-"""Staff stop the sales, or the beginning of openings, and let them go on."""
+"""Staff stop the sales, or the beginning of openings or of closes, and let them go on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pause(
     cause: PauseCause = PauseCause.STAFF,
     named: Sequence[str] = (),
 ) -> Switch:
-    """It is off: nothing is sold any more, or no attempt to open begins any more.
+    """It is off: nothing is sold any more, or no attempt to open begins any more, or no close.
 
     Money: none moves. What was begun goes on, and every deadline holds: a payment whose order cannot be opened in time
     goes back as it always does.
@@ -108,8 +108,8 @@ def _switch(
         switch.on, switch.reason, switch.cause, switch.at, switch.actor = on, reason, cause, now, str(actor)
         switch.save()
         _record(name, on=on, reason=reason, actor=actor, cause=cause, named=named)
-        if on and name == SwitchName.OPENINGS:
-            nudge_all(_waiting())
+        if on:
+            nudge_all(_waiting_for(name))
     if actor.kind is not Kind.COMMAND:  # which says it at its terminal, where the log would go too
         log.warning("switch=%s on=%s actor=%s reason=%s", name, on, actor, reason)
     return switch
@@ -123,6 +123,11 @@ def _record(
     )
 
 
-def _waiting() -> list:
+def _waiting_for(name: SwitchName) -> list:
+    """The orders that this switch has kept."""
+    if name == SwitchName.CLOSINGS:
+        return queries.closings_that_wait()
+    if name != SwitchName.OPENINGS:
+        return []
     orders = ChannelOrder.objects.filter(state=OrderState.URI_SET, last_failure_reason=OPENINGS_PAUSED)
     return list(orders.values_list("pk", flat=True))

@@ -203,8 +203,8 @@ def _streams() -> None:
 
 
 def _hook(boundaries: Boundaries) -> None:
-    unary, stream, commit, listen = (
-        Calls._call, Calls.changing_stream, BaseDatabaseWrapper._commit, LndStreams._listen,
+    unary, stream, first, commit, listen = (
+        Calls._call, Calls.changing_stream, Calls.first_of, BaseDatabaseWrapper._commit, LndStreams._listen,
     )  # fmt: skip
 
     def unary_hooked(self: Calls, call: Any, request: Any, **options: Any) -> Any:
@@ -212,6 +212,9 @@ def _hook(boundaries: Boundaries) -> None:
 
     def stream_hooked(self: Calls, call: Any, request: Any, **options: Any) -> Any:
         return boundaries.around(_name_of(call), lambda: stream(self, call, request, **options))
+
+    def first_hooked(self: Calls, call: Any, request: Any, **options: Any) -> Any:
+        return boundaries.around(f"{_name_of(call)}-answer", lambda: first(self, call, request, **options))
 
     def commit_hooked(self: BaseDatabaseWrapper) -> Any:
         return boundaries.around(f"COMMIT-after-{boundaries.last}", lambda: commit(self))
@@ -225,6 +228,7 @@ def _hook(boundaries: Boundaries) -> None:
 
     Calls._call = unary_hooked  # type: ignore[method-assign]
     Calls.changing_stream = stream_hooked  # type: ignore[method-assign]
+    Calls.first_of = first_hooked  # type: ignore[method-assign]
     BaseDatabaseWrapper._commit = commit_hooked  # type: ignore[method-assign]
     LndStreams._listen = listen_hooked  # type: ignore[method-assign, assignment]
     for answer in ("funding_request", "pending_outpoint"):

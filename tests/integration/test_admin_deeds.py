@@ -61,7 +61,7 @@ def test_the_page_of_an_order_offers_what_fits_its_state(boss: Client) -> None:
         "created": (OrderFactory(), ["cancel"]),
         "claimed": (OrderFactory(uri_set=True), ["give_up", "cancel"]),
         "given up": (OrderFactory(give_up=True), ["retry", "cancel"]),
-        "opening": (OrderFactory(opening=True), []),
+        "opening": (OrderFactory(opening=True), ["extend_lease"]),
         "late": (late, ["record_returned", "revive", "pay_back", "settle_flag"]),
     }
     for name, (order, deeds) in offered.items():

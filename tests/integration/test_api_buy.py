@@ -28,6 +28,8 @@ QUOTE = {
     "lnurl_channel",
     "order_expiry",
     "order_token",
+    "max_routing_fee_base_msat",
+    "max_routing_fee_ppm",
 }
 MAINNET_ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 

@@ -28,6 +28,7 @@ SERVED_AT_FIRST = {
 A_QUOTE_DECODES_FROM_IT = {"order_id", "ln_invoice", "lnurl_channel"}
 OURS = {
     "product_id", "state_name", "payment_held", "underpaid", "overpaid", "paid_late", "claim_expiry", "give_up_reason",
+    "max_routing_fee_base_msat", "max_routing_fee_ppm",
 }  # fmt: skip
 NUMBERS = ["local_balance", "remote_balance", "channel_expiry", "total_amount", "price", "amount_received", "state"]
 EVERY_STATE = [
@@ -78,7 +79,7 @@ def test_what_is_not_known_yet_is_null(api: Api) -> None:
     assert unknown == {
         "remote_node", "channel_open_tx", "channel_close_tx", "lightning_channel_id", "current_channel_info",
         "channel_open_error", "give_up_reason", "refund_amount", "refund_tx", "refunded_at", "claim_expiry",
-        "zero_conf_satvbyte_expiry",
+        "zero_conf_satvbyte_expiry", "max_routing_fee_base_msat", "max_routing_fee_ppm",
     }  # fmt: skip
     assert said["onchain_payments"] == said["opening_attempts"] == []
     assert said["amount_received"] == 0

@@ -20,7 +20,7 @@ from orders.operations import claiming, deciding, ending, giving_up
 from orders.payments import onchain
 from orders.states import InvoiceState, OrderState, RefundState
 from orders.wallet import broadcasting
-from tests.closing import Closing, closed, standing, unused
+from tests.closed import Closing, closed, standing, unused
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, TransactionFactory, pubkey
 from tests.fakes import regtest_address
 from tests.scripted import mined, pending, unmined

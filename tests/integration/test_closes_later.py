@@ -19,7 +19,7 @@ from orders.operations import deciding
 from orders.payments import onchain
 from orders.states import DepositState, InvoiceState, OpeningState, OrderState, RefundState, TransactionState
 from tests.booking import TOTAL, balances, carry
-from tests.closing import Closing, closed, standing, unused
+from tests.closed import Closing, closed, standing, unused
 from tests.factories import OrderFactory, SnapshotFactory
 from tests.scripted import held
 

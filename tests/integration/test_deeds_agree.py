@@ -26,7 +26,7 @@ STATES = (
 DEPOSITS = ("none", "unconfirmed", "deep")
 REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True}, {"proposed": True})
 #: What is typed for a deed, by the name of its field.
-TYPED = {"Address": regtest_address(5), "Reason": "He asked for it."}
+TYPED = {"Address": regtest_address(5), "Reason": "He asked for it.", "Days": "7"}
 #: Without a node no attempt can be live.
 CLAIMED = frozenset(STATES) - {"new", "paid_lightning", "paid_onchain", "refunded", "rejected", "expired"}
 
@@ -44,7 +44,7 @@ def order_that_is(state: str, invoice: str, deposit: str, live: bool) -> Channel
 
 def does(deed: Deed, order: ChannelOrder) -> bool:
     try:
-        deed.run(order.pk, actors.staff("alice"), TYPED[deed.field.label] if deed.field else "")
+        deed.run(order.pk, actors.staff("alice"), "\n".join(TYPED[field.label] for field in deed.fields))
     except OrderError:
         return False
     return True

@@ -14,9 +14,10 @@ from lightning.types import NodeAddress
 from orders import actors, flags
 from orders.advance import advance
 from orders.causes import FlagKind
-from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service
+from orders.models import ChannelOpening, ChannelOrder, NodeSnapshot, Service, SwitchName
 from orders.openings import opening, terms
-from orders.operations import claiming
+from orders.operations import claiming, expiring, pausing
+from tests.closing import HEIGHT, ClosingNode, look, sold
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.integration.conftest import Api
 from tests.scripted import ScriptedNode, held
@@ -55,6 +56,29 @@ def test_d12_what_costs_next_to_nothing_can_be_bought(api: Api) -> None:
     answer = api.buy(remote_balance=0)
     assert answer.status_code == 200
     assert (answer.said["price"], answer.said["total_amount"]) == (1, 1)
+
+
+def test_d13_closing_many_channels_can_be_stopped_between_any_two(transactional_db: None, settings: Any) -> None:
+    """The first server looked at a property that nobody ever set."""
+    SnapshotFactory(block_height=HEIGHT)
+    node, settings.MOST_CLOSES_A_DAY = ClosingNode(), 100
+    orders = [sold(node) for _ in range(5)]
+    Service.objects.update(after_lease="close")
+    expiring.close_expired(actor=actors.LSP)
+
+    def stops_after_two(name: str) -> None:
+        if name == "close_channel" and len(node.asked) == 1:  # the second is being asked
+            pausing.pause(SwitchName.CLOSINGS, reason="stop", actor=actors.staff("ada"))
+
+    node.on_call = stops_after_two
+    for order in orders:
+        look(order, node)
+    assert len(node.asked) == 2
+    assert [row.why_not for row in expiring.close_expired(actor=actors.LSP)] == ["It is to be closed already."] * 3
+    pausing.resume(SwitchName.CLOSINGS, actor=actors.staff("ada"))
+    for order in orders:
+        look(order, node)
+    assert len(node.asked) == 5
 
 
 def test_d15_the_limit_on_openings_counts_those_of_every_earlier_pass(db: None, settings: Any) -> None:

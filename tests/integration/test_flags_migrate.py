@@ -101,6 +101,8 @@ def test_every_sentence_of_before_is_found_and_every_kind_is_one_of_ours() -> No
         FlagKind.REFUND_STUCK,
         FlagKind.REFUND_BARRED,
         FlagKind.CLOSED_EARLY,
+        FlagKind.CLOSE_STUCK,
+        FlagKind.ROUTING_FEE_HIGH,
     }
     assert set(kinds) == set(FlagKind) - newer and len(kinds) == len(set(kinds))
 

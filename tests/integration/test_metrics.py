@@ -55,7 +55,7 @@ ALLOWED = {
     "what": {"sold", "total", "promised", "free", "available"},
     "side": {"local", "remote"},
     "at_least_sat": {str(least) for least in figures.SIZES_SAT},
-    "name": {"sales", "openings", "reconcile", "streams", "looks"},
+    "name": {"sales", "openings", "closings", "reconcile", "streams", "looks"},
 }
 
 

@@ -243,11 +243,11 @@ def test_the_database_keeps_no_pause_without_a_reason() -> None:
 def test_the_commands_pause_and_resume_what_they_are_told() -> None:
     assert said("pause", "--sales", "--reason", "an upgrade").startswith("sales     paused: an upgrade  (command:")
     assert list(Switch.objects.filter(on=False).values_list("name", flat=True)) == ["sales"]
-    said("pause", "--reason", "an upgrade")  # both
-    assert Switch.objects.filter(on=False).count() == 2
-    assert said("resume", "--openings").startswith("openings  on")
+    said("pause", "--reason", "an upgrade")  # all
+    assert Switch.objects.filter(on=False).count() == 3
+    assert said("resume", "--openings", "--closings").startswith("openings  on")
     assert list(Switch.objects.filter(on=False).values_list("name", flat=True)) == ["sales"]
-    assert len(said("resume").splitlines()) == 2
+    assert len(said("resume").splitlines()) == 3
     with pytest.raises(CommandError, match="reason"):
         call_command("pause", "--reason", " ")
 

@@ -12,6 +12,7 @@ from orders.models import (
     Alert,
     Ban,
     BooksCheck,
+    ChannelClosing,
     ChannelOpening,
     ChannelOrder,
     Credit,
@@ -34,12 +35,13 @@ from orders.models import (
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
+    ChannelClosing,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     ChannelOrder: (
         "created_at", "due_at", "expires_at", "paid_at", "claimed_at", "claim_expires_at", "open_deadline_at",
-        "give_up_until",
+        "give_up_until", "lease_starts_at", "lease_ends_at", "opened_at",
     ),
     ChannelOpening: ("created_at", "changed_at"),
     WalletTransaction: ("created_at", "published_at", "bumped_at"),
@@ -50,6 +52,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Refund: ("created_at", "refunded_at"),
     Credit: ("given_at", "seen_at", "ended_at", "lost_at"),  # `looked_at` stays: nobody stood still meanwhile
     Ban: ("created_at", "until", "lifted_at"),
+    ChannelClosing: ("created_at", "asked_at", "ended_at"),
 }  # fmt: skip
 
 

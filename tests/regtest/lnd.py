@@ -369,6 +369,35 @@ class Lnd(Program):
         closing.cancel()
         return str(closing_txid)
 
+    def closed_channel(self, point: str) -> tuple[str, str] | None:
+        """How the channel was closed, by this node's word, and its closing transaction; None while it is not."""
+        found = self.call("lnrpc.Lightning/ClosedChannels").channels
+        closed = next((each for each in found if each.channel_point == point), None)
+        if closed is None:
+            return None
+        kind = closed.DESCRIPTOR.fields_by_name["close_type"].enum_type.values_by_number[closed.close_type].name
+        return kind.lower(), str(closed.closing_tx_hash)
+
+    def set_policy(self, point: str, *, base_msat: int, ppm: int) -> None:
+        """So much is asked for forwarding over the channel, as a person would set it."""
+        txid, _, index = point.partition(":")
+        self.call(
+            "lnrpc.Lightning/UpdateChannelPolicy",
+            chan_point={"funding_txid_str": txid, "output_index": int(index)},
+            base_fee_msat=base_msat,
+            fee_rate_ppm=ppm,
+            time_lock_delta=90,
+        )
+
+    def policy_of(self, point: str, pubkey: str) -> tuple[int, int, int] | None:
+        """What the node with this key asks over the channel, as this node knows it: base, ppm, blocks."""
+        try:
+            edge = self.call("lnrpc.Lightning/GetChanInfo", chan_point=point)
+        except grpc.RpcError:
+            return None
+        policy = edge.node1_policy if edge.node1_pub == pubkey else edge.node2_policy
+        return policy.fee_base_msat, policy.fee_rate_milli_msat, policy.time_lock_delta
+
     def answering_channels(self, answer: Answer) -> AbstractContextManager[list[Any]]:
         """While it lasts, `answer` decides about each channel that this node is offered; yields the offers."""
         return answering_channels(self, answer)

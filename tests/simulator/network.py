@@ -151,6 +151,20 @@ class SimulatedNode(Program):
     def close_channel(self, point: str, *, force: bool = False) -> str:
         return self.control.close_channel(point, "LOCAL_FORCE_CLOSE" if force else "COOPERATIVE_CLOSE_OF_OURS")
 
+    def closed_channel(self, point: str) -> tuple[str, str] | None:
+        found = self.call(self.stub.ClosedChannels, ln.ClosedChannelsRequest()).channels
+        closed = next((each for each in found if each.channel_point == point), None)
+        if closed is None:
+            return None
+        return ln.ChannelCloseSummary.ClosureType.Name(closed.close_type).lower(), str(closed.closing_tx_hash)
+
+    def set_policy(self, point: str, *, base_msat: int, ppm: int) -> None:
+        self.control.set_policy(point, base_msat=base_msat, ppm=ppm, cltv_blocks=90)
+
+    def policy_of(self, point: str, pubkey: str) -> tuple[int, int, int] | None:
+        found = self.control.policy(point)
+        return found.base_msat, found.ppm, found.cltv_blocks
+
     def invoice(self, amount_sat: int) -> str:
         return self.control.add_invoice(amount_sat)
 
@@ -240,6 +254,15 @@ class SimulatedPeer:
 
     def close_channel(self, point: str, *, force: bool = False) -> str:
         return self._node.control.close_channel(point, "REMOTE_FORCE_CLOSE" if force else "COOPERATIVE_CLOSE")
+
+    def closed_channel(self, point: str) -> tuple[str, str] | None:
+        """As the other side calls it."""
+        closed = self._node.closed_channel(point)
+        other = {"local_force_close": "remote_force_close", "remote_force_close": "local_force_close"}
+        return None if closed is None else (other.get(closed[0], closed[0]), closed[1])
+
+    def policy_of(self, point: str, pubkey: str) -> tuple[int, int, int] | None:
+        return self._node.policy_of(point, pubkey)
 
 
 class SimulatedChain:

@@ -20,6 +20,7 @@ from orders.causes import FlagKind
 from orders.flags import ENDS
 from orders.models import HoldInvoice
 from orders.openings import reasons
+from orders.operations import shutdown
 from orders.payments import lightning
 from orders.states import InvoiceState
 from tests.factories import OrderFactory
@@ -28,7 +29,8 @@ from tests.site.documented import PAGES, blocks
 
 #: Words in capitals with an underscore that are no settings: states, reasons, where settings are read from, cargo's.
 DJANGOS = {f"DJANGO_SUPERUSER_{field}" for field in ("USERNAME", "PASSWORD", "EMAIL")}
-NO_SETTINGS = reasons.FINAL | reasons.PASSING | DJANGOS | {"URI_SET", "GIVE_UP", "LSP_ENV_FILE", "CARGO_TARGET_DIR"}
+OTHERS = {"URI_SET", "GIVE_UP", "UNDER_WAY", "LSP_ENV_FILE", "CARGO_TARGET_DIR", shutdown.PAUSED}
+NO_SETTINGS = reasons.FINAL | reasons.PASSING | DJANGOS | OTHERS
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 

@@ -44,6 +44,10 @@ RUN = {
         OPERATING,
         "The books",
     ): "tests/integration/test_books_told.py::test_the_pages_commands_are_run_as_they_stand",
+    (
+        OPERATING,
+        "Leases and closing",
+    ): "tests/integration/test_expired_leases.py::test_the_commands_of_the_page_are_run_as_they_stand",
     (OPERATING, "Coins"): "tests/simulator/test_shaping.py::test_the_commands_of_the_page_are_run_as_they_stand",
     (OPERATING, "Baking the macaroon"): "tests/e2e/test_operating.py::test_the_macaroon_is_baked_as_the_page_says",
     (OPERATING, "Pause and resume"): "tests/site/test_operating.py::test_sales_and_openings_are_paused_and_go_on",

@@ -30,8 +30,19 @@ from lightning.rights import NEEDS, Feature
 from lightning.steady import info_once
 from lightning.types import FeeRates, NodeInfo
 from orders import queries
-from orders.models import Alert, BooksCheck, ChannelOrder, Flag, Heartbeat, Reservation, Switch
-from orders.states import CLAIMABLE
+from orders.models import (
+    Alert,
+    BooksCheck,
+    ChannelClosing,
+    ChannelOrder,
+    Flag,
+    Heartbeat,
+    Reservation,
+    Service,
+    Switch,
+)
+from orders.models.service import AfterLease
+from orders.states import CLAIMABLE, LIVE_CLOSINGS, OrderState
 from orders.wallet import budget, choosing, shape
 from watch.doctor import chain, machine, node, records
 from watch.doctor.finding import Finding, harmless
@@ -279,13 +290,25 @@ def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:
         return node.uncheckable_macaroon(_refused_reads(lnd, info.block_height))
     allowed = {method: _allows(lnd, method) for method in (*required_methods(), *_NEVER)}
     selling = sorted(NEEDS[Feature.SELLING])
+    asked_for = NEEDS.keys() - _unused()
     lacked = {feature: [m for m in sorted(NEEDS[feature]) if not allowed[m] and m not in selling] for feature in NEEDS}
     return node.macaroon(
         missing=[method for method in selling if allowed[method] is False],
         unknown=[method for method in selling if allowed[method] is None],
         excess=[method for method in _NEVER if allowed[method]],
-        off={feature: methods for feature, methods in lacked.items() if methods},
+        off={feature: methods for feature, methods in lacked.items() if methods and feature in asked_for},
     )
+
+
+def _unused() -> set[Feature]:
+    """What needs rights that nobody misses: no channel is to be closed by us, or nothing is promised."""
+    closes = Service.objects.filter(after_lease=AfterLease.CLOSE).exists()
+    wanted = closes or ChannelClosing.objects.filter(state__in=LIVE_CLOSINGS).exists()
+    promised = (
+        Service.objects.filter(most_routing_base_msat__isnull=False).exists()
+        or ChannelOrder.objects.filter(state=OrderState.OPEN, most_routing_base_msat__isnull=False).exists()
+    )
+    return ({Feature.CLOSING} if not wanted else set()) | ({Feature.CEILINGS} if not promised else set())
 
 
 def _allows(lnd: LndNode, method: str) -> bool | None:

@@ -191,6 +191,15 @@ def _channel(order: ChannelOrder) -> Iterator[Row]:
     if order.lease_starts_at:
         yield "lease starts", f"{when(order.lease_starts_at)}, block {order.lease_starts_height:,}"
         yield "lease ends", f"{when(order.lease_ends_at)}, block {order.lease_ends_height:,}"
+    if order.lease_gift_blocks:
+        yield "extended by", story.term(order.lease_gift_blocks)
+    yield "forwarding costs", story.routing_promise(order)
+    for closing in order.closings.all():
+        early = ", before its lease's end" if closing.overrides_lease else ""
+        how = f"{closing.get_kind_display()}{early}: {closing.get_state_display().lower()}"
+        yield "close", f"{how}, wanted {when(closing.created_at)} by {closing.actor}: {closing.reason}"
+        if closing.trouble:
+            yield "  waits after", f"{closing.trouble} ({closing.tries} tries) {closing.detail}".rstrip()
     if order.closed_at or order.closing_txid:
         yield "closed", f"{when(order.closed_at)} {order.closing_txid}"
 

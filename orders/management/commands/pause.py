@@ -1,4 +1,4 @@
-"""`manage.py pause`: nothing more is sold, or no opening begins, until `manage.py resume`."""
+"""`manage.py pause`: nothing more is sold, or no opening or close begins, until `manage.py resume`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orders.story import when
 
 
 class Command(BaseCommand):
-    """Without an option both are paused."""
+    """Without an option all are paused."""
 
-    help = "Pauses sales, openings, or both. What was begun goes on, and deadlines hold."
+    help = "Pauses sales, openings, closes, or all of them. What was begun goes on, and deadlines hold."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_switches(parser)
@@ -33,13 +33,14 @@ class Command(BaseCommand):
 
 
 def add_switches(parser: CommandParser) -> None:
-    """`--sales` and `--openings`."""
+    """`--sales`, `--openings` and `--closings`."""
     parser.add_argument("--sales", action="store_true", help="only the sales: nothing can be bought")
     parser.add_argument("--openings", action="store_true", help="only the openings: claimed orders wait")
+    parser.add_argument("--closings", action="store_true", help="only the closes: channels whose lease is over stay")
 
 
 def chosen(options: dict[str, Any]) -> list[SwitchName]:
-    """Those that were named; both where none was."""
+    """Those that were named; all where none was."""
     return [name for name in SwitchName if options[name]] or list(SwitchName)
 
 

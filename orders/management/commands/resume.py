@@ -13,9 +13,9 @@ from orders.operations import pausing
 
 
 class Command(BaseCommand):
-    """Without an option both go on."""
+    """Without an option all go on."""
 
-    help = "Lets sales, openings, or both go on. Orders that waited are due at once."
+    help = "Lets sales, openings, closes, or all of them go on. Orders that waited are due at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_switches(parser)

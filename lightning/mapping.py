@@ -15,6 +15,7 @@ from lightning.types import (
     Channel,
     ChannelEvent,
     ClosedChannel,
+    Forward,
     Invoice,
     Lease,
     NodeInfo,
@@ -198,6 +199,19 @@ def closed_channel(message: ln.ChannelCloseSummary) -> ClosedChannel:
         close_height=message.close_height,
         close_type=ln.ChannelCloseSummary.ClosureType.Name(message.close_type).lower(),
         initiated_by_us=_CLOSED_BY_US.get(message.close_initiator),
+    )
+
+
+def forward(message: ln.ForwardingEvent) -> Forward:
+    """A payment that was passed on."""
+    return Forward(
+        at_ns=message.timestamp_ns,
+        channel_in=message.chan_id_in,
+        channel_out=message.chan_id_out,
+        in_msat=message.amt_in_msat,
+        out_msat=message.amt_out_msat,
+        htlc_in=message.incoming_htlc_id if message.HasField("incoming_htlc_id") else None,
+        htlc_out=message.outgoing_htlc_id if message.HasField("outgoing_htlc_id") else None,
     )
 
 

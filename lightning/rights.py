@@ -21,6 +21,7 @@ class Feature(StrEnum):
     SELLING = "selling"  # quotes, held payments, openings: without these nothing is sold
     ONCHAIN = "on-chain payments"
     SHAPING = "coins of other sizes"
+    ROUTING = "routing fees"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -53,6 +54,7 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     | _methods("walletrpc.WalletKit", "BumpFee", "FundPsbt", "RequiredReserve"),
     Feature.ONCHAIN: _WALLET | _methods("lnrpc.Lightning", "SubscribeTransactions"),
     Feature.SHAPING: _WALLET,
+    Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

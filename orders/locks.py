@@ -39,6 +39,7 @@ class Lock(IntEnum):
     SNAPSHOT = 0x6C73700004  # looking at the node for somebody who buys, and for all who do meanwhile
     COINS = 0x6C73700005  # making other coins of the wallet's
     BOOKS = 0x6C73700006  # booking what the wallet alone tells of
+    FIGURES = 0x6C73700007  # reading the node's forwards, and adding days up
 
 
 def hold(lock: Lock) -> None:

@@ -10,6 +10,7 @@ from lightning.proto import walletrpc_pb2 as wal
 from simulator import channels as ch
 from simulator import events, scripts
 from simulator.channels import Channel
+from simulator.forwards import Forward
 from simulator.invoices import Invoice
 from simulator.peers import FEATURES, Customer
 from simulator.scripts import Point
@@ -151,6 +152,19 @@ def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
         close_height=channel.close_height,
         close_type=ln.ChannelCloseSummary.ClosureType.Value(channel.close_type),
         close_initiator=ln.INITIATOR_UNKNOWN if abandoned else _initiator(channel.closed_by_us),
+    )
+
+
+def forward(at_ns: int, each: Forward) -> ln.ForwardingEvent:
+    """A payment that was passed on."""
+    return ln.ForwardingEvent(
+        timestamp_ns=at_ns,
+        chan_id_in=each.channel_in,
+        chan_id_out=each.channel_out,
+        amt_in_msat=each.in_msat,
+        amt_out_msat=each.out_msat,
+        incoming_htlc_id=each.htlc_in,
+        outgoing_htlc_id=each.htlc_out,
     )
 
 

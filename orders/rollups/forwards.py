@@ -74,7 +74,7 @@ def _read_up_to(ours: Node, now: datetime) -> int:
     whole_from = int(datetime(pruned.year, pruned.month, pruned.day, tzinfo=UTC).timestamp()) if pruned else 0
     if last is None:
         return whole_from
-    return max(whole_from, min(last // _NS, int(now.timestamp())) - OVERLAP_SECONDS, 0)
+    return max(whole_from, min(int(last) // _NS, int(now.timestamp())) - OVERLAP_SECONDS, 0)
 
 
 class _History:

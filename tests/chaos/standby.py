@@ -24,6 +24,8 @@ _TABLES: Final = (
     models.Entry, models.Leg,
     models.Credit,
     models.Ban,
+    models.Forward, models.ForwardDay, models.RollUp, models.MoneyDay, models.StockSample, models.StockDay,
+    models.Alive, models.UptimeDay,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

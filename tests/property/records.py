@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    Alive,
     Ban,
     BooksCheck,
     ChannelOpening,
@@ -17,10 +18,13 @@ from orders.models import (
     Credit,
     Entry,
     Flag,
+    Forward,
+    ForwardDay,
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
     Leg,
+    MoneyDay,
     Node,
     NodeSnapshot,
     OnchainPayment,
@@ -28,12 +32,17 @@ from orders.models import (
     Refund,
     RequestCount,
     Reservation,
+    RollUp,
+    StockDay,
+    StockSample,
+    UptimeDay,
     WalletTransaction,
 )
 
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
+    Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -50,6 +59,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Refund: ("created_at", "refunded_at"),
     Credit: ("given_at", "seen_at", "ended_at", "lost_at"),  # `looked_at` stays: nobody stood still meanwhile
     Ban: ("created_at", "until", "lifted_at"),
+    Alive: ("since", "until"),
 }  # fmt: skip
 
 

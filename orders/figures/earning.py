@@ -73,7 +73,7 @@ WITH sold AS MATERIALIZED ({SOLD}), legs AS (
       FROM booked FULL JOIN routed USING (order_id)
 ), earned AS (
     SELECT e.*, s.order_id IS NOT NULL AS is_channel, s.node_pubkey, s.short_channel_id, s.capacity_sat,
-           floor(e.bound_msat_seconds * %(ppm)s / %(year)s) AS capital_cost_msat
+           div(e.bound_msat_seconds * %(ppm)s::numeric, %(year)s::numeric) AS capital_cost_msat
       FROM both_sides e LEFT JOIN sold s USING (order_id)
      WHERE (bound_msat_seconds, routing_msat, sale_fees_msat, open_cost_msat, bump_cost_msat, close_cost_msat,
             refund_cost_msat, refund_borne_msat, losses_msat, unpaid_msat) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -8,6 +8,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from lightning import rights
 from lightning.errors import LightningError
@@ -66,11 +67,21 @@ def forget(now: datetime, *, with_forwards: bool) -> None:
     first = now.date() - timedelta(days=max(_LEAST_DAYS, settings.FIGURES_KEPT_DAYS))
     with transaction.atomic():
         StockSample.objects.filter(at__lt=_begin(first, now)).delete()
-        Alive.objects.filter(until__lt=_begin(first, now)).delete()
+        _forget_life(_begin(first, now))
         _whole_from(first, RollUpName.STOCK, RollUpName.UPTIME)
         if with_forwards:
             Forward.objects.filter(day__lt=first).delete()
             _whole_from(first, RollUpName.ROUTING)
+
+
+def _forget_life(before: datetime) -> None:
+    """Of what lives still, the last stretch stays: else a silence after it would not count as one."""
+    older = Alive.objects.filter(until__lt=before)
+    of_it = Alive.objects.filter(name=OuterRef("name"))
+    last = Exists(of_it.filter(until__gte=before)) & ~Exists(
+        of_it.filter(until__lt=before, until__gt=OuterRef("until"))
+    )
+    older.exclude(last).delete()
 
 
 def _begin(day: date, now: datetime) -> datetime:

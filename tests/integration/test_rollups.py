@@ -93,7 +93,7 @@ def samples(seed: int, *, days_back: int) -> None:
     chance = Random(seed)
     for hours in range(days_back * 24):
         at = NOW.replace(minute=0, second=0) - timedelta(hours=hours)
-        if at.day % 5 and chance.random() < 0.6:
+        if at.day % 5 != 1 and chance.random() < 0.6:
             numbers = [chance.randrange(10**9) for _ in range(9)]
             names = ["sold", "total", "promised", "free", "available", "reserved", "deep", "leased", "young"]
             sums = dict(zip([f"{name}_sat" for name in names], numbers, strict=True))

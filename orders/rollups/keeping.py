@@ -77,11 +77,9 @@ def forget(now: datetime, *, with_forwards: bool) -> None:
 def _forget_life(before: datetime) -> None:
     """Of what lives still, the last stretch stays: else a silence after it would not count as one."""
     older = Alive.objects.filter(until__lt=before)
-    of_it = Alive.objects.filter(name=OuterRef("name"))
-    last = Exists(of_it.filter(until__gte=before)) & ~Exists(
-        of_it.filter(until__lt=before, until__gt=OuterRef("until"))
-    )
-    older.exclude(last).delete()
+    lives = Exists(Alive.objects.filter(name=OuterRef("name"), until__gte=before))
+    has_later = Exists(older.filter(name=OuterRef("name"), until__gt=OuterRef("until")))
+    older.exclude(lives & ~has_later).delete()
 
 
 def _begin(day: date, now: datetime) -> datetime:

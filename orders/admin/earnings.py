@@ -184,7 +184,7 @@ def _told(found: Earnings, given: dict[str, Any]) -> dict[str, Any]:
         "pages": pages,
         "before": _query(given, p=given["p"] - 1) if given["p"] > 1 else "",
         "after": _query(given, p=given["p"] + 1) if given["p"] < pages else "",
-        "table": _query({"since": given["since"], "until": given["until"], "o": given["o"]}),
+        "table": _query({"since": given["since"], "until": given["until"]}) + f"&o={given['o']}",
     }
 
 
@@ -201,8 +201,10 @@ def _span(days: int) -> dict[str, Any]:
 
 
 def _query(given: dict[str, Any], **changes: Any) -> str:
-    names = {"since": "from", "until": "to"}
-    return "?" + urlencode({names.get(name, name): value for name, value in {**given, **changes}.items()})
+    """What orders the list first: the same days in another order are no other page."""
+    names = {"o": "o", "way": "way", "p": "p", "since": "from", "until": "to"}
+    asked = {**given, **changes}
+    return "?" + urlencode({name: asked[key] for key, name in names.items() if key in asked})
 
 
 def _head(column: Column, given: dict[str, Any]) -> tuple[str, str, str]:

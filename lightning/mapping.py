@@ -15,6 +15,7 @@ from lightning.types import (
     Channel,
     ChannelEvent,
     ClosedChannel,
+    Forward,
     Invoice,
     Lease,
     NodeInfo,
@@ -210,6 +211,19 @@ def routing_fee(message: ln.ChannelFeeReport) -> RoutingFee:
 def own_policy(message: ln.ChannelEdge, pubkey: str) -> ln.RoutingPolicy:
     """Of the two ends, that of the node with this key."""
     return message.node1_policy if message.node1_pub == pubkey else message.node2_policy
+
+
+def forward(message: ln.ForwardingEvent) -> Forward:
+    """A payment that was passed on."""
+    return Forward(
+        at_ns=message.timestamp_ns,
+        channel_in=message.chan_id_in,
+        channel_out=message.chan_id_out,
+        in_msat=message.amt_in_msat,
+        out_msat=message.amt_out_msat,
+        htlc_in=message.incoming_htlc_id if message.HasField("incoming_htlc_id") else None,
+        htlc_out=message.outgoing_htlc_id if message.HasField("outgoing_htlc_id") else None,
+    )
 
 
 def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | None:

@@ -31,6 +31,7 @@ from lightning.types import (
     Channel,
     ClosedChannel,
     FeeRates,
+    Forward,
     FundedPsbt,
     Invoice,
     Lease,
@@ -269,6 +270,15 @@ class LndNode:
         """The channels that are over, those given up before they opened among them."""
         answer = self._read(self._lightning.ClosedChannels, ln.ClosedChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.closed_channel, answer.channels))
+
+    def forwards(self, *, from_second: int, skip: int, most: int) -> tuple[Forward, ...]:
+        """What was passed on from that second on, the oldest first: without the first `skip`, `most` at most.
+
+        Forwards that LND has not written down yet are written first, so that none is missing that was settled before.
+        """
+        request = ln.ForwardingHistoryRequest(start_time=from_second, index_offset=skip, num_max_events=most)
+        answer = self._read(self._lightning.ForwardingHistory, request, seconds=LIST_SECONDS)
+        return tuple(map(mapping.forward, answer.forwarding_events))
 
     def open_channel(
         self, *, pubkey: str, pending_chan_id: bytes, capacity_sat: int, push_sat: int, private: bool, memo: str

@@ -23,6 +23,7 @@ class Feature(StrEnum):
     SHAPING = "coins of other sizes"
     CLOSING = "closing channels"
     CEILINGS = "routing-fee ceilings"
+    ROUTING = "routing fees"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -59,6 +60,7 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.SHAPING: _WALLET,
     Feature.CLOSING: _ASKING | _methods("lnrpc.Lightning", "CloseChannel"),
     Feature.CEILINGS: _ASKING | _methods("lnrpc.Lightning", "FeeReport", "GetChanInfo", "UpdateChannelPolicy"),
+    Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

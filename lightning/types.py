@@ -200,6 +200,19 @@ class RoutingFee:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """A payment that the node has passed on. Its fee is what came in less what went out."""
+
+    at_ns: int  # when it was settled, unix nanoseconds
+    channel_in: int
+    channel_out: int
+    in_msat: int
+    out_msat: int
+    htlc_in: int | None  # its number in that channel; None: of a version of LND that did not keep it
+    htlc_out: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelEvent:
     """Something happened to a channel: open_channel, closed_channel, active_channel, pending_open_channel and so on."""
 

@@ -208,6 +208,20 @@ ORDERS = Group(
             "So often the books are held against our rows and the node's wallet; hourly after they did not add up.",
         ),
         V(
+            "CAPITAL_COST_PPM",
+            p.integer(0, 1_000_000),
+            "0",
+            "What the coins in sold channels cost you a year, in millionths: 45000 is 4.5 %. The figures of what you "
+            "earn take it off; nothing else does.",
+        ),
+        V(
+            "FIGURES_KEPT_DAYS",
+            p.integer(2, 36_500),
+            "60",
+            "Forwards, samples of the stock and signs of life are kept one by one for so long; what they come to by "
+            "day stays.",
+        ),
+        V(
             "SMALL_SURPLUS",
             p.one_of("push", "keep"),
             "push",

@@ -40,6 +40,7 @@ class Lock(IntEnum):
     COINS = 0x6C73700005  # making other coins of the wallet's
     BOOKS = 0x6C73700006  # booking what the wallet alone tells of
     CLOSINGS = 0x6C73700007  # closing what is expired: no more than so many a day
+    FIGURES = 0x6C73700008  # reading the node's forwards, and adding days up
 
 
 def hold(lock: Lock) -> None:

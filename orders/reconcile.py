@@ -18,7 +18,7 @@ from lightning import connection as lightning
 from lightning import types
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import outage, payments, queries, recovering
+from orders import alive, outage, payments, queries, recovering
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
 from orders.nudges import FOUND, nudge_all
@@ -186,5 +186,7 @@ def _unpaid_with_deposits() -> Iterable[UUID]:
 
 def beat(name: str, detail: str = "", *, node: Node | None = None) -> None:
     """The process has finished its round; `node`: whom it listens to."""
-    row = {"at": timezone.now(), "detail": detail[:200], "node": node}
+    now = timezone.now()
+    row = {"at": now, "detail": detail[:200], "node": node}
     Heartbeat.objects.update_or_create(name=name, defaults=row)
+    alive.lives(name, now)

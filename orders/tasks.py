@@ -15,6 +15,7 @@ from orders import actors, advance, locks, outage, queries, reconcile
 from orders.auditing import checking
 from orders.openings import turns
 from orders.operations import expiring, fee_keeping
+from orders.rollups import keeping
 
 log = logging.getLogger(__name__)
 
@@ -66,3 +67,8 @@ def check_books() -> str:
     except LightningError as error:
         log.warning("the books are compared with the wallet an hour later: %s", error)
         return "the node is away"
+
+
+def keep_figures() -> str:
+    """What figures by day come from was read and added up; scheduled every ten minutes."""
+    return keeping.keep(lightning.node(), timezone.now())

@@ -164,6 +164,12 @@ class Control:
         payment: control.Payment = self._call("Pay", request)
         return payment
 
+    def forward(self, point_in: str, point_out: str, *, out_msat: int, fee_msat: int, at_ns: int = 0) -> None:
+        """A payment of others has passed through our node."""
+        self._call("AddForward", control.Forward(
+            point_in=point_in, point_out=point_out, out_msat=out_msat, fee_msat=fee_msat, timestamp_ns=at_ns
+        ))  # fmt: skip
+
     def payment(self, number: int) -> control.Payment:
         """How the payment stands."""
         payment: control.Payment = self._call("LookPayment", control.PaymentId(id=number))

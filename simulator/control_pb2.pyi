@@ -669,6 +669,40 @@ class Payment(_message.Message):
 Global___Payment: _TypeAlias = Payment  # noqa: Y015
 
 @_typing.final
+class Forward(_message.Message):
+    """A payment of others that came in by one channel and went out by another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_IN_FIELD_NUMBER: _builtins.int
+    POINT_OUT_FIELD_NUMBER: _builtins.int
+    OUT_MSAT_FIELD_NUMBER: _builtins.int
+    FEE_MSAT_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_NS_FIELD_NUMBER: _builtins.int
+    point_in: _builtins.str
+    point_out: _builtins.str
+    out_msat: _builtins.int
+    fee_msat: _builtins.int
+    timestamp_ns: _builtins.int
+    """0: now"""
+    def __init__(
+        self,
+        *,
+        point_in: _builtins.str = ...,
+        point_out: _builtins.str = ...,
+        out_msat: _builtins.int = ...,
+        fee_msat: _builtins.int = ...,
+        timestamp_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_msat", b"fee_msat", "out_msat", b"out_msat", "point_in", b"point_in", "point_out", b"point_out", "timestamp_ns", b"timestamp_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forward: _TypeAlias = Forward  # noqa: Y015
+
+@_typing.final
 class Seconds(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

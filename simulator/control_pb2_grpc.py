@@ -124,6 +124,11 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.PaymentId.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Payment.FromString,
                 _registered_method=True)
+        self.AddForward = channel.unary_unary(
+                '/simulator.Control/AddForward',
+                request_serializer=simulator_dot_control__pb2.Forward.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
         self.PassTime = channel.unary_unary(
                 '/simulator.Control/PassTime',
                 request_serializer=simulator_dot_control__pb2.Seconds.SerializeToString,
@@ -270,6 +275,12 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddForward(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PassTime(self, request, context):
         """The node itself
         """
@@ -399,6 +410,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.LookPayment,
                     request_deserializer=simulator_dot_control__pb2.PaymentId.FromString,
                     response_serializer=simulator_dot_control__pb2.Payment.SerializeToString,
+            ),
+            'AddForward': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddForward,
+                    request_deserializer=simulator_dot_control__pb2.Forward.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
             ),
             'PassTime': grpc.unary_unary_rpc_method_handler(
                     servicer.PassTime,
@@ -917,6 +933,33 @@ class Control:
             '/simulator.Control/LookPayment',
             simulator_dot_control__pb2.PaymentId.SerializeToString,
             simulator_dot_control__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddForward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/AddForward',
+            simulator_dot_control__pb2.Forward.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
             options,
             channel_credentials,
             insecure,

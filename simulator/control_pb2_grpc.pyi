@@ -52,6 +52,7 @@ class ControlStub:
     """Payments"""
     Pay: _grpc.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]
     LookPayment: _grpc.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]
+    AddForward: _grpc.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]
     PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
     """The node itself"""
     SetSynced: _grpc.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]
@@ -84,6 +85,7 @@ class ControlAsyncStub(ControlStub):
     """Payments"""
     Pay: _aio.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]  # type: ignore[assignment]
     LookPayment: _aio.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]  # type: ignore[assignment]
+    AddForward: _aio.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]  # type: ignore[assignment]
     PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
     """The node itself"""
     SetSynced: _aio.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]  # type: ignore[assignment]
@@ -221,6 +223,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.PaymentId,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.Payment, _abc.Awaitable[_control_pb2.Payment]]: ...
+
+    @_abc_1.abstractmethod
+    def AddForward(
+        self,
+        request: _control_pb2.Forward,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
 
     @_abc_1.abstractmethod
     def PassTime(

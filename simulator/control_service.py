@@ -222,6 +222,16 @@ def look_payment(world: World, request: control.PaymentId) -> control.Payment:
     return _payment(world.invoices.payments[request.id])
 
 
+def add_forward(world: World, request: control.Forward) -> control.Nothing:
+    """A payment of others was passed on, and is in the node's history."""
+    at_ns = request.timestamp_ns or int(world.now() * 1e9)
+    into, out = (world.channels.by_point.get(_point(each)) for each in (request.point_in, request.point_out))
+    if into is None or out is None:
+        raise Refused("there is no such channel")
+    world.forwards.add(into, out, out_msat=request.out_msat, fee_msat=request.fee_msat, at_ns=at_ns)
+    return control.Nothing()
+
+
 def _payment(payment: invoices.Payment) -> control.Payment:
     return control.Payment(
         id=payment.id,

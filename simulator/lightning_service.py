@@ -265,6 +265,18 @@ def list_invoices(world: World, request: ln.ListInvoiceRequest) -> ln.ListInvoic
     return ln.ListInvoiceResponse(invoices=map(messages.invoice, page), last_index_offset=last)
 
 
+def forwarding_history(world: World, request: ln.ForwardingHistoryRequest) -> ln.ForwardingHistoryResponse:
+    """From a second on, to now or to another; page by page, each from a place in that time on."""
+    until_ns = request.end_time * 10**9 or int(world.now() * 1e9)
+    page = world.forwards.page(
+        request.start_time * 10**9, until_ns, skip=request.index_offset, most=request.num_max_events
+    )
+    return ln.ForwardingHistoryResponse(
+        forwarding_events=[messages.forward(at_ns, each) for at_ns, each in page],
+        last_offset_index=request.index_offset + len(page),
+    )
+
+
 # The wallet
 
 

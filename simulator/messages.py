@@ -10,6 +10,7 @@ from lightning.proto import walletrpc_pb2 as wal
 from simulator import channels as ch
 from simulator import events, scripts
 from simulator.channels import Channel
+from simulator.forwards import Forward
 from simulator.invoices import Invoice
 from simulator.peers import FEATURES, Customer
 from simulator.scripts import Point
@@ -170,6 +171,19 @@ def edge(world: World, channel: Channel) -> ln.ChannelEdge:
     first, second = sorted((own, channel.pubkey))
     ends = {"node1_policy" if own == first else "node2_policy": policy}
     return ln.ChannelEdge(node1_pub=first, node2_pub=second, **ends)
+
+
+def forward(at_ns: int, each: Forward) -> ln.ForwardingEvent:
+    """A payment that was passed on."""
+    return ln.ForwardingEvent(
+        timestamp_ns=at_ns,
+        chan_id_in=each.channel_in,
+        chan_id_out=each.channel_out,
+        amt_in_msat=each.in_msat,
+        amt_out_msat=each.out_msat,
+        incoming_htlc_id=each.htlc_in,
+        outgoing_htlc_id=each.htlc_out,
+    )
 
 
 def _initiator(by_us: bool) -> ln.Initiator.ValueType:

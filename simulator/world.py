@@ -14,6 +14,7 @@ from simulator import events, files, scripts
 from simulator.chain import Block, Chain
 from simulator.channels import COMMIT_FEE_SAT, OUR_COOPERATIVE, Channel, Channels, Negotiations
 from simulator.events import Events
+from simulator.forwards import Forwards
 from simulator.invoices import SETTLED, Invoices
 from simulator.macaroons import Macaroons
 from simulator.peers import Customers
@@ -49,6 +50,7 @@ class Kept:
     customers: Customers
     macaroons: Macaroons
     clock_ahead_seconds: int = 0
+    forwards: Forwards | None = None  # None: of an earlier version's world
 
 
 class World:
@@ -62,6 +64,7 @@ class World:
         self.kept = kept or _new(beginning)
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
+        self.forwards = self.kept.forwards = self.kept.forwards or Forwards()
         self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
         self.announce: Callable[[str, object], None] = lambda topic, fact: None

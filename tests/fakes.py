@@ -8,7 +8,18 @@ from typing import Any
 from bech32 import encode
 
 from lightning.errors import NotFound
-from lightning.types import Channel, FeeRates, Invoice, Lease, NodeInfo, NodeInvoiceState, OpenedInvoice, Outpoint, Utxo
+from lightning.types import (
+    Channel,
+    FeeRates,
+    Forward,
+    Invoice,
+    Lease,
+    NodeInfo,
+    NodeInvoiceState,
+    OpenedInvoice,
+    Outpoint,
+    Utxo,
+)
 
 OUR_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
@@ -31,6 +42,8 @@ class FakeNode:
         self.synced = True
         self.uris: tuple[str, ...] = (f"{OUR_KEY}@203.0.113.5:9735",)
         self.invoices: dict[str, Invoice] = {}
+        #: What it has passed on, the oldest first.
+        self.history: list[Forward] = []
         self.on_call: Callable[[str], None] = lambda name: None
 
     def info(self) -> NodeInfo:
@@ -72,6 +85,12 @@ class FakeNode:
     def channels(self) -> tuple[Channel, ...]:
         self._called("channels")
         return ()
+
+    def forwards(self, *, from_second: int, skip: int, most: int) -> tuple[Forward, ...]:
+        """As LND pages its history: from a second on, without the first so many."""
+        self._called("forwards")
+        later = [each for each in self.history if each.at_ns >= from_second * 10**9]
+        return tuple(later[skip : skip + most])
 
     def add_hold_invoice(
         self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int

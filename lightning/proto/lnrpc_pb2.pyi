@@ -1648,6 +1648,103 @@ class InvoiceHTLC(_message.Message):
 Global___InvoiceHTLC: _TypeAlias = InvoiceHTLC  # noqa: Y015
 
 @_typing.final
+class ForwardingHistoryRequest(_message.Message):
+    """Forwards"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    INDEX_OFFSET_FIELD_NUMBER: _builtins.int
+    NUM_MAX_EVENTS_FIELD_NUMBER: _builtins.int
+    start_time: _builtins.int
+    end_time: _builtins.int
+    index_offset: _builtins.int
+    num_max_events: _builtins.int
+    def __init__(
+        self,
+        *,
+        start_time: _builtins.int = ...,
+        end_time: _builtins.int = ...,
+        index_offset: _builtins.int = ...,
+        num_max_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "index_offset", b"index_offset", "num_max_events", b"num_max_events", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardingHistoryRequest: _TypeAlias = ForwardingHistoryRequest  # noqa: Y015
+
+@_typing.final
+class ForwardingEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAN_ID_IN_FIELD_NUMBER: _builtins.int
+    CHAN_ID_OUT_FIELD_NUMBER: _builtins.int
+    AMT_IN_MSAT_FIELD_NUMBER: _builtins.int
+    AMT_OUT_MSAT_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_NS_FIELD_NUMBER: _builtins.int
+    INCOMING_HTLC_ID_FIELD_NUMBER: _builtins.int
+    OUTGOING_HTLC_ID_FIELD_NUMBER: _builtins.int
+    chan_id_in: _builtins.int
+    chan_id_out: _builtins.int
+    amt_in_msat: _builtins.int
+    amt_out_msat: _builtins.int
+    timestamp_ns: _builtins.int
+    incoming_htlc_id: _builtins.int
+    outgoing_htlc_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        chan_id_in: _builtins.int = ...,
+        chan_id_out: _builtins.int = ...,
+        amt_in_msat: _builtins.int = ...,
+        amt_out_msat: _builtins.int = ...,
+        timestamp_ns: _builtins.int = ...,
+        incoming_htlc_id: _builtins.int | None = ...,
+        outgoing_htlc_id: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_incoming_htlc_id", b"_incoming_htlc_id", "_outgoing_htlc_id", b"_outgoing_htlc_id", "incoming_htlc_id", b"incoming_htlc_id", "outgoing_htlc_id", b"outgoing_htlc_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_incoming_htlc_id", b"_incoming_htlc_id", "_outgoing_htlc_id", b"_outgoing_htlc_id", "amt_in_msat", b"amt_in_msat", "amt_out_msat", b"amt_out_msat", "chan_id_in", b"chan_id_in", "chan_id_out", b"chan_id_out", "incoming_htlc_id", b"incoming_htlc_id", "outgoing_htlc_id", b"outgoing_htlc_id", "timestamp_ns", b"timestamp_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__incoming_htlc_id: _TypeAlias = _typing.Literal["incoming_htlc_id"]  # noqa: Y015
+    _WhichOneofArgType__incoming_htlc_id: _TypeAlias = _typing.Literal["_incoming_htlc_id", b"_incoming_htlc_id"]  # noqa: Y015
+    _WhichOneofReturnType__outgoing_htlc_id: _TypeAlias = _typing.Literal["outgoing_htlc_id"]  # noqa: Y015
+    _WhichOneofArgType__outgoing_htlc_id: _TypeAlias = _typing.Literal["_outgoing_htlc_id", b"_outgoing_htlc_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__incoming_htlc_id) -> _WhichOneofReturnType__incoming_htlc_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__outgoing_htlc_id) -> _WhichOneofReturnType__outgoing_htlc_id | None: ...
+
+Global___ForwardingEvent: _TypeAlias = ForwardingEvent  # noqa: Y015
+
+@_typing.final
+class ForwardingHistoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORWARDING_EVENTS_FIELD_NUMBER: _builtins.int
+    LAST_OFFSET_INDEX_FIELD_NUMBER: _builtins.int
+    last_offset_index: _builtins.int
+    @_builtins.property
+    def forwarding_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForwardingEvent]: ...
+    def __init__(
+        self,
+        *,
+        forwarding_events: _abc.Iterable[Global___ForwardingEvent] | None = ...,
+        last_offset_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forwarding_events", b"forwarding_events", "last_offset_index", b"last_offset_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardingHistoryResponse: _TypeAlias = ForwardingHistoryResponse  # noqa: Y015
+
+@_typing.final
 class NewAddressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -119,6 +119,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceResponse.FromString,
                 _registered_method=True)
+        self.ForwardingHistory = channel.unary_unary(
+                '/lnrpc.Lightning/ForwardingHistory',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.FromString,
+                _registered_method=True)
         self.NewAddress = channel.unary_unary(
                 '/lnrpc.Lightning/NewAddress',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NewAddressRequest.SerializeToString,
@@ -251,6 +256,12 @@ class LightningServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForwardingHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def NewAddress(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -368,6 +379,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.ListInvoices,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceResponse.SerializeToString,
+            ),
+            'ForwardingHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForwardingHistory,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.SerializeToString,
             ),
             'NewAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.NewAddress,
@@ -854,6 +870,33 @@ class Lightning:
             '/lnrpc.Lightning/ListInvoices',
             lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.ListInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForwardingHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/ForwardingHistory',
+            lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

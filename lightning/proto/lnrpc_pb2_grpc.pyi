@@ -52,6 +52,7 @@ class LightningStub:
     GetChanInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ChanInfoRequest, _lnrpc_pb2.ChannelEdge]
     UpdateChannelPolicy: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]
     ListInvoices: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]
+    ForwardingHistory: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ForwardingHistoryRequest, _lnrpc_pb2.ForwardingHistoryResponse]
     NewAddress: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]
     SubscribeTransactions: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]
@@ -78,6 +79,7 @@ class LightningAsyncStub(LightningStub):
     GetChanInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ChanInfoRequest, _lnrpc_pb2.ChannelEdge]  # type: ignore[assignment]
     UpdateChannelPolicy: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]  # type: ignore[assignment]
     ListInvoices: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]  # type: ignore[assignment]
+    ForwardingHistory: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ForwardingHistoryRequest, _lnrpc_pb2.ForwardingHistoryResponse]  # type: ignore[assignment]
     NewAddress: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]  # type: ignore[assignment]
     GetTransactions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]  # type: ignore[assignment]
     SubscribeTransactions: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]  # type: ignore[assignment]
@@ -203,6 +205,13 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.ListInvoiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.ListInvoiceResponse, _abc.Awaitable[_lnrpc_pb2.ListInvoiceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ForwardingHistory(
+        self,
+        request: _lnrpc_pb2.ForwardingHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.ForwardingHistoryResponse, _abc.Awaitable[_lnrpc_pb2.ForwardingHistoryResponse]]: ...
 
     @_abc_1.abstractmethod
     def NewAddress(

@@ -16,6 +16,7 @@ from orders import keys, leases, queries, story
 from orders.admin.books import EntryInline
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
+from orders.admin.earnings import EarningsAdmin
 from orders.admin.inlines import (
     ClosingInline,
     DepositInline,
@@ -111,7 +112,7 @@ class OrderList(ChangeList):
 
 
 @admin.register(ChannelOrder)
-class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
+class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     """Orders: found, read, and steered by deeds. No field of one is ever edited here."""
 
     change_form_template = "admin/orders/channelorder/change_form.html"

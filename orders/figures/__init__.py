@@ -4,8 +4,21 @@ Read only. Each figure is a bounded number of statements whatever the number of 
 goes through orders one by one.
 """
 
+from orders.figures.days import (
+    EarnedDay,
+    RoutingDay,
+    StockDay,
+    UptimeDay,
+    earned_by_day,
+    earned_ever,
+    routing_by_day,
+    stock_by_day,
+    uptime_by_day,
+)
+from orders.figures.earning import ChannelEarned, Earnings, channels_earned, earnings
 from orders.figures.funnel import Funnel, Lost, Step, funnel
 from orders.figures.openings import BUCKETS_SECONDS, Histogram, Openings, Waits, histogram, openings, waits
+from orders.figures.parts import Parts
 from orders.figures.period import Period
 from orders.figures.report import Report, report
 from orders.figures.sales import Day, Earned, Month, by_day, by_month, earned
@@ -38,10 +51,13 @@ __all__ = [
     "SIZES_SAT",
     "Beat",
     "Capacity",
+    "ChannelEarned",
     "CoinSum",
     "Coins",
     "Day",
     "Earned",
+    "EarnedDay",
+    "Earnings",
     "FlagSum",
     "Funnel",
     "Histogram",
@@ -50,22 +66,30 @@ __all__ = [
     "NodeSeen",
     "Oldest",
     "Openings",
+    "Parts",
     "Period",
     "Queue",
     "RefundSum",
     "Report",
     "Reserved",
+    "RoutingDay",
     "StateSum",
     "Step",
+    "StockDay",
+    "UptimeDay",
     "Waits",
     "alerts_standing",
     "by_day",
     "by_month",
     "by_state",
     "capacity",
+    "channels_earned",
     "coins",
     "database_seconds",
     "earned",
+    "earned_by_day",
+    "earned_ever",
+    "earnings",
     "flags",
     "funnel",
     "heartbeats",
@@ -77,5 +101,8 @@ __all__ = [
     "queue",
     "refunds",
     "report",
+    "routing_by_day",
+    "stock_by_day",
+    "uptime_by_day",
     "waits",
 ]

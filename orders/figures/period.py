@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 
@@ -25,6 +25,19 @@ class Period:
     def last(cls, length: timedelta, now: datetime) -> Period:
         """So long, up to now."""
         return cls(now - length, now)
+
+    @property
+    def whole_days(self) -> tuple[date, date]:
+        """The first and the last day of UTC that it touches."""
+        first = self.since.astimezone(UTC).date()
+        last = (self.until - timedelta(microseconds=1)).astimezone(UTC).date()
+        return first, max(first, last)
+
+    @property
+    def of_days(self) -> Period:
+        """From the beginning of the first to the end of the last."""
+        first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in self.whole_days)
+        return Period(first, last + timedelta(days=1))
 
     @property
     def given(self) -> dict[str, Any]:

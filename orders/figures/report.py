@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orders import queries
+from orders.figures.days import StockDay, UptimeDay, stock_by_day, uptime_by_day
+from orders.figures.earning import Earnings, earnings
 from orders.figures.funnel import Funnel, funnel
 from orders.figures.openings import Openings, Waits, openings, waits
 from orders.figures.period import Period
@@ -29,6 +31,10 @@ class Report:
     waits: Waits
     days: list[Day]
     months: list[Month]
+    #: Of the whole days that the period touches; the best and the worst channels, and no list of all.
+    earnings: Earnings
+    stock: list[StockDay]
+    uptime: list[UptimeDay]
     capacity: Capacity
     coins: Coins | None
     refunds: list[RefundSum]
@@ -51,6 +57,9 @@ def report(period: Period, now: datetime) -> Report:
         waits=waits(period),
         days=by_day(period),
         months=by_month(period),
+        earnings=earnings(period, now, limit=0),
+        stock=stock_by_day(period),
+        uptime=uptime_by_day(period),
         capacity=capacity(seen),
         coins=coins(seen) if seen else None,
         refunds=refunds(),

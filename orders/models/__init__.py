@@ -14,14 +14,18 @@ from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
 from orders.models.refund import Refund
 from orders.models.reservation import Reservation
+from orders.models.rollup import Alive, MoneyDay, RollUp, RollUpName, StockDay, StockSample, UptimeDay
+from orders.models.routing import UNNUMBERED, Forward, ForwardDay
 from orders.models.service import Service
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
 __all__ = [
     "FOUND_KINDS",
     "SHAPING",
+    "UNNUMBERED",
     "Account",
     "Alert",
+    "Alive",
     "Ban",
     "BooksCheck",
     "ChannelClosing",
@@ -32,10 +36,13 @@ __all__ = [
     "Entry",
     "EntryKind",
     "Flag",
+    "Forward",
+    "ForwardDay",
     "Heartbeat",
     "HoldInvoice",
     "IdempotencyKey",
     "Leg",
+    "MoneyDay",
     "Node",
     "NodeSnapshot",
     "OnchainPayment",
@@ -43,10 +50,15 @@ __all__ = [
     "Refund",
     "RequestCount",
     "Reservation",
+    "RollUp",
+    "RollUpName",
     "Service",
+    "StockDay",
+    "StockSample",
     "Switch",
     "SwitchEvent",
     "SwitchName",
     "TransactionKind",
+    "UptimeDay",
     "WalletTransaction",
 ]

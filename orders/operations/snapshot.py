@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import locks, queries
+from orders import alive, locks, queries
 from orders.errors import NotAvailable
 from orders.locks import Lock
 from orders.models import ChannelOrder, Node, NodeSnapshot
@@ -96,6 +96,7 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
     facts["look_seconds"] = round(time.monotonic() - begun, 3)
     ours = _ours(pubkey, at)
+    alive.lives(alive.NODE, at)
     seen = NodeSnapshot.objects.filter(node=ours).first()
     if seen is not None and at < seen.at <= timezone.now():
         return seen  # somebody saw it later than we did (and not in a future that a wrong clock made)

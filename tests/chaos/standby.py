@@ -25,6 +25,8 @@ _TABLES: Final = (
     models.Credit,
     models.Ban,
     models.ChannelClosing,
+    models.Forward, models.ForwardDay, models.RollUp, models.MoneyDay, models.StockSample, models.StockDay,
+    models.Alive, models.UptimeDay,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

@@ -55,6 +55,7 @@ ALLOWED = {
     "what": {"sold", "total", "promised", "free", "available"},
     "side": {"local", "remote"},
     "at_least_sat": {str(least) for least in figures.SIZES_SAT},
+    "part": {"sale", "routing", "open", "bump", "close", "refund", "losses", "capital"},
     "name": {"sales", "openings", "closings", "reconcile", "streams", "looks"},
 }
 

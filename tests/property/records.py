@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    Alive,
     Ban,
     BooksCheck,
     ChannelClosing,
@@ -18,10 +19,13 @@ from orders.models import (
     Credit,
     Entry,
     Flag,
+    Forward,
+    ForwardDay,
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
     Leg,
+    MoneyDay,
     Node,
     NodeSnapshot,
     OnchainPayment,
@@ -29,6 +33,10 @@ from orders.models import (
     Refund,
     RequestCount,
     Reservation,
+    RollUp,
+    StockDay,
+    StockSample,
+    UptimeDay,
     WalletTransaction,
 )
 
@@ -36,6 +44,7 @@ _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
     ChannelClosing,
+    Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -53,6 +62,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Credit: ("given_at", "seen_at", "ended_at", "lost_at"),  # `looked_at` stays: nobody stood still meanwhile
     Ban: ("created_at", "until", "lifted_at"),
     ChannelClosing: ("created_at", "asked_at", "ended_at"),
+    Alive: ("since", "until"),
 }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Shop(Collector):
         yield from families.orders(figures.by_state(), figures.oldest(now))
         yield from families.lately(figures.funnel(Period.last(LATELY, now)))
         yield from families.openings(figures.openings(), figures.histogram(), figures.earned())
+        yield from families.earnings(figures.earned_ever(now))
         yield from families.refunds(figures.refunds())
         yield from families.capacity(figures.capacity(seen))
         if seen is not None:

@@ -19,6 +19,7 @@ from orders.figures import (
     NodeSeen,
     Oldest,
     Openings,
+    Parts,
     Queue,
     RefundSum,
     StateSum,
@@ -119,6 +120,27 @@ def openings(ever: Openings, histogram: Histogram, earned: Earned) -> Iterator[M
     yield CounterMetricFamily("lsp_channels_opened_sat", "Their size, both sides together.", value=earned.capacity_sat)
     yield CounterMetricFamily(
         "lsp_fees_earned_sat", "What their buyers paid for them, pushed balance excepted.", value=earned.fees_sat
+    )
+
+
+def earnings(ever: Parts) -> Iterator[Metric]:
+    """From the first day on: gauges, since what was earned may be given back, and a close be taken back."""
+    parts = {
+        "sale": ever.sale_fees_msat,
+        "routing": ever.routing_msat,
+        "open": -ever.open_cost_msat,
+        "bump": -ever.bump_cost_msat,
+        "close": -ever.close_cost_msat,
+        "refund": ever.refund_borne_msat - ever.refund_cost_msat,
+        "losses": -ever.losses_msat,
+        "capital": -ever.capital_cost_msat,
+    }
+    yield _gauges("earned_msat", "What was ever earned, by what it came from; costs are negative.", "part", parts)
+    yield _gauge("profit_msat", "All of these together.", ever.profit_msat)
+    yield _gauge(
+        "capital_bound_msat_seconds",
+        "Our coins in sold channels, each for so long as it was there.",
+        ever.bound_msat_seconds,
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from orders import figures
-from orders.figures import Funnel, Lost, Openings, Period, Report, Step, Waits
+from orders.figures import ChannelEarned, Earnings, Funnel, Lost, Openings, Parts, Period, Report, Step, Waits
+from orders.ids import short
 
 _UNTOLD: Final = timedelta(days=30)
 
@@ -52,7 +54,21 @@ def as_json(found: Report) -> str:
     """The report as one object."""
     whole = asdict(found)
     whole["openings"]["success"] = found.openings.success
-    return json.dumps(whole, indent=2, default=lambda value: value.isoformat())
+    whole["earnings"] |= {name: _as_json(getattr(found.earnings, name)) for name in ("total", "beside")}
+    for name in ("rows", "best", "worst"):
+        listed: Sequence[ChannelEarned] = getattr(found.earnings, name)
+        whole["earnings"][name] = [asdict(each) | {"parts": _as_json(each.parts)} for each in listed]
+    return json.dumps(whole, indent=2, default=_plain)
+
+
+def _as_json(parts: Parts) -> dict[str, int | None]:
+    """With what the parts come to."""
+    return asdict(parts) | {"profit_msat": parts.profit_msat, "yearly_ppm": parts.yearly_ppm}
+
+
+def _plain(value: Any) -> str:
+    """No order's whole id: it is the right to claim."""
+    return short(value) if isinstance(value, UUID) else str(value.isoformat())
 
 
 def told(found: Report) -> Iterator[str]:
@@ -68,6 +84,8 @@ def told(found: Report) -> Iterator[str]:
     yield from _funnel(found.funnel)
     yield from _openings(found.openings, found.waits)
     yield from _sales(found)
+    yield from _earnings(found.earnings)
+    yield from _by_day(found)
 
 
 def _orders(found: Report) -> Iterator[str]:
@@ -148,6 +166,58 @@ def _sales(found: Report) -> Iterator[str]:
     yield from _section("months", "", "opened", "sat", "closed", "sat")
     for month in found.months:
         yield _row(f"{month.month:%Y-%m}", month.opened, month.opened_sat, month.closed, month.closed_sat)
+
+
+_EARNED: Final = (
+    ("sale fees", "sale_fees_msat"),
+    ("routing fees", "routing_msat"),
+    ("fundings, and what put them out", "open_cost_msat"),
+    ("children that paid for fundings", "bump_cost_msat"),
+    ("closes and sweeps", "close_cost_msat"),
+    ("sending refunds", "refund_cost_msat"),
+    ("of that, borne by buyers", "refund_borne_msat"),
+    ("losses", "losses_msat"),
+    ("capital", "capital_cost_msat"),
+    ("profit", "profit_msat"),
+)
+
+
+def _earnings(earned: Earnings) -> Iterator[str]:
+    yield from _section(f"what we earn, {earned.first} to {earned.last}", "", "sat", "of channels")
+    for words, name in _EARNED:
+        whole_msat, beside_msat = getattr(earned.total, name), getattr(earned.beside, name)
+        yield _row(words, _sat(whole_msat), _sat(whole_msat - beside_msat))
+    yield _row("a year, on the capital bound", _percent(earned.total.yearly_ppm))
+    yield from _channels("the best channels", earned.best)
+    yield from _channels("the worst channels", earned.worst)
+
+
+def _channels(title: str, listed: Iterable[ChannelEarned]) -> Iterator[str]:
+    yield from _section(title, "", "profit", "a year")
+    for each in listed:
+        named = f"{short(each.order_id)} {each.short_channel_id}"
+        yield _row(named, _sat(each.parts.profit_msat), _percent(each.parts.yearly_ppm))
+
+
+def _by_day(found: Report) -> Iterator[str]:
+    yield from _section("stock at the end of a day", "", "sold", "free", "promised", "available")
+    for day in found.stock:
+        known = (day.free_sat, day.promised_sat, day.available_sat)
+        yield _row(str(day.day), day.sold_sat, *("unknown" if sat is None else sat for sat in known))
+    yield from _section("uptime", "", "of 1,000")
+    for name in sorted({each.name for each in found.uptime}):
+        days = [each for each in found.uptime if each.name == name]
+        counted = sum(each.counted_seconds for each in days)
+        yield _row(name, 1000 * sum(each.up_seconds for each in days) // counted if counted else "")
+
+
+def _sat(msat: int) -> str:
+    sat, rest = divmod(abs(msat), 1000)
+    return f"{'-' if msat < 0 else ''}{sat:,}{f'.{rest:03}' if rest else ''}"
+
+
+def _percent(ppm: int | None) -> str:
+    return "" if ppm is None else f"{ppm / 10_000:.2f} %"
 
 
 def _section(title: str, *columns: str) -> Iterator[str]:

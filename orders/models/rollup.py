@@ -1,0 +1,127 @@
+"""How things stood from time to time, and what each day came to: so that charts of years read few rows."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RollUpName(models.TextChoices):
+    """What is added up by day."""
+
+    MONEY = "money", "What the books have"
+    STOCK = "stock", "Capacity and coins"
+    UPTIME = "uptime", "Uptime"
+    ROUTING = "routing", "Forwards"
+
+
+class RollUp(models.Model):
+    """How far something is added up."""
+
+    name = models.CharField(max_length=16, primary_key=True, choices=RollUpName.choices)
+    through = models.DateField(null=True, help_text="The last day that is added up for good.")
+    whole_from = models.DateField(null=True, help_text="The first day of which all is still there that it comes from.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Stock(models.Model):
+    """Our channels and coins at a moment. What is counted from the node's coins is empty before it was seen."""
+
+    sold_sat = models.BigIntegerField(help_text="In channels that stand, both sides.")
+    total_sat = models.BigIntegerField(null=True, help_text="Of our coins, what can be sold at all.")
+    promised_sat = models.BigIntegerField(null=True)
+    free_sat = models.BigIntegerField(null=True)
+    available_sat = models.BigIntegerField(null=True)
+    reserved_sat = models.BigIntegerField()
+    deep_sat = models.BigIntegerField(null=True, help_text="Deep enough to fund channels.")
+    deep_coins = models.PositiveIntegerField(null=True)
+    leased_sat = models.BigIntegerField(null=True)
+    young_sat = models.BigIntegerField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class StockSample(Stock):
+    """As it was at a moment: one in an hour, kept for some weeks."""
+
+    at = models.DateTimeField(unique=True, help_text="The hour.")
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["at"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H}"
+
+
+class StockDay(Stock):
+    """As the last sample of the day has it."""
+
+    day = models.DateField(primary_key=True)
+    samples = models.PositiveIntegerField()
+    least_available_sat = models.BigIntegerField(null=True, help_text="Of all samples of the day.")
+
+    class Meta:
+        ordering = ["day"]
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+
+class Alive(models.Model):
+    """From when to when a process, or the node, gave signs of life without a pause."""
+
+    name = models.CharField(max_length=32)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name", "since"]
+        verbose_name_plural = "alive"
+        indexes = [models.Index(fields=["name", "-until"], name="alive_last")]
+        constraints = [models.UniqueConstraint(fields=["name", "since"], name="alive_begins_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UptimeDay(models.Model):
+    """For how long of a day something was alive, of the time since it first was."""
+
+    day = models.DateField()
+    name = models.CharField(max_length=32)
+    up_seconds = models.PositiveIntegerField()
+    counted_seconds = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["day", "name"]
+        constraints = [models.UniqueConstraint(fields=["day", "name"], name="uptime_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.name}"
+
+
+class MoneyDay(models.Model):
+    """What the books have of a day, of all orders and of none. Costs are positive."""
+
+    day = models.DateField(primary_key=True)
+    sale_fees_msat = models.BigIntegerField()
+    open_cost_msat = models.BigIntegerField()
+    bump_cost_msat = models.BigIntegerField()
+    close_cost_msat = models.BigIntegerField()
+    refund_cost_msat = models.BigIntegerField()
+    refund_borne_msat = models.BigIntegerField(help_text="What of that the buyers have borne.")
+    losses_msat = models.BigIntegerField()
+    channels_msat = models.BigIntegerField(help_text="What went into channels, less what came back.")
+    #: A bigint has not room for it.
+    channels_msat_seconds = models.DecimalField(
+        max_digits=30, decimal_places=0, help_text="Each of these for the rest of the day."
+    )
+
+    class Meta:
+        ordering = ["day"]
+
+    def __str__(self) -> str:
+        return f"{self.day}"

@@ -1,0 +1,56 @@
+"""What our node has passed on for others: its history, as LND keeps it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from simulator.channels import OPEN, Channel
+from simulator.refused import Refused
+
+#: How many LND tells where nobody says how many.
+_USUAL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One payment that was passed on."""
+
+    channel_in: int
+    channel_out: int
+    in_msat: int
+    out_msat: int
+    htlc_in: int
+    htlc_out: int
+
+
+@dataclass
+class Forwards:
+    """By the nanosecond at which each was settled; LND writes no two under the same one."""
+
+    by_ns: dict[int, Forward] = field(default_factory=dict)
+    htlcs: Counter[int] = field(default_factory=Counter)
+
+    def add(self, into: Channel, out: Channel, *, out_msat: int, fee_msat: int, at_ns: int) -> None:
+        """The balances of both channels have moved. Raises: Refused where they have not so much."""
+        in_msat = out_msat + fee_msat
+        if into.stage != OPEN or out.stage != OPEN:
+            raise Refused("both channels have to be open")
+        if into.remote_sat * 1000 < in_msat or out.local_sat * 1000 < out_msat:
+            raise Refused("there is not so much in the channels")
+        into.local_sat, into.remote_sat = into.local_sat + in_msat // 1000, into.remote_sat - in_msat // 1000
+        out.local_sat, out.remote_sat = out.local_sat - out_msat // 1000, out.remote_sat + out_msat // 1000
+        while at_ns in self.by_ns:
+            at_ns += 1
+        self.by_ns[at_ns] = Forward(
+            into.short_id, out.short_id, in_msat, out_msat, self._next(into.short_id), self._next(out.short_id)
+        )
+
+    def _next(self, channel: int) -> int:
+        self.htlcs[channel] += 1
+        return self.htlcs[channel] - 1
+
+    def page(self, since_ns: int, until_ns: int, *, skip: int, most: int) -> list[tuple[int, Forward]]:
+        """Those between the two moments, both included, the oldest first."""
+        found = [(at_ns, each) for at_ns, each in sorted(self.by_ns.items()) if since_ns <= at_ns <= until_ns]
+        return found[skip : skip + (most or _USUAL)]

@@ -14,7 +14,7 @@ _REAL_NODES, _ONE_SERVER, _ONE_BROWSER = "on real nodes", "on one server", "on o
 
 
 class SideBySide(LoadScopeScheduling):
-    """Hands out whole files, in the order of the tests; what shares real nodes, a server or a browser goes to one process.
+    """Hands out whole files, in the order of the tests; what shares nodes, a server or a browser goes to one process.
 
     A file whose tests stand in two places of that order is two: each process keeps the order.
     """

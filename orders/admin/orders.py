@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from orders import keys, story
 from orders.admin.books import EntryInline
+from orders.admin.called import FailingFilter, LeaseFilter
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.inlines import (
@@ -95,7 +96,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
-    list_filter = ["state", SurpriseFilter, RailFilter, "created_at", "service"]
+    list_filter = ["state", SurpriseFilter, RailFilter, LeaseFilter, FailingFilter, "created_at", "service"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]

@@ -1,0 +1,122 @@
+"""All of the page, in a number of statements that no number of orders changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orders import figures, queries
+from orders.dashboard import bars, charts
+from orders.dashboard.asked import LENGTHS, Asked, asked
+from orders.dashboard.calls import Call, calls
+from orders.dashboard.charts import Axis, Chart
+from orders.dashboard.words import count, lasting, part
+from orders.figures import Openings, Sold, Waits
+from orders.models import NodeSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number in large."""
+
+    label: str
+    value: str
+    detail: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Bars with a heading; `nothing`: what is said where there are none."""
+
+    name: str
+    title: str
+    bars: list[bars.Bar]
+    nothing: str
+    note: str = ""
+
+
+def dashboard(query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """What the template shows."""
+    seen = queries.snapshot()
+    chosen = asked(query, now)
+    drawn = [*_charts(chosen, now)]
+    return {
+        "calls": _calls(now, seen),
+        "asked": chosen,
+        "lengths": list(LENGTHS),
+        **_told(chosen, seen),
+        "charts": drawn,
+        "drawn": [chart.drawn for chart in drawn if not chart.is_empty],
+    }
+
+
+def _calls(now: datetime, seen: NodeSnapshot | None) -> list[Call]:
+    return calls(figures.needs(now, seen), figures.node_seen(seen, now) if seen else None)
+
+
+def _charts(chosen: Asked, now: datetime) -> list[Chart]:
+    """What happened, slot by slot."""
+    period, unit = chosen.period, figures.unit_of(chosen.period)
+    axis = Axis(figures.slots(period, unit), unit)
+    sold = figures.sold(period, unit)
+    return [
+        charts.sales(axis, sold),
+        charts.fees(axis, sold),
+        charts.size(axis, sold),
+        charts.waiting(axis, figures.waited(period, unit)),
+        charts.attempts(axis, figures.tried(period, unit)),
+    ]
+
+
+def _told(chosen: Asked, seen: NodeSnapshot | None) -> dict[str, Any]:
+    """What stands beside the charts. Sums are those of the days: the command and Prometheus say the same."""
+    period = chosen.period
+    tried, waits = figures.openings(period), figures.waits(period)
+    days = figures.sold(period, figures.Unit.MONTH)
+    return {
+        "tiles": _tiles(days, tried, waits),
+        "stages": bars.stages(figures.funnel(period)),
+        "groups": [*_happened(chosen, tried), *_stands(seen)],
+    }
+
+
+def _tiles(sold: list[Sold], tried: Openings, waits: Waits) -> list[Tile]:
+    opened = sum(each.opened for each in sold)
+    over = tried.confirmed + tried.failed
+    return [
+        _sat("Fees earned", sum(each.fees_sat for each in sold), "with the channels that became usable"),
+        Tile("Channels usable", f"{opened:,}", f"of {count(sum(each.paid for each in sold), 'order')} paid"),
+        _sat("Capacity sold", sum(each.opened_sat for each in sold), "both sides of these channels"),
+        Tile("Openings that succeed", part(tried.success), f"{tried.confirmed:,} of {count(over, 'attempt')}"),
+        Tile(
+            "Payment to usable",
+            lasting(waits.p50_seconds),
+            f"half of them; 95 of 100 within {lasting(waits.p95_seconds)}"
+            if waits.orders
+            else "no channel became usable",
+        ),
+    ]
+
+
+def _sat(label: str, amount: int, detail: str) -> Tile:
+    return Tile(label, f"{amount:,}", detail, "sat")
+
+
+def _happened(chosen: Asked, tried: Openings) -> list[Group]:
+    closed = figures.closings(chosen.period)
+    return [
+        Group("failures", "Why openings failed", bars.failures(tried, chosen), "No attempt failed."),
+        Group("endings", "Channels closed", bars.endings(closed), "No channel was closed."),
+    ]
+
+
+def _stands(seen: NodeSnapshot | None) -> list[Group]:
+    held = figures.coins(seen) if seen else None
+    return [
+        Group("stock", "Capacity", bars.stock(figures.capacity(seen)), "The node was never seen.", "now"),
+        Group("coins", "Coins in the wallet", bars.purse(held) if held else [], "No coins were seen.", "now, by size"),
+        Group("refunds", "Refunds on chain", bars.refunded(figures.refunds()), "There were none.", "of all time"),
+    ]

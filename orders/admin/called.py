@@ -109,9 +109,11 @@ class AlertsFilter(admin.SimpleListFilter):
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Either."""
-        return [("yes", "stands"), ("no", "right again")]
+        """Each."""
+        return [("yes", "stands"), ("checks", "stands, of a check"), ("no", "right again")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
         """Those."""
-        return queryset.filter(cleared_at__isnull=self.value() == "yes") if self.value() else queryset
+        chosen = {"yes": Q(cleared_at=None), "checks": figures.CHECKS, "no": Q(cleared_at__isnull=False)}
+        condition = chosen.get(self.value() or "")
+        return queryset.filter(condition) if condition else queryset

@@ -67,9 +67,10 @@ def _server(needs: Needs, node: NodeSeen | None) -> Iterator[Call]:
         number = len(needs.silent)
         words = f"{count(number, 'process is', 'processes are')} silent"
         yield Call(Tone.ALARM, words, _list("heartbeat", silent="yes"), number, names)
-    if needs.alerts:
-        words = f"{count(needs.alerts, 'alert stands', 'alerts stand')}"
-        yield Call(Tone.ALARM, words, _list("alert", standing="yes"), needs.alerts)
+    if needs.checks:
+        number = len(needs.checks)
+        words = f"{count(number, 'check', 'checks')} of the doctor {'fails' if number == 1 else 'fail'}"
+        yield Call(Tone.ALARM, words, _list("alert", standing="checks"), number, ", ".join(needs.checks))
 
 
 def _books(needs: Needs) -> Iterator[Call]:

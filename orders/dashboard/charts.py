@@ -105,26 +105,26 @@ def sales(axis: Axis, sold: Sequence[Sold]) -> Chart:
     """Orders that were paid, and channels that became usable."""
     paid = Series("orders paid", "quiet", axis.spread(sold, lambda row: row.paid, 0))
     opened = Series("channels usable", "main", axis.spread(sold, lambda row: row.opened, 0))
-    return _chart("sales", "Sales", BARS, "how many", "", axis, paid, opened)
+    return chart("sales", "Sales", BARS, "how many", "", axis, paid, opened)
 
 
 def fees(axis: Axis, sold: Sequence[Sold]) -> Chart:
     """Fees, earned with the channel."""
     earned = Series("fees", "good", axis.spread(sold, lambda row: row.fees_sat, 0))
-    return _chart("fees", "Fees earned", BARS, "satoshis", "sat", axis, earned)
+    return chart("fees", "Fees earned", BARS, "satoshis", "sat", axis, earned)
 
 
 def size(axis: Axis, sold: Sequence[Sold]) -> Chart:
     """The size of the channels that became usable."""
     opened = Series("capacity", "main", axis.spread(sold, lambda row: row.opened_sat, 0))
-    return _chart("size", "Capacity sold", BARS, "satoshis", "sat", axis, opened)
+    return chart("size", "Capacity sold", BARS, "satoshis", "sat", axis, opened)
 
 
 def waiting(axis: Axis, waited: Sequence[Waited]) -> Chart:
     """From the payment to a usable channel; none was, and there is a gap."""
     half = Series("p50", "main", axis.spread(waited, lambda row: _minutes(row.p50_seconds)))
     most = Series("p95", "warm", axis.spread(waited, lambda row: _minutes(row.p95_seconds)))
-    return _chart("waiting", "From payment to a usable channel", LINES, "minutes", "min", axis, half, most)
+    return chart("waiting", "From payment to a usable channel", LINES, "minutes", "min", axis, half, most)
 
 
 def attempts(axis: Axis, tried: Sequence[Tried]) -> Chart:
@@ -135,14 +135,15 @@ def attempts(axis: Axis, tried: Sequence[Tried]) -> Chart:
         ("failed", "bad", lambda row: row.failed),
     ]
     drawn = [Series(name, tone, axis.spread(tried, value, 0)) for name, tone, value in values]
-    return _chart("attempts", "Attempts to open", BARS, "how many", "", axis, *drawn, stacked=True)
+    return chart("attempts", "Attempts to open", BARS, "how many", "", axis, *drawn, stacked=True)
 
 
 def _minutes(seconds: int) -> float:
     return round(seconds / 60, 1)
 
 
-def _chart(
+def chart(
     name: str, title: str, kind: str, axis_title: str, unit: str, axis: Axis, *series: Series, stacked: bool = False
 ) -> Chart:
+    """With the labels of the axis."""
     return Chart(name, title, kind, axis_title, unit, axis.labels, axis.whole, series, stacked)

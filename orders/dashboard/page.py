@@ -25,6 +25,7 @@ class Tile:
     value: str
     detail: str = ""
     unit: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

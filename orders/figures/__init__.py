@@ -5,6 +5,7 @@ goes through orders one by one.
 """
 
 from orders.figures.attention import (
+    CHECKS,
     ENOUGH_COINS,
     FAILING,
     PROPOSED,
@@ -28,7 +29,7 @@ from orders.figures.openings import BUCKETS_SECONDS, Histogram, Openings, Waits,
 from orders.figures.period import Period
 from orders.figures.report import Report, report
 from orders.figures.sales import Day, Earned, Month, by_day, by_month, earned
-from orders.figures.series import Sold, Tried, Unit, Waited, slots, sold, tried, unit_of, waited
+from orders.figures.series import Sold, Tried, Unit, Waited, slot_of, slots, sold, tried, unit_of, waited
 from orders.figures.server import (
     Beat,
     NodeSeen,
@@ -55,6 +56,7 @@ from orders.figures.wallet import (
 
 __all__ = [
     "BUCKETS_SECONDS",
+    "CHECKS",
     "ENOUGH_COINS",
     "FAILING",
     "PROPOSED",
@@ -119,6 +121,7 @@ __all__ = [
     "refunds",
     "report",
     "silent_since",
+    "slot_of",
     "slots",
     "sold",
     "tried",

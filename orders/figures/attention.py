@@ -12,9 +12,9 @@ from django.db.models import Count, Q, Sum
 
 from orders import queries
 from orders.figures.asking import OTHER_REASON, REASONS
-from orders.figures.server import Beat, alerts_standing, heartbeats, paused
+from orders.figures.server import Beat, heartbeats, paused
 from orders.figures.standing import FlagSum, flags
-from orders.models import BooksCheck, ChannelOrder, NodeSnapshot, Refund, SwitchName
+from orders.models import Alert, BooksCheck, ChannelOrder, NodeSnapshot, Refund, SwitchName
 from orders.states import OrderState, RefundState
 
 #: An opening takes a whole coin at least, and its change waits to be deep again.
@@ -32,6 +32,9 @@ FAILING: Final = Q(state=OrderState.URI_SET, failed_openings__gte=KEEPS_FAILING)
 UNADDRESSED: Final = Q(state=RefundState.DUE, order__refund_address="")
 #: A person decides whether it goes back.
 PROPOSED: Final = Q(state=RefundState.PROPOSED)
+#: What an alert of a check of the doctor's begins with; all others are of flags, which are counted as such.
+_CHECK: Final = "check:"
+CHECKS: Final = Q(cleared_at__isnull=True, key__startswith=_CHECK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class Needs:
     silent: tuple[Beat, ...]
     never_reported: tuple[str, ...]
     paused: tuple[SwitchName, ...]
-    alerts: int
+    #: Checks of the doctor that fail, by their names, as far as alerts are sent.
+    checks: tuple[str, ...]
     books: Books | None
 
 
@@ -135,7 +139,7 @@ def needs(now: datetime, seen: NodeSnapshot | None) -> Needs:
         silent=tuple(beat for beat in beats if beat.is_stale),
         never_reported=tuple(name for name in PROCESSES if name not in {beat.name for beat in beats}),
         paused=tuple(paused()),
-        alerts=alerts_standing(),
+        checks=_checks(),
         books=_books(now),
     )
 
@@ -166,6 +170,11 @@ def low_coins(seen: NodeSnapshot) -> LowCoins | None:
         return None
     told = LowCoins(queries.stock(seen).available_sat, min(smallest), len(seen.shape))
     return told if told.is_empty or told.coins < ENOUGH_COINS else None
+
+
+def _checks() -> tuple[str, ...]:
+    keys = Alert.objects.filter(CHECKS).order_by("key").values_list("key", flat=True)
+    return tuple(key.removeprefix(_CHECK) for key in keys)
 
 
 def _books(now: datetime) -> Books | None:

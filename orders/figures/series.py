@@ -99,14 +99,15 @@ def unit_of(period: Period) -> Unit:
 
 def slots(period: Period, unit: Unit) -> list[datetime]:
     """When each slot of the period begins; the first may begin before it."""
-    found, at = [], _floor(period.since.astimezone(UTC), unit)
+    found, at = [], slot_of(period.since.astimezone(UTC), unit)
     while at < period.until:
         found.append(at)
         at = _next(at, unit)
     return found
 
 
-def _floor(at: datetime, unit: Unit) -> datetime:
+def slot_of(at: datetime, unit: Unit) -> datetime:
+    """When the slot begins that this moment of UTC is in."""
     if unit is Unit.HOUR:
         return at.replace(minute=0, second=0, microsecond=0)
     day = at.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -43,10 +43,11 @@ class Shop(Visited):
 
     def fill(self) -> None:
         """It has sold for months, and sells."""
-        self._python(self.environment | {"LSP_HOME": str(self.home / "simulated")}, "manage.py", "buy")
         kept = {name: value for name, value in self.environment.items() if name in {"PATH", "HOME", "LANG"}}
         beside = kept | {"LSP_ENV_FILE": str(self.env_file)}
-        self.orders = json.loads(self._python(beside, "-m", "tests.pages.history", str(ORDERS)))
+        self._python(beside, "-m", "tests.pages.history", str(ORDERS))
+        self._python(self.environment | {"LSP_HOME": str(self.home / "simulated")}, "manage.py", "buy")
+        self.orders = json.loads(self._python(beside, "-m", "tests.pages.history"))
 
     def _python(self, environment: dict[str, str], *command: str) -> str:
         done = subprocess.run(
@@ -89,20 +90,22 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+def cookies(browser: Browser, base_url: str, name: str) -> Any:
+    """Of somebody who has logged in."""
+    page = window(browser, base_url, None, "desktop", "light").open("/admin/")
+    page.fill("#id_username", name)
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#logout-form")
+    state = page.context.storage_state()
+    page.context.close()
+    return state
+
+
 @pytest.fixture(scope="package")
 def logged_in(shop: Shop, browser: Browser) -> dict[str, Any]:
     """The cookies of each member of the staff, as the log-in page gives them."""
-    states = {}
-    for name in (BOSS, VIEWER):
-        looked = window(browser, shop.url, None, "desktop", "light")
-        page = looked.open("/admin/")
-        page.fill("#id_username", name)
-        page.fill("#id_password", PASSWORD)
-        page.click("input[type=submit]")
-        page.wait_for_selector("#logout-form")
-        states[name] = page.context.storage_state()
-        page.context.close()
-    return states
+    return {name: cookies(browser, shop.url, name) for name in (BOSS, VIEWER)}
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""`python -m tests.pages.history` beside a running server: a shop that has been open for months, and its staff.
+"""`python -m tests.pages.history 200` beside a running server: a shop that has been open for months, and its staff.
 
 Only orders at rest: what is under way is the server's own doing. On stdout: the reference of an order in each state.
 """
@@ -22,8 +22,9 @@ def main() -> None:
     import django
 
     django.setup()
-    _staff()
-    _orders(Random(11), orders=int(sys.argv[1]), days=120)
+    if len(sys.argv) > 1:
+        _staff()
+        _orders(Random(11), orders=int(sys.argv[1]), days=120)
     print(json.dumps(_references()))
 
 
@@ -41,12 +42,17 @@ def _orders(chance: Random, orders: int, days: int) -> None:
     from django.db import transaction
     from django.utils import timezone
 
+    from orders.auditing import checking
+    from tests import booking
+
     now = timezone.now()
     with transaction.atomic():
         for number in range(orders):
             age = timedelta(days=days * (1 - (number / orders) ** 0.7), seconds=chance.randrange(50_000) + 90_000)
             _one(chance, now - age, chance.choice(_ENDS))
         _one(chance, now - timedelta(days=3), "rejected")
+        booking.carry()
+    checking.remember(checking.check(None))
 
 
 def _one(chance: Random, made: Any, end: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -13,6 +13,8 @@ from orders import figures
 from orders.dashboard.words import why
 from orders.figures.asking import OTHER_REASON, REASONS
 from orders.models import Alert, ChannelOpening, ChannelOrder, Heartbeat, Refund
+
+_ANY: Final = "any"
 
 
 def _reasons() -> list[tuple[str, str]]:
@@ -26,13 +28,16 @@ class FailingFilter(admin.SimpleListFilter):
     parameter_name = "failing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Each reason."""
-        return _reasons()
+        """Any, those that there are, and what was asked for."""
+        there = {each.why for each in figures.failing()} | {self.value() or _ANY}
+        return [(_ANY, "for any reason"), *((reason, why(reason)) for reason in sorted(there - {_ANY}))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
         """Those that fail for it."""
         reason = self.value()
-        return queryset.filter(figures.failing_as(reason)) if reason else queryset
+        if not reason:
+            return queryset
+        return queryset.filter(figures.FAILING if reason == _ANY else figures.failing_as(reason))
 
 
 class LeaseFilter(admin.SimpleListFilter):

@@ -130,7 +130,7 @@ def needs(now: datetime, seen: NodeSnapshot | None) -> Needs:
     unaddressed, proposed = _owed()
     return Needs(
         flags=tuple(flags()),
-        failing=_failing(),
+        failing=failing(),
         unaddressed=unaddressed,
         proposed=proposed,
         ending=leases["ending"],
@@ -144,7 +144,8 @@ def needs(now: datetime, seen: NodeSnapshot | None) -> Needs:
     )
 
 
-def _failing() -> tuple[Failing, ...]:
+def failing() -> tuple[Failing, ...]:
+    """Orders whose openings keep failing, by why; the most frequent first."""
     found = ChannelOrder.objects.filter(FAILING).order_by().values_list("last_failure_reason").annotate(Count("pk"))
     known: dict[str, int] = {}
     for reason, orders in found:

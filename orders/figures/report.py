@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orders import queries
+from orders.figures.attention import Needs, needs
+from orders.figures.closings import Ended, closings
 from orders.figures.funnel import Funnel, funnel
 from orders.figures.openings import Openings, Waits, openings, waits
 from orders.figures.period import Period
@@ -24,9 +26,11 @@ class Report:
     orders: list[StateSum]
     oldest: list[Oldest]
     flags: list[FlagSum]
+    needs: Needs
     funnel: Funnel
     openings: Openings
     waits: Waits
+    closings: list[Ended]
     days: list[Day]
     months: list[Month]
     capacity: Capacity
@@ -46,9 +50,11 @@ def report(period: Period, now: datetime) -> Report:
         orders=by_state(),
         oldest=oldest(now),
         flags=flags(),
+        needs=needs(now, seen),
         funnel=funnel(period),
         openings=openings(period),
         waits=waits(period),
+        closings=closings(period),
         days=by_day(period),
         months=by_month(period),
         capacity=capacity(seen),

@@ -196,6 +196,7 @@ def test_a_bar_of_failures_leads_to_these_attempts(well: NodeSnapshot, boss: Cli
     for reason in ("PEER_NOT_REACHABLE", "PEER_NOT_REACHABLE", "a word of an older version", "FAILED_OPENING"):
         OpeningFactory(failed=True, failure_reason=reason)
     OpeningFactory(failed=True, failure_reason="PEER_NOT_REACHABLE", created_at=now - timedelta(days=40))
+    now = timezone.now()
     [failures] = [g for g in dashboard.dashboard({}, now)["groups"] if g.name == "failures"]
     assert {bar.label: bar.value for bar in failures.bars} == {"Peer not reachable": "2", "Failed opening": "2"}
     for bar in failures.bars:
@@ -205,7 +206,7 @@ def test_a_bar_of_failures_leads_to_these_attempts(well: NodeSnapshot, boss: Cli
 def test_the_charts_of_every_period_have_the_sums_that_the_figures_have(well: NodeSnapshot) -> None:
     now = timezone.now()
     for days in (0, 0, 3, 12, 60, 300):
-        at = now - timedelta(days=days)
+        at = now - timedelta(days=days, seconds=1)
         OrderFactory(open=True, paid_at=at - timedelta(minutes=20), opened_at=at)
     for name in ("day", "week", "month", "quarter", "year"):
         period = asked({"period": name}, now).period
@@ -222,7 +223,8 @@ def test_the_charts_of_every_period_have_the_sums_that_the_figures_have(well: No
 
 def test_a_slot_without_a_channel_has_no_wait_rather_than_none_of_it(well: NodeSnapshot) -> None:
     now = timezone.now()
-    OrderFactory(open=True, paid_at=now - timedelta(minutes=30), opened_at=now)
+    at = now - timedelta(microseconds=1)
+    OrderFactory(open=True, paid_at=at - timedelta(minutes=30), opened_at=at)
     charts = {chart.name: chart for chart in dashboard.dashboard({"period": "week"}, now)["charts"]}
     assert charts["waiting"].series[0].values == (None,) * 6 + (30.0,)
     assert charts["sales"].series[1].values == (0,) * 6 + (1,)
@@ -288,7 +290,7 @@ def test_slots_are_as_postgres_cuts_time() -> None:
     assert [f"{at:%m-%d}" for at in figures.slots(period, unit.WEEK)][:3] == ["12-29", "01-05", "01-12"]
     assert [f"{at:%Y-%m}" for at in figures.slots(period, unit.MONTH)] == ["2025-12", "2026-01", "2026-02"]
     assert len(figures.slots(period, unit.DAY)) == 41
-    OrderFactory(open=True, paid_at=since, opened_at=since + timedelta(days=39, hours=23))
+    OrderFactory(open=True, paid_at=since, opened_at=since + timedelta(days=39, hours=23, minutes=55))
     for each in unit:
         starts = figures.slots(period, each)
         assert {row.at for row in figures.sold(period, each)} == {starts[0], starts[-1]}, each

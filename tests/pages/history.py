@@ -1,6 +1,7 @@
 """`python -m tests.pages.history 200` beside a running server: a shop that has been open for months, and its staff.
 
-Only orders at rest: what is under way is the server's own doing. On stdout: the reference of an order in each state.
+Only orders at rest, or of a node that it had before: what is under way is the server's own doing. On stdout: the
+reference of an order in each state.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from random import Random
 from typing import Any, Final
 
 PASSWORD: Final = "look-at-the-pages"
-_ENDS: Final = ("closed",) * 12 + ("expired",) * 5 + ("refunded",) * 3
+_ENDS: Final = ("delivered",) * 15 + ("expired",) * 5 + ("refunded",) * 2
+_CLOSES: Final = ("cooperative_close",) * 6 + ("remote_force_close", "local_force_close", "")
+_CAUSES: Final = {"closed": "channel_closed", "expired": "expired", "refunded": "gave_up", "open": "channel_usable"}
 _WHY: Final = ("PEER_NOT_REACHABLE", "PEER_NOT_REACHABLE", "CHANNEL_REJECTED", "FEE_TOO_HIGH")
 
 
@@ -56,6 +59,9 @@ def _orders(chance: Random, orders: int, days: int) -> None:
 
 
 def _one(chance: Random, made: Any, end: str) -> None:
+    from django.utils import timezone
+
+    from orders import blocks
     from orders.causes import Cause
     from orders.models import OrderEvent
     from tests.factories import OpeningFactory, OrderFactory
@@ -70,9 +76,13 @@ def _one(chance: Random, made: Any, end: str) -> None:
     }
     if end != "expired":
         fields["paid_at"] = paid
-    if end == "closed":
+    if end == "delivered":
+        ends = opened + blocks.lasting(fields["channel_expiry_blocks"])
+        end = "open" if ends > timezone.now() and chance.randrange(8) else "closed"
         fields |= {"opened_at": opened, "claimed_at": paid, "lease_starts_at": opened}
-        fields["closed_at"] = opened + timedelta(hours=chance.randrange(1, 20))
+        if end == "closed":
+            early = chance.randrange(1, 5) * timedelta(days=1) if ends > timezone.now() else timedelta()
+            fields["closed_at"] = min(ends - early, timezone.now() - timedelta(hours=1))
     if end == "refunded":
         fields["give_up_reason"] = chance.choice(_WHY)
     order = OrderFactory(**{end: True}, **fields)
@@ -82,11 +92,10 @@ def _one(chance: Random, made: Any, end: str) -> None:
         order.save()
         for _ in range(chance.randrange(1, 4)):
             OpeningFactory(order=order, failed=True, failure_reason=order.give_up_reason, created_at=paid)
-    order.openings.filter(state="confirmed").update(created_at=paid)
-    ended = {"closed": Cause.CHANNEL_CLOSED, "expired": Cause.EXPIRED, "refunded": Cause.GAVE_UP}.get(end)
-    for version, (cause, state, at) in enumerate(
-        ((Cause.QUOTED, "created", made), (ended or Cause.CANCELLED, end, opened)), start=1
-    ):
+    kind = chance.choice(_CLOSES) if end == "closed" else ""
+    order.openings.filter(state="confirmed").update(created_at=paid, close_type=kind)
+    ended = _CAUSES.get(end, Cause.CANCELLED)
+    for version, (cause, state, at) in enumerate(((Cause.QUOTED, "created", made), (ended, end, opened)), start=1):
         OrderEvent.objects.create(
             order=order, version=version, at=at, actor="lsp", cause=cause, to_state=state,
             from_state="" if version == 1 else "created",

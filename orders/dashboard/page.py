@@ -13,7 +13,7 @@ from orders.dashboard.asked import LENGTHS, Asked, asked
 from orders.dashboard.calls import Call, calls
 from orders.dashboard.charts import Axis, Chart
 from orders.dashboard.words import count, lasting, part
-from orders.figures import Openings, Sold, Waits
+from orders.figures import Openings, Period, Sold, Unit, Waits
 from orders.models import NodeSnapshot
 
 
@@ -43,12 +43,14 @@ def dashboard(query: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """What the template shows."""
     seen = queries.snapshot()
     chosen = asked(query, now)
-    drawn = [*_charts(chosen, now)]
+    period, unit = chosen.period, figures.unit_of(chosen.period)
+    sold = figures.sold(period, unit)
+    drawn = _charts(period, unit, sold)
     return {
         "calls": _calls(now, seen),
         "asked": chosen,
         "lengths": list(LENGTHS),
-        **_told(chosen, seen),
+        **_told(chosen, seen, sold),
         "charts": drawn,
         "drawn": [chart.drawn for chart in drawn if not chart.is_empty],
     }
@@ -58,11 +60,9 @@ def _calls(now: datetime, seen: NodeSnapshot | None) -> list[Call]:
     return calls(figures.needs(now, seen), figures.node_seen(seen, now) if seen else None)
 
 
-def _charts(chosen: Asked, now: datetime) -> list[Chart]:
+def _charts(period: Period, unit: Unit, sold: list[Sold]) -> list[Chart]:
     """What happened, slot by slot."""
-    period, unit = chosen.period, figures.unit_of(chosen.period)
     axis = Axis(figures.slots(period, unit), unit)
-    sold = figures.sold(period, unit)
     return [
         charts.sales(axis, sold),
         charts.fees(axis, sold),
@@ -72,14 +72,12 @@ def _charts(chosen: Asked, now: datetime) -> list[Chart]:
     ]
 
 
-def _told(chosen: Asked, seen: NodeSnapshot | None) -> dict[str, Any]:
-    """What stands beside the charts. Sums are those of the days: the command and Prometheus say the same."""
-    period = chosen.period
-    tried, waits = figures.openings(period), figures.waits(period)
-    days = figures.sold(period, figures.Unit.MONTH)
+def _told(chosen: Asked, seen: NodeSnapshot | None, sold: list[Sold]) -> dict[str, Any]:
+    """What stands beside the charts. Sums are those of the slots: the command and Prometheus say the same."""
+    tried, waits = figures.openings(chosen.period), figures.waits(chosen.period)
     return {
-        "tiles": _tiles(days, tried, waits),
-        "stages": bars.stages(figures.funnel(period)),
+        "tiles": _tiles(sold, tried, waits),
+        "stages": bars.stages(figures.funnel(chosen.period)),
         "groups": [*_happened(chosen, tried), *_stands(seen)],
     }
 

@@ -96,6 +96,19 @@ class Needs:
     checks: tuple[str, ...]
     books: Books | None
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is no flag, by name: always all of them."""
+        return {
+            "openings_failing": sum(each.orders for each in self.failing),
+            "refunds_without_address": self.unaddressed.refunds,
+            "refunds_proposed": self.proposed.refunds,
+            "leases_ending": self.ending,
+            "leases_over": self.ended,
+            "books_wrong": int(self.books is not None and not self.books.adds_up),
+            "coins_low": int(self.coins is not None),
+        }
+
 
 def failing_as(why: str) -> Q:
     """The orders whose openings keep failing for this reason, as `Failing` counts them."""
@@ -124,7 +137,8 @@ def silent_since(now: datetime) -> datetime:
 def needs(now: datetime, seen: NodeSnapshot | None) -> Needs:
     """In a bounded number of statements."""
     beats = heartbeats(now)
-    leases = ChannelOrder.objects.filter(state=OrderState.OPEN).aggregate(
+    until_soon = ChannelOrder.objects.filter(state=OrderState.OPEN, lease_ends_at__lte=now + SOON)
+    leases = until_soon.aggregate(
         ending=Count("pk", filter=lease_ending(now)), ended=Count("pk", filter=lease_ended(now))
     )
     unaddressed, proposed = _owed()

@@ -1,4 +1,4 @@
-"""`python -m tests.pages.history 200` beside a running server: a shop that has been open for months, and its staff.
+"""`python -m tests.pages.history 150` beside a running server: a shop that has been open for months, and its staff.
 
 Only orders at rest, or of a node that it had before: what is under way is the server's own doing. On stdout: the
 reference of an order in each state.
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from datetime import timedelta
+from io import StringIO
 from random import Random
 from typing import Any, Final
 
@@ -25,9 +26,9 @@ def main() -> None:
     import django
 
     django.setup()
-    if len(sys.argv) > 1:
-        _staff()
-        _orders(Random(11), orders=int(sys.argv[1]), days=120)
+    _staff()
+    _orders(Random(11), orders=int(sys.argv[1]), days=120)
+    _buy()
     print(json.dumps(_references()))
 
 
@@ -56,6 +57,15 @@ def _orders(chance: Random, orders: int, days: int) -> None:
         _one(chance, now - timedelta(days=3), "rejected")
         booking.carry()
     checking.remember(checking.check(None))
+
+
+def _buy() -> None:
+    """One order more, as a wallet buys it."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    settings.LND_GRPC = ""  # the command is for who has no node of his own, as this server has none
+    call_command("buy", stdout=StringIO())
 
 
 def _one(chance: Random, made: Any, end: str) -> None:

@@ -44,13 +44,20 @@ class Shop(Visited):
     def fill(self) -> None:
         """It has sold for months, and sells."""
         kept = {name: value for name, value in self.environment.items() if name in {"PATH", "HOME", "LANG"}}
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.pages.history", str(ORDERS)],
-            env=kept | {"LSP_ENV_FILE": str(self.env_file)},
-            capture_output=True, text=True, cwd=ROOT, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        self.orders = json.loads(done.stdout)
+        beside = kept | {"LSP_ENV_FILE": str(self.env_file)}
+        self.orders = json.loads(_python(beside, "-m", "tests.pages.history", str(ORDERS)))
+
+    def buy(self, *asked: str) -> None:
+        """One order more, as a wallet buys it."""
+        _python(self.environment | {"LSP_HOME": str(self.home / "simulated")}, "manage.py", "buy", *asked)
+
+
+def _python(environment: dict[str, str], *command: str) -> str:
+    said = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout
 
 
 @pytest.fixture(scope="package")

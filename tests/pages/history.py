@@ -1,6 +1,6 @@
 """`python -m tests.pages.history 150` beside a running server: a shop that has been open for months, and its staff.
 
-Only orders at rest, or of a node that it had before: what is under way is the server's own doing. On stdout: the
+Only orders at rest, whose channels nobody looks for: what is under way is the server's own doing. On stdout: the
 reference of an order in each state.
 """
 
@@ -15,9 +15,9 @@ from random import Random
 from typing import Any, Final
 
 PASSWORD: Final = "look-at-the-pages"
-_ENDS: Final = ("delivered",) * 15 + ("expired",) * 5 + ("refunded",) * 2
+_ENDS: Final = ("closed",) * 15 + ("expired",) * 5 + ("refunded",) * 2
 _CLOSES: Final = ("cooperative_close",) * 6 + ("remote_force_close", "local_force_close", "")
-_CAUSES: Final = {"closed": "channel_closed", "expired": "expired", "refunded": "gave_up", "open": "channel_usable"}
+_CAUSES: Final = {"closed": "channel_closed", "expired": "expired", "refunded": "gave_up"}
 _WHY: Final = ("PEER_NOT_REACHABLE", "PEER_NOT_REACHABLE", "CHANNEL_REJECTED", "FEE_TOO_HIGH")
 
 
@@ -76,23 +76,21 @@ def _one(chance: Random, made: Any, end: str) -> None:
     from orders.models import OrderEvent
     from tests.factories import OpeningFactory, OrderFactory
 
+    now = timezone.now()
     paid = made + timedelta(minutes=chance.randrange(1, 30))
     opened = paid + timedelta(minutes=int(chance.lognormvariate(3.4, 0.7)))
     fields: dict[str, Any] = {
         "lsp_balance_sat": chance.choice([500_000, 1_000_000, 2_000_000, 2_000_000, 5_000_000, 10_000_000]),
         "client_balance_sat": chance.choice([0, 0, 50_000, 200_000]),
-        "channel_expiry_blocks": chance.choice([1, 4, 8, 12]) * 1_008,
+        "channel_expiry_blocks": chance.choice(_terms(now - opened)),
         "created_at": made,
     }
     if end != "expired":
         fields["paid_at"] = paid
-    if end == "delivered":
+    if end == "closed":
         ends = opened + blocks.lasting(fields["channel_expiry_blocks"])
-        end = "open" if ends > timezone.now() and chance.randrange(8) else "closed"
         fields |= {"opened_at": opened, "claimed_at": paid, "lease_starts_at": opened}
-        if end == "closed":
-            early = chance.randrange(1, 5) * timedelta(days=1) if ends > timezone.now() else timedelta()
-            fields["closed_at"] = min(ends - early, timezone.now() - timedelta(hours=1))
+        fields["closed_at"] = min(ends + timedelta(hours=chance.randrange(1, 20)), now - timedelta(hours=1))
     if end == "refunded":
         fields["give_up_reason"] = chance.choice(_WHY)
     order = OrderFactory(**{end: True}, **fields)
@@ -110,6 +108,14 @@ def _one(chance: Random, made: Any, end: str) -> None:
             order=order, version=version, at=at, actor="lsp", cause=cause, to_state=state,
             from_state="" if version == 1 else "created",
         )  # fmt: skip
+
+
+def _terms(age: timedelta) -> list[int]:
+    """Those that are over: a channel that stands would be looked for at the node."""
+    from orders import blocks
+
+    terms = [weeks * blocks.WEEK for weeks in (1, 4, 8, 12)]
+    return [term for term in terms if blocks.lasting(term) + timedelta(days=1) < age] or terms[:1]
 
 
 def _references() -> dict[str, str]:

@@ -22,6 +22,8 @@ PICTURES: Final = {
     "admin-orders": ("/admin/orders/channelorder/", 760),
     "admin-order": ("/admin/orders/channelorder/{open}/change/", 1100),
 }
+#: Besides its history.
+BOUGHT: Final = ((), ("--rail", "onchain"), (), ("--rail", "onchain", "--pay", "over"), (), ("--claim", "lnurl"))
 
 
 def main() -> None:
@@ -31,6 +33,8 @@ def main() -> None:
         shop.wait_for("LSP ready at http://")
         threading.Thread(target=shop.said.extend, args=(shop.output,), daemon=True).start()
         shop.fill()
+        for asked in BOUGHT:
+            shop.buy(*asked)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
             looked = window(browser, shop.url, cookies(browser, shop.url, BOSS), "desktop", "light")

@@ -20,7 +20,7 @@ from tests.site.test_run import ROOT
 PICTURES: Final = {
     "admin-dashboard": ("/admin/", 1450),
     "admin-orders": ("/admin/orders/channelorder/", 760),
-    "admin-order": ("/admin/orders/channelorder/{open}/change/", 1100),
+    "admin-order": ("/admin/orders/channelorder/{rejected}/change/", 1100),
 }
 #: Besides its history.
 BOUGHT: Final = ((), ("--rail", "onchain"), (), ("--rail", "onchain", "--pay", "over"), (), ("--claim", "lnurl"))

@@ -18,7 +18,7 @@ from tests.site.test_run import ROOT
 
 #: The file's name: where it is, and how much of it is shown.
 PICTURES: Final = {
-    "admin-dashboard": ("/admin/", 1450),
+    "admin-dashboard": ("/admin/", 1226),
     "admin-orders": ("/admin/orders/channelorder/", 760),
     "admin-order": ("/admin/orders/channelorder/{rejected}/change/", 1100),
 }

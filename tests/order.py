@@ -25,9 +25,12 @@ ON_ONE_SERVER = (
     "tests/site/test_readme.py",
     "tests/site/test_slow_clients.py",
 )
+#: They share one server and one browser.
+ON_ONE_BROWSER = "tests/pages/"
 #: Half a minute and more: begun last, one of these would keep a process at work alone.
 LONGEST = (
     *ON_ONE_SERVER,
+    ON_ONE_BROWSER,
     "tests/attack/",
     "tests/chaos/test_lost_replies.py",
     "tests/chaos/test_processes_killed.py",

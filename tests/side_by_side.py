@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.order import ON_ONE_SERVER, has_real_nodes
+from tests.order import ON_ONE_BROWSER, ON_ONE_SERVER, has_real_nodes
 
-_REAL_NODES, _ONE_SERVER = "on real nodes", "on one server"
+_REAL_NODES, _ONE_SERVER, _ONE_BROWSER = "on real nodes", "on one server", "on one browser"
 
 
 class SideBySide(LoadScopeScheduling):
-    """Hands out whole files, in the order of the tests; what shares real nodes or a server goes to one process.
+    """Hands out whole files, in the order of the tests; what shares nodes, a server or a browser goes to one process.
 
     A file whose tests stand in two places of that order is two: each process keeps the order.
     """
@@ -43,4 +43,6 @@ def parts(nodeids: list[str]) -> dict[str, str]:
 def _part(path: str, number: int) -> str:
     if has_real_nodes(path):
         return _REAL_NODES
+    if path.startswith(ON_ONE_BROWSER):
+        return _ONE_BROWSER
     return _ONE_SERVER if path in ON_ONE_SERVER else f"{path} {number}"

@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from orders import keys, leases, queries, story
+from orders import keys, story
 from orders.admin.books import EntryInline
+from orders.admin.called import FailingFilter, LeaseFilter
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.earnings import EarningsAdmin
@@ -78,27 +79,6 @@ class RailFilter(admin.SimpleListFilter):
         return queryset.filter(counted_payment="" if chosen == "none" else chosen) if chosen else queryset
 
 
-class LeaseFilter(admin.SimpleListFilter):
-    """Open channels by what is left of their lease."""
-
-    title = "lease"
-    parameter_name = "lease"
-
-    _CONDITIONS = {"ending": ("ends within a week", leases.ending), "ended": ("has ended", leases.ended)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Those that end soon, and those that have ended."""
-        return [(name, words) for name, (words, _) in self._CONDITIONS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
-        """As our node last saw the chain."""
-        chosen = self._CONDITIONS.get(self.value() or "")
-        if chosen is None:
-            return queryset
-        seen = queries.snapshot()
-        return queryset.filter(chosen[1](height=seen.block_height if seen else 0, now=timezone.now()))
-
-
 class OrderList(ChangeList):
     """A list that names orders by their references; it is no form's window to choose one from."""
 
@@ -118,7 +98,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
-    list_filter = ["state", SurpriseFilter, LeaseFilter, RailFilter, "created_at", "service"]
+    list_filter = ["state", SurpriseFilter, RailFilter, LeaseFilter, FailingFilter, "created_at", "service"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]

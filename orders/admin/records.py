@@ -10,9 +10,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.admin.called import AlertsFilter, FailedFilter, SilentFilter
 from orders.admin.coins import coins_that_do_not, coins_that_fund
 from orders.admin.discretion import may_steer
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats, text
+from orders.admin.switching import SwitchingAdmin
 from orders.causes import FlagKind
 from orders.models import (
     Alert,
@@ -119,7 +121,7 @@ class OpeningAdmin(ReadOnlyAdmin):
     """Attempts to open a channel."""
 
     list_display = ["attempt_of", "order_column", "state_column", "node", "size", "funding_short", "changed", "failure"]
-    list_filter = ["state", "failure_reason", "created_at"]
+    list_filter = ["state", FailedFilter, "created_at"]
     list_select_related = ["transaction"]
     search_fields = ["node_pubkey__startswith", "transaction__txid__startswith", "=short_channel_id"]
     order_paths = ("order",)
@@ -296,6 +298,8 @@ class KindFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Flag]) -> QuerySet[Flag]:
         """Those of it."""
+        if self.value() == FlagKind.OTHER:  # and what is no kind any more
+            return queryset.exclude(kind__in=[kind for kind in FlagKind if kind is not FlagKind.OTHER])
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
@@ -376,14 +380,15 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     """Signs of life."""
 
     list_display = ["name", "last", "said"]
+    list_filter = [SilentFilter]
     fields = ["name", "node", "last", "said"]
     last = at("at", "last")
     said = text("detail", "detail")
 
 
 @admin.register(SwitchEvent)
-class SwitchEventAdmin(ReadOnlyAdmin):
-    """Who paused what, when and why. Switching is for `manage.py pause` and `resume`."""
+class SwitchEventAdmin(SwitchingAdmin, ReadOnlyAdmin):
+    """Who paused what, when and why. Switching is done from the first page, or by `manage.py pause` and `resume`."""
 
     list_display = ["switched", "name", "how", "cause", "why", "actor"]
     list_filter = ["name", "on", "cause"]
@@ -408,6 +413,7 @@ class AlertAdmin(ReadOnlyAdmin):
     """What failed, whether somebody was told, and when it was right again."""
 
     list_display = ["begun", "told", "sent", "cleared"]
+    list_filter = [AlertsFilter]
     ordering = ["-id"]
     fields = ["about", "told", "begun", "sent", "cleared"]
     about = text("key", "key")

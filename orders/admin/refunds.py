@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from orders import keys
+from orders.admin.called import AddressFilter
 from orders.admin.shown import ReadOnlyAdmin, at, code, cut, exactly, once_signed, sats, text
 from orders.models import Refund
 
@@ -27,7 +28,7 @@ class RefundAdmin(ReadOnlyAdmin):
         "why",
         "age",
     ]
-    list_filter = ["state", "created_at"]
+    list_filter = ["state", AddressFilter, "created_at"]
     list_select_related = ["transaction"]
     search_fields = ["=address", "=order__refund_address", "transaction__txid__startswith"]
     search_help_text = "An address; a transaction; an order's id or reference."

@@ -78,11 +78,12 @@ WHERE (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
 GROUP BY 1, 2 ORDER BY 3 DESC, 2
 """
 
-_SECONDS: Final = "greatest(0, floor(extract(epoch FROM opened_at - paid_at)))::bigint"
+#: How long a buyer waited, from the payment that counts to a usable channel.
+SECONDS: Final = "greatest(0, floor(extract(epoch FROM opened_at - paid_at)))::bigint"
 
 _WAITS: Final = f"""
-SELECT count(*), percentile_disc(0.5) WITHIN GROUP (ORDER BY {_SECONDS}),
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY {_SECONDS})
+SELECT count(*), percentile_disc(0.5) WITHIN GROUP (ORDER BY {SECONDS}),
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY {SECONDS})
 FROM orders_channelorder
 WHERE opened_at >= %(since)s AND opened_at < %(until)s AND paid_at IS NOT NULL
 """  # noqa: S608  our own words only
@@ -90,7 +91,7 @@ WHERE opened_at >= %(since)s AND opened_at < %(until)s AND paid_at IS NOT NULL
 #: A bound belongs to its bucket, and what PostgreSQL calls a threshold to the next one.
 _HISTOGRAM: Final = f"""
 SELECT width_bucket(seconds, %(thresholds)s::bigint[]), count(*), sum(seconds)::bigint
-FROM (SELECT {_SECONDS} AS seconds FROM orders_channelorder
+FROM (SELECT {SECONDS} AS seconds FROM orders_channelorder
       WHERE opened_at IS NOT NULL AND paid_at IS NOT NULL) AS each
 GROUP BY 1
 """  # noqa: S608  our own words only

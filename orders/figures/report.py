@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orders import queries
+from orders.figures.attention import Needs, needs
+from orders.figures.closings import Ended, closings
 from orders.figures.days import StockDay, UptimeDay, stock_by_day, uptime_by_day
 from orders.figures.earning import Earnings, earnings
 from orders.figures.funnel import Funnel, funnel
@@ -26,9 +28,11 @@ class Report:
     orders: list[StateSum]
     oldest: list[Oldest]
     flags: list[FlagSum]
+    needs: Needs
     funnel: Funnel
     openings: Openings
     waits: Waits
+    closings: list[Ended]
     days: list[Day]
     months: list[Month]
     #: Of the whole days that the period touches; the best and the worst channels, and no list of all.
@@ -52,9 +56,11 @@ def report(period: Period, now: datetime) -> Report:
         orders=by_state(),
         oldest=oldest(now),
         flags=flags(),
+        needs=needs(now, seen),
         funnel=funnel(period),
         openings=openings(period),
         waits=waits(period),
+        closings=closings(period),
         days=by_day(period),
         months=by_month(period),
         earnings=earnings(period, now, limit=0),

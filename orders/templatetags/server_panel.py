@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders import queries
 from orders.ids import shortened
-from orders.models import BooksCheck, ChannelOrder, Heartbeat, Switch
+from orders.models import BooksCheck, ChannelOrder, Heartbeat, Switch, SwitchName
 from orders.states import OrderState
 
 register = template.Library()
@@ -20,22 +20,37 @@ register = template.Library()
 _PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
 
 
-@register.inclusion_tag("admin/orders/server_panel.html")
-def server_panel() -> dict[str, Any]:
+#: Who reads the reason of a pause, where it is asked for.
+_TOLD: Final = {SwitchName.SALES: "buyers read it", SwitchName.OPENINGS: "staff read it"}
+
+
+@register.inclusion_tag("admin/orders/server_panel.html", takes_context=True)
+def server_panel(context: dict[str, Any]) -> dict[str, Any]:
     """The node as last seen, what can be sold, who still reports, which orders wait for a person, and the books."""
     now = timezone.now()
-    paused = [_paused(switch) for switch in Switch.objects.filter(on=False).order_by("name")]
+    request = context["request"]
     return {
+        "request": request,
+        "csrf_token": context.get("csrf_token"),
+        "may_switch": request.user.has_perm("orders.change_switch"),
         "node": _node(now),
         "processes": _processes(now),
         "orders": _orders(),
-        "paused": paused,
+        "switches": _switches(),
         "books": _books(now),
     }
 
 
-def _paused(switch: Switch) -> dict[str, Any]:
-    return {"name": switch.name, "reason": shortened(switch.reason), "actor": switch.actor, "at": switch.at}
+def _switches() -> list[dict[str, Any]]:
+    off = {switch.name: switch for switch in Switch.objects.filter(on=False)}
+    return [_switch(name, off.get(name.value)) for name in SwitchName]
+
+
+def _switch(name: SwitchName, off: Switch | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name.value, "label": name.label, "paused": off is not None, "told": _TOLD[name]}
+    if off is not None:
+        told |= {"reason": shortened(off.reason), "actor": off.actor, "at": off.at}
+    return told
 
 
 def _node(now: datetime) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.house.source import ROOT
-from tests.order import LONGEST, ON_ONE_SERVER, ON_REAL_NODES
+from tests.order import LONGEST, ON_ONE_BROWSER, ON_ONE_SERVER, ON_REAL_NODES
 from tests.side_by_side import parts
 
 
@@ -17,6 +17,11 @@ def test_what_is_named_is_there(name: str) -> None:
 def test_who_asks_for_the_visited_server_is_named() -> None:
     asking = {path for path in (ROOT / "tests/site").glob("test_*.py") if "visited: Visited" in path.read_text()}
     assert {str(path.relative_to(ROOT)) for path in asking} == set(ON_ONE_SERVER)
+
+
+def test_what_shares_the_browser_is_one_part() -> None:
+    part_of = parts([f"{ON_ONE_BROWSER}test_walk.py::a", "tests/unit/test_ids.py::b", f"{ON_ONE_BROWSER}test_b.py::c"])
+    assert len(set(part_of.values())) == 2
 
 
 def test_what_shares_real_nodes_or_a_server_is_one_part_wherever_it_stands() -> None:

@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orders import actors, locks, tasks
-from orders.admin.orders import LeaseFilter
+from orders.admin.called import LeaseFilter
 from orders.locks import Lock
 from orders.models import ChannelClosing, ChannelOrder, Service, SwitchName
 from orders.operations import closing, expiring, pausing

@@ -166,7 +166,17 @@ def test_the_command_prints_what_the_figures_are(now: datetime, snapshot: NodeSn
     printed = said("--from", str(since), "--to", now.isoformat())
     funnel = figures.funnel(Period(datetime(since.year, since.month, since.day, tzinfo=UTC), now))
     assert re.search(rf"^  quoted +{funnel.quoted} +100.0 %$", printed, re.MULTILINE)
-    for word in ("uri_set", "PEER_NOT_REACHABLE", "never_claimed", "half in", "available", "under way"):
+    for word in (
+        "needs you now",
+        "channels closed",
+        "The worker has never reported",
+        "uri_set",
+        "PEER_NOT_REACHABLE",
+        "never_claimed",
+        "half in",
+        "available",
+        "under way",
+    ):
         assert word in printed
     assert not any(str(order.pk)[:8] in printed for order in ChannelOrder.objects.all()[:50])
 

@@ -7,13 +7,12 @@ from typing import Final
 
 from lightning.errors import LightningError
 from lightning.versions import LOWEST_LND_VERSION, Fault, dotted, faults_of, is_supported
+from orders.figures import ENOUGH_COINS
 from watch.doctor.finding import Finding, failure, ok, warning
 
 #: BOLT 2: without `option_support_large_channel` (bits 18 and 19) a channel is smaller than 2^24 sat.
 WUMBO_BITS: Final = frozenset({18, 19})
 LARGEST_SAT: Final = 2**24 - 1
-#: An opening takes a whole coin at least, and its change waits to be deep again.
-ENOUGH_COINS: Final = 3
 #: A block may not be dated further ahead of the others' clocks than that.
 _AHEAD_SECONDS: Final = 2 * 3600
 #: On a network with steady blocks a longer wait for one is rare.

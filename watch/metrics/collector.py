@@ -35,7 +35,7 @@ class Shop(Collector):
         """Every family, also where there is nothing to count. Raises: DatabaseError."""
         now, seen = timezone.now(), queries.snapshot()
         yield from families.server(figures.database_seconds(), figures.heartbeats(now), figures.queue(now))
-        yield from families.needs_you(figures.flags(), figures.paused(), figures.alerts_standing())
+        yield from families.needs_you(figures.needs(now, seen), figures.alerts_standing())
         yield from families.orders(figures.by_state(), figures.oldest(now))
         yield from families.lately(figures.funnel(Period.last(LATELY, now)))
         yield from families.openings(figures.openings(), figures.histogram(), figures.earned())

@@ -13,9 +13,9 @@ from orders.figures import (
     Capacity,
     Coins,
     Earned,
-    FlagSum,
     Funnel,
     Histogram,
+    Needs,
     NodeSeen,
     Oldest,
     Openings,
@@ -57,16 +57,19 @@ def server(database_seconds: float, beats: Sequence[Beat], queue: Queue) -> Iter
     yield _gauge("queue_oldest_seconds", "How long the oldest task waits.", queue.oldest_seconds)
 
 
-def needs_you(flags: Iterable[FlagSum], paused: Iterable[SwitchName], alerts_standing: int) -> Iterator[Metric]:
+def needs_you(needs: Needs, alerts_standing: int) -> Iterator[Metric]:
     """What a person should look at."""
-    standing = {str(kind): 0 for kind in FlagKind} | {str(each.kind): each.flags for each in flags}
+    standing = {str(kind): 0 for kind in FlagKind} | {str(each.kind): each.flags for each in needs.flags}
     yield _gauges("flags", "Flags that stand: orders that need a person, by why.", "kind", standing)
-    off = set(paused)
+    off = set(needs.paused)
     yield _gauges(
         "switch_on",
         "0 where staff, or the server itself, have paused it.",
         "name",
         {s: s not in off for s in SwitchName},
+    )
+    yield _gauges(
+        "needs_you", "What else needs a person, or will: as the admin's first page counts it.", "what", needs.counts
     )
     yield _gauge("alerts_standing", "Alerts that are not over, told or not.", alerts_standing)
 

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from orders import figures
+from orders.dashboard.calls import calls
 from orders.figures import ChannelEarned, Earnings, Funnel, Lost, Openings, Parts, Period, Report, Step, Waits
 from orders.ids import short
 
@@ -75,6 +76,7 @@ def told(found: Report) -> Iterator[str]:
     """For people, a section for each thing that one asks."""
     now = _minute(found.at)
     yield f"Now, {now}"
+    yield from _needs(found)
     yield from _orders(found)
     yield from _node(found)
     yield from _money(found)
@@ -86,6 +88,14 @@ def told(found: Report) -> Iterator[str]:
     yield from _sales(found)
     yield from _earnings(found.earnings)
     yield from _by_day(found)
+
+
+def _needs(found: Report) -> Iterator[str]:
+    """In the words of the admin's first page."""
+    yield from _section("needs you now")
+    called = calls(found.needs, found.node)
+    yield from (f"  {call.words}{f' ({call.detail})' if call.detail else ''}" for call in called)
+    yield from () if called else ("  nothing",)
 
 
 def _orders(found: Report) -> Iterator[str]:
@@ -160,6 +170,8 @@ def _openings(openings: Openings, waits: Waits) -> Iterator[str]:
 
 
 def _sales(found: Report) -> Iterator[str]:
+    yield from _section("channels closed", "", "closed", "early", "sat")
+    yield from (_row(f"by {each.by}", each.closed, each.early, each.capacity_sat) for each in found.closings)
     yield from _section("days", "", "paid", "sat", "opened", "sat", "fees")
     for day in found.days:
         yield _row(str(day.day), day.paid, day.paid_sat, day.opened, day.opened_sat, day.fees_sat)

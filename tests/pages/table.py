@@ -1,0 +1,33 @@
+"""Every page for staff that the browser walks. Who adds a page adds a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BOSS, VIEWER = "boss", "viewer"
+
+_LISTS: Final = (
+    *("alert", "ban", "bookscheck", "channelopening", "channelorder", "entry", "flag", "heartbeat", "holdinvoice"),
+    *("idempotencykey", "node", "nodesnapshot", "onchainpayment", "orderevent", "refund", "service", "switchevent"),
+    "wallettransaction",
+)
+
+#: The name of a page, where it is, and who opens it. `{open}`, `{given_up}` and the like are the references of orders
+#: in such a state (tests/pages/history.py says which there are).
+PAGES: Final[dict[str, tuple[str, str]]] = {
+    "first page": ("/admin/", BOSS),
+    "first page, read only": ("/admin/", VIEWER),
+    "orders": ("/admin/orders/channelorder/", BOSS),
+    "order, open": ("/admin/orders/channelorder/{open}/change/", BOSS),
+    "order, open, read only": ("/admin/orders/channelorder/{open}/change/", VIEWER),
+    "order, cancelled": ("/admin/orders/channelorder/{rejected}/change/", BOSS),
+    "service": ("/admin/orders/service/add/", BOSS),
+    "users": ("/admin/auth/user/", BOSS),
+    "password": ("/admin/password_change/", VIEWER),
+}
+
+#: Besides, with all the others only in `make test-long`.
+MORE: Final[dict[str, tuple[str, str]]] = {
+    **{f"list of {name}": (f"/admin/orders/{name}/", BOSS) for name in _LISTS},
+    **{f"order, {state}": (f"/admin/orders/channelorder/{{{state}}}/change/", BOSS) for state in ("closed", "expired")},
+}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from lightning.types import NodeAddress
+from lsp_site.parsers import Parser
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _URL = re.compile(
     r"(https?)://(\[[^\]]*\]|[^/:]*)(?::([0-9]+))?((?:/[\w.~!$&'()*+,;=:@%-]*)*)", re.ASCII | re.IGNORECASE
 )
+#: What may stand in an address as it is; no braces but the placeholder's.
+_SHOWN_IN_A_LINK = re.compile(r"[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", re.ASCII)
 #: Browsers leave these out of an origin.
 _USUAL_PORTS = {"http": 80, "https": 443}
 
@@ -54,6 +58,20 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _is_port(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) < 65536
+
+
+def explorer(placeholder: str) -> Parser:
+    """A parser of a page's address with one `{placeholder}` in it, for a browser to follow."""
+
+    def parse(value: str) -> str:
+        whole, wanted = value.replace(f"{{{placeholder}}}", "0"), f"https://explorer.example/…{{{placeholder}}}"
+        parts = urlsplit(whole)
+        is_page = parts.scheme in {"http", "https"} and is_host(parts.netloc.rpartition("@")[2].partition(":")[0])
+        if value.count(f"{{{placeholder}}}") != 1 or not _SHOWN_IN_A_LINK.fullmatch(whole) or not is_page:
+            raise ValueError(f"must be like {wanted}, with {{{placeholder}}} once")
+        return value
+
+    return parse
 
 
 def listen(value: str) -> tuple[str, int]:

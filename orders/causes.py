@@ -98,6 +98,7 @@ class Cause(models.TextChoices):
     CLOSING_TRANSACTION_SEEN = "closing_transaction_seen", "the closing transaction is known"
     CHANNEL_CLOSED = "channel_closed", "the channel is closed"
 
+    NOTED = "noted", "somebody of staff has written a note"
     NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"
     FLAG_FELL = "flag_fell", "what a flag was raised for is over"
     STAFF_HAVE_LOOKED = "staff_have_looked", "a person has seen what a flag was raised for"

@@ -73,6 +73,10 @@ class FakeNode:
         self._called("channels")
         return ()
 
+    def channels_with(self, pubkey: str, *, seconds: float) -> tuple[Channel, ...]:
+        self._called("channels_with")
+        return tuple(each for each in self.channels() if each.peer_pubkey == pubkey)
+
     def add_hold_invoice(
         self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
     ) -> OpenedInvoice:

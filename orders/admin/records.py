@@ -7,12 +7,30 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import story
 from orders.admin.coins import coins_that_do_not, coins_that_fund
 from orders.admin.discretion import may_steer
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats, text
+from orders.admin.shown import (
+    NOTHING,
+    ReadOnlyAdmin,
+    at,
+    code,
+    cut,
+    flag_mark,
+    mark,
+    moved,
+    node_key,
+    order_link,
+    outpoint,
+    pairs,
+    row_link,
+    sats,
+    text,
+    txid,
+)
 from orders.causes import FlagKind
 from orders.models import (
     Alert,
@@ -101,7 +119,7 @@ class DepositAdmin(ReadOnlyAdmin):
     @admin.display(description="outpoint")
     def outpoint(self, row: OnchainPayment) -> SafeString | str:
         """Whole."""
-        return code(str(row))
+        return outpoint(str(row))
 
     @admin.display(description="spends")
     def spends(self, row: OnchainPayment) -> SafeString | str:
@@ -132,10 +150,10 @@ class OpeningAdmin(ReadOnlyAdmin):
         "announced",
         ("size", "push"),
         "funding",
-        "conflict",
+        "put_out",
         ("failure", "detail"),
         "short_channel_id",
-        ("closing_txid", "close_height", "close_type"),
+        ("closing", "close_height", "close_type"),
     ]
     size = sats("capacity_sat", "size")
     push = sats("push_sat", "pushed")
@@ -156,7 +174,7 @@ class OpeningAdmin(ReadOnlyAdmin):
     @admin.display(description="node")
     def node_whole(self, row: ChannelOpening) -> SafeString | str:
         """Key and host."""
-        return code(f"{row.node_pubkey}@{row.node_host}" if row.node_host else row.node_pubkey)
+        return node_key(f"{row.node_pubkey}@{row.node_host}" if row.node_host else row.node_pubkey)
 
     @admin.display(description="funding")
     def funding_short(self, row: ChannelOpening) -> SafeString | str:
@@ -165,8 +183,21 @@ class OpeningAdmin(ReadOnlyAdmin):
 
     @admin.display(description="funding outpoint")
     def funding(self, row: ChannelOpening) -> SafeString | str:
+        """Whole, and our record of the transaction."""
+        if row.transaction is None:
+            return NOTHING
+        return format_html("{} {}", outpoint(row.funding_outpoint), row_link(row.transaction, "record"))
+
+    @admin.display(description="put out by")
+    def put_out(self, row: ChannelOpening) -> SafeString | str:
+        """What spends one of its coins."""
+        sent = row.conflict
+        return format_html("{} {}", txid(sent.txid), row_link(sent, "record")) if sent else NOTHING
+
+    @admin.display(description="closing transaction")
+    def closing(self, row: ChannelOpening) -> SafeString | str:
         """Whole."""
-        return code(row.funding_outpoint)
+        return txid(row.closing_txid)
 
     @admin.display(description="failure", ordering="failure_reason")
     def failure(self, row: ChannelOpening) -> SafeString | str:
@@ -185,6 +216,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     fields = [
         "kind",
+        "orders_of",
         "label_shown",
         "txid_whole",
         "coins",
@@ -210,7 +242,13 @@ class TransactionAdmin(ReadOnlyAdmin):
     @admin.display(description="transaction")
     def txid_whole(self, row: WalletTransaction) -> SafeString | str:
         """Whole."""
-        return code(row.txid)
+        return txid(row.txid)
+
+    @admin.display(description="for")
+    def orders_of(self, row: WalletTransaction) -> SafeString | str:
+        """The orders whose channels it opens or puts out, or whose money it sends back."""
+        ids = {each.order_id for each in (*row.openings.all(), *row.puts_out.all(), *row.refunds.all())}
+        return format_html_join(", ", "{}", ((order_link(each),) for each in sorted(ids))) if ids else NOTHING
 
     @admin.display(description="spends")
     def coins(self, row: WalletTransaction) -> SafeString | str:

@@ -60,8 +60,27 @@ def read_value(kind: BanKind, text: str) -> str:
 
 def _waiting_with(line: Listed) -> list[UUID]:
     """Paid orders that it concerns: each one's own look does what follows."""
-    orders = ChannelOrder.objects.filter(state__in=CLAIMABLE).prefetch_related("onchain_payments")
-    return [order.pk for order in orders if barring.objection(_asked_with(order), [line]) is not None]
+    return [order.pk for order in waiting_with(line.kind, line.value)]
+
+
+def waiting_with(kind: str, value: str) -> list[ChannelOrder]:
+    """The paid orders that a line of the list would concern, with what came for them."""
+    orders = ChannelOrder.objects.filter(state__in=CLAIMABLE).select_related("hold_invoice", "lsp_node")
+    line = Listed(kind, value)
+    found = orders.prefetch_related("onchain_payments", "openings")
+    return [order for order in found if barring.objection(_asked_with(order), [line]) is not None]
+
+
+def why_not_added(kind: BanKind, value: str) -> str:
+    """Why it cannot be listed now; "" when it can."""
+    if not value:
+        return f"The order has no {kind.label}."
+    try:
+        value = read_value(kind, value)
+    except InvalidField as error:
+        return error.message
+    standing = Ban.objects.filter(kind=kind, value=value, lifted_at=None).first()
+    return "This is listed already." if standing is not None and is_standing(standing) else ""
 
 
 def _asked_with(order: ChannelOrder) -> Asked:

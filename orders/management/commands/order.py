@@ -9,9 +9,11 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders import keys, queries, searching, story
+from orders import actors, keys, queries, searching, story
 from orders.errors import OrderError
+from orders.management.commands.retry_give_up import os_user
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
+from orders.operations import noting
 from orders.states import OrderState
 from orders.story import sat, when
 
@@ -31,9 +33,13 @@ class Command(BaseCommand):
             help="its id or its beginning; its invoice's memo; a payment hash, an address, a txid, a node's key",
         )
 
-    def handle(self, *args: Any, id: str, **options: Any) -> None:
+        parser.add_argument("--note", metavar="TEXT", help="adds a note for staff to its journal; nobody changes it")
+
+    def handle(self, *args: Any, id: str, note: str | None, **options: Any) -> None:
         try:
             order_id = searching.one(id)
+            if note is not None:
+                noting.write(order_id, note, actor=actors.command(os_user()))
         except OrderError as error:
             raise CommandError(error.message) from error
         self._print(order_id)

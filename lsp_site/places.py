@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
 
 from lightning.types import NodeAddress
 from lsp_site.parsers import Parser
@@ -14,8 +13,10 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _URL = re.compile(
     r"(https?)://(\[[^\]]*\]|[^/:]*)(?::([0-9]+))?((?:/[\w.~!$&'()*+,;=:@%-]*)*)", re.ASCII | re.IGNORECASE
 )
-#: What may stand in an address as it is; no braces but the placeholder's.
-_SHOWN_IN_A_LINK = re.compile(r"[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+", re.ASCII)
+#: A page's address, with whatever may stand in one as it is.
+_PAGE = re.compile(
+    r"https?://(\[[0-9A-Fa-f:.]+\]|[^/?#:@]+)(?::[0-9]{1,5})?(?:[/?#][A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)", re.ASCII
+)
 #: Browsers leave these out of an origin.
 _USUAL_PORTS = {"http": 80, "https": 443}
 
@@ -65,9 +66,8 @@ def explorer(placeholder: str) -> Parser:
 
     def parse(value: str) -> str:
         whole, wanted = value.replace(f"{{{placeholder}}}", "0"), f"https://explorer.example/…{{{placeholder}}}"
-        parts = urlsplit(whole)
-        is_page = parts.scheme in {"http", "https"} and is_host(parts.netloc.rpartition("@")[2].partition(":")[0])
-        if value.count(f"{{{placeholder}}}") != 1 or not _SHOWN_IN_A_LINK.fullmatch(whole) or not is_page:
+        found = _PAGE.fullmatch(whole)
+        if value.count(f"{{{placeholder}}}") != 1 or found is None or not is_host(found[1]):
             raise ValueError(f"must be like {wanted}, with {{{placeholder}}} once")
         return value
 

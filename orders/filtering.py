@@ -32,6 +32,8 @@ class Filter:
     asks: str
     choices: Callable[[], list[Choice]]
     condition: Callable[[str, datetime], Q]
+    #: Of very many answers those that find something now; None: all are worth showing.
+    worth_showing: Callable[[], set[str]] | None = None
 
     def of(self, value: str, now: datetime) -> Q | None:
         """What an order must be; None: that is no answer to this question."""
@@ -51,6 +53,10 @@ _SURPRISES: Final[dict[str, tuple[str, Q]]] = {
 def _has_flag(kind: str, _: datetime) -> Q:
     """The database is asked for flags of orders that have one alone."""
     return _FLAGGED & Q(Exists(Flag.objects.filter(order=OuterRef("pk"), kind=kind, lowered_at=None)))
+
+
+def _standing_kinds() -> set[str]:
+    return set(Flag.objects.filter(lowered_at=None).order_by().values_list("kind", flat=True).distinct())
 
 
 def _paid_by(rail: str, _: datetime) -> Q:
@@ -92,7 +98,14 @@ FILTERS: Final[dict[str, Filter]] = {
             lambda: [(name, words) for name, (words, _) in _SURPRISES.items()],
             lambda value, _: _SURPRISES[value][1],
         ),
-        Filter("flag", "flag that stands", "flag", lambda: _labels(list(FlagKind.choices)), _has_flag),
+        Filter(
+            "flag",
+            "flag that stands",
+            "flag",
+            lambda: _labels(list(FlagKind.choices)),
+            _has_flag,
+            worth_showing=_standing_kinds,
+        ),
         Filter(
             "rail",
             "payment",

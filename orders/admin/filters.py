@@ -19,8 +19,10 @@ class Asked(admin.SimpleListFilter):
     question: Filter
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Each answer."""
-        return self.question.choices()
+        """Each answer, or each that finds something; and what is asked in any case, else nothing would be filtered."""
+        offered = self.question.worth_showing
+        shown = offered() | {request.GET.get(self.question.asks, "")} if offered else None
+        return [(value, words) for value, words in self.question.choices() if shown is None or value in shown]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
         """Those that it is true of; all of them where it was not asked, or is no answer."""

@@ -60,6 +60,13 @@ def test_admin_and_command_find_the_same_orders_by_each_answer(
     assert name == "flag" or len(set(found)) == len(found), "two answers mean the same"
 
 
+def test_a_flag_that_stands_nowhere_is_not_offered_and_finds_nothing_where_it_is_asked(boss: Client) -> None:
+    FlagFactory(kind=FlagKind.UNMINED)
+    page = boss.get("/admin/orders/channelorder/").content.decode()
+    assert "?flag=unmined" in page and "?flag=double_spent" not in page
+    assert listed(boss, flag="double_spent") == told("--flag", "double_spent") == set()
+
+
 def test_every_filter_of_the_admin_is_one_of_the_commands(boss: Client) -> None:
     shown = boss.get("/admin/orders/channelorder/").context["cl"].list_filter
     assert [each for each in shown if isinstance(each, str)] == ["created_at"]

@@ -110,7 +110,9 @@ def test_the_pages_money_is_that_of_the_books_and_of_the_rows() -> None:
         now = money.of(whole, At.CONFIRMED)
         assert told.get("held by our node", 0) == now.held_sat, order.state
         theirs = ("held by our node", "taken by our node", "in our wallet", "going back on chain", "kept for the buyer")
-        came = sum(told.get(each, 0) for each in (*theirs, "returned", "the buyer's side", "fees earned"))
+        came = sum(
+            told.get(each, 0) for each in (*theirs, "returned", "cost of sending it", "the buyer's side", "fees earned")
+        )
         assert came == purse.of(whole).came_sat, order.state
         assert told.get("our side", 0) * 1000 == books.get(Account.CHANNELS, 0), order.state
         assert sum(books.values()) == 0, order.state
@@ -127,10 +129,16 @@ def test_a_delivered_order_shows_both_sides_what_was_earned_and_what_it_cost() -
 )
 def test_money_that_goes_back_is_told_by_where_it_is(trait: dict[str, Any], label: str) -> None:
     order = OrderFactory(expired=True)
-    DepositFactory(order=order, amount_sat=60_000)
     RefundFactory(order=order, amount_sat=60_000, **trait)
     carry()
     assert sums(order) == {label: 60_000}
+
+
+def test_what_sending_money_back_costs_is_the_buyers_and_none_of_ours() -> None:
+    order = OrderFactory(expired=True)
+    RefundFactory(order=order, amount_sat=60_000, state="done", published=True, refunded_at=timezone.now())
+    carry()
+    assert sums(order) == {"returned": 59_700, "cost of sending it": 300}
 
 
 def test_a_deposit_in_no_block_is_on_its_way_and_in_no_book() -> None:

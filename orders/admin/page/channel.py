@@ -50,7 +50,7 @@ class Lease:
     #: None: the node was never seen.
     left_blocks: int | None
     left: timedelta
-    gone_percent: int
+    left_percent: int
 
     @property
     def is_over(self) -> bool:
@@ -103,11 +103,11 @@ def _lease(order: ChannelOrder, now: datetime) -> Lease | None:
     if order.lease_ends_at is None or order.lease_ends_height is None or order.lease_starts_at is None:
         return None
     seen = queries.snapshot()
-    whole, gone = order.lease_ends_at - order.lease_starts_at, now - order.lease_starts_at
+    whole, left = order.lease_ends_at - order.lease_starts_at, order.lease_ends_at - now
     return Lease(
         order.lease_ends_at,
         order.lease_ends_height,
         order.lease_ends_height - seen.block_height if seen else None,
-        order.lease_ends_at - now,
-        min(100, max(0, int(100 * (gone / whole)))) if whole else 100,
+        left,
+        min(100, max(0, round(100 * (left / whole)))) if whole else 0,
     )

@@ -72,7 +72,7 @@ def of(order: ChannelOrder) -> Purse:
     groups = (
         Holder("The buyer's, with us", "buyer", list(_nonzero(_of_buyer(order, said)))),
         Holder("In the channel", "channel", list(_nonzero(_in_channel(said)))),
-        Holder("Back with the buyer", "back", list(_nonzero(_gone_back(said)))),
+        Holder("Back with the buyer", "back", list(_nonzero(_gone_back(order, said)))),
         Holder("Ours", "ours", list(_nonzero(_ours(order, said)))),
     )
     came_sat = seen.received_sat + _returned_sat(order)
@@ -113,14 +113,22 @@ def _in_channel(said: dict[Account, int]) -> Iterator[Part]:
     yield Part("the buyer's side", -said.get(_A.DELIVERED, 0), "pushed to the buyer, who has paid for it")
 
 
-def _gone_back(said: dict[Account, int]) -> Iterator[Part]:
-    yield Part("returned", -said.get(_A.REFUNDED, 0), "less what sending it cost, where it went on chain")
+def _gone_back(order: ChannelOrder, said: dict[Account, int]) -> Iterator[Part]:
+    cost = _cost_of_refunds_sat(order) * 1000
+    yield Part("returned", -said.get(_A.REFUNDED, 0) - cost)
+    yield Part("cost of sending it", cost, "which the buyer bears")
+
+
+def _cost_of_refunds_sat(order: ChannelOrder) -> int:
+    """Of those that are in a block: among the books' chain fees, and none of ours."""
+    return sum(row.fee_sat for row in order.refunds.all() if row.refunded_at is not None)
 
 
 def _ours(order: ChannelOrder, said: dict[Account, int]) -> Iterator[Part]:
     yield Part("fees earned", -said.get(_A.FEES_EARNED, 0))
     proposed = (row.amount_sat for row in order.refunds.all() if row.state == RefundState.PROPOSED)
     yield Part("proposed to go back", sum(proposed) * 1000, "ours until a person has decided")
-    yield Part("chain fees", -said.get(_A.CHAIN_FEES, 0), "of fundings; and of refunds, which the buyer bears")
+    cost = _cost_of_refunds_sat(order) * 1000
+    yield Part("chain fees", cost - said.get(_A.CHAIN_FEES, 0), "of fundings, and of what helped or put them out")
     yield Part("cost of closing", -said.get(_A.CLOSE_COSTS, 0))
     yield Part("lost", -said.get(_A.LOSSES, 0))

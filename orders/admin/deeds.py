@@ -55,8 +55,8 @@ class Deed:
     run: Callable[[UUID, Authority, str], object]
     money: Callable[[ChannelOrder, str], str] | None = None
     field: Field | None = None
-    #: What a person needs besides the permission to change orders.
-    right: str = ""
+    #: What it needs beside the right to steer orders at all.
+    permissions: tuple[str, ...] = ()
     #: It moves nothing of this order: its button stands behind the others.
     is_aside: bool = False
     #: Why it does not fit an order, for the preview of many.
@@ -249,27 +249,28 @@ DEEDS: Final[dict[str, Deed]] = {
             is_harmless=True,
             is_aside=True,
         ),
-        Deed(
-            name="ban_node",
-            label="Do not serve this node",
-            done="Its node is served no more",
-            fits=lambda order: not listing.why_not_listed(order, BanKind.NODE),
-            run=lambda order_id, actor, typed: listing.add(order_id, BanKind.NODE, typed, actor),
-            money=lambda order, typed: listing.told(order, BanKind.NODE, typed),
-            field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
-            right="orders.add_ban",
-            is_aside=True,
-        ),
-        Deed(
-            name="ban_address",
-            label="Do not pay to its refund address",
-            done="Its refund address is served no more",
-            fits=lambda order: not listing.why_not_listed(order, BanKind.REFUND_ADDRESS),
-            run=lambda order_id, actor, typed: listing.add(order_id, BanKind.REFUND_ADDRESS, typed, actor),
-            money=lambda order, typed: listing.told(order, BanKind.REFUND_ADDRESS, typed),
-            field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
-            right="orders.add_ban",
-            is_aside=True,
+        *(
+            Deed(
+                name=name,
+                label=label,
+                done=done,
+                fits=lambda order, kind=kind: not listing.why_not_listed(order, kind),
+                run=lambda order_id, actor, typed, kind=kind: listing.add(order_id, kind, typed, actor),
+                money=lambda order, typed, kind=kind: listing.told(order, kind, typed),
+                field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
+                permissions=("add_ban",),
+                is_aside=True,
+            )
+            for name, kind, label, done in (
+                ("ban_node", BanKind.NODE, "Do not serve this node", "Its node is served no more"),
+                (
+                    "ban_address",
+                    BanKind.REFUND_ADDRESS,
+                    "Do not pay to its refund address",
+                    "Nothing goes there any more",
+                ),
+                ("ban_payers", BanKind.PAYER, "Do not serve who paid it", "Who paid it is served no more"),
+            )
         ),
         Deed(
             name="settle_flag",

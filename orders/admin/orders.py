@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from orders import keys, story
 from orders.admin.books import EntryInline
-from orders.admin.deeds import DEEDS, Deed
+from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.filters import filter_of
 from orders.admin.inlines import (
@@ -42,7 +42,7 @@ from orders.admin.shown import (
     text,
     txid,
 )
-from orders.admin.steering import SteeringAdmin, actions
+from orders.admin.steering import SteeringAdmin, actions, may_do
 from orders.filtering import FILTERS
 from orders.ids import short
 from orders.models import ChannelOrder, Flag
@@ -167,7 +167,7 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         order: ChannelOrder | None = context.get("original")
         if order is not None:
             may = self.has_steer_permission(request)
-            fitting = [deed for deed in DEEDS.values() if may and _has_right(request, deed) and deed.fits(order)]
+            fitting = [deed for deed in DEEDS.values() if may and may_do(request, deed) and deed.fits(order)]
             context["deeds"] = [deed for deed in fitting if not (deed.is_aside or deed.is_for_many)]
             context["asides"] = [deed for deed in fitting if deed.is_aside]
             context["state"] = state_mark(order)
@@ -306,11 +306,6 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         """Each as a mark that cannot be overlooked."""
         marks = [(mark(name, "alarm"),) for name in story.surprises(order)]
         return format_html_join(" ", "{}", marks) if marks else NOTHING
-
-
-def _has_right(request: HttpRequest, deed: Deed) -> bool:
-    """A person who may steer orders may do what asks for no right of its own."""
-    return not deed.right or bool(request.user.has_perm(deed.right))
 
 
 def _lease(moment: Any, height: int | None) -> str:

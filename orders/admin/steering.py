@@ -106,7 +106,7 @@ class SteeringAdmin(admin.ModelAdmin):
 
     def steer(self, request: HttpRequest, deed: Deed, asked: Asked) -> HttpResponse | None:
         """The deed is done and told; or, where it changes what becomes of money, a page that asks."""
-        if deed.right and not request.user.has_perm(deed.right):
+        if not may_do(request, deed):
             raise PermissionDenied
         if deed.field is not None and len(asked.ids) > 1:
             messages.error(request, f"{deed.label}: for one order at a time.")
@@ -147,6 +147,11 @@ def _typed(request: HttpRequest, deed: Deed, *, sure: bool) -> Typed:
         return Typed(deed.field.read(given or ""))
     except InvalidField as error:
         return Typed(given or "", fault=f"{deed.field.label}: {error.message}", is_missing=True)
+
+
+def may_do(request: HttpRequest, deed: Deed) -> bool:
+    """Beside the right to steer, the person has what the deed needs."""
+    return all(request.user.has_perm(f"orders.{name}") for name in deed.permissions)
 
 
 def _deed(name: str, flag: str) -> Deed | None:

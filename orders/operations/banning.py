@@ -71,18 +71,6 @@ def waiting_with(kind: str, value: str) -> list[ChannelOrder]:
     return [order for order in found if barring.objection(_asked_with(order), [line]) is not None]
 
 
-def why_not_added(kind: BanKind, value: str) -> str:
-    """Why it cannot be listed now; "" when it can."""
-    if not value:
-        return f"The order has no {kind.label}."
-    try:
-        value = read_value(kind, value)
-    except InvalidField as error:
-        return error.message
-    standing = Ban.objects.filter(kind=kind, value=value, lifted_at=None).first()
-    return "This is listed already." if standing is not None and is_standing(standing) else ""
-
-
 def _asked_with(order: ChannelOrder) -> Asked:
     payers = {script for row in order.onchain_payments.all() for script in row.payers or ()}
     return Asked(order.node_pubkey, order.node_host, order.refund_address, payers)

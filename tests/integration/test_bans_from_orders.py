@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from lightning.transactions import address_script
+from orders import actors
+from orders.barring import BanKind
 from orders.models import Ban
+from orders.operations import banning
 from tests.factories import OrderFactory
 from tests.fakes import regtest_address
 from tests.integration.staff import STEER, browser, do, page_of, seen, staff
@@ -42,6 +46,18 @@ def test_so_is_its_refund_address_in_whatever_letters_it_was_said(boss: Client) 
     assert "is not served any more" in seen(page) and 'value="ban_address"' not in page.content.decode()
 
 
+def test_who_paid_an_order_is_listed_by_the_addresses_of_the_coins_that_did(boss: Client) -> None:
+    payers = [regtest_address(number) for number in (41, 42)]
+    order = OrderFactory(paid_onchain=True, deposits__payers=[*map(address_script, payers), "6a"])
+    banning.add(BanKind.PAYER, payers[0], reason="known", actor=actors.staff("ada"))
+    asked = do(boss, "ban_payers", order, typed="Stolen coins.")
+    assert f"Payer's address {payers[1]}: What these addresses pay on chain buys nothing" in asked
+    assert "1 paid order waits with it" in asked and f"{order.order_total_sat:,} sat that came on chain" in asked
+    do(boss, "ban_payers", order, typed="Stolen coins.", sure="yes")
+    assert set(Ban.objects.filter(kind="payer").values_list("value", flat=True)) == set(payers)
+    assert 'value="ban_payers"' not in boss.get(page_of(order)).content.decode()
+
+
 def test_who_may_steer_orders_and_not_add_bans_lists_nobody() -> None:
     client = browser(staff("sam", "change_channelorder"))
     order = OrderFactory(uri_set=True)
@@ -54,4 +70,4 @@ def test_who_may_steer_orders_and_not_add_bans_lists_nobody() -> None:
 def test_an_order_without_a_node_offers_none_to_list(boss: Client) -> None:
     order = OrderFactory()
     assert 'value="ban_' not in boss.get(page_of(order)).content.decode()
-    assert "has no node" in do(boss, "ban_node", order, typed="spam", sure="yes")
+    assert "The order has no node" in do(boss, "ban_node", order, typed="spam", sure="yes")

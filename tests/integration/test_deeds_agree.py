@@ -28,7 +28,7 @@ REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True}, {"proposed
 #: What is typed for a deed, by the name of its field.
 TYPED = {"Address": regtest_address(5), "Reason": "He asked for it.", "Note": "He called."}
 #: Of a node or an address that stays on the list for the next order, and what never refuses, no more is to be seen.
-BESIDES = {"settle_flag", "note", "ban_node", "ban_address"}
+BESIDES = {"settle_flag", "note", "ban_node", "ban_address", "ban_payers"}
 #: Without a node no attempt can be live.
 CLAIMED = frozenset(STATES) - {"new", "paid_lightning", "paid_onchain", "refunded", "rejected", "expired"}
 

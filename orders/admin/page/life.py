@@ -21,7 +21,8 @@ class Stands(StrEnum):
     DONE = "done"
     HERE = "here"
     AHEAD = "ahead"
-    ENDED = "ended"
+    OVER = "over"  # nothing follows
+    FAILED = "failed"  # something has to follow, by itself or by a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ _WAY: Final = (_S.CREATED, _S.PAID, _S.URI_SET, _S.OPENING, _S.OPEN)
 _LABELS: Final[dict[OrderState, str]] = {_S.CREATED: "Quoted", _S.URI_SET: "Claimed"}
 #: What an order comes to that leaves the way, in the order in which it may.
 _ENDS: Final = (_S.EXPIRED, _S.GIVE_UP, _S.REJECTED, _S.CLOSING, _S.CLOSED, _S.REFUNDED)
+_STANDS: Final = {_S.GIVE_UP: Stands.FAILED, _S.REJECTED: Stands.FAILED, _S.CLOSING: Stands.HERE}
 #: Whoever is there has come through what stands before it, whatever is left of the journal.
 _CAME_THROUGH: Final[dict[OrderState, int]] = {state: number for number, state in enumerate(_WAY)} | {
     _S.CLOSING: 4,
@@ -149,7 +151,7 @@ def _has_ended_so(state: OrderState, end: OrderState, came: dict[OrderState, Ord
 
 def _ended(order: ChannelOrder, state: OrderState, came: dict[OrderState, OrderEvent]) -> Step:
     reason = order.give_up_reason if state == _S.GIVE_UP else ""
-    stands = Stands.ENDED if order.state == state else Stands.DONE
+    stands = _STANDS.get(state, Stands.OVER) if order.state == state else Stands.DONE
     return Step(str(state.label), stands, at=_at(order, state, came), words=reason)
 
 

@@ -9,7 +9,7 @@ import pytest
 from orders import actors, keys
 from orders.management.commands.retry_give_up import os_user
 from orders.models import HoldInvoice, Refund
-from orders.operations import giving_up
+from orders.operations import giving_up, noting
 from orders.states import InvoiceState
 from tests.factories import OrderFactory
 from tests.fakes import regtest_address
@@ -76,3 +76,14 @@ def test_what_was_tried_again_is_told_to_machines_an_order_a_line() -> None:
         str(fine.pk): "retried",
         str(lost.pk): "not retried: The Lightning payment is not held any more.",
     }
+
+
+def test_an_orders_whole_story_is_told_to_machines() -> None:
+    order = OrderFactory(give_up=True, flagged=True)
+    noting.write(order.pk, "Ask him.", actor=actors.staff("ada"))
+    told = json.loads(run("order", str(order.pk)[:8], "--json"))
+    assert (told["id"], told["state"], told["flags"]) == (str(order.pk), "give_up", ["other"])
+    assert told["waits"].startswith("for a retry until")
+    assert [each["failure_reason"] for each in told["attempts"]] == ["PEER_NOT_REACHABLE"]
+    [event] = told["journal"]
+    assert (event["actor"], event["cause"], event["facts"]) == ("staff:ada", "noted", {"note": "Ask him."})

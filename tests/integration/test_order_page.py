@@ -76,6 +76,10 @@ def test_one_that_left_its_way_shows_how_far_it_came_and_how_it_ended(trait: str
     assert [how for _, how in told[: end + 1]] == ["done"] * end + [stands]
 
 
+def test_a_channel_that_closed_before_it_was_usable_was_never_open() -> None:
+    assert [label for label, _ in line_of(OrderFactory(closed=True, opened_at=None))] == [*WAY[:4], "Closed"]
+
+
 def test_what_is_tried_again_has_left_its_old_end_behind() -> None:
     order = OrderFactory(uri_set=True)
     giving_up.give_up(order.pk, reason="PEER_NOT_REACHABLE", actor=actors.LSP)

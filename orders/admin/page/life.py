@@ -58,8 +58,8 @@ _ENDS: Final = (_S.EXPIRED, _S.GIVE_UP, _S.REJECTED, _S.CLOSING, _S.CLOSED, _S.R
 _STANDS: Final = {_S.GIVE_UP: Stands.FAILED, _S.REJECTED: Stands.FAILED, _S.CLOSING: Stands.HERE}
 #: Whoever is there has come through what stands before it, whatever is left of the journal.
 _CAME_THROUGH: Final[dict[OrderState, int]] = {state: number for number, state in enumerate(_WAY)} | {
-    _S.CLOSING: 4,
-    _S.CLOSED: 4,
+    _S.CLOSING: 5,
+    _S.CLOSED: 5,
 }
 
 
@@ -81,9 +81,10 @@ def since(order: ChannelOrder, moves: Sequence[OrderEvent]) -> datetime:
 
 
 def _has_come(order: ChannelOrder, state: OrderState, came: dict[OrderState, OrderEvent]) -> bool:
-    """By the journal, or since it is further on."""
+    """By its times, or since it is further on: but a channel may close that was never usable."""
     here = _CAME_THROUGH.get(OrderState(order.state), -1)
-    return state == _S.CREATED or _at(order, state, came) is not None or here >= _CAME_THROUGH[state]
+    is_further = here > _CAME_THROUGH[state] and state != _S.OPEN
+    return order.state == state or is_further or _at(order, state, came) is not None
 
 
 def _is_shown(order: ChannelOrder, state: OrderState, came: dict[OrderState, OrderEvent]) -> bool:

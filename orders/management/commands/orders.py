@@ -6,18 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
-from orders import filtering, keys, story
+from orders import filtering, story
 from orders.filtering import FILTERS
 from orders.management.commands.retry_give_up import moment
+from orders.management.for_machines import facts
 from orders.models import ChannelOpening, ChannelOrder, Flag
-from orders.states import OpeningState
 
 #: So many are read from the database, and written, at a time.
 _AT_ONCE: Final = 500
@@ -115,56 +115,3 @@ def _row(order: ChannelOrder) -> str:
 def _as_lines(orders: QuerySet[ChannelOrder]) -> Iterator[str]:
     for order in orders.iterator(chunk_size=_AT_ONCE):
         yield json.dumps(facts(order))
-
-
-def facts(order: ChannelOrder) -> dict[str, Any]:
-    """One order for machines: our own words, integers of satoshis, times in ISO 8601, null for what is not known."""
-    return {
-        "id": str(order.pk),
-        "reference": keys.reference(order.pk),
-        "state": order.state,
-        "created_at": _iso(order.created_at),
-        "expires_at": _iso(order.expires_at),
-        "service": {"id": str(order.service_id), "description": str(order.service)},
-        **_money(order),
-        **_channel(order),
-        "failed_openings": order.failed_openings,
-        "last_failure_reason": order.last_failure_reason or None,
-        "give_up_reason": order.give_up_reason or None,
-        "flags": [flag.kind for flag in order.standing],
-        **{name: getattr(order, name) for name in ("on_credit", "paid_late", "underpaid", "overpaid")},
-    }
-
-
-def _money(order: ChannelOrder) -> dict[str, Any]:
-    return {
-        "lsp_balance_sat": order.lsp_balance_sat,
-        "client_balance_sat": order.client_balance_sat,
-        "fee_total_sat": order.fee_total_sat,
-        "order_total_sat": order.order_total_sat,
-        "rail": order.counted_payment or None,
-        "paid_at": _iso(order.paid_at),
-        "deposit_address": order.deposit_address,
-        "refund_address": order.refund_address or None,
-    }
-
-
-def _channel(order: ChannelOrder) -> dict[str, Any]:
-    there = next((opening for opening in order.openings.all() if opening.state != OpeningState.FAILED), None)
-    return {
-        "channel_expiry_blocks": order.channel_expiry_blocks,
-        "node": order.node_pubkey or None,
-        "node_host": order.node_host or None,
-        "claimed_at": _iso(order.claimed_at),
-        "funding_outpoint": (there.funding_outpoint if there else "") or None,
-        "short_channel_id": (there.short_channel_id if there else "") or None,
-        "opened_at": _iso(order.opened_at),
-        "lease_ends_at": _iso(order.lease_ends_at),
-        "lease_ends_height": order.lease_ends_height,
-        "closed_at": _iso(order.closed_at),
-        "closing_txid": order.closing_txid or None,
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

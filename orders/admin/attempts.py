@@ -142,7 +142,8 @@ class TransactionAdmin(ReadOnlyAdmin):
     @admin.display(description="for")
     def orders_of(self, row: WalletTransaction) -> SafeString | str:
         """The orders whose channels it opens or puts out, or whose money it sends back."""
-        ids = {each.order_id for each in (*row.openings.all(), *row.puts_out.all(), *row.refunds.all())}
+        ids = {each.order_id for each in (*row.openings.all(), *row.puts_out.all())}
+        ids |= {each.order_id for each in row.refunds.all()}
         return format_html_join(", ", "{}", ((order_link(each),) for each in sorted(ids))) if ids else NOTHING
 
     @admin.display(description="spends")

@@ -136,6 +136,21 @@ def _money_given_up(order: ChannelOrder, _: str) -> str:
     return f"{sat(order.order_total_sat)} stay with us until {when(until)} for a retry, {then}"
 
 
+def _ban(name: str, kind: BanKind, label: str, done: str) -> Deed:
+    """What the order has of this kind is listed as not served."""
+    return Deed(
+        name=name,
+        label=label,
+        done=done,
+        fits=lambda order: not listing.why_not_listed(order, kind),
+        run=lambda order_id, actor, typed: listing.add(order_id, kind, typed, actor),
+        money=lambda order, typed: listing.told(order, kind, typed),
+        field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
+        permissions=("add_ban",),
+        is_aside=True,
+    )
+
+
 DEEDS: Final[dict[str, Deed]] = {
     deed.name: deed
     for deed in (
@@ -249,29 +264,9 @@ DEEDS: Final[dict[str, Deed]] = {
             is_harmless=True,
             is_aside=True,
         ),
-        *(
-            Deed(
-                name=name,
-                label=label,
-                done=done,
-                fits=lambda order, kind=kind: not listing.why_not_listed(order, kind),
-                run=lambda order_id, actor, typed, kind=kind: listing.add(order_id, kind, typed, actor),
-                money=lambda order, typed, kind=kind: listing.told(order, kind, typed),
-                field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
-                permissions=("add_ban",),
-                is_aside=True,
-            )
-            for name, kind, label, done in (
-                ("ban_node", BanKind.NODE, "Do not serve this node", "Its node is served no more"),
-                (
-                    "ban_address",
-                    BanKind.REFUND_ADDRESS,
-                    "Do not pay to its refund address",
-                    "Nothing goes there any more",
-                ),
-                ("ban_payers", BanKind.PAYER, "Do not serve who paid it", "Who paid it is served no more"),
-            )
-        ),
+        _ban("ban_node", BanKind.NODE, "Do not serve this node", "Its node is served no more"),
+        _ban("ban_address", BanKind.REFUND_ADDRESS, "Do not pay to its refund address", "Nothing goes there any more"),
+        _ban("ban_payers", BanKind.PAYER, "Do not serve who paid it", "Who paid it is served no more"),
         Deed(
             name="settle_flag",
             label="Mark as seen",

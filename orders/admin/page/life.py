@@ -100,8 +100,8 @@ def _step(order: ChannelOrder, state: OrderState, came: dict[OrderState, OrderEv
     elif _has_come(order, state, came) and (here is None or number < here):
         step = replace(step, stands=Stands.DONE)
     if step.stands is Stands.AHEAD:
-        return replace(step, until=_UNTIL.get(state, lambda _: None)(order) if number == (here or 0) + 1 else None)
-    return replace(step, at=_at(order, state, came), words=_WORDS.get(state, lambda _: "")(order))
+        return replace(step, until=_until(order, state) if number == (here or 0) + 1 else None)
+    return replace(step, at=_at(order, state, came), words=_words(order, state))
 
 
 def _at(order: ChannelOrder, state: OrderState, came: dict[OrderState, OrderEvent]) -> datetime | None:
@@ -126,6 +126,16 @@ _UNTIL: Final[dict[OrderState, _Time]] = {
     _S.URI_SET: lambda order: order.claim_expires_at,
     _S.OPENING: lambda order: order.open_deadline_at,
 }
+
+
+def _until(order: ChannelOrder, state: OrderState) -> datetime | None:
+    latest = _UNTIL.get(state)
+    return latest(order) if latest else None
+
+
+def _words(order: ChannelOrder, state: OrderState) -> str:
+    told = _WORDS.get(state)
+    return told(order) if told else ""
 
 
 def _attempts(order: ChannelOrder) -> str:

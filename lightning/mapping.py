@@ -157,6 +157,8 @@ def channel(message: ln.Channel) -> Channel:
         private=message.private,
         initiated_by_us=message.initiator,
         memo=message.memo,
+        watched_seconds=message.lifetime,
+        online_seconds=message.uptime,
     )
 
 

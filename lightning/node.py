@@ -261,6 +261,12 @@ class LndNode:
         answer = self._read(self._lightning.ListChannels, ln.ListChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.channel, answer.channels))
 
+    def channels_with(self, pubkey: str, *, seconds: float) -> tuple[Channel, ...]:
+        """The open channels with this peer alone; who asks waits no longer than `seconds`."""
+        request = ln.ListChannelsRequest(peer=bytes.fromhex(pubkey))
+        answer = self._read(self._lightning.ListChannels, request, seconds=seconds)
+        return tuple(map(mapping.channel, answer.channels))
+
     def pending_channels(self) -> tuple[PendingChannel, ...]:
         """The channels that are being opened or closed."""
         answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=LIST_SECONDS)

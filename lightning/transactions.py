@@ -177,6 +177,28 @@ def address_script(address: str) -> str:
     raise ValueError("This is not a Bitcoin address we can pay.")
 
 
+def script_address(script: str, network: str) -> str:
+    """The address of `network` that the output script (hex) pays; "" where it is of a kind that has none."""
+    raw = bytes.fromhex(script)
+    address = _segwit_address(raw, network) or _base58_address(raw, network)
+    return address if address and _script(address, network) == raw else ""
+
+
+def _segwit_address(raw: bytes, network: str) -> str:
+    if not 4 <= len(raw) <= 42 or raw[1] != len(raw) - 2:
+        return ""
+    version = raw[0] - 0x50 if raw[0] else 0
+    return (bech32.encode(_BECH32_PREFIX[network], version, raw[2:]) or "") if 0 <= version <= 16 else ""
+
+
+def _base58_address(raw: bytes, network: str) -> str:
+    if len(raw) == 25 and raw[:3] == b"\x76\xa9\x14":
+        return str(base58.encode_check(bytes((_P2PKH_VERSION[network],)) + raw[3:23]))
+    if len(raw) == 23 and raw[:2] == b"\xa9\x14":
+        return str(base58.encode_check(bytes((_P2SH_VERSION[network],)) + raw[2:22]))
+    return ""
+
+
 def _script(address: str, network: str) -> bytes:
     """Empty where it is no address of this network."""
     return _segwit_script(address, network) or _base58_script(address, network)

@@ -151,6 +151,8 @@ class Channel:
     private: bool
     initiated_by_us: bool
     memo: str
+    watched_seconds: int = 0  # since when the node has kept an eye on the peer: its own start, or the channel's
+    online_seconds: int = 0  # of these the peer was there
 
 
 class PendingPhase(StrEnum):

@@ -150,6 +150,21 @@ SERVER = Group(
             "20/hour",
             "Guesses at passwords of staff, for each client address; five times as many for each account.",
         ),
+        V(
+            "BLOCK_EXPLORER_URL",
+            places.explorer("txid"),
+            None,
+            "The page of a transaction, such as `https://mempool.example/tx/{txid}`: the admin links to it. The server "
+            "never fetches it; who follows the link tells its owner which transaction is looked at.",
+            "no links",
+        ),
+        V(
+            "NODE_EXPLORER_URL",
+            places.explorer("pubkey"),
+            None,
+            "The page of a node, such as `https://amboss.example/node/{pubkey}`. The same.",
+            "no links",
+        ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "4", "Processes of the queue. None of them waits for a peer."),
         V(

@@ -6,11 +6,16 @@ import ipaddress
 import re
 
 from lightning.types import NodeAddress
+from lsp_site.parsers import Parser
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _URL = re.compile(
     r"(https?)://(\[[^\]]*\]|[^/:]*)(?::([0-9]+))?((?:/[\w.~!$&'()*+,;=:@%-]*)*)", re.ASCII | re.IGNORECASE
+)
+#: A page's address, with whatever may stand in one as it is.
+_PAGE = re.compile(
+    r"https?://(\[[0-9A-Fa-f:.]+\]|[^/?#:@]+)(?::[0-9]{1,5})?(?:[/?#][A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)", re.ASCII
 )
 #: Browsers leave these out of an origin.
 _USUAL_PORTS = {"http": 80, "https": 443}
@@ -54,6 +59,19 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _is_port(text: str) -> bool:
     return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) < 65536
+
+
+def explorer(placeholder: str) -> Parser:
+    """A parser of a page's address with one `{placeholder}` in it, for a browser to follow."""
+
+    def parse(value: str) -> str:
+        whole, wanted = value.replace(f"{{{placeholder}}}", "0"), f"https://explorer.example/…{{{placeholder}}}"
+        found = _PAGE.fullmatch(whole)
+        if value.count(f"{{{placeholder}}}") != 1 or found is None or not is_host(found[1]):
+            raise ValueError(f"must be like {wanted}, with {{{placeholder}}} once")
+        return value
+
+    return parse
 
 
 def listen(value: str) -> tuple[str, int]:

@@ -104,6 +104,7 @@ class Cause(models.TextChoices):
     LEASE_EXTENDED = "lease_extended", "the channel is promised for longer, as a gift"
     ROUTING_FEE_PUT_BACK = "routing_fee_put_back", "more was asked for forwarding than was promised: it is put back"
 
+    NOTED = "noted", "somebody of staff has written a note"
     NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"
     FLAG_FELL = "flag_fell", "what a flag was raised for is over"
     STAFF_HAVE_LOOKED = "staff_have_looked", "a person has seen what a flag was raised for"

@@ -101,9 +101,12 @@ def point_text(point: Point) -> str:
 
 
 def open_channel(world: World, channel: Channel) -> ln.Channel:
-    """A channel that is open."""
+    """A channel that is open. Whether its peer was there is not kept: it was for as long as it is."""
+    is_active, watched_seconds = world.is_active(channel), int(world.now() - world.began_at)
     return ln.Channel(
-        active=world.is_active(channel),
+        active=is_active,
+        lifetime=watched_seconds,
+        uptime=watched_seconds if is_active else 0,
         remote_pubkey=channel.pubkey,
         channel_point=point_text(channel.point),
         chan_id=channel.short_id,

@@ -65,6 +65,7 @@ class World:
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
         self.forwards = self.kept.forwards = self.kept.forwards or Forwards()
+        self.began_at = self.now()
         self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
         self.announce: Callable[[str, object], None] = lambda topic, fact: None

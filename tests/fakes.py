@@ -92,6 +92,10 @@ class FakeNode:
         later = [each for each in self.history if each.at_ns >= from_second * 10**9]
         return tuple(later[skip : skip + most])
 
+    def channels_with(self, pubkey: str, *, seconds: float) -> tuple[Channel, ...]:
+        self._called("channels_with")
+        return tuple(each for each in self.channels() if each.peer_pubkey == pubkey)
+
     def add_hold_invoice(
         self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
     ) -> OpenedInvoice:

@@ -491,6 +491,8 @@ class Channel(_message.Message):
     REMOTE_BALANCE_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     INITIATOR_FIELD_NUMBER: _builtins.int
+    LIFETIME_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
     PUSH_AMOUNT_SAT_FIELD_NUMBER: _builtins.int
     ZERO_CONF_FIELD_NUMBER: _builtins.int
     ZERO_CONF_CONFIRMED_SCID_FIELD_NUMBER: _builtins.int
@@ -504,6 +506,8 @@ class Channel(_message.Message):
     remote_balance: _builtins.int
     private: _builtins.bool
     initiator: _builtins.bool
+    lifetime: _builtins.int
+    uptime: _builtins.int
     push_amount_sat: _builtins.int
     zero_conf: _builtins.bool
     zero_conf_confirmed_scid: _builtins.int
@@ -520,6 +524,8 @@ class Channel(_message.Message):
         remote_balance: _builtins.int = ...,
         private: _builtins.bool = ...,
         initiator: _builtins.bool = ...,
+        lifetime: _builtins.int = ...,
+        uptime: _builtins.int = ...,
         push_amount_sat: _builtins.int = ...,
         zero_conf: _builtins.bool = ...,
         zero_conf_confirmed_scid: _builtins.int = ...,
@@ -527,7 +533,7 @@ class Channel(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "local_balance", b"local_balance", "memo", b"memo", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "lifetime", b"lifetime", "local_balance", b"local_balance", "memo", b"memo", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "uptime", b"uptime", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,5 +1,6 @@
 """What staff see and do. Nothing here writes a row of an order: deeds call operations, the rest is for reading."""
 
+from orders.admin.attempts import OpeningAdmin, TransactionAdmin
 from orders.admin.bans import BanAdmin
 from orders.admin.books import BooksCheckAdmin, EntryAdmin
 from orders.admin.offers import ServiceAdmin
@@ -13,10 +14,8 @@ from orders.admin.records import (
     IdempotencyKeyAdmin,
     InvoiceAdmin,
     NodeAdmin,
-    OpeningAdmin,
     SnapshotAdmin,
     SwitchEventAdmin,
-    TransactionAdmin,
 )
 from orders.admin.refunds import RefundAdmin
 

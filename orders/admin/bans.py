@@ -9,10 +9,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from orders.admin.discretion import DiscreetAdmin
-from orders.admin.shown import at
+from orders.admin.shown import NOTHING, at
 from orders.admin.steering import acting
 from orders.barring import BanKind
 from orders.errors import InvalidField, NotPossible
@@ -75,7 +78,7 @@ class BanAdmin(DiscreetAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Ban | None = None) -> list[Any]:
         """When it is written no more is asked than has to be said."""
-        told = ["stands", "created", "created_by", "lifted", "lifted_by"]
+        told = ["orders_with_it", "stands", "created", "created_by", "lifted", "lifted_by"]
         return ["kind", "value", "why", "until", *told] if obj is not None else list(_WRITTEN)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Ban | None = None) -> list[str]:
@@ -117,6 +120,14 @@ class BanAdmin(DiscreetAdmin):
                 messages.success(request, f"Lifted: {ban}.")
             except NotPossible as error:
                 messages.error(request, error.message)
+
+    @admin.display(description="orders")
+    def orders_with_it(self, ban: Ban) -> SafeString:
+        """Those that the list of orders finds by it: it knows neither hosts nor who has paid."""
+        if ban.kind not in {BanKind.NODE, BanKind.REFUND_ADDRESS}:
+            return SafeString(NOTHING)
+        url = reverse("admin:orders_channelorder_changelist")
+        return format_html('<a href="{}?q={}">Find orders with it</a>', url, ban.value)
 
     @admin.display(description="reason")
     def why(self, ban: Ban) -> str:

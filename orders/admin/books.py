@@ -10,7 +10,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.safestring import SafeString
 
 from orders.admin.inlines import Belonging
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, order_link, pairs, text
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, cut, exactly, mark, order_link, pairs, text, txid
 from orders.books import exporting
 from orders.models import BooksCheck, Entry, Leg
 
@@ -94,7 +94,7 @@ class EntryAdmin(ReadOnlyAdmin):
     @admin.display(description="transaction")
     def txid_whole(self, row: Entry) -> SafeString | str:
         """What moved coins of the wallet."""
-        return code(row.txid)
+        return txid(row.txid)
 
     @admin.action(description="Download the selected entries as CSV", permissions=["view"])
     def as_csv(self, request: HttpRequest, queryset: QuerySet[Entry]) -> StreamingHttpResponse:

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from orders import figures, queries
+from orders import figures
 from orders.dashboard.words import why
 from orders.figures.asking import OTHER_REASON, REASONS
 from orders.models import Alert, ChannelOpening, ChannelOrder, Heartbeat, Refund
@@ -38,23 +38,6 @@ class FailingFilter(admin.SimpleListFilter):
         if not reason:
             return queryset
         return queryset.filter(figures.FAILING if reason == _ANY else figures.failing_as(reason))
-
-
-class LeaseFilter(admin.SimpleListFilter):
-    """Orders by when the lease of their channel ends."""
-
-    title = "lease"
-    parameter_name = "lease"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Of channels that stand."""
-        return [("ending", "ends within a week"), ("ended", "ended, still open")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
-        """Those."""
-        conditions = {"ending": figures.lease_ending, "ended": figures.lease_ended}
-        chosen = conditions.get(self.value() or "")
-        return queryset.filter(chosen(timezone.now(), queries.snapshot())) if chosen else queryset
 
 
 class AddressFilter(admin.SimpleListFilter):

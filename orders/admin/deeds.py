@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from orders import flags, money
 from orders.actors import Authority
-from orders.admin import channel_ends, going_back
+from orders.admin import channel_ends, going_back, listing, returning
+from orders.barring import BanKind
 from orders.causes import FlagKind
 from orders.errors import OrderError
 from orders.models import ChannelOrder, ClosingKind
-from orders.operations import closing, deciding, ending, giving_up, leasing, refunding
-from orders.payments import security
-from orders.states import At, OrderState
+from orders.operations import closing, deciding, ending, giving_up, leasing, noting, refunding
+from orders.states import At
 from orders.story import sat, when
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,12 @@ class Field:
     label: str
     longest: int
     read: Callable[[str], str]
+    #: Typed in a box of several lines.
+    is_long: bool = False
+
+
+def _all_sat(order: ChannelOrder) -> int:
+    return money.of(order, At.SEEN).received_sat
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,23 @@ class Deed:
     run: Callable[[UUID, Authority, str], object]
     money: Callable[[ChannelOrder, str], str] | None = None
     field: Field | None = None
+    #: One thing more that is typed, in a second line.
     also: Field | None = None
+    #: What is to be ticked besides.
     second: str = ""
+    #: What it needs beside the right to steer orders at all.
     permissions: tuple[str, ...] = ()
+    #: It moves nothing of this order: its button stands behind the others.
+    is_aside: bool = False
+    #: Why it does not fit an order, for the preview of many.
+    why_not: Callable[[ChannelOrder], str] | None = None
+    #: What becomes of an order's money, in a word or two by which many are counted; and how much it is.
+    way: Callable[[ChannelOrder], str] | None = None
+    at_stake_sat: Callable[[ChannelOrder], int] = _all_sat
+    #: For the list alone: an order's page has what it is made of.
+    is_for_many: bool = False
+    #: It moves no money: not even of many is it asked first, and whatever has happened meanwhile is no reason against.
+    is_harmless: bool = False
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -74,13 +94,26 @@ class Outcome:
     refusal: str
 
 
-def perform(deed: Deed, order_ids: Iterable[UUID], *, actor: Authority, typed: str = "") -> list[Outcome]:
-    """The deed was tried on each order by itself: one that is refused stops no other."""
-    return [Outcome(order_id, _refusal(deed, order_id, actor, typed)) for order_id in order_ids]
+#: Of each order, at which row of its journal it was shown to whoever was asked.
+Shown = Mapping[UUID, int]
 
 
-def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str) -> str:
+def perform(
+    deed: Deed, order_ids: Iterable[UUID], *, actor: Authority, typed: str = "", shown: Shown | None = None
+) -> list[Outcome]:
+    """The deed was tried on each order by itself: one that is refused stops no other.
+
+    One to which anything has happened since it was `shown` is left alone; what happens from here on, the operation's
+    own guard sees.
+    """
+    seen = {} if deed.is_harmless or shown is None else shown
+    return [Outcome(order_id, _refusal(deed, order_id, actor, typed, seen)) for order_id in order_ids]
+
+
+def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str, shown: Shown) -> str:
     try:
+        if order_id in shown and _version(order_id) != shown[order_id]:
+            return "Something has happened to it since you were asked: look at it again."
         deed.run(order_id, actor, typed)
     except OrderError as error:
         return error.message
@@ -88,6 +121,10 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str) -> str:
         log.exception("order=%s deed=%s failed", order_id, deed.name)
         return "This failed by a fault of the server; the log says which."
     return ""
+
+
+def _version(order_id: UUID) -> int | None:
+    return ChannelOrder.objects.filter(pk=order_id).values_list("version", flat=True).first()
 
 
 def _money_returned(order: ChannelOrder, _: str) -> str:
@@ -101,7 +138,7 @@ def _give_up(order_id: UUID, actor: Authority, _: str) -> object:
 
 
 def _money_given_up(order: ChannelOrder, _: str) -> str:
-    held_sat = _held_sat(order)
+    held_sat = returning.held_sat(order)
     if held_sat:
         until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
         return f"{sat(held_sat)} stay held until {when(until)} for a retry, and then go back to the buyer."
@@ -110,20 +147,19 @@ def _money_given_up(order: ChannelOrder, _: str) -> str:
     return f"{sat(order.order_total_sat)} stay with us until {when(until)} for a retry, {then}"
 
 
-def _money_cancelled(order: ChannelOrder, _: str) -> str:
-    seen_sat = money.of(order, At.SEEN).received_sat
-    if order.state == OrderState.CREATED:
-        stay = f" {sat(seen_sat)} seen on chain go {going_back.by_itself(order)}." if seen_sat else ""
-        return f"Nothing is paid that counts; it cannot be paid any more.{stay}"
-    held_sat = _held_sat(order)
-    if held_sat:
-        return f"{sat(held_sat)} that the node holds go back to the buyer at once."
-    return f"{sat(max(seen_sat, order.order_total_sat))} go {going_back.by_itself(order)}."
-
-
-def _held_sat(order: ChannelOrder) -> int:
-    """What the node holds and may still return."""
-    return money.of(order, At.SEEN).held_sat if security.is_held(order) else 0
+def _ban(name: str, kind: BanKind, label: str, done: str) -> Deed:
+    """What the order has of this kind is listed as not served."""
+    return Deed(
+        name=name,
+        label=label,
+        done=done,
+        fits=lambda order: not listing.why_not_listed(order, kind),
+        run=lambda order_id, actor, typed: listing.add(order_id, kind, typed, actor),
+        money=lambda order, typed: listing.told(order, kind, typed),
+        field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
+        permissions=("add_ban",),
+        is_aside=True,
+    )
 
 
 def _extend(order_id: UUID, actor: Authority, typed: str) -> object:
@@ -142,12 +178,15 @@ DEEDS: Final[dict[str, Deed]] = {
             done="Will be tried again",
             fits=lambda order: not giving_up.why_not_retried(order),
             run=lambda order_id, actor, _: giving_up.retry(order_id, actor=actor),
+            why_not=giving_up.why_not_retried,
+            way=returning.where,
         ),
         Deed(
             name="give_up",
             label="Give up",
             done="Given up",
             fits=lambda order: not giving_up.why_not_given_up(order),
+            why_not=giving_up.why_not_given_up,
             run=_give_up,
             money=_money_given_up,
         ),
@@ -157,13 +196,28 @@ DEEDS: Final[dict[str, Deed]] = {
             done="Cancelled",
             fits=lambda order: not ending.why_not_cancelled(order),
             run=lambda order_id, actor, _: ending.cancel(order_id, actor=actor),
-            money=_money_cancelled,
+            money=returning.cancelled,
+            why_not=ending.why_not_cancelled,
+            way=returning.way_of_cancelled,
+        ),
+        Deed(
+            name="return_money",
+            label="Return the money",
+            done="Goes back",
+            fits=lambda order: not returning.why_not(order),
+            run=lambda order_id, actor, _: returning.return_money(order_id, actor),
+            money=returning.told,
+            why_not=returning.why_not,
+            way=returning.way,
+            at_stake_sat=returning.amount_sat,
+            is_for_many=True,
         ),
         Deed(
             name="record_returned",
             label="Returned by hand",
             done="Recorded as returned",
             fits=lambda order: not ending.why_not_returned(order),
+            why_not=ending.why_not_returned,
             run=lambda order_id, actor, _: ending.record_returned(order_id, actor=actor),
             money=_money_returned,
         ),
@@ -172,6 +226,7 @@ DEEDS: Final[dict[str, Deed]] = {
             label="Accept late payment",
             done="Paid after all",
             fits=lambda order: not ending.why_not_revived(order),
+            why_not=ending.why_not_revived,
             run=lambda order_id, actor, _: ending.revive(order_id, actor=actor),
         ),
         Deed(
@@ -284,11 +339,25 @@ DEEDS: Final[dict[str, Deed]] = {
             permissions=("extend_lease",),
         ),
         Deed(
+            name="note",
+            label="Add a note",
+            done="Noted",
+            fits=lambda order: True,
+            run=lambda order_id, actor, typed: noting.write(order_id, typed, actor=actor),
+            field=Field("Note", noting.LONGEST_NOTE, noting.read_note, is_long=True),
+            is_harmless=True,
+            is_aside=True,
+        ),
+        _ban("ban_node", BanKind.NODE, "Do not serve this node", "Its node is served no more"),
+        _ban("ban_address", BanKind.REFUND_ADDRESS, "Do not pay to its refund address", "Nothing goes there any more"),
+        _ban("ban_payers", BanKind.PAYER, "Do not serve who paid it", "Who paid it is served no more"),
+        Deed(
             name="settle_flag",
             label="Mark as seen",
             done="Marked as seen",
             fits=lambda order: order.needs_staff,
             run=lambda order_id, actor, _: flags.mark_seen(order_id, actor=actor),
+            is_harmless=True,
         ),
     )
 }

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.admin import explorers
 from orders.admin.shown import (
     NOTHING,
     Forbidden,
@@ -21,13 +22,17 @@ from orders.admin.shown import (
     mark,
     moved,
     once_signed,
+    outpoint,
     pairs,
+    row_link,
     sats,
     state_mark,
     text,
+    txid,
 )
 from orders.ids import shortened
 from orders.models import ChannelClosing, ChannelOpening, Flag, HoldInvoice, OnchainPayment, OrderEvent, Refund
+from orders.openings import reasons
 
 
 class Belonging(Forbidden, admin.TabularInline):
@@ -44,8 +49,8 @@ class Belonging(Forbidden, admin.TabularInline):
 
     @admin.display(description="state")
     def state_shown(self, row: Any) -> SafeString:
-        """In its colour."""
-        return state_mark(row)
+        """In its colour, and the way to the record."""
+        return row_link(row, state_mark(row))
 
 
 class EventInline(Belonging):
@@ -134,7 +139,7 @@ class DepositInline(Belonging):
     @admin.display(description="outpoint")
     def outpoint(self, row: OnchainPayment) -> SafeString | str:
         """Whole."""
-        return code(str(row))
+        return outpoint(str(row))
 
 
 class RefundInline(Belonging):
@@ -160,8 +165,9 @@ class RefundInline(Belonging):
 
     @admin.display(description="transaction")
     def txid_shown(self, row: Refund) -> SafeString | str:
-        """Whole."""
-        return code(row.transaction.txid if row.transaction else "")
+        """Whole, and our record of it."""
+        sent = row.transaction
+        return format_html("{} {}", txid(sent.txid), row_link(sent, "record")) if sent else NOTHING
 
     @admin.display(description="why")
     def why(self, row: Refund) -> SafeString:
@@ -215,12 +221,12 @@ class OpeningInline(Belonging):
     @admin.display(description="node")
     def node(self, row: ChannelOpening) -> SafeString | str:
         """Its key's beginning."""
-        return cut(row.node_pubkey)
+        return format_html("{}{}", cut(row.node_pubkey), explorers.node(row.node_pubkey))
 
     @admin.display(description="funding outpoint")
     def funding(self, row: ChannelOpening) -> SafeString | str:
         """Whole."""
-        return code(row.funding_outpoint)
+        return outpoint(row.funding_outpoint)
 
     @admin.display(description="transaction")
     def transaction_shown(self, row: ChannelOpening) -> SafeString | str:
@@ -233,22 +239,31 @@ class OpeningInline(Belonging):
             ("published", story.when(sent.published_at)),
             ("block", f"{sent.block_height:,}" if sent.block_height else NOTHING),
         ]
-        if row.conflict is not None:
-            lines.append(("put out by", row.conflict.txid))
-        return pairs(lines)
+        told = format_html("{}{}", pairs(lines), row_link(sent, "record"))
+        if row.conflict is None:
+            return told
+        return format_html(
+            "{}<div>put out by {} {}</div>", told, txid(row.conflict.txid), row_link(row.conflict, "record")
+        )
 
     @admin.display(description="channel")
     def channel(self, row: ChannelOpening) -> SafeString | str:
         """Its short id, whether it is public, and how it closed."""
         lines = [("id", row.short_channel_id)] if row.short_channel_id else []
         lines.append(("is", "public" if row.announced else "private"))
-        if row.closing_txid:
-            lines.append((f"closed ({row.close_type or 'unknown'})", row.closing_txid))
-        return pairs(lines)
+        if not row.closing_txid:
+            return pairs(lines)
+        closed = row.close_type.replace("_", " ") or "nobody knows how"
+        return format_html("{}<div>closed ({}) {}</div>", pairs(lines), closed, txid(row.closing_txid))
 
     @admin.display(description="failure")
     def failure(self, row: ChannelOpening) -> SafeString | str:
-        """The reason, and what was said."""
+        """The reason, what it means, and what peer or node have said."""
         if not row.failure_reason:
             return NOTHING
-        return format_html("{}<div>{}</div>", mark(row.failure_reason, "bad"), shortened(row.failure_detail))
+        return format_html(
+            '{}<div>{}</div><div class="lsp-said">{}</div>',
+            mark(row.failure_reason, "bad"),
+            reasons.MEANS.get(row.failure_reason, ""),
+            shortened(row.failure_detail),
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -57,6 +58,18 @@ class ServiceForm(forms.ModelForm):
             self.add_error(most, f"This must not be less than the {words} ({low:,}).")
 
 
+_LONGEST_DESCRIPTION: Final = 200
+
+
+def _copied(request: HttpRequest) -> Service | None:
+    """The service that a new one is to be like, for who may see it."""
+    try:
+        name = UUID(request.GET.get("copy", ""))
+    except ValueError:
+        return None
+    return Service.objects.filter(pk=name).first() if request.user.has_perm("orders.view_service") else None
+
+
 @admin.register(Service)
 class ServiceAdmin(DiscreetAdmin):
     """What is on offer."""
@@ -89,6 +102,20 @@ class ServiceAdmin(DiscreetAdmin):
         """With the number of orders."""
         services: QuerySet[Service] = super().get_queryset(request).annotate(order_count=Count("orders"))
         return services
+
+    change_form_template = "admin/orders/service/change_form.html"
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        """Of a copy the page says whose it is."""
+        return super().add_view(request, form_url, {**(extra_context or {}), "copied": _copied(request)})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Of a copy all that the other one has; it is not on sale until somebody says so."""
+        other = _copied(request)
+        if other is None:
+            return super().get_changeform_initial_data(request)
+        given = forms.model_to_dict(other)
+        return {**given, "on_sale": False, "description": f"{other.description} (copy)"[:_LONGEST_DESCRIPTION]}
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Nothing is deleted in bulk."""

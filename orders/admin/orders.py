@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -14,10 +14,11 @@ from django.utils.safestring import SafeString
 
 from orders import keys, story
 from orders.admin.books import EntryInline
-from orders.admin.called import FailingFilter, LeaseFilter
+from orders.admin.called import FailingFilter
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.earnings import EarningsAdmin
+from orders.admin.filters import filter_of
 from orders.admin.inlines import (
     ClosingInline,
     DepositInline,
@@ -27,56 +28,32 @@ from orders.admin.inlines import (
     OpeningInline,
     RefundInline,
 )
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark, text
+from orders.admin.page import glance
+from orders.admin.shown import (
+    NOTHING,
+    ReadOnlyAdmin,
+    at,
+    code,
+    cut,
+    exactly,
+    mark,
+    node_key,
+    outpoint,
+    row_link,
+    sats,
+    state_mark,
+    text,
+    txid,
+)
 from orders.admin.steering import SteeringAdmin, actions, may_do
+from orders.filtering import FILTERS
 from orders.ids import short
 from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
 from orders.queries import orders_with_details
 from orders.searching import matching
 
-_FLAGGED: Final = Q(standing_flags__gt=0)
 _STANDING: Final = Prefetch("flags", Flag.objects.filter(lowered_at=None))
-
-
-class SurpriseFilter(admin.SimpleListFilter):
-    """Orders with something unusual."""
-
-    title = "surprise"
-    parameter_name = "surprise"
-
-    _CONDITIONS = {
-        "needs_staff": ("needs a person", _FLAGGED),
-        "paid_late": ("paid late", Q(paid_late=True)),
-        "underpaid": ("underpaid", Q(underpaid=True)),
-        "overpaid": ("overpaid", Q(overpaid=True)),
-        "any": ("any of these", _FLAGGED | Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every kind, and any."""
-        return [(name, words) for name, (words, _) in self._CONDITIONS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
-        """Those that have it."""
-        chosen = self._CONDITIONS.get(self.value() or "")
-        return queryset.filter(chosen[1]) if chosen else queryset
-
-
-class RailFilter(admin.SimpleListFilter):
-    """Orders by the payment that counts."""
-
-    title = "payment"
-    parameter_name = "rail"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Each rail, and none."""
-        return [*((rail.value, str(rail.label)) for rail in Rail), ("none", "not paid")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
-        """Those that were paid so."""
-        chosen = self.value()
-        return queryset.filter(counted_payment="" if chosen == "none" else chosen) if chosen else queryset
 
 
 class OrderList(ChangeList):
@@ -98,7 +75,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
-    list_filter = ["state", SurpriseFilter, RailFilter, LeaseFilter, FailingFilter, "created_at", "service"]
+    list_filter = [*map(filter_of, FILTERS.values()), FailingFilter, "created_at"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]
@@ -110,7 +87,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, ClosingInline, EntryInline, EventInline,
     ]  # fmt: skip
     fieldsets = [
-        ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service"]}),
+        ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service_sold"]}),
         ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
@@ -196,10 +173,12 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         order: ChannelOrder | None = context.get("original")
         if order is not None:
             may = self.has_steer_permission(request)
-            context["deeds"] = [d for d in DEEDS.values() if may and may_do(request, d) and d.fits(order)]
-            context["waits"] = story.waits_for(order, timezone.now())
+            fitting = [deed for deed in DEEDS.values() if may and may_do(request, deed) and deed.fits(order)]
+            context["deeds"] = [deed for deed in fitting if not (deed.is_aside or deed.is_for_many)]
+            context["asides"] = [deed for deed in fitting if deed.is_aside]
             context["state"] = state_mark(order)
             context["may"] = may
+            context |= glance(order, timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="order", ordering="id")
@@ -297,15 +276,20 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     @admin.display(description="node")
     def node_whole(self, order: ChannelOrder) -> SafeString | str:
         """Its key."""
-        return code(order.node_pubkey)
+        return node_key(order.node_pubkey)
+
+    @admin.display(description="service")
+    def service_sold(self, order: ChannelOrder) -> SafeString:
+        """What was sold, as it is offered now."""
+        return row_link(order.service, order.service)
 
     @admin.display(description="channel")
     def channel(self, order: ChannelOrder) -> SafeString | str:
         """The funding outpoint that stands, and the closing transaction."""
         standing = [o.funding_outpoint for o in order.openings.all() if o.state != "failed" and o.funding_outpoint]
-        lines = [("funding", code(outpoint)) for outpoint in standing]
+        lines = [("funding", outpoint(each)) for each in standing]
         if order.closing_txid:
-            lines.append(("closing", code(order.closing_txid)))
+            lines.append(("closing", txid(order.closing_txid)))
         return format_html_join("", "<div>{} {}</div>", lines) if lines else NOTHING
 
     @admin.display(description="lease starts")

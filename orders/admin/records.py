@@ -1,4 +1,4 @@
-"""Payments, attempts, transactions, journal, and what we last saw of the node: read, never written."""
+"""Payments, journal, and what we last saw of the node: read, never written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders import story
-from orders.admin.called import AlertsFilter, FailedFilter, SilentFilter
+from orders.admin.called import AlertsFilter, SilentFilter
 from orders.admin.coins import coins_that_do_not, coins_that_fund
 from orders.admin.discretion import may_steer
-from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, flag_mark, mark, moved, pairs, sats, text
+from orders.admin.shown import (
+    ReadOnlyAdmin,
+    at,
+    code,
+    cut,
+    flag_mark,
+    mark,
+    moved,
+    outpoint,
+    pairs,
+    sats,
+    text,
+)
 from orders.admin.switching import SwitchingAdmin
 from orders.causes import FlagKind
 from orders.models import (
     Alert,
-    ChannelOpening,
     Flag,
     Heartbeat,
     HoldInvoice,
@@ -28,7 +39,6 @@ from orders.models import (
     OnchainPayment,
     OrderEvent,
     SwitchEvent,
-    WalletTransaction,
 )
 from orders.states import OrderState
 
@@ -103,7 +113,7 @@ class DepositAdmin(ReadOnlyAdmin):
     @admin.display(description="outpoint")
     def outpoint(self, row: OnchainPayment) -> SafeString | str:
         """Whole."""
-        return code(str(row))
+        return outpoint(str(row))
 
     @admin.display(description="spends")
     def spends(self, row: OnchainPayment) -> SafeString | str:
@@ -114,110 +124,6 @@ class DepositAdmin(ReadOnlyAdmin):
     def paid_by(self, row: OnchainPayment) -> SafeString | str:
         """The scripts of these coins, where the chain source has told them."""
         return pairs([("", script) for script in row.payers or ()])
-
-
-@admin.register(ChannelOpening)
-class OpeningAdmin(ReadOnlyAdmin):
-    """Attempts to open a channel."""
-
-    list_display = ["attempt_of", "order_column", "state_column", "node", "size", "funding_short", "changed", "failure"]
-    list_filter = ["state", FailedFilter, "created_at"]
-    list_select_related = ["transaction"]
-    search_fields = ["node_pubkey__startswith", "transaction__txid__startswith", "=short_channel_id"]
-    order_paths = ("order",)
-    ordering = ["-id"]
-    fields = [
-        "order_column",
-        ("attempt", "state_column"),
-        ("created", "changed"),
-        "node_whole",
-        "announced",
-        ("size", "push"),
-        "funding",
-        "conflict",
-        ("failure", "detail"),
-        "short_channel_id",
-        ("closing_txid", "close_height", "close_type"),
-    ]
-    size = sats("capacity_sat", "size")
-    push = sats("push_sat", "pushed")
-    created = at("created_at", "begun")
-    changed = at("changed_at", "since")
-    detail = text("failure_detail", "failure detail")
-
-    @admin.display(description="attempt", ordering="attempt")
-    def attempt_of(self, row: ChannelOpening) -> str:
-        """Its number."""
-        return f"#{row.attempt}"
-
-    @admin.display(description="node", ordering="node_pubkey")
-    def node(self, row: ChannelOpening) -> SafeString | str:
-        """Its key's beginning."""
-        return cut(row.node_pubkey)
-
-    @admin.display(description="node")
-    def node_whole(self, row: ChannelOpening) -> SafeString | str:
-        """Key and host."""
-        return code(f"{row.node_pubkey}@{row.node_host}" if row.node_host else row.node_pubkey)
-
-    @admin.display(description="funding")
-    def funding_short(self, row: ChannelOpening) -> SafeString | str:
-        """The transaction's beginning."""
-        return cut(row.funding_outpoint)
-
-    @admin.display(description="funding outpoint")
-    def funding(self, row: ChannelOpening) -> SafeString | str:
-        """Whole."""
-        return code(row.funding_outpoint)
-
-    @admin.display(description="failure", ordering="failure_reason")
-    def failure(self, row: ChannelOpening) -> SafeString | str:
-        """The reason."""
-        return mark(row.failure_reason, "bad") if row.failure_reason else NOTHING
-
-
-@admin.register(WalletTransaction)
-class TransactionAdmin(ReadOnlyAdmin):
-    """Our transactions. Not their bytes: what is signed is published by the server and by nobody else."""
-
-    list_display = ["txid_short", "kind", "label_shown", "fee", "created", "published", "block_height"]
-    list_filter = ["kind", "created_at"]
-    search_fields = ["txid__startswith"]
-    order_paths = ("openings__order", "puts_out__order", "refunds__order")
-    ordering = ["-id"]
-    fields = [
-        "kind",
-        "label_shown",
-        "txid_whole",
-        "coins",
-        "fee",
-        ("created", "published", "bumped"),
-        ("block_height", "change_index"),
-    ]
-    fee = sats("fee_sat", "fee")
-    created = at("created_at", "made")
-    published = at("published_at", "published")
-    bumped = at("bumped_at", "bumped")
-    label_shown = text("label", "label")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[WalletTransaction]:
-        """Without the bytes."""
-        return super().get_queryset(request).defer("psbt", "raw")
-
-    @admin.display(description="transaction", ordering="txid")
-    def txid_short(self, row: WalletTransaction) -> SafeString | str:
-        """Its beginning."""
-        return cut(row.txid)
-
-    @admin.display(description="transaction")
-    def txid_whole(self, row: WalletTransaction) -> SafeString | str:
-        """Whole."""
-        return code(row.txid)
-
-    @admin.display(description="spends")
-    def coins(self, row: WalletTransaction) -> SafeString | str:
-        """Each coin with its amount."""
-        return pairs([(str(coin[0]), story.sat(int(coin[1]))) for coin in row.inputs])
 
 
 class TimeFilter(admin.DateFieldListFilter):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from orders import keys
 from orders.admin.called import AddressFilter
-from orders.admin.shown import ReadOnlyAdmin, at, code, cut, exactly, once_signed, sats, text
+from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, once_signed, row_link, sats, text, txid
 from orders.models import Refund
 
 
@@ -79,7 +80,8 @@ class RefundAdmin(ReadOnlyAdmin):
     @admin.display(description="transaction")
     def txid_whole(self, row: Refund) -> SafeString | str:
         """The version that was signed last, or was mined."""
-        return code(row.transaction.txid if row.transaction else "")
+        sent = row.transaction
+        return format_html("{} {}", txid(sent.txid), row_link(sent, "record")) if sent else NOTHING
 
     @admin.display(description="why", ordering="cause")
     def why(self, row: Refund) -> str:

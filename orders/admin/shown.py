@@ -8,11 +8,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
+from django.db.models import Model
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orders import story
+from orders.admin import explorers
 from orders.admin.discretion import DiscreetAdmin, order_page
 from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
@@ -160,6 +163,28 @@ def moment(value: datetime | None) -> SafeString | str:
 def code(text: str) -> SafeString | str:
     """A key, hash or address, whole, that may break anywhere."""
     return format_html('<code class="lsp-code">{}</code>', text) if text else NOTHING
+
+
+def txid(text: str) -> SafeString | str:
+    """A transaction's id, whole: our own record of it is a search away, an explorer's page a link."""
+    return format_html("{}{}", code(text), explorers.transaction(text)) if text else NOTHING
+
+
+def outpoint(text: str) -> SafeString | str:
+    """As `txid`, with the output."""
+    return format_html("{}{}", code(text), explorers.transaction(text.partition(":")[0])) if text else NOTHING
+
+
+def node_key(text: str) -> SafeString | str:
+    """A node's key, whole, with its host where there is one, and its page at an explorer."""
+    return format_html("{}{}", code(text), explorers.node(text.partition("@")[0])) if text else NOTHING
+
+
+def row_link(row: Model, text: object) -> SafeString:
+    """The page of a record of ours."""
+    return format_html(
+        '<a href="{}">{}</a>', reverse(f"admin:orders_{row._meta.model_name}_change", args=[row.pk]), text
+    )
 
 
 def cut(text: str, length: int = 12) -> SafeString | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Final
 from uuid import UUID
@@ -19,8 +19,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from orders import actors
 from orders.actors import Authority
-from orders.admin.deeds import DEEDS, Deed, Outcome, perform, seen_alone
-from orders.admin.discretion import may_steer, order_page
+from orders.admin import preview
+from orders.admin.deeds import DEEDS, Deed, Outcome, Shown, perform, seen_alone
+from orders.admin.discretion import may_steer
 from orders.causes import FlagKind
 from orders.errors import InvalidField
 from orders.ids import short
@@ -50,6 +51,21 @@ class Typed:
         return "\n".join(self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For which orders a deed was asked, and where to go afterwards."""
+
+    ids: list[UUID]
+    back: str
+    #: From the list: what moves money is shown first, whatever it is.
+    of_many: bool = False
+    #: Chosen besides, and more than one request does.
+    left_over: int = 0
+    #: Who asks has seen what becomes of the money; and of each order, at which row of its journal.
+    sure: bool = False
+    shown: Shown = field(default_factory=dict)
+
+
 Action = Callable[["SteeringAdmin", HttpRequest, "QuerySet[ChannelOrder]"], HttpResponse | None]
 
 
@@ -61,11 +77,9 @@ def actions() -> list[Action]:
 def _action(deed: Deed) -> Action:
     @admin.action(description=f"{deed.label}: the selected orders" if deed.money else deed.label, permissions=["steer"])
     def act(model_admin: SteeringAdmin, request: HttpRequest, chosen: QuerySet[ChannelOrder]) -> HttpResponse | None:
-        ids = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
-        if len(ids) > MOST_AT_ONCE:
-            messages.error(request, f"At most {MOST_AT_ONCE} orders at once.")
-            return None
-        return model_admin.steer(request, deed, ids, back=request.get_full_path(), sure=False)
+        longest_waiting = chosen.order_by("created_at").values_list("pk", flat=True)
+        asked = Asked(list(longest_waiting[:MOST_AT_ONCE]), request.get_full_path(), of_many=True)
+        return model_admin.steer(request, deed, replace(asked, left_over=max(0, chosen.count() - MOST_AT_ONCE)))
 
     act.__name__ = deed.name
     return act
@@ -94,28 +108,28 @@ class SteeringAdmin(admin.ModelAdmin):
         ids = _ids(request.POST.getlist("order")[:MOST_AT_ONCE])
         if deed is None or not ids:
             return HttpResponseRedirect(back)
-        answer = self.steer(request, deed, ids, back=back, sure="sure" in request.POST)
-        return answer or HttpResponseRedirect(back)
+        asked = Asked(ids, back, sure="sure" in request.POST, shown=_shown(request.POST.getlist("shown")))
+        return self.steer(request, deed, asked) or HttpResponseRedirect(back)
 
-    def steer(self, request: HttpRequest, deed: Deed, ids: list[UUID], *, back: str, sure: bool) -> HttpResponse | None:
+    def steer(self, request: HttpRequest, deed: Deed, asked: Asked) -> HttpResponse | None:
         """The deed is done and told; or, where it changes what becomes of money, a page that asks."""
-        if deed.field is not None and len(ids) > 1:
-            messages.error(request, f"{deed.label}: for one order at a time.")
-            return None
         if not may_do(request, deed):
             raise PermissionDenied
-        typed = _typed(request, deed, sure=sure)
-        sure = sure and (not deed.second or request.POST.get(SECOND) == "yes")
-        if typed.is_missing or (deed.money is not None and not sure):
-            return self._ask(request, deed, ids, back, typed)
-        outcomes = perform(deed, ids, actor=acting(request), typed=typed.text)
+        if deed.field is not None and len(asked.ids) > 1:
+            messages.error(request, f"{deed.label}: for one order at a time.")
+            return None
+        typed = _typed(request, deed, sure=asked.sure)
+        sure = asked.sure and (not deed.second or request.POST.get(SECOND) == "yes")
+        is_told_first = deed.money is not None or (asked.of_many and not deed.is_harmless)
+        if typed.is_missing or (is_told_first and not sure):
+            return self._ask(request, deed, asked, typed)
+        outcomes = perform(deed, asked.ids, actor=acting(request), typed=typed.text, shown=asked.shown)
         _tell(request, deed, outcomes)
         return None
 
-    def _ask(self, request: HttpRequest, deed: Deed, ids: list[UUID], back: str, typed: Typed) -> HttpResponse:
+    def _ask(self, request: HttpRequest, deed: Deed, asked: Asked, typed: Typed) -> HttpResponse:
         """First for what is to be typed, if anything; and then whether it is meant."""
-        orders = list(orders_with_details().filter(pk__in=ids))
-        money = deed.money or (lambda order, text: "")
+        orders = orders_with_details().prefetch_related("refunds").filter(pk__in=asked.ids)
         told = "" if typed.is_missing else typed.text
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -125,9 +139,8 @@ class SteeringAdmin(admin.ModelAdmin):
             "deed": deed,
             "typed": typed,
             "fields": list(zip_longest(deed.fields, typed.values[: len(deed.fields)], fillvalue="")),
-            "back": back,
-            "fitting": [(order, order_page(order.pk), money(order, told)) for order in orders if deed.fits(order)],
-            "others": [order for order in orders if not deed.fits(order)],
+            "back": asked.back,
+            "preview": preview.of(deed, orders, told, left_over=asked.left_over),
         }
         return TemplateResponse(request, "admin/orders/channelorder/steer.html", context)
 
@@ -138,11 +151,11 @@ def _typed(request: HttpRequest, deed: Deed, *, sure: bool) -> Typed:
     if not given and not sure and deed.fields:
         return Typed(is_missing=True)
     read = []
-    for field, text in zip(deed.fields, [*given, *[""] * len(deed.fields)], strict=False):
+    for asked, text in zip(deed.fields, [*given, *[""] * len(deed.fields)], strict=False):
         try:
-            read.append(field.read(text))
+            read.append(asked.read(text))
         except InvalidField as error:
-            return Typed(tuple(given), fault=f"{field.label}: {error.message}", is_missing=True)
+            return Typed(tuple(given), fault=f"{asked.label}: {error.message}", is_missing=True)
     return Typed(tuple(read))
 
 
@@ -162,6 +175,16 @@ def acting(request: HttpRequest) -> Authority:
     """The person, and the groups that give them their rights."""
     roles = request.user.groups.order_by("name").values_list("name", flat=True)  # type: ignore[union-attr]
     return actors.staff(request.user.get_username(), role=", ".join(roles))
+
+
+def _shown(given: Iterable[str]) -> dict[UUID, int]:
+    """`id:version` of each order that was shown; what is none of that shape says nothing."""
+    shown = {}
+    for text in given:
+        name, _, version = text.partition(":")
+        if version.isdecimal() and (ids := _ids([name])):
+            shown[ids[0]] = int(version)
+    return shown
 
 
 def _ids(given: Iterable[str]) -> list[UUID]:

@@ -53,6 +53,32 @@ PASSING: Final = frozenset(
         "FAILED_OPENING",
     }
 )
+#: What each means, for staff.
+MEANS: Final[dict[str, str]] = {
+    "PEER_NOT_REACHABLE": "no connection to the node",
+    "PEER_BUSY": "another order's channel to this node is being opened",
+    "LSP_BUSY": "as many channels are being opened as we open at a time",
+    "PEER_TOO_MANY_PENDING_CHANNELS": "the node takes no more pending channels now",
+    "FEE_RATE_REJECTED": "the node finds the fee rate of the channel's own transactions too low, or too high",
+    CHANNEL_REJECTED: "the node refuses in words that we do not know",
+    NODE_NOT_READY: "our node cannot be asked, or is starting or catching up",
+    OPENINGS_PAUSED: "staff have paused the openings",
+    "INSUFFICIENT_FUNDS": "our node has not enough deep coins",
+    FEE_ABOVE_BUDGET: "the funding would cost more than the order has paid for it",
+    "FEE_TOO_HIGH": "the funding would cost more than MAX_FUNDING_FEE_SAT",
+    PAYMENT_NOT_SECURED: "the payment is not secured any more",
+    COINS_PROMISED_ELSEWHERE: "our coins are promised to others, who paid and whose node is reached",
+    NODE_LIMIT: "the node would have more of us than one may",
+    NOT_SERVED: "the node, its host, or who has paid is one that we do not serve",
+    "FUNDING_CONFLICT": "a coin of the funding was spent by another transaction, deep",
+    "FAILED_OPENING": "anything else",
+    "CHAN_SIZE_TOO_BIG": "the node takes no channel of this size: too big",
+    "CHAN_SIZE_TOO_SMALL": "the node takes no channel of this size: too small",
+    "FEATURE_MISSING": "one of the two nodes lacks what this channel needs",
+    "PEER_REJECT_MULTI_CHAN": "the node takes no second channel from us",
+    ANNOUNCEMENT_REJECTED: "the node takes no public channel, or no private one",
+    "PEER_POLICY": "the node takes no such channel, or none from us, and says so",
+}
 #: The claimed node is not there, fell silent, or has refused the channel itself. Not FAILED_OPENING, which is what we
 #: call our own troubles, nor PEER_TOO_MANY_PENDING_CHANNELS, which others bring about by opening channels to it.
 PEERS_FAULT: Final = FINAL | {"PEER_NOT_REACHABLE", CHANNEL_REJECTED}

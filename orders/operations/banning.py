@@ -69,8 +69,15 @@ def read_value(kind: BanKind, text: str) -> str:
 
 def _waiting_with(line: Listed) -> list[UUID]:
     """Paid orders that it concerns: each one's own look does what follows."""
-    orders = ChannelOrder.objects.filter(state__in=CLAIMABLE).prefetch_related("onchain_payments")
-    return [order.pk for order in orders if barring.objection(_asked_with(order), [line]) is not None]
+    return [order.pk for order in waiting_with(line.kind, line.value)]
+
+
+def waiting_with(kind: str, value: str) -> list[ChannelOrder]:
+    """The paid orders that a line of the list would concern, with what came for them."""
+    orders = ChannelOrder.objects.filter(state__in=CLAIMABLE).select_related("hold_invoice", "lsp_node")
+    line = Listed(kind, value)
+    found = orders.prefetch_related("onchain_payments", "openings")
+    return [order for order in found if barring.objection(_asked_with(order), [line]) is not None]
 
 
 def _asked_with(order: ChannelOrder) -> Asked:

@@ -1,16 +1,41 @@
-"""What a person has done with money at the node, beside the machines: in the log, and in an order's journal."""
+"""What a person says of an order, or has done with money at the node beside the machines: in its journal."""
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 from uuid import UUID
 
 from orders.actors import Authority, Kind, open_to
 from orders.causes import Cause
+from orders.errors import InvalidField
 from orders.models import ChannelOrder
 from orders.transitions import locked, note
 
 log = logging.getLogger(__name__)
+
+NOTE: Final = "note"
+LONGEST_NOTE: Final = 2_000
+
+
+@open_to(Kind.STAFF, Kind.COMMAND)
+def write(order_id: UUID, text: str, *, actor: Authority) -> ChannelOrder:
+    """The order has one more note, in the name of who wrote it. Nobody changes it or takes it away any more.
+
+    Money: unchanged. Repeat: one more note. Raises: OrderNotFound, InvalidField.
+    """
+    text = read_note(text)
+    with locked(order_id) as order:
+        note(order, Cause.NOTED, actor=actor, note=text)
+    return order
+
+
+def read_note(text: str) -> str:
+    """The note that was typed, its lines as they were. Raises: InvalidField."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    if not any(lines) or len(text) > LONGEST_NOTE or not all(line.replace("\t", " ").isprintable() for line in lines):
+        raise InvalidField(f"A note of 1 to {LONGEST_NOTE:,} characters is required.", field=NOTE)
+    return "\n".join(lines)
 
 
 @open_to(Kind.COMMAND)

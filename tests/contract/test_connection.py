@@ -112,6 +112,15 @@ def test_peers_and_channels_are_told(network: Network, node):
     [channel] = [each for each in node.channels() if each.peer_pubkey == network.buyer.pubkey]
     assert channel.active
     assert not channel.initiated_by_us
+    assert 0 <= channel.online_seconds <= channel.watched_seconds
+
+
+def test_the_channels_with_one_peer_are_told_alone(network: Network, node):
+    peer = network.buyer.pubkey
+    assert {each.outpoint for each in node.channels_with(peer, seconds=5)} == {
+        each.outpoint for each in node.channels() if each.peer_pubkey == peer
+    }
+    assert node.channels_with("02" + "ab" * 32, seconds=5) == ()
 
 
 def test_without_a_macaroon_nothing_is_answered(lsp):

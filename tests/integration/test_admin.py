@@ -124,7 +124,7 @@ def test_an_orders_page_asks_the_database_as_often_however_long_its_story(
 ) -> None:
     order = OrderFactory(open=True)
     carry()  # two of them for the books
-    with django_assert_max_num_queries(20) as few:
+    with django_assert_max_num_queries(26) as few:
         seen(boss.get(page_of(order)))
     for number in range(5):
         OpeningFactory(order=order, failed=True)

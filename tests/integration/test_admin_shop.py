@@ -49,6 +49,32 @@ def test_a_service_is_added_and_changed(boss: Client) -> None:
     assert (service.description, service.base_fee_sat) == ("Larger", 5)
 
 
+def test_a_new_service_is_made_like_an_old_one_which_stays_as_it_is(boss: Client) -> None:
+    old = ServiceFactory(description="Large", base_fee_sat=777, max_channel_sat=900_000)
+    before = Service.objects.filter(pk=old.pk).values().get()
+    assert (
+        f"/admin/orders/service/add/?copy={old.pk}"
+        in boss.get(f"/admin/orders/service/{old.pk}/change/").content.decode()
+    )
+    asked = boss.get("/admin/orders/service/add/", {"copy": str(old.pk)})
+    initial = asked.context["adminform"].form.initial
+    assert (initial["base_fee_sat"], initial["max_channel_sat"], initial["on_sale"]) == (777, 900_000, False)
+    assert "A copy of Large, and not on sale until you say so." in seen(asked)
+    posted = service_form(description=initial["description"], base_fee_sat=initial["base_fee_sat"], on_sale=None)
+    boss.post(f"/admin/orders/service/add/?copy={old.pk}", posted)
+    new = Service.objects.get(description="Large (copy)")
+    assert (new.base_fee_sat, new.on_sale, new.pk == old.pk) == (777, False, False)
+    assert Service.objects.filter(pk=old.pk).values().get() == before
+
+
+def test_what_is_no_service_is_copied_by_nobody(boss: Client) -> None:
+    for name in ("", "x", "0" * 32):
+        assert boss.get("/admin/orders/service/add/", {"copy": name}).context["copied"] is None
+    old = ServiceFactory(description="Secret offer")
+    stranger = browser(staff("sue", "add_service"))
+    assert "Secret offer" not in seen(stranger.get("/admin/orders/service/add/", {"copy": str(old.pk)}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

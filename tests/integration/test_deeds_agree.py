@@ -26,7 +26,9 @@ STATES = (
 DEPOSITS = ("none", "unconfirmed", "deep")
 REFUNDS = ({}, {"state": "due"}, {"kept": True}, {"published": True}, {"proposed": True})
 #: What is typed for a deed, by the name of its field.
-TYPED = {"Address": regtest_address(5), "Reason": "He asked for it.", "Days": "7"}
+TYPED = {"Address": regtest_address(5), "Reason": "He asked for it.", "Note": "He called.", "Days": "7"}
+#: Of a node or an address that stays on the list for the next order, and what never refuses, no more is to be seen.
+BESIDES = {"settle_flag", "note", "ban_node", "ban_address", "ban_payers"}
 #: Without a node no attempt can be live.
 CLAIMED = frozenset(STATES) - {"new", "paid_lightning", "paid_onchain", "refunded", "rejected", "expired"}
 
@@ -52,7 +54,7 @@ def does(deed: Deed, order: ChannelOrder) -> bool:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_button_is_there_where_its_operation_would_not_refuse(state: str) -> None:
-    deeds = [deed for deed in DEEDS.values() if deed.name != "settle_flag"]  # it never refuses
+    deeds = [deed for deed in DEEDS.values() if deed.name not in BESIDES]
     differ = []
     for facts in itertools.product(InvoiceState.values, DEPOSITS, (False, True) if state in CLAIMED else (False,)):
         order = order_that_is(state, *facts)
@@ -77,7 +79,7 @@ def order_with_refund(state: str, refund: dict[str, Any], address: str) -> Chann
     "state", ["new", "paid_onchain", "open", "closed", "give_up", "refunded", "rejected", "expired"]
 )
 def test_so_it_is_where_money_goes_back_on_chain(state: str) -> None:
-    deeds = [deed for deed in DEEDS.values() if deed.name != "settle_flag"]
+    deeds = [deed for deed in DEEDS.values() if deed.name not in BESIDES]
     differ = []
     for refund, address in itertools.product(REFUNDS, ("", regtest_address(6))):
         order = order_with_refund(state, refund, address)

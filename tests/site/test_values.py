@@ -179,3 +179,33 @@ def test_a_certificate_for_who_shows_none_is_refused(tmp_path: Path) -> None:
     plain, safe = "http://lsp:word@127.0.0.1:8334", "https://lsp:word@127.0.0.1:8334"
     assert named(CHAIN_RPC_CERT=str(shown)) == named(CHAIN_RPC_CERT=str(shown), CHAIN_RPC=plain) == ["CHAIN_RPC_CERT"]
     assert configured(CHAIN_RPC_CERT=str(shown), CHAIN_RPC=safe)["CHAIN_RPC"] == safe
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://chain.example/tx/",
+        "https://chain.example/{txid}/{txid}",
+        "https://chain.example/{pubkey}/{txid}",
+        "ftp://chain.example/{txid}",
+        "javascript:alert('{txid}')",
+        "//chain.example/{txid}",
+        "https:///{txid}",
+        'https://chain.example/"{txid}',
+        "https://chain.example/a b/{txid}",
+        "chain.example/{txid}",
+    ],
+)
+def test_an_explorer_that_no_link_can_lead_to_is_refused(page: str) -> None:
+    assert named(BLOCK_EXPLORER_URL=page) == ["BLOCK_EXPLORER_URL"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["https://chain.example/tx/{txid}", "http://explorer.onion:81/#/tx/{txid}?lang=en", "https://[2001:db8::1]/{txid}"],
+)
+def test_an_explorers_page_is_kept_as_it_was_written(page: str) -> None:
+    assert configured(BLOCK_EXPLORER_URL=page)["BLOCK_EXPLORER_URL"] == page
+    node = page.replace("{txid}", "{pubkey}")
+    assert configured(NODE_EXPLORER_URL=node)["NODE_EXPLORER_URL"] == node
+    assert named(NODE_EXPLORER_URL=page) == ["NODE_EXPLORER_URL"]

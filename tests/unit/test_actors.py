@@ -35,6 +35,7 @@ OPERATIONS: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], set[
     (pausing.resume, (SwitchName.SALES,), {}, PERSONS),
     (pausing.pause_behind, (SwitchName.SALES,), {"reason": "x", "named": ()}, {Kind.SERVER}),
     (pausing.resume_behind, (SwitchName.SALES,), {}, {Kind.COMMAND}),
+    (noting.write, (uuid4(), "He called."), {}, PERSONS),
     (noting.moved, (None, "aa" * 32, 5_000), {"cause": Cause.PAYMENT_RETURNED}, {Kind.COMMAND}),
     (recovering.adopt, ((), None), {}, {Kind.COMMAND}),
     (recovering.return_payments, ((), None), {}, {Kind.COMMAND}),

@@ -17,6 +17,7 @@ from lightning.transactions import (
     psbt_input_values,
     read_psbt,
     read_transaction,
+    script_address,
     template_psbt,
 )
 from lightning.types import Outpoint
@@ -228,6 +229,18 @@ def test_an_address_is_good_on_its_own_network_only(network, address, script):
         else:
             with pytest.raises(ValueError, match=f"not for {other}"):
                 check_address(address, other)
+
+
+@pytest.mark.parametrize(("network", "address", "script"), VALID)
+def test_a_script_is_the_address_that_it_was_read_of(network, address, script):
+    assert script_address(script, network).lower() == address.lower()
+
+
+@pytest.mark.parametrize(
+    "script", ["", "6a", "6a0461626364", "51" * 35, "76a914", "0014ab", "00" * 22, "21" + "02" * 33 + "ac"]
+)
+def test_a_script_that_has_no_address_is_said_to_have_none(script):
+    assert script_address(script, "mainnet") == ""
 
 
 @pytest.mark.parametrize("address", INVALID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsons
 from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,12 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from orders import keys, queries, searching, story
+from orders import actors, keys, queries, searching, story
 from orders.errors import OrderError
+from orders.management.commands.retry_give_up import os_user
+from orders.management.for_machines import whole
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
+from orders.operations import noting
 from orders.states import OrderState
 from orders.story import sat, when
 
@@ -31,12 +35,21 @@ class Command(BaseCommand):
             help="its id or its beginning; its invoice's memo; a payment hash, an address, a txid, a node's key",
         )
 
-    def handle(self, *args: Any, id: str, **options: Any) -> None:
+        parser.add_argument("--note", metavar="TEXT", help="adds a note for staff to its journal; nobody changes it")
+
+        parser.add_argument("--json", action="store_true", help="for machines")
+
+    def handle(self, *args: Any, id: str, note: str | None, json: bool, **options: Any) -> None:
         try:
             order_id = searching.one(id)
+            if note is not None:
+                noting.write(order_id, note, actor=actors.command(os_user()))
         except OrderError as error:
             raise CommandError(error.message) from error
-        self._print(order_id)
+        if json:
+            self.stdout.write(jsons.dumps(whole(queries.order_or_raise(order_id)), indent=1))
+        else:
+            self._print(order_id)
 
     def _print(self, order_id: UUID) -> None:
         order = queries.order_or_raise(order_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pwd
 import re
@@ -42,9 +43,11 @@ class Command(BaseCommand):
             help="with --all: only those given up since then; an ISO date or time (UTC), or 30m, 6h, 2d, 1w ago",
         )
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--json", action="store_true", help="for machines: an object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         named, since = options["order"], options["since"]
+        self._as_json: bool = options["json"]
         if named and since is not None:
             raise CommandError("--since goes with --all.", returncode=2)
         if named:
@@ -56,7 +59,8 @@ class Command(BaseCommand):
         summary = f"{retried} {verb}, {refused} not."
         if named and refused:
             raise CommandError(summary)
-        self.stdout.write(summary)
+        if not self._as_json:
+            self.stdout.write(summary)
 
     def _try_named(self, named: list[str], dry_run: bool) -> tuple[int, int]:
         retried = refused = 0
@@ -83,7 +87,8 @@ class Command(BaseCommand):
         return True
 
     def _say(self, name: str, what: str) -> None:
-        self.stdout.write(f"{name:<36}  {what}")
+        said = json.dumps({"order": name, "outcome": what}) if self._as_json else f"{name:<36}  {what}"
+        self.stdout.write(said)
 
 
 def given_up(since: datetime | None) -> list[UUID]:

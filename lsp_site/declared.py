@@ -150,6 +150,16 @@ SERVER = Group(
             "20/hour",
             "Guesses at passwords of staff, for each client address; five times as many for each account.",
         ),
+        V(
+            "STAFF_MFA",
+            p.one_of("required", "optional", "off"),
+            None,
+            "Whether staff show a code besides their password: `required`: who has none enrols at the next login, "
+            "before anything else; `optional`: who has enrolled; `off`: nobody is asked, also who has enrolled.",
+            "`required` on mainnet, `optional` elsewhere",
+        ),
+        V("STAFF_SESSION_SECONDS", p.seconds(600), "43200", "So long after a login staff log in again."),
+        V("STAFF_IDLE_SECONDS", p.seconds(60), "3600", "The same after the last request of a browser."),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "4", "Processes of the queue. None of them waits for a peer."),
         V(

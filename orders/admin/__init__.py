@@ -19,9 +19,11 @@ from orders.admin.records import (
     TransactionAdmin,
 )
 from orders.admin.refunds import RefundAdmin
+from orders.admin.trail import AuditEntryAdmin
 
 __all__ = [
     "AlertAdmin",
+    "AuditEntryAdmin",
     "BanAdmin",
     "BooksCheckAdmin",
     "DepositAdmin",

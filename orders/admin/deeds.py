@@ -12,12 +12,12 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from orders import flags, money
+from orders import flags, money, trail
 from orders.actors import Authority
 from orders.admin import going_back
 from orders.causes import FlagKind
 from orders.errors import OrderError
-from orders.models import ChannelOrder
+from orders.models import AuditKind, ChannelOrder
 from orders.operations import deciding, ending, giving_up, refunding
 from orders.payments import security
 from orders.states import At, OrderState
@@ -73,11 +73,17 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str) -> str:
     try:
         deed.run(order_id, actor, typed)
     except OrderError as error:
+        words = f"{deed.label}: {error.message}"
+        trail.note(AuditKind.DEED_REFUSED, words, actor=actor, order_id=_known(order_id), facts={"deed": deed.name})
         return error.message
     except Exception:  # a defect at one order must not hide what was done to those before it
         log.exception("order=%s deed=%s failed", order_id, deed.name)
         return "This failed by a fault of the server; the log says which."
     return ""
+
+
+def _known(order_id: UUID) -> UUID | None:
+    return order_id if ChannelOrder.objects.filter(pk=order_id).exists() else None
 
 
 def _money_returned(order: ChannelOrder, _: str) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from orders import keys, story
+from orders import keys, story, trail
 from orders.admin.books import EntryInline
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
@@ -25,7 +25,7 @@ from orders.admin.inlines import (
     RefundInline,
 )
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, exactly, mark, sats, state_mark, text
-from orders.admin.steering import SteeringAdmin, actions
+from orders.admin.steering import SteeringAdmin, acting, actions
 from orders.ids import short
 from orders.models import ChannelOrder, Flag
 from orders.models.order import Rail
@@ -190,6 +190,8 @@ class OrderAdmin(SteeringAdmin, ReadOnlyAdmin):
         order: ChannelOrder | None = context.get("original")
         if order is not None:
             may = self.has_steer_permission(request)
+            if may:
+                trail.saw("the whole id", [order.pk], actor=acting(request))
             context["deeds"] = [deed for deed in DEEDS.values() if may and deed.fits(order)]
             context["waits"] = story.waits_for(order, timezone.now())
             context["state"] = state_mark(order)

@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from orders import actors
+from orders import actors, trail
 from orders.actors import Authority
 from orders.admin.deeds import DEEDS, Deed, Outcome, perform, seen_alone
 from orders.admin.discretion import may_steer, order_page
@@ -105,6 +105,7 @@ class SteeringAdmin(admin.ModelAdmin):
     def _ask(self, request: HttpRequest, deed: Deed, ids: list[UUID], back: str, typed: Typed) -> HttpResponse:
         """First for what is to be typed, if anything; and then whether it is meant."""
         orders = list(orders_with_details().filter(pk__in=ids))
+        trail.saw("the whole id, asked about a deed", [order.pk for order in orders], actor=acting(request))
         money = deed.money or (lambda order, text: "")
         told = "" if typed.is_missing else typed.text
         context: dict[str, Any] = {
@@ -143,8 +144,7 @@ def _deed(name: str, flag: str) -> Deed | None:
 
 def acting(request: HttpRequest) -> Authority:
     """The person, and the groups that give them their rights."""
-    roles = request.user.groups.order_by("name").values_list("name", flat=True)  # type: ignore[union-attr]
-    return actors.staff(request.user.get_username(), role=", ".join(roles))
+    return actors.person(request.user)
 
 
 def _ids(given: Iterable[str]) -> list[UUID]:

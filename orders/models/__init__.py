@@ -1,6 +1,6 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
-from orders.models.alert import Alert
+from orders.models.alert import Alert, AlertMute, AlertRules
 from orders.models.ban import Ban
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
 from orders.models.credit import Credit
@@ -14,6 +14,7 @@ from orders.models.payment import HoldInvoice, OnchainPayment
 from orders.models.refund import Refund
 from orders.models.reservation import Reservation
 from orders.models.service import Service
+from orders.models.trail import AuditEntry, AuditKind
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
 __all__ = [
@@ -21,6 +22,10 @@ __all__ = [
     "SHAPING",
     "Account",
     "Alert",
+    "AlertMute",
+    "AlertRules",
+    "AuditEntry",
+    "AuditKind",
     "Ban",
     "BooksCheck",
     "ChannelOpening",

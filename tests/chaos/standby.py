@@ -24,6 +24,7 @@ _TABLES: Final = (
     models.Entry, models.Leg,
     models.Credit,
     models.Ban,
+    models.AuditEntry,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    AlertMute,
+    AlertRules,
+    AuditEntry,
     Ban,
     BooksCheck,
     ChannelOpening,
@@ -34,6 +37,7 @@ from orders.models import (
 _TABLES: tuple[type[models.Model], ...] = (
     ChannelOrder, HoldInvoice, OnchainPayment, WalletTransaction, ChannelOpening, OrderEvent, Node, NodeSnapshot,
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
+    AuditEntry, AlertMute, AlertRules,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -50,6 +54,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Refund: ("created_at", "refunded_at"),
     Credit: ("given_at", "seen_at", "ended_at", "lost_at"),  # `looked_at` stays: nobody stood still meanwhile
     Ban: ("created_at", "until", "lifted_at"),
+    AlertMute: ("made_at", "until", "lifted_at"),
 }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Lock(IntEnum):
     SNAPSHOT = 0x6C73700004  # looking at the node for somebody who buys, and for all who do meanwhile
     COINS = 0x6C73700005  # making other coins of the wallet's
     BOOKS = 0x6C73700006  # booking what the wallet alone tells of
+    SUMMARY = 0x6C73700010  # telling of the day
 
 
 def hold(lock: Lock) -> None:

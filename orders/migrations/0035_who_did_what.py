@@ -34,6 +34,10 @@ def schedule(apps, schema_editor):
     )
 
 
+def make_rules(apps, schema_editor):
+    apps.get_model("orders", "AlertRules").objects.get_or_create(pk=1)
+
+
 def unschedule(apps, schema_editor):
     apps.get_model("django_q", "Schedule").objects.filter(name=SCHEDULE).delete()
 
@@ -167,4 +171,5 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(GUARDS, NO_GUARDS),
         migrations.RunPython(schedule, unschedule),
+        migrations.RunPython(make_rules, migrations.RunPython.noop),
     ]

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders import queries
 from orders.ids import shortened
-from orders.models import BooksCheck, ChannelOrder, Heartbeat, Switch
+from orders.models import AlertMute, BooksCheck, ChannelOrder, Heartbeat, Switch
 from orders.states import OrderState
 
 register = template.Library()
@@ -30,6 +30,7 @@ def server_panel() -> dict[str, Any]:
         "processes": _processes(now),
         "orders": _orders(),
         "paused": paused,
+        "mutes": AlertMute.objects.filter(lifted_at=None, until__gt=now).count(),
         "books": _books(now),
     }
 

@@ -24,7 +24,7 @@ def noted(view: View) -> View:
         if disposition.startswith("attachment") or answer.headers.get("Content-Type", "").startswith("text/csv"):
             chosen = len(request.POST.getlist("_selected_action"))
             facts = {"page": request.path, "asked": request.GET.urlencode(), "rows chosen": chosen or "all"}
-            trail.note(AuditKind.EXPORT, disposition or "a table", actor=actors.person(request.user), facts=facts)
+            trail.add(AuditKind.EXPORT, disposition or "a table", actor=actors.person(request.user), facts=facts)
         return answer
 
     return watched

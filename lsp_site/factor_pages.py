@@ -106,7 +106,7 @@ def _checked(user: User, typed: str) -> str:
     try:
         return factors.check(user, typed)
     except WrongCode:
-        trail.note(AuditKind.FACTOR_REFUSED, "wrong code, after the right password", actor=actors.person(user))
+        trail.add(AuditKind.FACTOR_REFUSED, "wrong code, after the right password", actor=actors.person(user))
         raise
 
 
@@ -142,7 +142,7 @@ def _enrolled(site: StaffSite, request: HttpRequest, user: User, secret: bytes, 
     had = factors.is_enrolled(user)
     codes = factors.enrol(user, secret, request.POST.get("code", ""))
     request.session.pop(_SECRET, None)
-    trail.note(AuditKind.FACTOR, "replaced their second factor" if had else "enrolled", actor=actors.person(user))
+    trail.add(AuditKind.FACTOR, "replaced their second factor" if had else "enrolled", actor=actors.person(user))
     on = next_page(request)
     answer = _shown(site, request, "codes", "Recovery codes", codes=codes, next=on)
     if is_in:
@@ -160,7 +160,7 @@ def _prove_anew(request: HttpRequest, user: User) -> None:
         factors.check(user, typed)
     except WrongCode:
         if not user.check_password(typed):
-            trail.note(AuditKind.FACTOR_REFUSED, "no proof for a change of the factor", actor=actors.person(user))
+            trail.add(AuditKind.FACTOR_REFUSED, "no proof for a change of the factor", actor=actors.person(user))
             raise WrongCode(_WRONG_PROOF) from None
 
 
@@ -213,7 +213,7 @@ def new_codes(site: StaffSite, request: HttpRequest) -> HttpResponseBase:
 
     def renewed(user: User) -> HttpResponse:
         codes = factors.new_recovery_codes(user)
-        trail.note(AuditKind.FACTOR, "made new recovery codes", actor=actors.person(user))
+        trail.add(AuditKind.FACTOR, "made new recovery codes", actor=actors.person(user))
         return _shown(site, request, "codes", "Recovery codes", codes=codes, next=reverse("admin:second_factor"))
 
     return _changed(request, renewed)
@@ -228,7 +228,7 @@ def remove(site: StaffSite, request: HttpRequest) -> HttpResponseBase:
             return HttpResponseRedirect(reverse("admin:second_factor"))
         factors.reset(user)
         sessions.prove(request, user)
-        trail.note(AuditKind.FACTOR, "gave up their second factor", actor=actors.person(user))
+        trail.add(AuditKind.FACTOR, "gave up their second factor", actor=actors.person(user))
         messages.success(request, "You have no second factor any more.")
         return HttpResponseRedirect(reverse("admin:second_factor"))
 

@@ -71,7 +71,7 @@ class StaffAdmin(RecordedAdmin, UserAdmin):
         answer = super().user_change_password(request, id, form_url)
         if request.method == "POST" and answer.status_code == 302:
             name = User.objects.filter(pk=id).values_list("username", flat=True).first()
-            trail.note(AuditKind.PASSWORD, f"set the password of {name} anew", actor=actors.person(request.user))
+            trail.add(AuditKind.PASSWORD, f"set the password of {name} anew", actor=actors.person(request.user))
         return answer
 
     @admin.action(description="Reset the second factor: they enrol anew", permissions=["reset"])
@@ -92,7 +92,7 @@ def reset_factor(user: User, *, actor: actors.Authority) -> bool:
     with transaction.atomic():
         had = factors.reset(user)
         words = f"reset the second factor of {user.get_username()}"
-        trail.note(AuditKind.FACTOR, words if had else f"{words}, who had none", actor=actor)
+        trail.add(AuditKind.FACTOR, words if had else f"{words}, who had none", actor=actor)
     return had
 
 

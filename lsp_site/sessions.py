@@ -24,6 +24,8 @@ Person = User | AnonymousUser
 #: Where a request keeps it.
 _ASKING: Final = "_who_asks"
 _PROVEN: Final = "second_factor"
+#: What the factor was when the password was given, until it is shown.
+_PENDING: Final = "password_given"
 _BEGUN: Final = "begun_at"
 _SEEN: Final = "seen_at"
 #: So long after the password the code may come.
@@ -85,15 +87,17 @@ def _note_use(session: SessionBase) -> None:
         session[_SEEN] = now
 
 
-def begin(request: HttpRequest) -> None:
+def begin(request: HttpRequest, user: User) -> None:
     """The password was right just now; what an earlier login in this browser has proven counts no more."""
     request.session.pop(_PROVEN, None)
+    request.session[_PENDING] = factors.stamp_of(user)
     request.session[_BEGUN] = request.session[_SEEN] = int(time.time())
 
 
 def prove(request: HttpRequest, user: User) -> None:
     """The factor, as it is now, was shown by this session, or is not asked for; it has another key from now on."""
     request.session.cycle_key()
+    request.session.pop(_PENDING, None)
     request.session[_PROVEN] = factors.stamp_of(User.objects.select_related("second_factor").get(pk=user.pk))
 
 
@@ -103,9 +107,13 @@ def has_to_prove(user: User) -> bool:
 
 
 def pending(request: HttpRequest) -> User | None:
-    """Who has given the right password not long ago and has still to show the second factor, or to enrol one."""
+    """Who has given the right password not long ago and has still to show the second factor, or to enrol one.
+
+    A session that was in once is not pending when its proof is worth nothing any more: it begins with the password.
+    """
     user: Any = get_user(request)
     if not user.is_authenticated or request.user.is_authenticated or is_over(request.session):
         return None
     is_fresh = time.time() - request.session.get(_BEGUN, 0) <= PENDING_SECONDS
-    return user if is_fresh and user.is_active and user.is_staff else None
+    is_pending = is_fresh and request.session.get(_PENDING) == factors.stamp_of(user)
+    return user if is_pending and user.is_active and user.is_staff else None

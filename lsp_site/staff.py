@@ -41,7 +41,7 @@ class StaffSite(AdminSite):
     def _logged_in(self, request: HttpRequest, answer: HttpResponse) -> HttpResponse:
         """The password was right: in, or on to the second factor."""
         user: Any = request.user
-        sessions.begin(request)
+        sessions.begin(request, user)
         if sessions.has_to_prove(user):
             return HttpResponseRedirect(factor_page(request))
         self.admitted(request, answer, user, "by password")
@@ -51,13 +51,13 @@ class StaffSite(AdminSite):
         """The session is the person's from now on, and their browser is known."""
         sessions.prove(request, user)
         logins.remember(request, answer, user.get_username())
-        trail.note(AuditKind.LOGIN, f"logged in {how}", actor=actors.person(user))
+        trail.add(AuditKind.LOGIN, f"logged in {how}", actor=actors.person(user))
 
     def end_session(self, request: HttpRequest) -> HttpResponse:
         """Out, also for who has given a password and no code."""
         user = request.user if request.user.is_authenticated else sessions.pending(request)
         if user is not None and request.method == "POST":
-            trail.note(AuditKind.LOGOUT, "logged out", actor=actors.person(user))
+            trail.add(AuditKind.LOGOUT, "logged out", actor=actors.person(user))
         return self.logout(request)
 
     def password_change(  # type: ignore[override]  # it redirects, too
@@ -72,7 +72,7 @@ class StaffSite(AdminSite):
             return too_many(HttpResponse(refused.message, content_type="text/plain"), refused)
         answer = super().password_change(request, extra_context)
         if answer.status_code == 302:
-            trail.note(AuditKind.PASSWORD, "changed their own password", actor=actors.person(request.user))
+            trail.add(AuditKind.PASSWORD, "changed their own password", actor=actors.person(request.user))
         return answer
 
 
@@ -82,10 +82,10 @@ def _not_logged_in(request: HttpRequest, answer: HttpResponse) -> HttpResponse:
     typed = request.POST.get("username", "")
     name = typed if User.objects.filter(username=typed).exists() else "no account of ours"
     if refused is None:
-        trail.note(AuditKind.LOGIN_REFUSED, f"wrong password, or none of ours: {name}", actor=None)
+        trail.add(AuditKind.LOGIN_REFUSED, f"wrong password, or none of ours: {name}", actor=None)
         return answer
     if logins.is_first_refusal(request):
-        trail.note(AuditKind.LOGIN_THROTTLED, f"too many guesses, now at: {name}", actor=None)
+        trail.add(AuditKind.LOGIN_THROTTLED, f"too many guesses, now at: {name}", actor=None)
     return too_many(answer, refused)
 
 

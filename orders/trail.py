@@ -18,7 +18,7 @@ PEOPLE: Final = frozenset({Kind.STAFF, Kind.COMMAND})
 _LONGEST_WORDS: Final = 300
 
 
-def note(
+def add(
     kind: AuditKind,
     words: str,
     *,
@@ -53,7 +53,7 @@ def _line(
 def deed(actor: Authority, words: str, order_id: UUID, facts: Mapping[str, Any]) -> None:
     """There is one more line, if it was a person."""
     if actor.kind in PEOPLE:
-        note(AuditKind.DEED, words, actor=actor, order_id=order_id, facts=facts)
+        add(AuditKind.DEED, words, actor=actor, order_id=order_id, facts=facts)
 
 
 def saw(words: str, order_ids: Iterable[UUID], *, actor: Authority) -> None:

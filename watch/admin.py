@@ -77,7 +77,7 @@ class AlertChannelsAdmin(AlertAdmin):
         else:
             messages.error(request, f"Channel {channel.label} has not taken it. The log of the web process says more.")
         outcome = {True: "taken", False: "refused", None: "no answer in time"}[has_it]
-        trail.note(AuditKind.ALERTS, f"tested channel {channel.label}: {outcome}", actor=actor)
+        trail.add(AuditKind.ALERTS, f"tested channel {channel.label}: {outcome}", actor=actor)
 
 
 def _may_mute(request: HttpRequest) -> bool:

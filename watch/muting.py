@@ -33,7 +33,7 @@ def mute(kind: str, channel: str, *, until: datetime, reason: str, actor: Author
         )
         words = f"muted {hearing.named(kind)}: {reason}"
         facts = {"number": row.pk, "channel": channel or "all", "until": until}
-        trail.note(AuditKind.ALERTS, words, actor=actor, facts=facts)
+        trail.add(AuditKind.ALERTS, words, actor=actor, facts=facts)
     return row
 
 
@@ -59,7 +59,7 @@ def lift(mute_id: int, *, actor: Authority) -> AlertMute:
             row.lifted_at, row.lifted_by = timezone.now(), str(actor)
             row.save(update_fields=["lifted_at", "lifted_by"])
             words = f"lifted the mute of {hearing.named(row.kind)}"
-            trail.note(AuditKind.ALERTS, words, actor=actor, facts={"number": row.pk})
+            trail.add(AuditKind.ALERTS, words, actor=actor, facts={"number": row.pk})
     return row
 
 

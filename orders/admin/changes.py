@@ -66,4 +66,4 @@ class RecordedAdmin(admin.ModelAdmin):
 
     def _note(self, request: HttpRequest, row: Any, what: str, changed: dict[str, Any]) -> None:
         words = f"{row._meta.verbose_name} {row} {what}"
-        trail.note(self.recorded, words, actor=acting(request), facts=changed)
+        trail.add(self.recorded, words, actor=acting(request), facts=changed)

@@ -74,7 +74,7 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str) -> str:
         deed.run(order_id, actor, typed)
     except OrderError as error:
         words = f"{deed.label}: {error.message}"
-        trail.note(AuditKind.DEED_REFUSED, words, actor=actor, order_id=_known(order_id), facts={"deed": deed.name})
+        trail.add(AuditKind.DEED_REFUSED, words, actor=actor, order_id=_known(order_id), facts={"deed": deed.name})
         return error.message
     except Exception:  # a defect at one order must not hide what was done to those before it
         log.exception("order=%s deed=%s failed", order_id, deed.name)

@@ -39,7 +39,7 @@ def correct(txid: str, *, reason: str, node: LndNode, actor: Authority) -> int:
     with transaction.atomic():
         post(about, {Account.WALLET: by_sat * 1000, Account.LOSSES: -by_sat * 1000})
         words = f"transaction {txid} corrected by {by_sat:+d} sat: {reason.strip()}"
-        trail.note(AuditKind.BOOKS, words, actor=actor, order_id=about.order_id)
+        trail.add(AuditKind.BOOKS, words, actor=actor, order_id=about.order_id)
     return by_sat
 
 

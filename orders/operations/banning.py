@@ -47,7 +47,7 @@ def add(kind: BanKind, value: str, *, reason: str, actor: Authority, until: date
         )
         nudge_all(_waiting_with(Listed(kind, value)))
         facts = {"number": ban.pk, "until": until.isoformat() if until else None}
-        trail.note(AuditKind.BAN, f"{kind} {value} added: {reason}", actor=actor, facts=facts)
+        trail.add(AuditKind.BAN, f"{kind} {value} added: {reason}", actor=actor, facts=facts)
     log.warning("ban=%s added by %s: %s %s", ban.pk, actor, kind, value)
     return ban
 
@@ -83,7 +83,7 @@ def lift(ban_id: int, *, actor: Authority) -> Ban:
             raise NotPossible("There is no such line on the list.")
         if ban.lifted_at is None:
             _lift(ban, timezone.now(), actor)
-            trail.note(AuditKind.BAN, f"{ban.kind} {ban.value} lifted", actor=actor, facts={"number": ban.pk})
+            trail.add(AuditKind.BAN, f"{ban.kind} {ban.value} lifted", actor=actor, facts={"number": ban.pk})
     log.warning("ban=%s lifted by %s: %s %s", ban.pk, actor, ban.kind, ban.value)
     return ban
 

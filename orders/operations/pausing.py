@@ -123,7 +123,7 @@ def _record(
     )
     if actor.kind in trail.PEOPLE:
         words = f"{name} resumed" if on else f"{name} paused: {reason}"
-        trail.note(AuditKind.SWITCH, words, actor=actor)
+        trail.add(AuditKind.SWITCH, words, actor=actor)
 
 
 def _waiting() -> list:

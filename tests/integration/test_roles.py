@@ -69,7 +69,7 @@ def shop(node: FakeNode) -> list[ChannelOrder]:
     BooksCheck.objects.get_or_create(at=now, adds_up=True, defaults={"words": "x"})
     ServiceFactory(description="unused")
     beat("reconcile")
-    trail.note(AuditKind.LOGIN, "logged in", actor=actors.staff("x"))
+    trail.add(AuditKind.LOGIN, "logged in", actor=actors.staff("x"))
     return orders
 
 

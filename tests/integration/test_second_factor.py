@@ -343,6 +343,20 @@ def test_who_has_lost_it_enrols_anew_after_the_command(alice: User, capsys: Any)
         call_command("reset_second_factor", "nobody")
 
 
+@pytest.mark.parametrize("mode", ["optional", "required"])
+def test_a_session_whose_factor_was_reset_enrols_nothing_without_the_password(
+    alice: User, settings: Any, mode: str
+) -> None:
+    secret, _ = enrolled(alice)
+    settings.STAFF_MFA = mode
+    was_in, had_given_a_password = logged_in(secret), Client()
+    password(had_given_a_password)
+    factors.reset(alice)
+    for client in (was_in, had_given_a_password):
+        assert client.get(ENROL)["Location"] == client.get(CODE)["Location"] == "/admin/"
+        assert not is_in(client)
+
+
 def test_a_superuser_resets_another_persons_in_the_admin(alice: User) -> None:
     bob = User.objects.create_user("bob", password=PASSWORD, is_staff=True)
     enrolled(bob)

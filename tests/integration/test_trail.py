@@ -44,7 +44,7 @@ def only(kind: AuditKind) -> AuditEntry:
 
 @pytest.mark.parametrize("change", ["update", "delete", "save", "raw"])
 def test_no_line_is_changed_or_taken_away(change: str) -> None:
-    entry = trail.note(AuditKind.LOGIN, "logged in", actor=ADA)
+    entry = trail.add(AuditKind.LOGIN, "logged in", actor=ADA)
     entry.words = "did nothing"
     rows = AuditEntry.objects.filter(pk=entry.pk)
     ways = {
@@ -181,7 +181,7 @@ def test_who_sees_an_orders_whole_id_is_on_it_and_who_does_not_is_not(boss: Clie
 
 def test_no_line_has_an_orders_whole_id() -> None:
     order = OrderFactory()
-    entry = trail.note(
+    entry = trail.add(
         AuditKind.EXPORT, f"of {order.pk}", actor=ADA, facts={"asked": f"q={order.pk}", "at": order.created_at}
     )
     assert str(order.pk) not in f"{entry.words}{entry.facts}"
@@ -193,9 +193,9 @@ def test_no_line_has_an_orders_whole_id() -> None:
 @pytest.fixture
 def lines() -> ChannelOrder:
     order = OrderFactory(open=True)
-    trail.note(AuditKind.LOGIN, "logged in", actor=ADA)
-    trail.note(AuditKind.DEED, "tried again", actor=actors.staff("bob"), order_id=order.pk, facts={"fee": [1, 2]})
-    trail.note(AuditKind.LOGIN_REFUSED, "wrong password", actor=None)
+    trail.add(AuditKind.LOGIN, "logged in", actor=ADA)
+    trail.add(AuditKind.DEED, "tried again", actor=actors.staff("bob"), order_id=order.pk, facts={"fee": [1, 2]})
+    trail.add(AuditKind.LOGIN_REFUSED, "wrong password", actor=None)
     return order
 
 

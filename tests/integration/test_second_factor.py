@@ -14,19 +14,26 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
-from django_otp.oath import TOTP
 
 from lsp_site import factors
 from lsp_site.models import RecoveryCode, SecondFactor
 from orders.models import AuditEntry, AuditKind
+from tests.integration.authenticator import (
+    CODE,
+    ENROL,
+    LOGIN,
+    OWN,
+    PASSWORD,
+    code_of,
+    enrolled,
+    is_in,
+    logged_in,
+    password,
+    shown_secret,
+)
 from tests.integration.staff import LIST, seen
 
 pytestmark = pytest.mark.django_db
-
-LOGIN, CODE, ENROL, OWN = (
-    *("/admin/login/", "/admin/second-factor/code/", "/admin/second-factor/enrol/", "/admin/second-factor/"),
-)
-PASSWORD = "Quietly7Walks"
 
 
 @pytest.fixture
@@ -37,39 +44,6 @@ def alice() -> User:
 @pytest.fixture
 def required(settings: Any) -> None:
     settings.STAFF_MFA = "required"
-
-
-def password(client: Client, path: str = LOGIN, given: str = PASSWORD) -> Any:
-    return client.post(path, {"username": "alice", "password": given})
-
-
-def code_of(secret: bytes, *, steps: int = 0) -> str:
-    totp = TOTP(secret, 30)
-    totp.time = time.time() + 30 * steps
-    return f"{totp.token():06}"
-
-
-def enrolled(user: User, *, steps: int = -1) -> tuple[bytes, list[str]]:
-    """Their secret and recovery codes; the code of now is still good, as they enrolled with the one before."""
-    secret = factors.new_secret()
-    return secret, factors.enrol(user, secret, code_of(secret, steps=steps))
-
-
-def shown_secret(answer: Any) -> bytes:
-    found = re.search(r'id="secret">([A-Z2-7 ]+)<', answer.content.decode())
-    assert found, answer.content.decode()
-    return base64.b32decode(found[1].replace(" ", ""))
-
-
-def is_in(client: Client) -> bool:
-    return bool(client.get("/admin/").status_code == 200)
-
-
-def logged_in(secret: bytes) -> Client:
-    client = Client()
-    password(client)
-    assert client.post(CODE, {"code": code_of(secret)}).status_code == 302
-    return client
 
 
 # Enrolment
@@ -364,36 +338,6 @@ def test_a_superuser_resets_another_persons_in_the_admin(alice: User) -> None:
     client.force_login(alice)
     client.post("/admin/auth/user/", {"action": "reset_factor", "_selected_action": bob.pk})
     assert not SecondFactor.objects.get(user=bob).sealed_secret
-
-
-# Sessions
-
-
-def test_the_password_can_be_changed_and_the_other_sessions_end(alice: User) -> None:
-    secret, codes = enrolled(alice)
-    client, other = logged_in(secret), Client()
-    password(other)
-    other.post(CODE, {"code": codes[0]})
-    assert is_in(other)
-    form = {"old_password": PASSWORD, "new_password1": "Slowly8Swims", "new_password2": "Slowly8Swims"}
-    assert client.post("/admin/password_change/", form).status_code == 302
-    assert is_in(client) and not is_in(other)
-
-
-@pytest.mark.parametrize("name", ["STAFF_IDLE_SECONDS", "STAFF_SESSION_SECONDS"])
-def test_a_session_ends(alice: User, name: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.STAFF_IDLE_SECONDS, settings.STAFF_SESSION_SECONDS = 1000, 3000
-    client, began = Client(), time.time()
-    password(client)
-
-    def after(seconds: int) -> bool:
-        monkeypatch.setattr("lsp_site.sessions.time.time", lambda: began + seconds)
-        return is_in(client)
-
-    if name == "STAFF_IDLE_SECONDS":
-        assert [after(900), after(1800), after(2801)] == [True, True, False]
-    else:
-        assert [after(seconds) for seconds in (900, 1800, 2700, 2990, 3001)] == [True] * 4 + [False]
 
 
 def test_no_secret_of_it_is_in_a_log_or_on_the_trail(alice: User, caplog: pytest.LogCaptureFixture) -> None:

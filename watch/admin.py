@@ -147,6 +147,7 @@ class MuteAdmin(DiscreetAdmin):
     """Who does not hear of what, until when: added, and lifted; a line is not edited."""
 
     form = MuteForm
+    change_form_template = "admin/orders/record.html"
     list_display = ["what", "channel_shown", "why", "stands", "ends", "made_by", "made", "lifted", "lifted_by"]
     ordering = ["-id"]
     actions = ["lift"]
@@ -247,6 +248,7 @@ class RulesAdmin(RecordedAdmin, DiscreetAdmin):
     """One row: made when it is asked for first."""
 
     form = RulesForm
+    change_form_template = "admin/orders/record.html"
     recorded = AuditKind.ALERTS
     unrecorded = ("summed_up",)
     list_display = ["what", "quiet", "summary_at", "zone", "last"]

@@ -161,7 +161,7 @@ def test_logins_are_on_it_good_bad_and_too_many(settings: Any) -> None:
         [("alice", "logged in by password")],
         [("alice", "logged out")],
     ]
-    client = Client()
+    client = Client(REMOTE_ADDR="203.0.113.9")
     for name in ("alice", "my-Password-1", "alice", "alice", "alice"):
         guess(name, "wrong")
     assert [words.rpartition(": ")[2] for _, words in told(AuditKind.LOGIN_REFUSED)] == [

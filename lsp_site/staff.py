@@ -21,9 +21,13 @@ class StaffSite(AdminSite):
     """Where a password is asked for, too many guesses are answered with 429 and how long to wait."""
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Before Django's: the pages of the second factor, and a way out for who has not shown it yet."""
+        """Before Django's: the pages of the second factor, and a way out for who has not shown it yet.
+
+        Without its way to pages of rows elsewhere: there are none, and it fails at ids that are no numbers.
+        """
         pages = factor_pages.urls(self)
-        return [path("logout/", self.end_session, name="logout"), *pages, *super().get_urls()]
+        djangos = [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
+        return [path("logout/", self.end_session, name="logout"), *pages, *djangos]
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """As Django's. What goes out as a file is on the trail."""

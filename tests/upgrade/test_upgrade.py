@@ -41,8 +41,11 @@ MOVED: dict[str, str] = {
     "orders_service.rate_ppm_per_week": "orders_service.rate_ppm_per_1008_blocks",
 }
 #: Django has a row for each migration, and for each model and what may be done with it. What is done by the clock is
-#: more, and has another name: that all of it can be found has its own test.
-GROWN = frozenset({"django_migrations", "django_content_type", "auth_permission", "django_q_schedule"})
+#: more, and has another name: that all of it can be found has its own test. The groups of staff are made.
+GROWN = frozenset(
+    {"django_migrations", "django_content_type", "auth_permission", "django_q_schedule"}
+    | {"auth_group", "auth_group_permissions"}
+)
 #: Of these the node knows more than the database, which was put back; of one the operator has returned the money.
 PUT_BACK = {"put_back", "put_back_paid", "unadoptable", "sent_back"}
 CLAIMED_LATER = (

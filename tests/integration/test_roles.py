@@ -283,7 +283,7 @@ def every_way(client: Client, shop: list[ChannelOrder], methods: tuple[str, ...]
         for method in methods:
             if method == "post":
                 for more in _more(name, label, shop):
-                    client.post(path, {**body, **more})
+                    client.post(path, {**body, **more} if "action" not in more else {**more, "post": "yes"})
             else:
                 client.generic(method.upper(), path, "a=1", content_type="application/x-www-form-urlencoded")
         yield path

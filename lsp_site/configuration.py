@@ -97,6 +97,8 @@ def _complete(values: dict[str, Any], base: Path) -> None:
         values["ONCHAIN_CONFIRMATIONS"] = 1 if values["LND_NETWORK"] == "regtest" else 3
     if values["DIAL_PRIVATE_ADDRESSES"] is None:
         values["DIAL_PRIVATE_ADDRESSES"] = values["LND_NETWORK"] != "mainnet"
+    if values["STAFF_MFA"] is None:
+        values["STAFF_MFA"] = "required" if values["LND_NETWORK"] == "mainnet" else "optional"
     if values["LISTEN"] is None:
         return
     host, port = values["LISTEN"]

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lsp_site import parsers as p
 from lsp_site import places
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: how it is read and what it means."""
-
-    name: str
-    parse: p.Parser
-    default: str | None  # as it would be written in the environment; None: absent, see `otherwise`
-    meaning: str
-    otherwise: str = ""  # what happens when it is absent and there is no fixed default
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Variables that belong together on the page."""
-
-    title: str
-    variables: tuple[Variable, ...]
-
+from lsp_site.declared_staff import STAFF
+from lsp_site.variable import Group, Variable
 
 V = Variable
 
@@ -143,27 +123,6 @@ SERVER = Group(
             "22 characters or more, made by chance: who shows them (`Authorization: Bearer …`) reads `/metrics`. A "
             "secret.",
             "there is no `/metrics`",
-        ),
-        V(
-            "LOGIN_RATE",
-            p.rate,
-            "20/hour",
-            "Guesses at passwords of staff, for each client address; five times as many for each account.",
-        ),
-        V(
-            "BLOCK_EXPLORER_URL",
-            places.explorer("txid"),
-            None,
-            "The page of a transaction, such as `https://mempool.example/tx/{txid}`: the admin links to it. The server "
-            "never fetches it; who follows the link tells its owner which transaction is looked at.",
-            "no links",
-        ),
-        V(
-            "NODE_EXPLORER_URL",
-            places.explorer("pubkey"),
-            None,
-            "The page of a node, such as `https://amboss.example/node/{pubkey}`. The same.",
-            "no links",
         ),
         V("DEBUG", p.boolean, "off", "Django's debug pages. Refused on mainnet."),
         V("WORKERS", p.integer(1, 64), "4", "Processes of the queue. None of them waits for a peer."),
@@ -407,6 +366,6 @@ CLOSING = Group(
     ),
 )
 
-GROUPS = (NODE, SERVER, ORDERS, OPENING, CLOSING)
+GROUPS = (NODE, SERVER, STAFF, ORDERS, OPENING, CLOSING)
 VARIABLES = {variable.name: variable for group in GROUPS for variable in group.variables}
 NODE_REQUIRED = ("LND_GRPC", "LND_MACAROON", "LND_NETWORK")

@@ -47,6 +47,11 @@ class StaffBackend(ModelBackend):
             admit(request, username)
         return super().authenticate(request, username, password, **kwargs)
 
+    def get_user(self, user_id: int) -> User | None:
+        """With the second factor, which each request of a person is asked about."""
+        user = User._default_manager.select_related("second_factor").filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
 
 def admit(request: HttpRequest, name: str) -> None:
     """This guess at the password of `name` is counted, and may be made. Raises: TooManyGuesses."""
@@ -57,6 +62,19 @@ def admit(request: HttpRequest, name: str) -> None:
         return
     _count(f"login:address:{client_address(request)}")
     _count(f"login:account:{account}", times=ADDRESSES_OF_AN_ACCOUNT)
+
+
+def admit_code(name: str) -> None:
+    """This guess at a code of who has given the password of `name` is counted, and may be made.
+
+    Raises: TooManyGuesses.
+    """
+    _count(f"login:code:{_account(name)}")
+
+
+def is_first_refusal(request: HttpRequest) -> bool:
+    """It was not told of this address for an hour: who is refused on and on costs no more than a count."""
+    return limits.wait_seconds(f"login:told:{client_address(request)}", "1/hour") is None
 
 
 def remember(request: HttpRequest, answer: HttpResponse, name: str) -> None:
@@ -72,6 +90,13 @@ def remember(request: HttpRequest, answer: HttpResponse, name: str) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def too_many(answer: HttpResponse, refused: TooManyGuesses) -> HttpResponse:
+    """It is answered with 429, and says how long to wait."""
+    answer.status_code = 429
+    answer["Retry-After"] = str(refused.wait_seconds)
+    return answer
 
 
 def _count(what: str, *, times: int = 1) -> None:

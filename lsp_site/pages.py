@@ -7,7 +7,8 @@ from collections.abc import Callable
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 
-from lsp_site.declared import GROUPS, Variable
+from lsp_site.declared import GROUPS
+from lsp_site.variable import Variable
 from lsp_site.views import described_api, written_schema
 from orders.causes import Cause
 from orders.states import CLOSING_MOVES, INVOICE_MOVES, MOVES, OPENING_MOVES, TRANSACTION_MOVES

@@ -77,6 +77,9 @@ BUY_RATE: str = _c["BUY_RATE"]
 READ_RATE: str = _c["READ_RATE"]
 CLAIM_RATE: str = _c["CLAIM_RATE"]
 LOGIN_RATE: str = _c["LOGIN_RATE"]
+STAFF_MFA: str = _c["STAFF_MFA"]
+STAFF_SESSION_SECONDS: int = _c["STAFF_SESSION_SECONDS"]
+STAFF_IDLE_SECONDS: int = _c["STAFF_IDLE_SECONDS"]
 IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
 
 # --- Opening channels
@@ -175,7 +178,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "lsp_site.sessions.StaffAuthentication",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "lsp_site.middleware.OwnContentAlone",
@@ -220,7 +223,7 @@ _is_https = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = STAFF_SESSION_SECONDS
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _is_https else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

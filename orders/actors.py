@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
 from orders import keys
@@ -70,6 +70,12 @@ def node(pubkey: str) -> Authority:
 def staff(name: str, *, role: str = "") -> Authority:
     """A person who has logged in."""
     return Authority(Kind.STAFF, name, role)
+
+
+def person(user: Any) -> Authority:
+    """As `staff`, of an account that has logged in: with the groups that give it its rights."""
+    roles = user.groups.order_by("name").values_list("name", flat=True)
+    return staff(user.get_username(), role=", ".join(roles))
 
 
 def command(user: str) -> Authority:

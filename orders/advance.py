@@ -16,13 +16,12 @@ from django.utils import timezone
 from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
-from lightning.types import Outpoint
 from orders import ceilings, locks, outage, payments, queries, serving
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
 from orders.flags import Found, flag, found
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelOrder
 from orders.openings import (
     cancelling,
     closes,
@@ -32,6 +31,7 @@ from orders.openings import (
     publishing,
     reasons,
     retrying,
+    silent,
     terms,
     tracing,
     turns,
@@ -271,7 +271,8 @@ def _is_delivered(order: ChannelOrder, node: LndNode) -> bool:
 def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     live = order.live_opening
     if live is not None:
-        return _recover(order, live, node, now)
+        silent.recover(order, live, node, now)
+        return now + _LOOK_AGAIN
     if serving.bars_node(order) or serving.bars_payment(order):
         return _turned_away(order, node, now)
     if _gives_way(order, node, now):
@@ -347,30 +348,6 @@ def _give_up(order: ChannelOrder, reason: str) -> None:
     """The order has given up, unless somebody has moved it since we read it: then it is looked at again."""
     with suppress(NotPossible):
         giving_up.give_up(order.pk, reason=reason, actor=LSP)
-
-
-def _recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime | None:
-    """An attempt before the point of no return that fell silent: its process died, or lost a reply.
-
-    A fresh one whose channel is pending goes on; the peer may have forgotten an older one. Whoever lost a reply has
-    left the reason; where nobody has, it was our own death, which costs the order no place.
-    """
-    if live.state == OpeningState.CANCELLING:
-        cancelling.finish(order.pk, node)
-    elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
-        opening.resume(order.pk, live.pk, node)
-    else:
-        silent = "The attempt fell silent."
-        cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=silent, only=live.pk)
-    return now + _LOOK_AGAIN
-
-
-def _is_fresh(live: ChannelOpening, now: datetime) -> bool:
-    return live.changed_at + timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS) > now
-
-
-def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
-    return tracing.open_or_opening(node, Outpoint.parse(live.funding_outpoint)) is not None
 
 
 def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:

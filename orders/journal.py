@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from orders import trail
 from orders.actors import Authority
 from orders.causes import Cause
 from orders.errors import OrderNotFound
@@ -37,9 +38,13 @@ def locked(order_id: UUID) -> Iterator[ChannelOrder]:
 
 
 def write(order: ChannelOrder, before: str, cause: Cause, actor: Authority, facts: dict[str, Any]) -> None:
-    """The journal has one more row, with the facts that say something. The caller holds the order's row."""
+    """The journal has one more row, with the facts that say something, and the trail too where a person acts.
+
+    The caller holds the order's row.
+    """
     order.version += 1
     tell(order, before, cause, actor)
+    trail.deed(actor, cause.label, order.pk, {"cause": cause, "version": order.version})
     OrderEvent.objects.create(
         order=order,
         version=order.version,

@@ -41,6 +41,7 @@ class Lock(IntEnum):
     BOOKS = 0x6C73700006  # booking what the wallet alone tells of
     CLOSINGS = 0x6C73700007  # closing what is expired: no more than so many a day
     FIGURES = 0x6C73700008  # reading the node's forwards, and adding days up
+    SUMMARY = 0x6C73700010  # telling of the day
 
 
 def hold(lock: Lock) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit
 
-import apprise
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -17,16 +14,12 @@ from lightning import connection as lightning
 from orders import locks
 from orders.ids import short, shortened
 from orders.locks import Lock
-from orders.models import Alert, Flag
-from watch import doctor
+from orders.models import Alert, AlertRules, Flag
+from watch import channels, doctor, hearing, muting
 from watch.doctor import Finding
+from watch.hearing import CHECK, FLAG
 
-log = logging.getLogger(__name__)
-
-_CHECK: Final = "check:"
-_FLAG: Final = "flag:"
-#: A message that anybody reads; the rest is counted.
-_MOST_LINES: Final = 20
+_LONGEST_TOLD_ON: Final = 200
 
 
 def watch() -> int:
@@ -49,7 +42,7 @@ def _flagged() -> dict[str, str]:
     """Flags that stand, by key. Their orders' whole ids stay here: who knows a paid order's id may claim it."""
     rows = Flag.objects.filter(lowered_at=None).values_list("pk", "order_id", "words")
     return {
-        f"{_FLAG}{pk}": f"Order {short(order_id)}… needs a person: {shortened(words)}" for pk, order_id, words in rows
+        f"{FLAG}{pk}": f"Order {short(order_id)}… needs a person: {shortened(words)}" for pk, order_id, words in rows
     }
 
 
@@ -58,11 +51,11 @@ def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetim
 
     A check that was not made says nothing: its alert stands as it stood.
     """
-    made = {_CHECK + finding.name for finding in findings}
-    standing = {_CHECK + f.name: f"{f.name}: {f.seen}. {f.mend}" for f in findings if f.is_failure} | dict(flagged)
+    made = {CHECK + finding.name for finding in findings}
+    standing = {CHECK + f.name: f"{f.name}: {f.seen}. {f.mend}" for f in findings if f.is_failure} | dict(flagged)
     with transaction.atomic(durable=True):
         known = dict(Alert.objects.filter(cleared_at=None).values_list("key", "pk"))
-        over = [pk for key, pk in known.items() if key not in standing and (key in made or key.startswith(_FLAG))]
+        over = [pk for key, pk in known.items() if key not in standing and (key in made or key.startswith(FLAG))]
         Alert.objects.filter(pk__in=over).update(cleared_at=now)
         Alert.objects.bulk_create(
             Alert(key=key, message=message, since=now) for key, message in standing.items() if key not in known
@@ -70,32 +63,41 @@ def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetim
 
 
 def _tell() -> int:
-    """All that nobody was told of yet goes out in one message."""
+    """All that nobody was told of yet goes out, in one message for each channel that is to hear of it now.
+
+    What is muted or waits for the morning is told later, if it still stands.
+    """
     new = list(Alert.objects.filter(sent_at=None, cleared_at=None))
-    if not new or not send([alert.message for alert in new]):
+    if not new:
         return 0
-    Alert.objects.filter(pk__in=[alert.pk for alert in new]).update(sent_at=timezone.now())
-    return len(new)
+    now, kinds = timezone.now(), _kinds(new)
+    mutes, quiet = muting.standing(now), hearing.is_quiet(AlertRules.objects.first(), now)
+    took: dict[int, list[str]] = {}
+    for channel in channels.channels():
+        due = [row for row in new if hearing.is_told(kinds[row.pk], channel.key, mutes, quiet=quiet)]
+        if due and channels.deliver(channel, *channels.message([row.message for row in due])):
+            for row in due:
+                took.setdefault(row.pk, []).append(channel.label)
+    _record_told(took)
+    return len(took)
+
+
+def _record_told(took: Mapping[int, Sequence[str]]) -> None:
+    """By which channels: those that took the same are written together."""
+    together: dict[str, list[int]] = {}
+    for pk, labels in took.items():
+        together.setdefault(", ".join(labels)[:_LONGEST_TOLD_ON], []).append(pk)
+    for told_on, pks in together.items():
+        Alert.objects.filter(pk__in=pks).update(sent_at=timezone.now(), told_on=told_on)
+
+
+def _kinds(alerts: Sequence[Alert]) -> dict[int, str]:
+    """What each is about: a check, or the kind of its flag."""
+    flags = {int(row.key.removeprefix(FLAG)): row.pk for row in alerts if row.key.startswith(FLAG)}
+    kinds = dict(Flag.objects.filter(pk__in=flags).values_list("pk", "kind"))
+    return {row.pk: row.key for row in alerts} | {pk: f"{FLAG}{kinds.get(flag, '')}" for flag, pk in flags.items()}
 
 
 def send(lines: Sequence[str]) -> bool:
-    """At least one receiver has the message; the log names those that have not, without their URLs."""
-    host = urlsplit(settings.PUBLIC_URL).netloc
-    title = f"LSP {host}: {lines[0][:60]}" if len(lines) == 1 else f"LSP {host}: {len(lines)} alerts"
-    body = "\n".join(lines[:_MOST_LINES])
-    if len(lines) > _MOST_LINES:
-        body += f"\n… and {len(lines) - _MOST_LINES} more"
-    delivered = [_deliver(number, url, title, body) for number, url in enumerate(settings.ALERT_URL, start=1)]
-    return any(delivered)
-
-
-def _deliver(number: int, url: str, title: str, body: str) -> bool:
-    try:
-        receiver = apprise.Apprise.instantiate(url)
-        delivered = receiver is not None and bool(receiver.notify(title=title, body=body))
-    except Exception as error:  # noqa: BLE001  any of a hundred plugins; its text may hold the URL, which is a secret
-        log.warning("alert not delivered: URL %d of ALERT_URL: %s", number, type(error).__name__)
-        return False
-    if not delivered:
-        log.warning("alert not delivered: URL %d of ALERT_URL (%s://)", number, urlsplit(url).scheme)
-    return delivered
+    """At least one channel has the message."""
+    return channels.send(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from watch import alerting
+from watch import alerting, summary
 
 log = logging.getLogger(__name__)
 
@@ -16,4 +16,13 @@ def send_alerts() -> str:
     except Exception:
         # Its failure is no order's, and queueing it again would only be a second one beside the next minute's.
         log.exception("alerts could not be looked after")
+        return "failed"
+
+
+def send_summary() -> str:
+    """Whoever wants it was told of yesterday; asked every five minutes, and done once a day."""
+    try:
+        return f"sent={summary.send_summary()}"
+    except Exception:
+        log.exception("the day could not be summed up")
         return "failed"

@@ -18,9 +18,11 @@ from orders.admin.records import (
     SwitchEventAdmin,
 )
 from orders.admin.refunds import RefundAdmin
+from orders.admin.trail import AuditEntryAdmin
 
 __all__ = [
     "AlertAdmin",
+    "AuditEntryAdmin",
     "BanAdmin",
     "BooksCheckAdmin",
     "DepositAdmin",

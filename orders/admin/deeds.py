@@ -12,13 +12,13 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from orders import flags, money
+from orders import flags, money, trail
 from orders.actors import Authority
 from orders.admin import channel_ends, going_back, listing, returning
 from orders.barring import BanKind
 from orders.causes import FlagKind
 from orders.errors import OrderError
-from orders.models import ChannelOrder, ClosingKind
+from orders.models import AuditKind, ChannelOrder, ClosingKind
 from orders.operations import closing, deciding, ending, giving_up, leasing, noting, refunding
 from orders.states import At
 from orders.story import sat, when
@@ -116,6 +116,8 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str, shown: Sh
             return "Something has happened to it since you were asked: look at it again."
         deed.run(order_id, actor, typed)
     except OrderError as error:
+        words = f"{deed.label}: {error.message}"
+        trail.add(AuditKind.DEED_REFUSED, words, actor=actor, order_id=_known(order_id), facts={"deed": deed.name})
         return error.message
     except Exception:  # a defect at one order must not hide what was done to those before it
         log.exception("order=%s deed=%s failed", order_id, deed.name)
@@ -125,6 +127,10 @@ def _refusal(deed: Deed, order_id: UUID, actor: Authority, typed: str, shown: Sh
 
 def _version(order_id: UUID) -> int | None:
     return ChannelOrder.objects.filter(pk=order_id).values_list("version", flat=True).first()
+
+
+def _known(order_id: UUID) -> UUID | None:
+    return order_id if ChannelOrder.objects.filter(pk=order_id).exists() else None
 
 
 def _money_returned(order: ChannelOrder, _: str) -> str:

@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orders.admin.changes import RecordedAdmin
 from orders.admin.discretion import DiscreetAdmin
 from orders.admin.shown import sats
-from orders.models import Service
+from orders.models import AuditKind, Service
 
 
 class ServiceForm(forms.ModelForm):
@@ -71,8 +72,10 @@ def _copied(request: HttpRequest) -> Service | None:
 
 
 @admin.register(Service)
-class ServiceAdmin(DiscreetAdmin):
+class ServiceAdmin(RecordedAdmin, DiscreetAdmin):
     """What is on offer."""
+
+    recorded = AuditKind.SERVICE
 
     form = ServiceForm
     list_display = ["description", "on_sale", "position", "smallest", "largest", "terms", "rails", "rate", "used"]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from orders import keys, story
+from orders import keys, story, trail
 from orders.admin.books import EntryInline
 from orders.admin.called import FailingFilter
 from orders.admin.deeds import DEEDS
@@ -45,7 +45,7 @@ from orders.admin.shown import (
     text,
     txid,
 )
-from orders.admin.steering import SteeringAdmin, actions, may_do
+from orders.admin.steering import SteeringAdmin, acting, actions, may_do
 from orders.filtering import FILTERS
 from orders.ids import short
 from orders.models import ChannelOrder, Flag
@@ -173,6 +173,8 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         order: ChannelOrder | None = context.get("original")
         if order is not None:
             may = self.has_steer_permission(request)
+            if may:
+                trail.saw("the whole id", [order.pk], actor=acting(request))
             fitting = [deed for deed in DEEDS.values() if may and may_do(request, deed) and deed.fits(order)]
             context["deeds"] = [deed for deed in fitting if not (deed.is_aside or deed.is_for_many)]
             context["asides"] = [deed for deed in fitting if deed.is_aside]

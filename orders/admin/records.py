@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from orders import story
+from orders import story, trail
 from orders.admin.called import AlertsFilter, SilentFilter
 from orders.admin.coins import coins_that_do_not, coins_that_fund
 from orders.admin.discretion import may_steer
@@ -26,6 +26,7 @@ from orders.admin.shown import (
     sats,
     text,
 )
+from orders.admin.steering import acting
 from orders.admin.switching import SwitchingAdmin
 from orders.causes import FlagKind
 from orders.models import (
@@ -72,6 +73,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
         """Who may not steer does not see the invoice itself: the memo of an old one has the order's id."""
         shown = super().get_fields(request, obj)
         return [field for field in shown if field != "request_whole" or may_steer(request)]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **more: Any) -> Any:
+        """On record for who sees all of it."""
+        row: HoldInvoice | None = context.get("original")
+        if row is not None and may_steer(request):
+            trail.saw("the whole invoice", [row.order_id], actor=acting(request))
+        return super().render_change_form(request, context, *args, **more)
 
     @admin.display(description="payment hash", ordering="payment_hash")
     def hash_short(self, row: HoldInvoice) -> SafeString | str:
@@ -318,10 +326,10 @@ class SwitchEventAdmin(SwitchingAdmin, ReadOnlyAdmin):
 class AlertAdmin(ReadOnlyAdmin):
     """What failed, whether somebody was told, and when it was right again."""
 
-    list_display = ["begun", "told", "sent", "cleared"]
+    list_display = ["begun", "told", "sent", "told_on", "cleared"]
     list_filter = [AlertsFilter]
     ordering = ["-id"]
-    fields = ["about", "told", "begun", "sent", "cleared"]
+    fields = ["about", "told", "begun", ("sent", "told_on"), "cleared"]
     about = text("key", "key")
     told = text("message", "message")
     begun = at("since", "since")

@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from orders import actors
+from orders import actors, trail
 from orders.actors import Authority
 from orders.admin import preview
 from orders.admin.deeds import DEEDS, Deed, Outcome, Shown, perform, seen_alone
@@ -129,7 +129,8 @@ class SteeringAdmin(admin.ModelAdmin):
 
     def _ask(self, request: HttpRequest, deed: Deed, asked: Asked, typed: Typed) -> HttpResponse:
         """First for what is to be typed, if anything; and then whether it is meant."""
-        orders = orders_with_details().prefetch_related("refunds").filter(pk__in=asked.ids)
+        orders = list(orders_with_details().prefetch_related("refunds").filter(pk__in=asked.ids))
+        trail.saw("the whole id, asked about a deed", [order.pk for order in orders], actor=acting(request))
         told = "" if typed.is_missing else typed.text
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -173,8 +174,7 @@ def _deed(name: str, flag: str) -> Deed | None:
 
 def acting(request: HttpRequest) -> Authority:
     """The person, and the groups that give them their rights."""
-    roles = request.user.groups.order_by("name").values_list("name", flat=True)  # type: ignore[union-attr]
-    return actors.staff(request.user.get_username(), role=", ".join(roles))
+    return actors.person(request.user)
 
 
 def _shown(given: Iterable[str]) -> dict[UUID, int]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
+from django.db import transaction
+
 from lightning.node import LndNode
+from orders import trail
 from orders.actors import Authority, Kind, open_to
 from orders.auditing import wallet
 from orders.auditing.wallet import Moved
 from orders.books import recounting
 from orders.books.posting import About, post
 from orders.errors import NotPossible
-from orders.models import Account, ChannelOrder, Entry, EntryKind
+from orders.models import Account, AuditKind, ChannelOrder, Entry, EntryKind
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,10 @@ def correct(txid: str, *, reason: str, node: LndNode, actor: Authority) -> int:
         raise NotPossible("The books have of this transaction what the wallet has.")
     log.warning("books: transaction=%s corrected by %+d sat by %s: %s", txid, by_sat, actor, reason)
     about = About(EntryKind.CORRECTION, txid, _order_of(txid, found), txid=txid, words=f"{reason.strip()} ({actor})")
-    post(about, {Account.WALLET: by_sat * 1000, Account.LOSSES: -by_sat * 1000})
+    with transaction.atomic():
+        post(about, {Account.WALLET: by_sat * 1000, Account.LOSSES: -by_sat * 1000})
+        words = f"transaction {txid} corrected by {by_sat:+d} sat: {reason.strip()}"
+        trail.add(AuditKind.BOOKS, words, actor=actor, order_id=about.order_id)
     return by_sat
 
 

@@ -1,6 +1,6 @@
 """What we remember. Models hold facts and read them; they do no I/O."""
 
-from orders.models.alert import Alert
+from orders.models.alert import Alert, AlertMute, AlertRules
 from orders.models.ban import Ban
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
 from orders.models.closing import ChannelClosing, ClosingKind
@@ -17,6 +17,7 @@ from orders.models.reservation import Reservation
 from orders.models.rollup import Alive, MoneyDay, RollUp, RollUpName, StockDay, StockSample, UptimeDay
 from orders.models.routing import UNNUMBERED, Forward, ForwardDay
 from orders.models.service import Service
+from orders.models.trail import AuditEntry, AuditKind
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
 __all__ = [
@@ -25,7 +26,11 @@ __all__ = [
     "UNNUMBERED",
     "Account",
     "Alert",
+    "AlertMute",
+    "AlertRules",
     "Alive",
+    "AuditEntry",
+    "AuditKind",
     "Ban",
     "BooksCheck",
     "ChannelClosing",

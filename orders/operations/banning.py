@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from orders import barring
+from orders import barring, trail
 from orders.actors import LSP, Authority, Kind, open_to
 from orders.barring import Asked, BanKind, Listed
 from orders.errors import InvalidField, NotPossible
-from orders.models import Ban, ChannelOrder
+from orders.models import AuditKind, Ban, ChannelOrder
 from orders.nudges import nudge_all
 from orders.operations.refunding import read_reason
 from orders.states import CLAIMABLE
@@ -56,6 +56,8 @@ def _written(kind: BanKind, value: str, *, reason: str, until: datetime | None, 
             kind=kind, value=value, reason=reason, created_at=now, created_by=str(actor), until=until
         )
         nudge_all(_waiting_with(Listed(kind, value)))
+        facts = {"number": ban.pk, "until": until.isoformat() if until else None}
+        trail.add(AuditKind.BAN, f"{kind} {value} added: {reason}", actor=actor, facts=facts)
     return ban
 
 
@@ -97,6 +99,7 @@ def lift(ban_id: int, *, actor: Authority) -> Ban:
             raise NotPossible("There is no such line on the list.")
         if ban.lifted_at is None:
             _lift(ban, timezone.now(), actor)
+            trail.add(AuditKind.BAN, f"{ban.kind} {ban.value} lifted", actor=actor, facts={"number": ban.pk})
     log.warning("ban=%s lifted by %s: %s %s", ban.pk, actor, ban.kind, ban.value)
     return ban
 

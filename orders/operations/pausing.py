@@ -9,11 +9,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from orders import queries
+from orders import queries, trail
 from orders.actors import Authority, Kind, open_to
 from orders.causes import PauseCause
 from orders.errors import InvalidField
-from orders.models import ChannelOrder, Switch, SwitchEvent, SwitchName
+from orders.models import AuditKind, ChannelOrder, Switch, SwitchEvent, SwitchName
 from orders.nudges import nudge_all
 from orders.openings.reasons import OPENINGS_PAUSED
 from orders.states import OrderState
@@ -121,6 +121,9 @@ def _record(
     SwitchEvent.objects.create(
         name=name, on=on, cause=cause, reason=reason, named=list(named), at=timezone.now(), actor=str(actor)
     )
+    if actor.kind in trail.PEOPLE:
+        words = f"{name} resumed" if on else f"{name} paused: {reason}"
+        trail.add(AuditKind.SWITCH, words, actor=actor)
 
 
 def _waiting_for(name: SwitchName) -> list:

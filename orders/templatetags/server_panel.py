@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orders import queries
 from orders.ids import shortened
-from orders.models import BooksCheck, ChannelOrder, Heartbeat, Switch, SwitchName
+from orders.models import AlertMute, BooksCheck, ChannelOrder, Heartbeat, Switch, SwitchName
 from orders.states import OrderState
 
 register = template.Library()
@@ -21,7 +21,11 @@ _PROCESSES: Final = {"reconcile": "worker", "streams": "streams"}
 
 
 #: Who reads the reason of a pause, where it is asked for.
-_TOLD: Final = {SwitchName.SALES: "buyers read it", SwitchName.OPENINGS: "staff read it"}
+_TOLD: Final = {
+    SwitchName.SALES: "buyers read it",
+    SwitchName.OPENINGS: "staff read it",
+    SwitchName.CLOSINGS: "staff read it",
+}
 
 
 @register.inclusion_tag("admin/orders/server_panel.html", takes_context=True)
@@ -37,6 +41,7 @@ def server_panel(context: dict[str, Any]) -> dict[str, Any]:
         "processes": _processes(now),
         "orders": _orders(),
         "switches": _switches(),
+        "mutes": AlertMute.objects.filter(lifted_at=None, until__gt=now).count(),
         "books": _books(now),
     }
 

@@ -10,7 +10,10 @@ from django.utils import timezone
 
 from orders.models import (
     Alert,
+    AlertMute,
+    AlertRules,
     Alive,
+    AuditEntry,
     Ban,
     BooksCheck,
     ChannelClosing,
@@ -45,6 +48,7 @@ _TABLES: tuple[type[models.Model], ...] = (
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
     ChannelClosing,
     Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
+    AuditEntry, AlertMute, AlertRules,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -63,6 +67,7 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Ban: ("created_at", "until", "lifted_at"),
     ChannelClosing: ("created_at", "asked_at", "ended_at"),
     Alive: ("since", "until"),
+    AlertMute: ("made_at", "until", "lifted_at"),
 }  # fmt: skip
 
 

@@ -1,0 +1,37 @@
+"""An attempt before the point of no return that fell silent: its process died, or lost a reply."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from lightning.node import LndNode
+from lightning.types import Outpoint
+from orders.models import ChannelOpening, ChannelOrder
+from orders.openings import cancelling, opening, reasons, tracing
+from orders.states import OpeningState
+
+
+def recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> None:
+    """It goes on, or is ended.
+
+    A fresh one whose channel is pending goes on; the peer may have forgotten an older one. Whoever lost a reply has
+    left the reason; where nobody has, it was our own death, which costs the order no place.
+    Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    if live.state == OpeningState.CANCELLING:
+        cancelling.finish(order.pk, node)
+    elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
+        opening.resume(order.pk, live.pk, node)
+    else:
+        words = "The attempt fell silent."
+        cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=words, only=live.pk)
+
+
+def _is_fresh(live: ChannelOpening, now: datetime) -> bool:
+    return live.changed_at + timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS) > now
+
+
+def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
+    return tracing.open_or_opening(node, Outpoint.parse(live.funding_outpoint)) is not None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lsp_site import parsers as p
 from lsp_site import places
-from lsp_site.variable import Group
-from lsp_site.variable import Variable as V
+from lsp_site.variable import Group, Variable
+
+V = Variable
 
 STAFF = Group(
     "Staff",

@@ -10,13 +10,16 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
-from orders import leases, queries
+from orders import figures, leases, queries
 from orders.causes import FlagKind
+from orders.figures.asking import REASONS
 from orders.models import Flag, Service
 from orders.models.order import Rail
 from orders.searching import matching
 from orders.states import OrderState
 
+#: Whatever the reason.
+_ANY: Final = "any"
 #: A value of a filter, and its words.
 Choice = tuple[str, str]
 
@@ -116,6 +119,14 @@ FILTERS: Final[dict[str, Filter]] = {
             "lease",
             lambda: [("running", "runs on"), ("ending", "ends within a week"), ("ended", "ended, still open")],
             _leased,
+        ),
+        Filter(
+            "failing",
+            "keeps failing",
+            "failing",
+            lambda: [(_ANY, "for any reason"), *((reason, reason.replace("_", " ").lower()) for reason in REASONS)],
+            lambda value, _: figures.FAILING if value == _ANY else figures.failing_as(value),
+            worth_showing=lambda: {_ANY, *(each.why for each in figures.failing())},
         ),
         Filter(
             "service",

@@ -12,32 +12,13 @@ from django.utils import timezone
 from orders import figures
 from orders.dashboard.words import why
 from orders.figures.asking import OTHER_REASON, REASONS
-from orders.models import Alert, ChannelOpening, ChannelOrder, Heartbeat, Refund
+from orders.models import Alert, ChannelOpening, Heartbeat, Refund
 
 _ANY: Final = "any"
 
 
 def _reasons() -> list[tuple[str, str]]:
     return [(reason, why(reason)) for reason in REASONS]
-
-
-class FailingFilter(admin.SimpleListFilter):
-    """Orders whose openings keep failing, by why."""
-
-    title = "keeps failing"
-    parameter_name = "failing"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Any, those that there are, and what was asked for."""
-        there = {each.why for each in figures.failing()} | {self.value() or _ANY}
-        return [(_ANY, "for any reason"), *((reason, why(reason)) for reason in sorted(there - {_ANY}))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ChannelOrder]) -> QuerySet[ChannelOrder]:
-        """Those that fail for it."""
-        reason = self.value()
-        if not reason:
-            return queryset
-        return queryset.filter(figures.FAILING if reason == _ANY else figures.failing_as(reason))
 
 
 class AddressFilter(admin.SimpleListFilter):

@@ -14,7 +14,6 @@ from django.utils.safestring import SafeString
 
 from orders import keys, story, trail
 from orders.admin.books import EntryInline
-from orders.admin.called import FailingFilter
 from orders.admin.deeds import DEEDS
 from orders.admin.discretion import order_page
 from orders.admin.earnings import EarningsAdmin
@@ -75,7 +74,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
-    list_filter = [*map(filter_of, FILTERS.values()), FailingFilter, "created_at"]
+    list_filter = [*map(filter_of, FILTERS.values()), "created_at"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
     ordering = ["-created_at"]

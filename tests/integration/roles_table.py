@@ -52,6 +52,9 @@ PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "second_factor_codes": (ALL, ALL),
     "second_factor_remove": (ALL, ALL),
     "orders_channelorder_steer": (OPERATORS, OPERATORS),
+    "orders_earnings": (VIEWERS, NONE),
+    "orders_earnings_csv": (VIEWERS, NONE),
+    "orders_switchevent_switch": (NONE, OPERATORS),
     "orders_alert_test": (NONE, OPERATORS),
     "auth_user_password_change": (BOSS, BOSS),
 }
@@ -62,7 +65,7 @@ ACTIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
         ("orders.channelorder", deed): OPERATORS
         for deed in (
             *("retry", "give_up", "cancel", "record_returned", "revive", "release_refund", "grant_refund"),
-            "settle_flag",
+            *("settle_flag", "return_money"),
         )
     },
     ("orders.ban", "lift"): MANAGERS,
@@ -74,10 +77,20 @@ ACTIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 }
 
 #: What is done to orders: who may.
-DEEDS: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(
-    (
-        *("retry", "give_up", "cancel", "record_returned", "revive", "pay_back", "keep_refund", "release_refund"),
-        *("grant_refund", "decline_refund", "settle_flag"),
+DEEDS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        (
+            *("retry", "give_up", "cancel", "record_returned", "revive", "pay_back", "keep_refund", "release_refund"),
+            *("grant_refund", "decline_refund", "settle_flag", "return_money", "note", "close_channel"),
+            "withdraw_close",
+        ),
+        OPERATORS,
     ),
-    OPERATORS,
-)
+    **dict.fromkeys(
+        (
+            *("force_channel", "override_lease", "override_lease_by_force", "extend_lease"),
+            *("ban_node", "ban_address", "ban_payers"),
+        ),
+        MANAGERS,
+    ),
+}

@@ -42,8 +42,8 @@ def seen(answer: Any) -> str:
 
 
 def listed(client: Client, **query: Any) -> set[str]:
-    """The ids of the orders in the list."""
-    return {str(order.pk) for order in client.get(LIST, query).context["cl"].result_list}
+    """The ids of the orders in the list, on one page."""
+    return {str(order.pk) for order in client.get(LIST, {"all": "", **query}).context["cl"].result_list}
 
 
 def do(client: Client, deed: str, *orders: ChannelOrder, **more: str) -> str:

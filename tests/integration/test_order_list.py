@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from orders import keys
 from orders.causes import FlagKind
+from orders.figures.asking import REASONS
 from orders.filtering import FILTERS
 from orders.management.commands import orders as command
 from orders.models import ChannelOrder
@@ -39,6 +40,8 @@ def shop() -> list[ChannelOrder]:
     for kind in FlagKind:
         FlagFactory(kind=kind, order=flagged if kind.value < "m" else OrderFactory(open=True))
     FlagFactory(kind=FlagKind.PAID_LATE, lowered_at=timezone.now(), lowered_by="staff:ada")
+    for reason in REASONS:
+        orders.append(OrderFactory(uri_set=True, failed_openings=2, last_failure_reason=reason))
     for days in (-3, 3, 30):
         ends = {"lease_ends_at": timezone.now() + timedelta(days=days), "lease_ends_height": 0 if days < 0 else 10**6}
         orders += [OrderFactory(open=True, **ends), OrderFactory(closed=True, **ends)]

@@ -76,6 +76,7 @@ OTHER = {
     "pip install --require-hashes -r requirements.txt": "not run by a test: `make run` installs by the same",
     "docker compose -f deploy/compose.yaml up -d --build": RUN[OPERATING, "Start"],
     "python -m tests.upgrade.making": "tests/upgrade/test_upgrade.py::test_the_maker_of_dumps_finds_all_that_it_needs",
+    "python -m tests.pages.pictures": "not run by a test: it takes the pictures of pages that tests/pages walks",
     "python -m pytest tests/unit": "not run by a test: it is what runs them",
     "python -m pytest FILE::NAME": "not run by a test: it is what runs them",
 }

@@ -13,8 +13,11 @@ from orders.models import AlertMute, AlertRules
 
 CHECK: Final = "check:"
 FLAG: Final = "flag:"
-#: What money is lost by: no state of an order ends such a flag, and books that do not add up are found by nobody else.
-LOSSES: Final = frozenset({f"{FLAG}{kind}" for kind, ends in ENDS.items() if not ends} | {f"{CHECK}books"})
+#: What money is lost by: no state of an order ends such a flag (that of a funding which was lost ends when somebody has
+#: decided about the price), and books that do not add up are found by nobody else.
+LOSSES: Final = frozenset(
+    {f"{FLAG}{kind}" for kind, ends in ENDS.items() if not ends} | {f"{FLAG}{FlagKind.DOUBLE_SPENT}", f"{CHECK}books"}
+)
 
 #: How long a mute may last; and one that a loss is among.
 LONGEST: Final = timedelta(days=30)

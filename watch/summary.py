@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -74,10 +73,7 @@ def _sold(period: Period, now: datetime) -> Iterator[str]:
     yield f"Paid: {paid:,} orders, {sum(day.paid_sat for day in days):,} sat."
     size_sat, fees_sat = sum(day.opened_sat for day in days), sum(day.fees_sat for day in days)
     yield f"Opened: {opened:,} channels, {size_sat:,} sat, for {fees_sat:,} sat in fees."
-    # What was earned is a figure only where the books are kept channel by channel.
-    earnings: Any = getattr(figures, "earnings", None)
-    if earnings is not None:
-        yield f"Profit: {earnings(period, now, limit=1).total.profit_msat // 1000:,} sat."
+    yield f"Profit: {figures.earnings(period, now, limit=0).total.profit_msat // 1000:,} sat."
 
 
 def _needs(now: datetime) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Final
 BOSS, VIEWER = "boss", "viewer"
 
 _LISTS: Final = (
-    *("alert", "ban", "bookscheck", "channelopening", "channelorder", "entry", "flag", "heartbeat", "holdinvoice"),
+    *("alertmute", "ban", "bookscheck", "channelopening", "channelorder", "entry", "flag", "heartbeat", "holdinvoice"),
     *("idempotencykey", "node", "nodesnapshot", "onchainpayment", "orderevent", "refund", "service", "switchevent"),
     "wallettransaction",
 )
@@ -22,6 +22,10 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
     "order, open, read only": ("/admin/orders/channelorder/{open}/change/", VIEWER),
     "order, cancelled": ("/admin/orders/channelorder/{rejected}/change/", BOSS),
     "service": ("/admin/orders/service/add/", BOSS),
+    "what we earn": ("/admin/orders/channelorder/earnings/", VIEWER),
+    "second factor": ("/admin/second-factor/", VIEWER),
+    "who did what": ("/admin/orders/auditentry/", BOSS),
+    "alerts": ("/admin/orders/alert/", BOSS),
     "users": ("/admin/auth/user/", BOSS),
     "password": ("/admin/password_change/", VIEWER),
 }
@@ -29,5 +33,8 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
 #: Besides, with all the others only in `make test-long`.
 MORE: Final[dict[str, tuple[str, str]]] = {
     **{f"list of {name}": (f"/admin/orders/{name}/", BOSS) for name in _LISTS},
+    "second factor, first time": ("/admin/second-factor/enrol/", VIEWER),
+    "mute": ("/admin/orders/alertmute/add/", BOSS),
+    "rules of alerts": ("/admin/orders/alertrules/1/change/", BOSS),
     **{f"order, {state}": (f"/admin/orders/channelorder/{{{state}}}/change/", BOSS) for state in ("closed", "expired")},
 }

@@ -24,8 +24,6 @@ from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
 
-#: Then others have their turn: strangers make news too.
-_NEWS_IN_A_ROW: Final = 3
 #: So many for each thread are no queue, however slow the machine.
 _SOON: Final = 2
 
@@ -39,11 +37,20 @@ class Rank(IntEnum):
     REPEATED = 3
 
 
+#: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news, and orders
+#: that move money again and again: nothing of that keeps another rank from its turn.
+_TURNS: Final = (
+    Rank.NEWS, Rank.NEWS, Rank.NEWS, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.REPEATED,
+)  # fmt: skip
+
+
 class Waiting:
     """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
 
-    After a few that are news one that is not is next, so that neither keeps the other for long. One of those `at_once`
-    is kept for what moves money. A look that waits for a peer is not among them: `aside`.
+    Now and then a lower rank has its turn, so that none keeps another for long. One of those `at_once` is kept for what
+    moves money. A look that waits for a peer is not among them: `aside`.
     """
 
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +61,7 @@ class Waiting:
         self._running: dict[UUID, Rank] = {}
         self._aside: set[UUID] = set()
         self._again: dict[UUID, Rank] = {}
-        self._news_in_a_row = 0
+        self._turn = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._again)
@@ -88,7 +95,7 @@ class Waiting:
         for rank in self._ranked():
             waiting = self._waiting[rank]
             if waiting and self._may_begin(rank):
-                self._news_in_a_row = self._news_in_a_row + 1 if rank is Rank.NEWS else 0
+                self._turn = (self._turn + 1) % len(_TURNS)
                 order_id = next(iter(waiting))
                 del waiting[order_id]
                 self._running[order_id] = rank
@@ -101,8 +108,7 @@ class Waiting:
         return self._clock() - min(since) if len(since) > self.at_once * _SOON else 0.0
 
     def _ranked(self) -> list[Rank]:
-        news, *others = Rank
-        return [news, *others] if self._news_in_a_row < _NEWS_IN_A_ROW else [*others, news]
+        return [_TURNS[self._turn], *Rank]
 
     def _may_begin(self, rank: Rank) -> bool:
         if rank <= Rank.MONEY:

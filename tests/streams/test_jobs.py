@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+import pytest
+
 from streams.jobs import Jobs, Rank, Waiting
 
 A, B, C = uuid4(), uuid4(), uuid4()
@@ -207,12 +209,14 @@ def test_what_somebody_has_just_done_goes_before_what_is_looked_at_once_more() -
     assert taken(orders) == [B]
 
 
-def test_news_without_end_keeps_nothing_else_from_its_turn() -> None:
+@pytest.mark.parametrize("waits", [Rank.MONEY, Rank.FIRST, Rank.REPEATED])
+def test_whatever_comes_without_end_keeps_nothing_else_from_its_turn(waits: Rank) -> None:
     orders = Waiting(at_once=1)
-    orders.add(A, Rank.MONEY)
+    orders.add(A, waits)
     seen = []
-    for _ in range(5):
-        orders.add(uuid4(), Rank.NEWS)
+    for _ in range(12):
+        for rank in Rank:
+            orders.add(uuid4(), rank)  # of its own rank too: those came later
         order_id = orders.take()
         assert order_id is not None
         seen.append(order_id)

@@ -37,8 +37,8 @@ class Rank(IntEnum):
     REPEATED = 3
 
 
-#: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news, and orders
-#: that move money again and again: nothing of that keeps another rank from its turn.
+#: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news without
+#: end, and orders that move money: nothing of that keeps another rank from its turn.
 _TURNS: Final = (
     Rank.NEWS, Rank.NEWS, Rank.NEWS, Rank.MONEY,
     Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,

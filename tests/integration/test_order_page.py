@@ -320,7 +320,8 @@ def test_the_page_asks_the_database_no_more_for_many_notes_and_moves(
     order = OrderFactory(open=True)
     noting.write(order.pk, "one", actor=actors.staff("ada"))
     carry()
-    with django_assert_max_num_queries(25) as few:
+    seen(boss.get(page_of(order)))  # the first of a minute writes when the session was used last
+    with django_assert_max_num_queries(28) as few:
         seen(boss.get(page_of(order)))
     for number in range(6):
         noting.write(order.pk, f"number {number}", actor=actors.staff("ada"))

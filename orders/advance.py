@@ -41,7 +41,7 @@ from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way, shutdown, turning_away
 from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
-from orders.states import OpeningState, OrderState
+from orders.states import DELIVERED, OpeningState, OrderState
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +182,8 @@ def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
         turn.enter_to_end(order)
     if order.state == OrderState.URI_SET:
         return _claimed(order, node, now, turn)
+    if order.state in DELIVERED:
+        return _delivering(order, node, now, turn)
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
 
@@ -350,7 +352,7 @@ def _give_up(order: ChannelOrder, reason: str) -> None:
         giving_up.give_up(order.pk, reason=reason, actor=LSP)
 
 
-def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+def _delivering(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     """From OPENING on: the funding is seen through to its depth, the channel is followed."""
     live = order.live_opening
     rail = security.counted(order)
@@ -360,7 +362,7 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime) -> datetime |
         _push_on(order.pk, OpeningState(live.state), node)
         if live.state in {OpeningState.PUBLISHING, OpeningState.CONFLICTING, OpeningState.CANCELLING}:
             return now + _LOOK_AGAIN
-    closes_at = shutdown.go_on(order, node, now) if order.state in _HAS_CHANNEL else None
+    closes_at = shutdown.go_on(order, node, now, turn) if order.state in _HAS_CHANNEL else None
     following.follow(order.pk, node)
     if order.state == OrderState.CLOSED:
         (undone if order.is_undone else closes).tell_again(order.pk)
@@ -410,10 +412,6 @@ _STEPS: Final[dict[OrderState, Step]] = {
     OrderState.CREATED: _created,
     OrderState.PAID: _paid,
     OrderState.EXPIRED: _expired,
-    OrderState.OPENING: _delivering,
-    OrderState.OPEN: _delivering,
-    OrderState.CLOSING: _delivering,
-    OrderState.CLOSED: _delivering,
     OrderState.GIVE_UP: _given_up,
     OrderState.REJECTED: _rejected,
 }

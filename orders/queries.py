@@ -19,6 +19,7 @@ from orders.models import (
     ChannelClosing,
     ChannelOpening,
     ChannelOrder,
+    ClosingKind,
     HoldInvoice,
     Node,
     NodeSnapshot,
@@ -334,7 +335,9 @@ def claimed(among: Collection[UUID], now: datetime) -> list[Claimed]:
 def due_with_peers(now: datetime) -> list[UUID]:
     """The orders to look at now whose peer may have to be waited for, the longest waiting first."""
     ending = ChannelOpening.objects.filter(order=OuterRef("pk"), state=OpeningState.CANCELLING)
-    rows = ChannelOrder.objects.filter(_due(now)).filter(Q(state=OrderState.URI_SET) | Q(Exists(ending)))
+    closing = ChannelClosing.objects.filter(order=OuterRef("pk"), state=ClosingState.WAITING, kind=ClosingKind.TOGETHER)
+    waits = Q(state=OrderState.URI_SET) | Q(Exists(ending)) | Q(Exists(closing))
+    rows = ChannelOrder.objects.filter(_due(now)).filter(waits)
     return list(rows.order_by("due_at").values_list("pk", flat=True))
 
 

@@ -226,9 +226,10 @@ class ClosingState(models.TextChoices):
 _C = ClosingState
 
 CLOSING_MOVES: Final[dict[ClosingState, frozenset[ClosingState]]] = {
-    # DONE: we have not looked while it was under way. WITHDRAWN: by a person, for a longer lease, or for a forced one
+    # DONE: we have not looked while it was under way. WITHDRAWN: by a person, for a longer lease, or for a forced one;
+    # and whatever was under way, where the channel's funding was double-spent
     _C.WAITING: frozenset({_C.UNDER_WAY, _C.DONE, _C.WITHDRAWN}),
-    _C.UNDER_WAY: frozenset({_C.DONE}),
+    _C.UNDER_WAY: frozenset({_C.DONE, _C.WITHDRAWN}),
     _C.DONE: frozenset(),
     _C.WITHDRAWN: frozenset(),
 }

@@ -186,6 +186,11 @@ class ClosingInline(Belonging):
     wanted = at("created_at", "wanted")
     ended = at("ended_at", "over")
 
+    @admin.display(description="state")
+    def state_shown(self, row: Any) -> SafeString:
+        """In its colour; a close has no page of its own."""
+        return state_mark(row)
+
     @admin.display(description="before the lease's end", boolean=True)
     def early(self, row: ChannelClosing) -> bool:
         """A person has overridden the lease."""

@@ -84,7 +84,7 @@ def _record_closing(order_id: UUID, opening_id: int, pending: PendingChannel) ->
             opening.closing_txid = order.closing_txid = pending.closing_txid
             opening.save()
             note(order, Cause.CLOSING_TRANSACTION_SEEN, txid=pending.closing_txid)
-        _follow_closing(order, ClosingState.UNDER_WAY, pending.closing_txid)
+        _follow_closing(order, opening, ClosingState.UNDER_WAY, pending.closing_txid)
         if order.state != OrderState.CLOSING:
             move(order, OrderState.CLOSING, cause=Cause.CHANNEL_CLOSING, txid=pending.closing_txid)
         if order.opened_at is None:
@@ -102,7 +102,7 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
         opening.short_channel_id = opening.short_channel_id or format_short_channel_id(closed.short_channel_id)
         opening.save()
         order.closed_at = timezone.now()
-        _follow_closing(order, ClosingState.DONE, closed.closing_txid)
+        _follow_closing(order, opening, ClosingState.DONE, closed.closing_txid)
         move(
             order, OrderState.CLOSED, cause=Cause.CHANNEL_CLOSED, txid=closed.closing_txid, kind=closed.close_type,
             by_us=closes.closed_by_us(closed),
@@ -110,10 +110,10 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
         closes.tell(order, opening, closed, order.closed_at)
 
 
-def _follow_closing(order: ChannelOrder, to: ClosingState, txid: str) -> None:
-    """A close that we want is as far as the channel; one that was never asked of the node has come to nothing."""
+def _follow_closing(order: ChannelOrder, opening: ChannelOpening, to: ClosingState, txid: str) -> None:
+    """A close that we want is as far as its channel; one that was never asked of the node has come to nothing."""
     closing = queries.live_closing(order)
-    if closing is None or closing.state == to:
+    if closing is None or closing.opening_id != opening.pk or closing.state == to:
         return
     if closing.may_have_begun:
         move_closing(order, closing, to, txid=txid or closing.txid, trouble="")

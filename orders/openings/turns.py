@@ -33,7 +33,10 @@ class Turn(Protocol):
         """
 
     def enter_to_end(self, order: ChannelOrder) -> None:
-        """The same for who ends an attempt, which disconnects the peer and connects it again. Raises: Elsewhere."""
+        """The same for who ends an attempt, which disconnects the peer and connects it again, or closes its channel.
+
+        Raises: Elsewhere.
+        """
 
     def wait_for_coins(self, order: ChannelOrder) -> None:
         """Other attempts have leased the coins that this one needs: it has a place anew when one of them ends.

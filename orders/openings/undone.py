@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from orders import queries
 from orders.actors import LSP
 from orders.causes import FOR_A_CHANNEL, Cause, FlagKind
 from orders.flags import raise_flag
@@ -14,8 +15,8 @@ from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.openings.closes import was_paid
 from orders.payments import counting, onchain
-from orders.states import OrderState, RefundState
-from orders.transitions import locked, move, note
+from orders.states import ClosingState, OrderState, RefundState
+from orders.transitions import locked, move, move_closing, note
 
 #: Why it goes back: of each rail its own, as each has the price in another account.
 _CAUSES: Final = {Rail.LIGHTNING: Cause.NOT_DELIVERED, Rail.ONCHAIN: Cause.FUNDING_CONFLICTED}
@@ -32,9 +33,18 @@ def record(order: ChannelOrder, attempt: int) -> None:
     else:
         order.closed_at = timezone.now()
         move(order, OrderState.CLOSED, cause=Cause.FUNDING_CONFLICTED, attempt=attempt)
+    _end_closing(order)
     counting.give_back(order, cause=Cause.FUNDING_CONFLICTED, actor=LSP)
     is_proposed, sat = _settle_up(order)
     _say(order, f"a refund of {sat} sat is proposed" if is_proposed else "nothing of its price waits for a decision")
+
+
+def _end_closing(order: ChannelOrder) -> None:
+    """No close of it is wanted any more, nor under way."""
+    closing = queries.live_closing(order)
+    if closing is not None:
+        move_closing(order, closing, ClosingState.WITHDRAWN, detail="There never was a channel.")
+        note(order, Cause.CLOSE_WITHDRAWN, reason="There never was a channel.")
 
 
 def tell_again(order_id: UUID) -> None:

@@ -91,8 +91,10 @@ def _want(order_id: UUID, kind: ClosingKind, reason: str, actor: Authority, *, o
         assert opening is not None  # else the guard says why not
         if other is not None:
             _withdraw(order, other, "It is closed by force instead.", actor=actor)
+        # the node may yet close it as the other was wanted: then it is that one's case
+        overrides = overriding or (other is not None and other.may_have_begun and other.overrides_lease)
         closing = ChannelClosing.objects.create(
-            order=order, opening=opening, kind=kind, overrides_lease=overriding, actor=str(actor), reason=reason,
+            order=order, opening=opening, kind=kind, overrides_lease=overrides, actor=str(actor), reason=reason,
             created_at=timezone.now(), asked_at=other.asked_at if other is not None else None,
         )  # fmt: skip
         note(
@@ -121,8 +123,8 @@ def why_not_withdrawn(order: ChannelOrder) -> str:
 
 
 def take_back(order: ChannelOrder, why: str, *, actor: Authority = LSP) -> None:
-    """The close that waits is withdrawn, for this reason. The caller holds the order's row, and knows that there is one
-    of which the node knows nothing.
+    """The close that waits is withdrawn, for this reason. The caller holds the order's row, and knows that the
+    node knows nothing of one that there is, or that its channel is not the order's.
     """
     closing = queries.live_closing(order)
     if closing is not None:

@@ -11,15 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lightning import rights
-from lightning.errors import (
-    InsufficientFunds,
-    LightningError,
-    NodeUnavailable,
-    NotFound,
-    OutcomeUnknown,
-    PeerOffline,
-    Rejected,
-)
+from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
 from lightning.rights import Feature
 from lightning.types import Channel
@@ -30,6 +22,7 @@ from orders.flags import raise_flag
 from orders.models import ChannelClosing, ChannelOrder, SwitchName
 from orders.nudges import nudge
 from orders.openings.retrying import pause
+from orders.openings.turns import Turn
 from orders.operations import closing as wanted
 from orders.states import ClosingState
 from orders.transitions import locked, move_closing, note
@@ -40,23 +33,29 @@ log = logging.getLogger(__name__)
 PAUSED: Final = "CLOSINGS_PAUSED"
 NO_RIGHT: Final = "MACAROON_LACKS_A_RIGHT"
 _UNKNOWN: Final = "OUTCOME_UNKNOWN"
+#: Why a close is taken back.
+_ANOTHER: Final = "Its channel is another one."
 _SOON: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
 #: What cannot be closed for so long needs a person, who may close it by force.
 _STUCK: Final = timedelta(days=3)
-#: It did not happen.
-_REFUSALS: Final = (PeerOffline, Rejected, NotFound, InsufficientFunds)
+#: So LND refuses before it says a word to the peer. Whatever else it says may come after that: the peer has its
+#: signature then, and may publish what they agreed on.
+_NEVER_BEGUN: Final = frozenset({"PEER_NOT_REACHABLE", "payments_under_way", "not_open", "unknown_channel"})
 
 
-def go_on(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
+def go_on(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     """A close that waits is one step further; when to look at it again. None: none waits.
 
     Money: the node is asked only for a channel that it has open, and once the intent is committed. Where its answer is
     lost the next look finds the channel closing (orders.openings.following), or asks once more: whatever was asked
     how often, one transaction spends the funding.
-    Repeat: safe. Raises: NodeUnavailable.
+    Repeat: safe. Raises: NodeUnavailable; Elsewhere, before anything is recorded of the asking.
     """
     closing = queries.live_closing(order)
+    if closing is not None and wanted.channel_of(order) != closing.opening:
+        _take_back(order.pk)
+        return None
     if closing is None or closing.state != ClosingState.WAITING:
         return None
     if closing.tries and order.due_at is not None and order.due_at > now:
@@ -65,9 +64,21 @@ def go_on(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
         _postpone(order.pk, closing.pk, *why, was_asked=closing.asked_at)
         return now + _SELDOM
     channel = _open_channel(closing, node)
-    if channel is None or not _intend(order.pk, closing.pk):
+    if channel is None:
+        return now + _SOON
+    if not closing.is_forced:
+        turn.enter_to_end(order)
+    if not _intend(order.pk, closing.pk):
         return now + _SOON
     return _ask(order, closing, channel, node)
+
+
+def _take_back(order_id: UUID) -> None:
+    """No close of another channel than the order's is wanted any more."""
+    with locked(order_id) as order:
+        closing = queries.live_closing(order)
+        if closing is not None and wanted.channel_of(order) != closing.opening:
+            wanted.take_back(order, _ANOTHER, actor=LSP)
 
 
 def _keeps(closing: ChannelClosing, node: LndNode) -> tuple[str, str] | None:
@@ -94,7 +105,7 @@ def _intend(order_id: UUID, closing_id: int) -> bool:
         is_here = wanted.channel_of(order) == closing.opening
         kept = "" if closing.overrides_lease else wanted.lease_objection(order, overriding=False)
         if not is_here or (kept and not closing.may_have_begun):
-            wanted.take_back(order, kept or "Its channel is another one.", actor=LSP)
+            wanted.take_back(order, kept or _ANOTHER, actor=LSP)
             return False
         closing.tries += 1
         closing.asked_at = closing.asked_at or timezone.now()
@@ -110,8 +121,9 @@ def _ask(order: ChannelOrder, closing: ChannelClosing, channel: Channel, node: L
         raise
     except OutcomeUnknown as error:
         return _put_off(order, closing, error, _UNKNOWN, was_asked=closing.asked_at or timezone.now())
-    except _REFUSALS as error:
-        return _put_off(order, closing, error, error.reason or type(error).__name__, was_asked=closing.asked_at)
+    except LightningError as error:
+        was_asked = closing.asked_at if error.reason in _NEVER_BEGUN else closing.asked_at or timezone.now()
+        return _put_off(order, closing, error, error.reason or type(error).__name__, was_asked=was_asked)
     _record_begun(order.pk, closing.pk, txid)
     return timezone.now() + _SOON
 

@@ -16,7 +16,6 @@ from django.test import Client
 from django.utils import timezone
 
 from orders import actors, locks, tasks
-from orders.admin.called import LeaseFilter
 from orders.locks import Lock
 from orders.models import ChannelClosing, ChannelOrder, Service, SwitchName
 from orders.operations import closing, expiring, pausing
@@ -146,7 +145,7 @@ def test_the_admin_lists_those_that_end_and_those_that_have_ended(node: ClosingN
     ChannelOrder.objects.filter(pk=soon.pk).update(lease_ends_height=HEIGHT + 900)
 
     def listed(lease: str) -> list[str]:
-        page = boss.get("/admin/orders/channelorder/", {LeaseFilter.parameter_name: lease})
+        page = boss.get("/admin/orders/channelorder/", {"lease": lease})
         return [str(order.pk) for order in page.context["cl"].result_list]
 
     assert (listed("ended"), listed("ending")) == ([str(over.pk)], [str(soon.pk)])

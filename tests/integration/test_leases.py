@@ -60,6 +60,25 @@ def test_and_later_for_the_share_of_the_time_that_was_left(node: ClosingNode) ->
     assert closed(order, node, 801 + 3 * 1008) == [(Cause.CLOSED_EARLY, order.fee_total_sat // 2)]
 
 
+def test_a_forced_close_in_its_place_leaves_the_override_that_the_node_may_have_begun_a_case(node: ClosingNode) -> None:
+    """The lease's time is over by then, and the node closes it as it was asked to before that."""
+    order = sold(node, weeks_ago=3)
+    closing.override(order.pk, kind=ClosingKind.TOGETHER, reason="A mistake.", actor=ADA)
+    node.answers = [OutcomeUnknown("deadline")]
+    look(order, node)
+    ChannelOrder.objects.update(lease_ends_at=timezone.now())
+    closing.force(order.pk, reason="He never comes.", actor=ADA)
+    assert closed(order, node, 801 + 3 * 1008) == [(Cause.CLOSED_EARLY, order.fee_total_sat // 2)]
+
+
+def test_one_that_was_never_asked_leaves_nothing_behind(node: ClosingNode) -> None:
+    order = sold(node, weeks_ago=3)
+    closing.override(order.pk, kind=ClosingKind.TOGETHER, reason="A mistake.", actor=ADA)
+    ChannelOrder.objects.update(lease_ends_at=timezone.now())
+    closing.force(order.pk, reason="He never comes.", actor=ADA)
+    assert not ChannelClosing.objects.get(state=ClosingState.WAITING).overrides_lease
+
+
 def test_what_the_peer_closes_during_the_lease_is_his_own_doing_also_when_we_had_wanted_it(node: ClosingNode) -> None:
     order = sold(node, weeks_ago=3)
     closing.override(order.pk, kind=ClosingKind.TOGETHER, reason="A mistake.", actor=ADA)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import dropwhile
 from typing import Final
 from uuid import UUID
 
@@ -309,10 +310,14 @@ def _name(unknown: Unknown) -> str:
 
 
 def _is_told(unknown: Unknown) -> bool:
-    """Both pauses were made for it: a process may have died between them."""
+    """All pauses were made for it: a process may have died between them.
+
+    The newest switch is put off first, so one that is newer than all that were did not exist when it was told.
+    """
     told = SwitchEvent.objects.filter(cause=PauseCause.BEHIND, named__contains=[_name(unknown)])
     names = set(told.values_list("name", flat=True))
-    return bool(names) and all(name in names or queries.paused(name) is not None for name in SwitchName)
+    there = dropwhile(lambda name: name not in names, reversed(SwitchName))
+    return bool(names) and all(name in names or queries.paused(name) is not None for name in there)
 
 
 def pause_if_behind(node: LndNode) -> bool:
@@ -331,7 +336,7 @@ def pause_if_behind(node: LndNode) -> bool:
         )
     named = [_name(unknown) for unknown in strange]
     reason = f"{_REASON} ({', '.join(named)})"
-    for name in SwitchName:
+    for name in reversed(SwitchName):  # as `_is_told` reads it
         pausing.pause_behind(name, reason=reason, named=named, actor=LSP)
     return True
 

@@ -14,8 +14,9 @@ from lightning import connection as lightning
 from orders import locks
 from orders.ids import short, shortened
 from orders.locks import Lock
-from orders.models import Alert, AlertRules, Flag
+from orders.models import Alert, AlertMute, AlertRules, Flag
 from watch import channels, doctor, hearing, muting
+from watch.channels import Channel
 from watch.doctor import Finding
 from watch.hearing import CHECK, FLAG
 
@@ -65,30 +66,47 @@ def record(findings: Sequence[Finding], flagged: Mapping[str, str], now: datetim
 def _tell() -> int:
     """All that nobody was told of yet goes out, in one message for each channel that is to hear of it now.
 
-    What is muted or waits for the morning is told later, if it still stands.
+    What is muted or waits for the morning is told later, if it still stands: also by a channel that was muted while
+    another took it.
     """
-    new = list(Alert.objects.filter(sent_at=None, cleared_at=None))
+    now = timezone.now()
+    stand = list(Alert.objects.filter(cleared_at=None))
+    kept = muting.since(min((row.sent_at for row in stand if row.sent_at), default=now))
+    new = [row for row in stand if row.sent_at is None or kept]
     if not new:
         return 0
-    now, kinds = timezone.now(), _kinds(new)
+    kinds = _kinds(new)
     mutes, quiet = muting.standing(now), hearing.is_quiet(AlertRules.objects.first(), now)
     took: dict[int, list[str]] = {}
     for channel in channels.channels():
-        due = [row for row in new if hearing.is_told(kinds[row.pk], channel.key, mutes, quiet=quiet)]
+        there = [row for row in new if _awaits(row, kinds[row.pk], channel, kept)]
+        due = [row for row in there if hearing.is_told(kinds[row.pk], channel.key, mutes, quiet=quiet)]
         if due and channels.deliver(channel, *channels.message([row.message for row in due])):
             for row in due:
                 took.setdefault(row.pk, []).append(channel.label)
-    _record_told(took)
+    _record_told([row for row in new if row.pk in took], took, now)
     return len(took)
 
 
-def _record_told(took: Mapping[int, Sequence[str]]) -> None:
-    """By which channels: those that took the same are written together."""
-    together: dict[str, list[int]] = {}
-    for pk, labels in took.items():
-        together.setdefault(", ".join(labels)[:_LONGEST_TOLD_ON], []).append(pk)
-    for told_on, pks in together.items():
-        Alert.objects.filter(pk__in=pks).update(sent_at=timezone.now(), told_on=told_on)
+def _awaits(row: Alert, kind: str, channel: Channel, mutes: Sequence[AlertMute]) -> bool:
+    """The channel has not heard of it: nobody has, or a mute kept it from this one when others were told."""
+    if row.sent_at is None:
+        return True
+    told = row.told_on.split(", ") if row.told_on else []
+    if channel.label in told or len(", ".join([*told, channel.label])) > _LONGEST_TOLD_ON:
+        return False  # the latter could not be remembered, and would be told for ever
+    return hearing.is_muted(kind, channel.key, (mute for mute in mutes if muting.stood(mute, row.sent_at)))
+
+
+def _record_told(rows: Sequence[Alert], took: Mapping[int, Sequence[str]], now: datetime) -> None:
+    """By which channels, and when by the first: those that have told the same are written together."""
+    together: dict[tuple[datetime, str], list[int]] = {}
+    for row in rows:
+        told = [row.told_on] if row.told_on else []
+        told_on = ", ".join([*told, *took[row.pk]])[:_LONGEST_TOLD_ON]
+        together.setdefault((row.sent_at or now, told_on), []).append(row.pk)
+    for (sent_at, told_on), pks in together.items():
+        Alert.objects.filter(pk__in=pks).update(sent_at=sent_at, told_on=told_on)
 
 
 def _kinds(alerts: Sequence[Alert]) -> dict[int, str]:

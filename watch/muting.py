@@ -66,3 +66,13 @@ def lift(mute_id: int, *, actor: Authority) -> AlertMute:
 def standing(now: datetime) -> list[AlertMute]:
     """Those that are neither lifted nor over."""
     return list(AlertMute.objects.filter(lifted_at=None, until__gt=now))
+
+
+def since(at: datetime) -> list[AlertMute]:
+    """Those that stood then or later; some of them are over."""
+    return list(AlertMute.objects.filter(until__gt=at).exclude(lifted_at__lte=at))
+
+
+def stood(mute: AlertMute, at: datetime) -> bool:
+    """It did at this moment."""
+    return mute.made_at <= at < min(mute.until, mute.lifted_at or mute.until)

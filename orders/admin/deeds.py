@@ -149,7 +149,7 @@ def _money_given_up(order: ChannelOrder, _: str) -> str:
         until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_SECONDS)
         return f"{sat(held_sat)} stay held until {when(until)} for a retry, and then go back to the buyer."
     until = timezone.now() + timedelta(seconds=settings.GIVE_UP_GRACE_ONCHAIN_SECONDS)
-    then = f"and then go {going_back.by_itself(order)}."
+    then = f"and then {going_back.goes(order)}."
     return f"{sat(order.order_total_sat)} stay with us until {when(until)} for a retry, {then}"
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from orders.models import ChannelOrder
+from orders.models.order import Rail
 from orders.operations import deciding, refunding
-from orders.payments import onchain
+from orders.payments import onchain, security
 from orders.story import sat
+
+#: In a few words, by which many are counted.
+PROPOSED: Final = "paid by Lightning: is proposed, somebody has to grant it"
 
 
 def addressed(order: ChannelOrder, address: str) -> str:
@@ -59,7 +65,14 @@ def declined(order: ChannelOrder, reason: str) -> str:
     return f"{sat(deciding.proposed_sat(order))} that were proposed to go back stay ours.{why}"
 
 
-def by_itself(order: ChannelOrder) -> str:
-    """The rest of a sentence that begins with what goes back."""
+def is_proposed(order: ChannelOrder) -> bool:
+    """What was paid is a settled Lightning payment: what of it goes back is a person's to decide."""
+    return order.counted_payment == Rail.LIGHTNING and security.is_ours(order)
+
+
+def goes(order: ChannelOrder) -> str:
+    """The rest of a sentence that begins with what goes back, once the order comes to nothing."""
+    if is_proposed(order):
+        return "are proposed to go back to the buyer on chain: somebody has to grant it"
     where = f"to {order.refund_address}" if order.refund_address else "as soon as an address is known"
-    return f"back to the buyer on chain by themselves, {where}, once the deposits are final"
+    return f"go back to the buyer on chain by themselves, {where}, once the deposits are final"

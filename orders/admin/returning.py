@@ -23,15 +23,16 @@ def why_not(order: ChannelOrder) -> str:
 
 
 def return_money(order_id: UUID, actor: Authority) -> ChannelOrder:
-    """It is cancelled, or what is proposed is granted, or what is kept is due again: the first that can be.
+    """What is proposed is granted, or it is cancelled, or what is kept is due again: the first that can be.
 
+    What is proposed already comes first: cancelling would propose it, and leave it so.
     Raises: OrderNotFound, NotPossible.
     """
     order = queries.order_or_raise(order_id)
-    if _is_cancelled(order):
-        return ending.cancel(order_id, actor=actor)
     if not deciding.why_not_granted(order):
         return deciding.grant(order_id, actor=actor)
+    if _is_cancelled(order):
+        return ending.cancel(order_id, actor=actor)
     if not refunding.why_not_released(order):
         return refunding.release(order_id, actor=actor)
     raise NotPossible(why_not(order))
@@ -39,43 +40,45 @@ def return_money(order_id: UUID, actor: Authority) -> ChannelOrder:
 
 def told(order: ChannelOrder, _: str) -> str:
     """What becomes of its money."""
-    if _is_cancelled(order):
-        return cancelled(order, "")
     if not deciding.why_not_granted(order):
         return going_back.granted(order, "")
-    return going_back.released(order, "")
+    return cancelled(order, "") if _is_cancelled(order) else going_back.released(order, "")
 
 
 def way(order: ChannelOrder) -> str:
     """The same, in a word or two."""
-    if _is_cancelled(order):
-        return way_of_cancelled(order)
-    return _on_chain(order, "proposed" if not deciding.why_not_granted(order) else "kept")
+    if not deciding.why_not_granted(order):
+        return _on_chain(order, "proposed")
+    return way_of_cancelled(order) if _is_cancelled(order) else _on_chain(order, "kept")
 
 
 def amount_sat(order: ChannelOrder) -> int:
     """How much of it goes back."""
+    if not deciding.why_not_granted(order):
+        return deciding.proposed_sat(order)
     if _is_cancelled(order):
         return held_sat(order) or money.of(order, At.SEEN).received_sat
-    return refunding.kept_sat(order) if deciding.why_not_granted(order) else deciding.proposed_sat(order)
+    return refunding.kept_sat(order)
 
 
 def cancelled(order: ChannelOrder, _: str) -> str:
     """What becomes of the money of an order that is cancelled."""
     seen_sat = money.of(order, At.SEEN).received_sat
     if order.state == OrderState.CREATED:
-        stay = f" {sat(seen_sat)} seen on chain go {going_back.by_itself(order)}." if seen_sat else ""
+        stay = f" {sat(seen_sat)} seen on chain {going_back.goes(order)}." if seen_sat else ""
         return f"Nothing is paid that counts; it cannot be paid any more.{stay}"
     if held := held_sat(order):
         return f"{sat(held)} that the node holds go back to the buyer at once."
-    return f"{sat(max(seen_sat, order.order_total_sat))} go {going_back.by_itself(order)}."
+    return f"{sat(max(seen_sat, order.order_total_sat))} {going_back.goes(order)}."
 
 
 def way_of_cancelled(order: ChannelOrder) -> str:
     """The same, in a word or two."""
     if order.state == OrderState.CREATED:
         return "not paid: it cannot be paid any more"
-    return "held by the node: back at once" if held_sat(order) else _on_chain(order, "on chain")
+    if held_sat(order):
+        return "held by the node: back at once"
+    return going_back.PROPOSED if going_back.is_proposed(order) else _on_chain(order, "on chain")
 
 
 def where(order: ChannelOrder) -> str:

@@ -22,7 +22,10 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Channels that were closed in a period by one side, or by both together; `early`: before their lease ended."""
+    """Channels that were closed in a period by one side, or by both together; `early`: before their lease ended.
+
+    That is told by the block in which they were spent, and where it is not known by the clock: we may hear of it late.
+    """
 
     by: str
     closed: int
@@ -31,11 +34,13 @@ class Ended:
 
 
 _CLOSINGS: Final = """
-SELECT coalesce(a.close_type, ''), count(*), count(*) FILTER (WHERE o.closed_at < o.lease_ends_at),
+SELECT coalesce(a.close_type, ''), count(*), count(*) FILTER (
+           WHERE coalesce(a.close_height < o.lease_ends_height, o.closed_at < o.lease_ends_at)
+       ),
        sum(o.lsp_balance_sat + o.client_balance_sat)::bigint
 FROM orders_channelorder o
 LEFT JOIN LATERAL (
-    SELECT close_type FROM orders_channelopening
+    SELECT close_type, close_height FROM orders_channelopening
     WHERE order_id = o.id AND close_type <> '' ORDER BY attempt DESC LIMIT 1
 ) AS a ON true
 WHERE o.closed_at >= %(since)s AND o.closed_at < %(until)s

@@ -1,4 +1,4 @@
-"""How long the node took to answer. The indexes that figures are counted by are 0028's: built while the shop runs."""
+"""How long the node took to answer. The indexes that figures are counted by are 0029's: built while the shop runs."""
 
 from django.db import migrations, models
 

@@ -1,7 +1,8 @@
 """Open channels by their lease's end: built beside a shop that runs."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from orders.postgres.indexes import IndexBesideOthers
 
 
 class Migration(migrations.Migration):
@@ -9,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [("orders", "0030_closings_and_leases")]
 
     operations = [
-        AddIndexConcurrently(
+        IndexBesideOthers(
             model_name="channelorder",
             index=models.Index(
                 condition=models.Q(("state", "open")), fields=["lease_ends_at"], name="order_lease_ends"

@@ -69,11 +69,15 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     wanted = terms.of(order)
     if _still_waits(order):
         return
-    away = _away(order, node, turn)
+    paused = queries.paused(SwitchName.OPENINGS)  # once: who did not enter the turn must not find them on again
+    away = None if paused else _away(order, node, turn)
     if away is not None and reason_of(away) == order.last_failure_reason:
         postpone(order_id, reason_of(away), str(away), wanted=wanted)
         return
     if adopt_traced(order, node) or not _payable(order, node):
+        return
+    if paused is not None:
+        postpone(order_id, OPENINGS_PAUSED, paused.reason)
         return
     if not _ready(order, wanted, node, turn, away):
         return
@@ -126,13 +130,11 @@ def _still_waits(order: ChannelOrder) -> bool:
 
 
 def _away(order: ChannelOrder, node: LndNode, turn: Turn) -> LightningError | None:
-    """Why its node was not reached; None: it was, or staff have stopped the openings. Raises: Elsewhere.
+    """Why its node was not reached; None: it was. Raises: Elsewhere.
 
     Asked before our own node is asked anything: strangers' orders that wait for a turn, or for a host that swallows
     packets, would keep it busy. What the node has of an order is looked for when such waiting begins, and when it ends.
     """
-    if queries.paused(SwitchName.OPENINGS) is not None:
-        return None
     try:
         turn.enter(order, node)
     except (PeerOffline, Rejected) as error:
@@ -158,10 +160,6 @@ def _has_room(order: ChannelOrder) -> bool:
 
 def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: LightningError | None) -> bool:
     order_id = order.pk
-    paused = queries.paused(SwitchName.OPENINGS)
-    if paused is not None:
-        postpone(order_id, OPENINGS_PAUSED, paused.reason)
-        return False
     if away is not None:
         postpone(order_id, reason_of(away), str(away), wanted=wanted)
         return False

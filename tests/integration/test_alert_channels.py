@@ -90,6 +90,38 @@ def test_what_is_muted_everywhere_is_told_when_the_mute_is_over(told: list[Recei
     assert alerting._tell() == 1 and "It is unmined." in messages(told[0])
 
 
+def test_a_channel_that_was_muted_while_another_took_it_is_told_when_its_mute_is_over(told: list[Receiver]) -> None:
+    row = mute(channel=channels.channels()[0].key)
+    flagged(LOSS)
+    assert [alerting._tell(), alerting._tell()] == [1, 0]
+    first = Alert.objects.get().sent_at
+    muting.lift(row.pk, actor=ADA)
+    for told[0].answer, heard in ((500, 0), (200, 1), (200, 0)):
+        assert alerting._tell() == heard
+    assert "It is double_spent." in messages(told[0]) and len(told[1].messages) == 1
+    assert Alert.objects.get(told_on="2: json, 1: json").sent_at == first
+
+
+def test_control_of_what_is_over_nobody_hears_and_who_took_nothing_unmuted_not_again(told: list[Receiver]) -> None:
+    row = mute(channel=channels.channels()[0].key)
+    flagged(LOSS)
+    alerting._tell()
+    alerting.record([], {}, timezone.now())
+    muting.lift(row.pk, actor=ADA)
+    told[0].answer = 500
+    flagged(OTHER)
+    assert alerting._tell() > 0 == alerting._tell()
+
+
+def test_what_so_many_channels_took_that_one_more_cannot_be_noted_is_not_told_for_ever(told: list[Receiver]) -> None:
+    row = mute(channel=channels.channels()[0].key)
+    flagged(LOSS)
+    alerting._tell()
+    Alert.objects.update(told_on=", ".join(f"{n}: json" for n in range(10, 29)) + ", 2: json")
+    muting.lift(row.pk, actor=ADA)
+    assert alerting._tell() == 0 and told[0].messages == []
+
+
 def test_a_mute_that_is_lifted_keeps_nothing_back(told: list[Receiver]) -> None:
     row = mute()
     flagged(OTHER)

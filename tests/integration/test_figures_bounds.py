@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 
 from orders import figures, queries
 from orders.figures import Period, Step
-from orders.models import ChannelOrder, Heartbeat, NodeSnapshot
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat, NodeSnapshot
 from orders.operations.snapshot import refresh_snapshot, remember_coins_aside
 from tests.bench import rows
 from tests.bench.statements import Statement, noted, rows_read
@@ -158,3 +158,14 @@ def test_a_shop_without_orders_and_without_a_node_has_its_figures_too() -> None:
 def test_a_period_that_makes_no_sense_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         said(*arguments)
+
+
+def test_a_close_is_early_by_its_block_and_by_the_clock_where_that_is_not_known() -> None:
+    """We may hear of it late, and blocks come faster and slower than the clock."""
+    now = timezone.now()
+    for height, ends_height, days in ((899, 900, -1), (1, 900, -1), (900, 900, 9), (None, 900, 9), (899, None, 9)):
+        ends_at = now + timedelta(days=days)
+        order = OrderFactory(closed=True, lease_ends_at=ends_at, lease_ends_height=ends_height, closed_at=now)
+        ChannelOpening.objects.filter(order=order).update(close_type="remote_force_close", close_height=height)
+    [told] = figures.closings(figures.Period(now - timedelta(days=1), now + timedelta(days=1)))
+    assert (told.closed, told.early) == (5, 4)

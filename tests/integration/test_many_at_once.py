@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from orders import actors
 from orders.admin import steering
@@ -16,7 +17,7 @@ from orders.states import InvoiceState, OrderState, RefundState
 from tests.booking import TOTAL
 from tests.factories import DepositFactory, OrderFactory
 from tests.fakes import regtest_address
-from tests.integration.staff import LIST, browser, journal, seen, staff
+from tests.integration.staff import LIST, browser, do, journal, seen, staff
 from tests.integration.test_admin_deeds import sure
 from tests.refunding import RefundFactory
 
@@ -81,6 +82,43 @@ def test_money_of_many_goes_back_each_in_its_way(boss: Client) -> None:
     assert journal(unpaid) == journal(over) == []
     for order in (held, onchain, proposed, kept):
         assert "staff:alice" in {actor for _, actor in journal(order)}
+
+
+def settled(proposed: bool) -> ChannelOrder:
+    """Given up, though its Lightning payment is ours."""
+    order = given_up(invoice__state=InvoiceState.SETTLED, invoice__settled_at=timezone.now())
+    if proposed:
+        Refund.objects.create(
+            order=order, state=RefundState.PROPOSED, amount_sat=TOTAL, ends_order=True, cause="not_delivered",
+            created_at=order.created_at,
+        )  # fmt: skip
+    return order
+
+
+def test_what_is_proposed_for_an_order_that_was_given_up_is_granted_and_not_cancelled_and_left_proposed(
+    boss: Client,
+) -> None:
+    orders = [settled(proposed=True), settled(proposed=True)]
+    asked = chosen(boss, "return_money", *orders)
+    assert row(asked, "proposed: back once an address is known") == ["2", f"{2 * TOTAL:,}"]
+    assert "of our money go to the buyer on chain" in seen(chosen(boss, "return_money", orders[0]))
+    sure(boss, asked)
+    assert {refund.state for refund in Refund.objects.all()} == {RefundState.DUE}
+    states = {ChannelOrder.objects.get(pk=order.pk).state for order in orders}
+    assert states == {OrderState.GIVE_UP}, "refunded once that was sent"
+
+
+def test_who_cancels_a_settled_lightning_payment_reads_that_somebody_has_to_grant_it(boss: Client) -> None:
+    order, other = settled(proposed=False), settled(proposed=False)
+    for deed in ("cancel", "return_money"):
+        asked = chosen(boss, deed, order, other)
+        assert row(asked, "is proposed, somebody has to grant it")[0] == "2"
+    words = f"{TOTAL:,} sat are proposed to go back to the buyer on chain: somebody has to grant it."
+    assert words in do(boss, "cancel", order)
+    sure(boss, asked)
+    assert [refund.state for refund in Refund.objects.all()] == [RefundState.PROPOSED] * 2
+    claimed = OrderFactory(uri_set=True, invoice__state=InvoiceState.SETTLED, invoice__settled_at=timezone.now())
+    assert "for a retry, and then are proposed to go back" in do(boss, "give_up", claimed)
 
 
 def test_an_order_to_which_something_has_happened_since_is_left_alone_and_said_so(boss: Client) -> None:

@@ -192,6 +192,19 @@ def test_balances_activity_and_what_is_left_of_the_lease_are_the_nodes(boss: Cli
     assert "Channel now not active" in seen(boss.get(page_of(order)))
 
 
+@pytest.mark.parametrize(("blocks", "days", "is_over"), [(0, 0, True), (1, 0, False), (0, 1, False), (-5, 1, False)])
+def test_a_lease_is_said_to_be_over_when_both_its_blocks_and_its_time_are(
+    boss: Client, lnd: ScriptedNode, blocks: int, days: int, is_over: bool
+) -> None:
+    seen_now = SnapshotFactory()
+    ends_at = timezone.now() + timedelta(days=days, minutes=5 if days else -5)
+    order = OrderFactory(open=True, lease_ends_height=seen_now.block_height + blocks, lease_ends_at=ends_at)
+    on_the_node(lnd, order)
+    page = seen(boss.get(page_of(order)))
+    assert ("lease over" in page) == is_over
+    assert is_over or f"left, {max(0, blocks)} blocks" in page
+
+
 def test_the_uptime_is_told_once_the_node_has_watched(boss: Client, lnd: ScriptedNode) -> None:
     order = OrderFactory(open=True)
     on_the_node(lnd, order)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from lightning.transactions import address_script
 from lightning.types import Outpoint
-from orders import actors
+from orders import actors, queries
 from orders.barring import BanKind
 from orders.causes import FlagKind
 from orders.models import ChannelOrder, OnchainPayment
 from orders.operations import banning
-from orders.payments.onchain import payers
+from orders.payments.onchain import foreseeing, payers
 from orders.states import DepositState, OrderState
 from tests.crediting import FEE_SAT, fresh, look, payment_of, quoted, standing, taken
 from tests.factories import OrderFactory, pubkey, txid
@@ -55,6 +56,28 @@ def test_whoever_pays_with_very_many_coins_is_found_behind_the_last_of_them(
     world.mine(order, next(iter(world.node.wallet)))
     world.look(order)
     assert fresh(order).state == OrderState.REJECTED
+
+
+def test_all_questions_of_a_look_have_the_time_of_one_and_after_it_there_is_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger chooses how many there are: each order like it would hold its look for minutes, again and again."""
+    order = deposit_of(world, 1_700, listed=3)
+    world.look(order)
+    OnchainPayment.objects.update(payers=None)
+    monkeypatch.setattr("chain.node.PATIENCE_SECONDS", 0.5)
+    world.bitcoind.before_answering = lambda: time.sleep(0.2)
+    world.bitcoind.asked.clear()
+    began = time.monotonic()
+    assert not payers.look(queries.order_or_raise(order.pk))
+    assert time.monotonic() - began < 1.5 and OnchainPayment.objects.get().payers is None
+    assert 100 <= world.bitcoind.asked.count("gettxout") <= 300
+    world.bitcoind.asked.clear()
+    assert not payers.look(queries.order_or_raise(order.pk)) and not world.bitcoind.asked
+    world.bitcoind.before_answering = lambda: None
+    assert foreseeing.ask(lambda node: node.height()) == 800, "the source is not to blame, and is asked by others"
+    monkeypatch.setattr(payers, "_pauses", {})
+    assert payers.look(queries.order_or_raise(order.pk))
 
 
 def test_parents_that_only_an_index_knows_are_asked_for_beyond_the_first_ten(world: World) -> None:

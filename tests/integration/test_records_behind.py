@@ -92,6 +92,41 @@ def test_once_they_are_seen_to_they_are_behind_no_more_and_staffs_pause_stays(no
     assert list(rows.values_list("on", "cause")) == [(False, "staff"), (False, "behind"), (True, "behind")]
 
 
+def left_by(node: ScriptedNode, *names: SwitchName) -> None:
+    """The node has a channel that we do not know; these switches were put off for it, and staff have resumed."""
+    delivered(node)
+    recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    SwitchEvent.objects.exclude(name__in=names).delete()
+    for name in SwitchName:
+        pausing.resume(name, actor=STAFF)
+
+
+def test_a_switch_that_did_not_exist_when_staff_were_told_pauses_no_shop_once_more(node: ScriptedNode) -> None:
+    """They knew of the channel, and have left it, before the server had one switch more."""
+    left_by(node, SwitchName.SALES, SwitchName.OPENINGS)
+    assert not recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert queries.paused(SwitchName.SALES) is None
+
+
+@pytest.mark.parametrize("told", [1, 2])
+def test_a_process_that_died_between_its_pauses_leaves_the_rest_to_the_next(
+    node: ScriptedNode, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered(node)
+    real, left = pausing.pause_behind, iter(range(told))
+
+    def dies(name: SwitchName, **given: Any) -> None:
+        next(left)
+        real(name, **given)
+
+    with monkeypatch.context() as patched, pytest.raises(StopIteration):
+        patched.setattr(pausing, "pause_behind", dies)
+        recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert recovering.pause_if_behind(node)  # type: ignore[arg-type]
+    assert {name for name in SwitchName if queries.paused(name)} == set(SwitchName)
+    assert not recovering.pause_if_behind(node)  # type: ignore[arg-type]
+
+
 def test_who_resumes_by_hand_has_seen_to_it(node: ScriptedNode) -> None:
     delivered(node)
     paused_by_staff()

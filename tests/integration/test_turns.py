@@ -9,9 +9,11 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import PeerOffline
-from orders import queries
+from orders import actors, queries
 from orders.advance import advance
+from orders.models import SwitchName
 from orders.openings import opening, turns
+from orders.operations import pausing
 from orders.states import OpeningState
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
 from tests.scripted import ScriptedNode, held
@@ -79,6 +81,18 @@ def test_what_our_node_has_of_an_order_is_looked_for_when_the_waiting_for_its_no
     order, node = away()
     assert "transactions" in node.calls and "channels" in node.calls
     assert order.last_failure_reason == "PEER_NOT_REACHABLE"
+
+
+def test_openings_that_go_on_while_an_order_is_looked_at_begin_no_attempt_that_has_no_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the one look would hold its thread for a peer that is not there."""
+    paused = pausing.pause(SwitchName.OPENINGS, reason="Maintenance", actor=actors.staff("ada"))
+    told = iter([paused])
+    monkeypatch.setattr(queries, "paused", lambda name: next(told, None))
+    order, node = away()
+    assert "connect" not in node.calls and "open_channel" not in node.calls
+    assert order.last_failure_reason == "OPENINGS_PAUSED"
 
 
 def test_a_look_that_may_not_wait_for_peers_asks_our_node_nothing_of_an_order_that_waits_for_one() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from lightning import connection as lightning
 from lightning.types import Channel
-from orders import queries
+from orders import leases, queries
 from orders.admin.page.asking import Unknown, within
 from orders.models import ChannelOpening, ChannelOrder
 from orders.states import OpeningState, OrderState
@@ -51,11 +51,8 @@ class Lease:
     left_blocks: int | None
     left: timedelta
     left_percent: int
-
-    @property
-    def is_over(self) -> bool:
-        """By its block where the height is known, else by the clock."""
-        return self.left_blocks <= 0 if self.left_blocks is not None else self.left <= timedelta()
+    #: Both its blocks and its time; where the node was never seen nobody knows.
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,8 @@ def _lease(order: ChannelOrder, now: datetime) -> Lease | None:
     return Lease(
         order.lease_ends_at,
         order.lease_ends_height,
-        order.lease_ends_height - seen.block_height if seen else None,
-        left,
+        leases.left_blocks(order, seen.block_height) if seen else None,
+        max(timedelta(), left),
         min(100, max(0, round(100 * (left / whole)))) if whole else 0,
+        seen is not None and leases.is_over(order, height=seen.block_height, now=now),
     )

@@ -108,11 +108,7 @@ def can_be_called(rpc: Rpc, path: str) -> bool:
 
 def test_every_call_that_the_server_makes_works_with_the_baked_macaroon(little: Rpc) -> None:
     answers = {path: answer_of(little, path) for path in required_methods()}
-    refused = (
-        "permission denied",
-        "unknown method",
-        "unknown service",
-    )  # "unknown scope" is LND's word to an empty policy
+    refused = ("permission denied", "unknown method", "unknown service")  # of an empty policy LND says "unknown scope"
     assert [path for path, answer in answers.items() if any(word in answer for word in refused)] == []
     assert answers["/lnrpc.Lightning/GetInfo"] == "OK"
 

@@ -44,7 +44,9 @@ def upgrade() -> None:
 SAID = "The node has not enough deep coins for this channel."
 
 
-def test_every_flagged_order_keeps_its_words_and_gets_a_kind(earlier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_flagged_order_keeps_its_words_and_gets_a_kind(
+    earlier: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
     orders, events, alerts = (
         earlier.get_model("orders", name).objects for name in ("ChannelOrder", "OrderEvent", "Alert")
     )
@@ -70,11 +72,12 @@ def test_every_flagged_order_keeps_its_words_and_gets_a_kind(earlier: Any, monke
     assert [flag.kind for flag in queries.order_or_raise(ids["short"]).standing] == ["coins_short"]
     still = set(Alert.objects.filter(cleared_at=None).values_list("key", flat=True))
     assert still == {f"flag:{short.pk}", "check:offer"}
-    told: list[Any] = []
-    monkeypatch.setattr(alerting, "send", lambda lines: told.append(lines) or True)
+    settings.ALERT_URL = ("json://127.0.0.1:9/",)
+    told: list[str] = []
+    monkeypatch.setattr("watch.channels.deliver", lambda channel, title, body: told.append(body) or True)
     alerting.record([], alerting._flagged(), timezone.now())
-    alerting._tell()
-    assert [len(lines) for lines in told] == [1]  # of the other alone: of this one somebody was told before
+    assert alerting._tell() == 1  # the other alone: of this one somebody was told before
+    assert len(told) == 1 and "Who knows." in told[0] and SAID not in told[0]
 
 
 def test_a_pause_that_was_made_because_our_records_were_behind_still_is_one(earlier: Any) -> None:
@@ -103,6 +106,7 @@ def test_every_sentence_of_before_is_found_and_every_kind_is_one_of_ours() -> No
         FlagKind.CLOSED_EARLY,
         FlagKind.CLOSE_STUCK,
         FlagKind.ROUTING_FEE_HIGH,
+        FlagKind.PAYER_UNKNOWN,
     }
     assert set(kinds) == set(FlagKind) - newer and len(kinds) == len(set(kinds))
 

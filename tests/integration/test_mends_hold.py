@@ -18,7 +18,7 @@ from orders.advance import advance
 from orders.causes import FlagKind
 from orders.errors import NotClaimable, NotPossible
 from orders.models import ChannelOpening, ChannelOrder, Flag, HoldInvoice, Node, OnchainPayment, SwitchName
-from orders.openings import cancelling, conflicting, opening, terms
+from orders.openings import cancelling, conflicting, opening, terms, turns
 from orders.operations import claiming, ending, pausing
 from orders.payments import lightning as lightning_rail
 from orders.payments.onchain import recording, watching
@@ -166,7 +166,7 @@ def test_a_buyer_who_changed_his_mind_too_often_can_still_be_claimed_for() -> No
 def test_no_more_attempts_begin_than_may_although_all_were_ready(node: ScriptedNode, settings: Any) -> None:
     settings.PARALLEL_OPENINGS = 3
     orders = [OrderFactory(uri_set=True, node_pubkey=pubkey(20 + number)) for number in range(6)]
-    assert all(opening._ready(order, terms.of(order), node) for order in orders)  # type: ignore[arg-type]
+    assert all(opening._ready(order, terms.of(order), node, turns.HERE, None) for order in orders)  # type: ignore[arg-type]
     begun = [opening._intend(order.pk, terms.of(order)) for order in orders]
     assert sum(each is not None for each in begun) == settings.PARALLEL_OPENINGS
 

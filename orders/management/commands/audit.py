@@ -28,8 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="for machines: a line for each")
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
-        for entry in _asked(**{name: options[name] for name in ("since", "person", "kind")}).iterator(1000):
+        found = _asked(**{name: options[name] for name in ("since", "person", "kind")})
+        for entry in found.iterator(1000):
             self.stdout.write(_as_json(entry) if json else _line(entry))
+        if not json and not found.exists():
+            self.stdout.write("There is no such line.")
 
 
 def _asked(since: datetime | None, person: str | None, kind: str | None) -> QuerySet[AuditEntry]:

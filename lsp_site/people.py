@@ -55,12 +55,12 @@ class StaffAdmin(RecordedAdmin, UserAdmin):
         return fields if _is_superuser(request) else [*fields, *_RIGHTS]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A superuser's password is a superuser's rights."""
-        return super().has_change_permission(request, obj) and (_is_superuser(request) or not _is_higher(obj))
+        """Somebody's password is their rights."""
+        return super().has_change_permission(request, obj) and (_is_superuser(request) or not _is_higher(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The same."""
-        return super().has_delete_permission(request, obj) and (_is_superuser(request) or not _is_higher(obj))
+        return super().has_delete_permission(request, obj) and (_is_superuser(request) or not _is_higher(request, obj))
 
     def has_reset_permission(self, request: HttpRequest) -> bool:
         """Who resets a factor needs a password alone to be that person."""
@@ -100,5 +100,8 @@ def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
 
 
-def _is_higher(user: User | None) -> bool:
-    return user is not None and user.is_superuser
+def _is_higher(request: HttpRequest, user: User | None) -> bool:
+    """They may do what whoever asks may not, or might once they are active again."""
+    return user is not None and not (
+        user.is_active and user.get_all_permissions() <= request.user.get_all_permissions()
+    )

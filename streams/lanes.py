@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -158,7 +159,7 @@ class Lanes:
     def _look(self, order_id: UUID) -> None:
         if not advance_if_due(order_id, LaneTurn(self, order_id)):
             with suppress(Elsewhere):  # the process ends
-                self.in_loop(self._loop.call_later, _TAKEN_SECONDS, self.add, order_id)
+                self.in_loop(self._loop.call_later, _TAKEN_SECONDS, partial(self.add, order_id, is_news=False))
         if len(self.slots) > self._threads:
             connection.close()  # many threads have looked: each would keep one
 

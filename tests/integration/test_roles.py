@@ -348,8 +348,11 @@ def test_who_is_no_superuser_makes_nobody_more_than_they_were(shop: list[Channel
         and eve.user_permissions.count() == Permission.objects.filter(content_type__app_label="auth").count()
     )
     new = {"password1": "Quietly7Walks", "password2": "Quietly7Walks", "usable_password": "true"}
-    assert client.post(f"/admin/auth/user/{boss.pk}/password/", new).status_code == 403
-    assert client.post(f"/admin/auth/user/{boss.pk}/delete/", {"post": "yes"}).status_code == 403
+    resting = User.objects.create_superuser("resting", is_active=False)
+    for higher in (boss, member("manager"), resting):
+        assert client.post(f"/admin/auth/user/{higher.pk}/password/", new).status_code == 403
+        assert client.post(f"/admin/auth/user/{higher.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"/admin/auth/user/{member('nobody').pk}/password/").status_code == 200
     assert client.post("/admin/auth/group/add/", {"name": "x"}).status_code == 403
     client.post("/admin/auth/user/", {"action": "delete_selected", "_selected_action": boss.pk, "post": "yes"})
     assert User.objects.filter(pk=boss.pk).exists() and NONE == ()

@@ -156,6 +156,11 @@ def test_an_order_that_was_bought_by_hand_can_be_paid_and_claimed(visited: Visit
     until(lambda: seen(visited, quote["order_id"])["state_name"] == "OPEN", "the channel is open", timeout=90)
 
 
+def test_an_invoice_that_is_none_of_the_servers_is_not_said_to_be_paid(visited: Visited) -> None:
+    said = visited.shell(" ".join([*made("pay"), "INVOICE=lnbcrt1xyz 2>&1 || test $? -ne 0"]))
+    assert "could not pay" in said and "has paid" not in said
+
+
 def asked(visited: Visited, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(
         f"http://{visited.listen}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -164,6 +164,34 @@ def test_what_a_look_at_all_of_them_finds_again_does_not_go_before_what_somebody
     assert looks.seen == [held_up.pk, paid.pk, found.pk]
 
 
+def test_an_order_that_another_process_has_is_no_news_when_it_is_looked_at_again(
+    start: Callable[..., Running], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, busy, paid = OrderFactory.create(), OrderFactory.create(), OrderFactory.create()
+    go_on = threading.Event()
+    looks.during = lambda order_id: go_on.wait(20) if order_id == busy.pk else None
+    once = {taken.pk}
+
+    def advance(order_id: UUID, **_: object) -> bool:
+        if order_id in once:
+            once.discard(order_id)
+            return False
+        return looks(order_id)
+
+    monkeypatch.setattr("streams.jobs.advance", advance)
+    running = start(threads=1)
+    nudge_all([taken.pk])
+    until(lambda: not once, "somebody else has it", timeout=30)
+    nudge_all([busy.pk])
+    looks.wait(busy)
+    until(lambda: taken.pk in running.process._lanes.jobs.orders, "it waits again", timeout=30)
+    nudge_all([paid.pk])
+    until(lambda: len(running.process._lanes.jobs.orders) == 2, "both wait", timeout=30)
+    go_on.set()
+    looks.wait(taken)
+    assert looks.seen == [busy.pk, paid.pk, taken.pk]
+
+
 def test_while_what_somebody_has_done_waits_for_a_look_nothing_is_sold(
     start: Callable[..., Running], looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

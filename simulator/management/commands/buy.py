@@ -50,7 +50,9 @@ class Command(BaseCommand):
             control.close()
 
     def _pay(self, control: Control, invoice: str) -> None:
-        control.pay(invoice)
+        paid = control.pay(invoice)
+        if paid.state == "FAILED":
+            raise CommandError(f"The wallet could not pay ({paid.failure}): INVOICE is a quote's whole ln_invoice.")
         wallet = control.customer(WALLET)
         self._say(f"the wallet has paid: it is held, not taken\nits node, for the claim: {wallet.pubkey}@{wallet.host}")
 

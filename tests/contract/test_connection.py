@@ -13,7 +13,7 @@ from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeU
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
-from lightning.types import NodeAddress, Outpoint
+from lightning.types import NodeAddress, Outpoint, RoutingFee
 from lightning.versions import is_supported
 from tests.contract.account import methods
 from tests.contract.conftest import credentials
@@ -42,7 +42,13 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "cancel_invoice": {"payment_hash": "ab" * 32},
     "channels": {},
     "pending_channels": {},
+    "channels_with": {"pubkey": KEY, "seconds": 20.0},
     "closed_channels": {},
+    "forwards": {"from_second": 0, "skip": 0, "most": 1},
+    "close_channel": {"outpoint": POINT, "force": False, "conf_target": 6},
+    "routing_fees": {},
+    "cltv_blocks": {"outpoint": POINT, "pubkey": KEY},
+    "set_routing_fee": {"fee": RoutingFee(POINT, 0, 0), "cltv_blocks": 80},
     "open_channel": {
         "pubkey": KEY, "pending_chan_id": LOCK_ID, "capacity_sat": 50_000, "push_sat": 0, "private": True, "memo": "",
     },
@@ -71,6 +77,7 @@ CHANGES = frozenset(
     {
         "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
         "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
+        "close_channel", "set_routing_fee",
     }
 )  # fmt: skip
 

@@ -138,6 +138,13 @@ def test_a_peer_that_agreed_gives_up_after_ten_minutes(add_own) -> None:
 
 #: A sentence for each row of the table of refusals, as a node says it.
 SENTENCES = (
+    "unable to gracefully close channel while peer is offline (try force closing it instead): unable to find peer",
+    "cannot coop close channel with active htlcs (number of active htlcs: 2), bypass this check and initiate the coop "
+    "close by setting no_wait=true",
+    "channel shutdown already initiated",
+    "channel is already in the process of being force closed",
+    "unable to find arbitrator",
+    "channel not found",
     "wallet locked, unlock it to enable full RPC access",
     "wallet not created, create one to enable full RPC access",
     "server is still in the process of starting",

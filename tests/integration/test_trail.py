@@ -226,6 +226,6 @@ def test_the_command_tells_it_to_people_and_to_programs(lines: ChannelOrder, cap
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["facts"] == {"fee": [1, 2]} and str(lines.pk) not in line
     call_command("audit", "--since", (timezone.now() + timedelta(hours=1)).isoformat())
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "There is no such line.\n"
     with pytest.raises(CommandError, match="must be one of"):
         call_command("audit", "--kind", "anything")

@@ -42,6 +42,14 @@ class NodeFull(InvalidField):
     """The node would have more of us than one node may."""
 
 
+class WouldNotOpen(InvalidField):
+    """The buyer's node would not take this channel; `code` is the word that an attempt would fail with."""
+
+    def __init__(self, message: str, *, field: str, code: str, works: int | bool | None) -> None:
+        super().__init__(message, field=field)
+        self.code, self.works = code, works
+
+
 class OutOfRange(InvalidField):
     """A number outside of what is on offer."""
 
@@ -60,6 +68,13 @@ class ClientSideTooLarge(InvalidField):
 
 class ServiceNotFound(OrderError):
     """There is no such service, or it is not on sale."""
+
+
+class TokenNotTaken(InvalidField):
+    """What was shown with the purchase is neither a coupon that is valid now nor a name that we know."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field="token")
 
 
 class OrderNotFound(OrderError):

@@ -28,9 +28,11 @@ from orders.models import (
     Ban,
     BooksCheck,
     ChannelOrder,
+    Coupon,
     IdempotencyKey,
     Service,
     SwitchEvent,
+    TokenPattern,
 )
 from orders.reconcile import beat
 from tests.booking import carry
@@ -69,6 +71,8 @@ def shop(node: FakeNode) -> list[ChannelOrder]:
     Ban.objects.create(kind="node", value="02" * 33, reason="x", created_at=now, created_by="x")
     BooksCheck.objects.get_or_create(at=now, adds_up=True, defaults={"words": "x"})
     ServiceFactory(description="unused")
+    Coupon.objects.create(code="PARTNER-2026")
+    TokenPattern.objects.get_or_create(pattern="Zeus/*")
     beat("reconcile")
     trail.add(AuditKind.LOGIN, "logged in", actor=actors.staff("x"))
     return orders
@@ -268,7 +272,8 @@ def temptations(shop: list[ChannelOrder]) -> dict[str, Any]:
         "max_client_balance_sat": 500_000, "min_expiry_blocks": 1_008, "max_expiry_blocks": 12_096,
         "accepts_lightning": "on", "base_fee_sat": 1_000, "rate_ppm_per_1008_blocks": 500, "minimum_fee_sat": 2_000,
         "quiet_from": "22:00", "quiet_until": "23:00", "zone": "UTC", "switch": "openings", "state": "refunded",
-        "channel": "", "proof": "x", "code": "000000", "is_superuser": "on", "is_staff": "on", "is_active": "on",
+        "channel": "", "proof": "x", "code": "00000000", "is_superuser": "on", "is_staff": "on", "is_active": "on",
+        "discount_percent": 5, "pattern": "x",
     }  # fmt: skip
 
 
@@ -319,7 +324,7 @@ def test_control_who_may_do_all_changes_rows_on_the_same_way(shop: list[ChannelO
         now = rows()
         touched |= {table for table in now if now[table] != before[table]}
         before = now
-    moved = {"channelorder", "service", "ban", "alertmute", "flag"}
+    moved = {"channelorder", "service", "coupon", "tokenpattern", "ban", "alertmute", "flag"}
     assert {f"orders_{table}" for table in moved} <= touched
 
 

@@ -120,6 +120,11 @@ class LndNode:
         answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.peer, answer.peers))
 
+    def peer(self, pubkey: str, *, seconds: float) -> Peer | None:
+        """The node with this key, if it is connected to ours now; who asks waits no longer than `seconds`."""
+        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=seconds)
+        return next((mapping.peer(each) for each in answer.peers if each.pub_key == pubkey), None)
+
     def connect(self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False) -> None:
         """The peer is connected; if it was already, that is fine.
 
@@ -271,6 +276,11 @@ class LndNode:
         """The channels that are being opened or closed."""
         answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(mapping.pending_channels(answer))
+
+    def pending_with(self, pubkey: str, *, seconds: float) -> tuple[PendingChannel, ...]:
+        """Those of them with this peer alone; who asks waits no longer than `seconds`."""
+        answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=seconds)
+        return tuple(each for each in mapping.pending_channels(answer) if each.peer_pubkey == pubkey)
 
     def closed_channels(self) -> tuple[ClosedChannel, ...]:
         """The channels that are over, those given up before they opened among them."""

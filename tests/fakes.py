@@ -97,6 +97,12 @@ class FakeNode:
         self._called("pending_channels")
         return ()
 
+    def pending_with(self, pubkey: str, *, seconds: float) -> tuple[PendingChannel, ...]:
+        return tuple(each for each in self.pending_channels() if each.peer_pubkey == pubkey)
+
+    def peer(self, pubkey: str, *, seconds: float) -> Peer | None:
+        return next((each for each in self.peers() if each.pubkey == pubkey), None)
+
     def peers(self) -> tuple[Peer, ...]:
         self._called("peers")
         return tuple(self.connected_peers)

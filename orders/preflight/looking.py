@@ -35,7 +35,8 @@ _MOST_PAST: Final = 20
 #: A buyer waits no longer for his own node, and others, who buy too, not at all.
 PATIENCE_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.1
-_NODE_SECONDS: Final = 5.0
+#: And what our own node does not tell so soon is not known.
+_NODE_SECONDS: Final = 2.0
 #: Strangers that are waited for at a time, in each process: the other places of those who buy stay free.
 _AT_ONCE: Final = 1
 #: How often anybody's word makes us dial: of one client, to one node, and of all together.
@@ -87,12 +88,12 @@ def looked_at(asked: Asked, node: LndNode, client: str) -> Facts:
 
 def _with_channels(facts: Facts, asked: Asked, node: LndNode) -> Facts:
     channels = len(node.channels_with(asked.pubkey, seconds=_NODE_SECONDS))
-    opening = [each for each in node.pending_channels() if each.phase is PendingPhase.OPENING]
-    return replace(facts, channels=channels, pending=sum(each.peer_pubkey == asked.pubkey for each in opening))
+    pending = node.pending_with(asked.pubkey, seconds=_NODE_SECONDS)
+    return replace(facts, channels=channels, pending=sum(each.phase is PendingPhase.OPENING for each in pending))
 
 
 def _peer(asked: Asked, node: LndNode) -> Peer | None:
-    return next((peer for peer in node.peers() if peer.pubkey == asked.pubkey), None)
+    return node.peer(asked.pubkey, seconds=_NODE_SECONDS)
 
 
 def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: float) -> tuple[Facts, Peer | None]:

@@ -29,6 +29,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "fee_rates": {"conf_target": 6},
     "allows": {"method": "/lnrpc.Lightning/GetInfo"},
     "peers": {},
+    "peer": {"pubkey": KEY, "seconds": 20.0},
     "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "begin_dialling": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "disconnect": {"pubkey": KEY},
@@ -43,6 +44,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "channels": {},
     "pending_channels": {},
     "channels_with": {"pubkey": KEY, "seconds": 20.0},
+    "pending_with": {"pubkey": KEY, "seconds": 20.0},
     "closed_channels": {},
     "forwards": {"from_second": 0, "skip": 0, "most": 1},
     "close_channel": {"outpoint": POINT, "force": False, "conf_target": 6},
@@ -128,6 +130,14 @@ def test_the_channels_with_one_peer_are_told_alone(network: Network, node):
         each.outpoint for each in node.channels() if each.peer_pubkey == peer
     }
     assert node.channels_with("02" + "ab" * 32, seconds=5) == ()
+
+
+def test_one_peer_is_told_alone(network: Network, node):
+    [buyer] = [each for each in node.peers() if each.pubkey == network.buyer.pubkey]
+    told = node.peer(network.buyer.pubkey, seconds=5)
+    assert (told.pubkey, told.features) == (buyer.pubkey, buyer.features)
+    assert node.peer("02" + "ab" * 32, seconds=5) is None
+    assert node.pending_with("02" + "ab" * 32, seconds=5) == ()
 
 
 def test_without_a_macaroon_nothing_is_answered(lsp):

@@ -58,16 +58,19 @@ class Buyer:
     def pays(self, *, percent: int = 100) -> None:
         """Over Lightning. One that never left, because the node was down, is sent again."""
         invoice, amount = self.purchase.quote["ln_invoice"], self.purchase.quote["total_amount"]
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, why = time.monotonic() + PATIENCE_SECONDS, ""
         while time.monotonic() < deadline:
             buyer = self.world.network.buyer
             payment = buyer.pay(invoice) if percent == 100 else buyer.pay_amount(invoice, amount * percent * 10)
-            with suppress(NeverLeft):
+            try:
                 payment.wait_locked()
+            except NeverLeft as problem:
+                why = str(problem)
+            else:
                 self.purchase.payment = payment
                 return
             time.sleep(_PAUSE_SECONDS)
-        raise Lost("no way to the node")
+        raise Lost(f"no way to the node: {why}")
 
     def sends(self, *, percent: int = 100) -> None:
         """On chain."""

@@ -98,10 +98,11 @@ class World:
     # The end
 
     def keep_logs(self) -> Path:
-        """Copies of what the server and the node have said, in a folder that outlives them."""
+        """Copies of what the server and both ends of the buyer's channel have said, in a folder that outlives them."""
         kept = Path(tempfile.mkdtemp(prefix="lsp-soak-logs-"))
         (kept / "server.log").write_text(self.server.log())
-        (kept / "lnd.log").write_text(self.network.lsp.log.read_text(errors="replace"))
+        for node in (self.network.lsp, self.network.buyer):
+            (kept / f"{node.name}.log").write_text(node.log.read_text(errors="replace"))
         return kept
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:

@@ -60,14 +60,11 @@ class Buyer:
         invoice, amount = self.purchase.quote["ln_invoice"], self.purchase.quote["total_amount"]
         deadline, why = time.monotonic() + PATIENCE_SECONDS, ""
         while time.monotonic() < deadline:
-            buyer = self.world.network.buyer
-            payment = buyer.pay(invoice) if percent == 100 else buyer.pay_amount(invoice, amount * percent * 10)
             try:
-                payment.wait_locked()
+                self.purchase.payment = self.world.buyer.pay(invoice, 0 if percent == 100 else amount * percent * 10)
             except NeverLeft as problem:
                 why = str(problem)
             else:
-                self.purchase.payment = payment
                 return
             time.sleep(_PAUSE_SECONDS)
         raise Lost(f"no way to the node: {why}")

@@ -17,6 +17,7 @@ from tests.regtest.lnd import Lnd
 from tests.regtest.network import BUYER, LSP, Network
 from tests.served import ROOT, Served
 from tests.soak import deaths
+from tests.soak.paying import OneByOne
 
 BLOCK_SECONDS: Final = 2.0
 #: Nodes that get channels; the buyer alone pays.
@@ -42,6 +43,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.network = Network([LSP, BUYER, *WALLETS])
+        self.buyer = OneByOne(self.network.buyer)
         self.server = Served(Path(tempfile.mkdtemp(prefix="lsp-soak-")), self.network.lsp, **SETTINGS)
         self.killed: Counter[str] = Counter()
         self._rng = random.Random(seed)

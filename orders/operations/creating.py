@@ -228,7 +228,7 @@ def _insert(
         reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": quote.order_total_sat},
+            facts={"order_total_sat": quote.order_total_sat, "door": str(order.door)},
         )  # fmt: skip
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:

@@ -15,6 +15,7 @@ from lightning.types import (
     Channel,
     ChannelEvent,
     ClosedChannel,
+    CustomMessage,
     Forward,
     Invoice,
     Lease,
@@ -111,6 +112,11 @@ def node_info(message: ln.GetInfoResponse) -> NodeInfo:
 def peer(message: ln.Peer) -> Peer:
     """A connected peer."""
     return Peer(message.pub_key, message.address, message.inbound, frozenset(message.features))
+
+
+def custom_message(message: ln.CustomMessage) -> CustomMessage:
+    """What a peer sent."""
+    return CustomMessage(message.peer.hex(), message.type, message.data)
 
 
 # Invoices

@@ -16,6 +16,7 @@ _CHANGES = frozenset(
         "ConnectPeer", "DisconnectPeer", "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress",
         "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
         "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
+        "SendCustomMessage", "UpdateNodeAnnouncement",
     }
 )  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""LSPS1 (bLIP-51), by which wallets order channels: the words, and the doors that speak them."""
+"""The LSPS doors: what wallets that speak these protocols ask for, and are told. The orders are the same by each."""

@@ -54,4 +54,5 @@ def require_custom(kind: int, data: bytes) -> None:
     if kind < LEAST_TYPE:
         raise Refused(f"type: {kind} less than minimum custom message type: {LEAST_TYPE}")
     if len(data) > MOST_BYTES:
-        raise Refused(f"payload is {len(data)} bytes long")
+        most = f"but maximum message payload is {MOST_BYTES} bytes"
+        raise Refused(f"message payload is too large - encoded {len(data)} bytes, {most}")

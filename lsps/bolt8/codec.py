@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
+
+from lsps.refusing import INTERNAL, INVALID_PARAMS, NO_REQUEST, NOT_JSON, Refusal
 
 #: The type of all these messages, both ways.
 MESSAGE_TYPE: Final = 37_913
@@ -16,12 +18,6 @@ MOST_BYTES: Final = 65_533
 _MOST_DEPTH: Final = 16
 #: Ids are a few dozen characters long. One that would not fit into its own answer is none.
 _MOST_ID: Final = 1_000
-
-PARSE_ERROR: Final = -32_700
-INVALID_REQUEST: Final = -32_600
-METHOD_NOT_FOUND: Final = -32_601
-INVALID_PARAMS: Final = -32_602
-INTERNAL_ERROR: Final = -32_603
 
 _ESCAPES: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _BROKEN: Final = re.compile("[\x00\ud800-\udfff]")
@@ -37,60 +33,57 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfit:
+    """No request; it is answered all the same, by its id where that can be read."""
+
+    id: str | None
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing is answered: an answer to an answer, or to what wants none, could go on for ever."""
+    """Nothing is answered. Who answered an answer, or what wants none, could have it go on for ever."""
 
     why: str
 
 
-class Fault(Exception):
-    """What is answered instead of a result. `data` is left out where it is None."""
-
-    def __init__(self, code: int, message: str, data: Any = None, *, id: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.data, self.id = code, message, data, id
-
-
-def read(payload: bytes) -> Call | Ignored:
-    """What the message says. Raises: Fault, with the request's id where it has one that can be read."""
+def read(payload: bytes) -> Call | Unfit | Ignored:
+    """What the message says."""
     said = _object(payload)
+    if said is None:
+        return Unfit(None, Refusal(NOT_JSON, "The message is not one JSON object in UTF-8."))
     if "method" not in said and ("result" in said or "error" in said):
         return Ignored("an answer, and we have asked nothing")
-    if isinstance(said.get("method"), str) and "id" not in said:
+    if "id" not in said and isinstance(said.get("method"), str):
         return Ignored("a notification")
-    asked_by = _id(said.get("id"))
+    return _request(said)
+
+
+def _request(said: Mapping[str, Any]) -> Call | Unfit:
+    asked_by, method, params = said.get("id"), said.get("method"), said.get("params", {})
+    if not isinstance(asked_by, str) or len(asked_by) > _MOST_ID:
+        return Unfit(None, Refusal(NO_REQUEST, f"id must be a string of at most {_MOST_ID} characters."))
     if said.get("jsonrpc") != "2.0":
-        raise Fault(INVALID_REQUEST, 'jsonrpc must be "2.0"', id=asked_by)
-    if asked_by is None:
-        raise Fault(INVALID_REQUEST, f"id must be a string of at most {_MOST_ID} characters")
-    if not isinstance(said.get("method"), str):
-        raise Fault(INVALID_REQUEST, "method must be a string", id=asked_by)
-    params = said.get("params", {})
+        return Unfit(asked_by, Refusal(NO_REQUEST, 'jsonrpc must be "2.0".'))
+    if not isinstance(method, str):
+        return Unfit(asked_by, Refusal(NO_REQUEST, "method must be a string."))
     if not isinstance(params, dict):
-        raise Fault(INVALID_PARAMS, "params must be an object", {"unrecognized": []}, id=asked_by)
-    return Call(asked_by, said["method"], params)
+        return Unfit(asked_by, Refusal(INVALID_PARAMS, "The parameters must be an object: they go by name."))
+    return Call(asked_by, method, params)
 
 
-def _id(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= _MOST_ID else None
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    """The one JSON object that the payload is. Raises: Fault."""
+def _object(payload: bytes) -> dict[str, Any] | None:
+    """The one JSON object that the payload is."""
     if len(payload) > MOST_BYTES or 0 in payload:
-        raise _unreadable()
+        return None
     try:
         text = payload.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        if not isinstance(value, dict) or _is_deep(value) or not _is_plain(text, value):
-            raise _unreadable()
-    except (ValueError, RecursionError):  # UnicodeDecodeError is one; a number of thousands of digits too
-        raise _unreadable() from None
+    except (ValueError, RecursionError):  # what is not UTF-8 is a ValueError; a number of thousands of digits too
+        return None
+    if not isinstance(value, dict) or _is_deep(value) or not _is_plain(text, value):
+        return None
     return value
-
-
-def _unreadable() -> Fault:
-    return Fault(PARSE_ERROR, "The message is not one JSON object in UTF-8.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,23 +125,22 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def result(asked_by: str, value: Any) -> bytes:
-    """The answer to a request, whole; one that would not fit into a message says so instead."""
+    """The answer to a request; one that would not fit into a message says so instead."""
     payload = _written({"jsonrpc": "2.0", "id": asked_by, "result": value})
     if len(payload) > MOST_BYTES:
-        return fault(Fault(INTERNAL_ERROR, "The answer does not fit into a message.", id=asked_by))
+        return error(asked_by, {"code": INTERNAL, "message": "The answer does not fit into a message."})
     return payload
 
 
-def fault(problem: Fault) -> bytes:
-    """The answer that says why there is no result; without its data where it would not fit."""
-    error = {"code": problem.code, "message": problem.message}
-    told = error if problem.data is None else error | {"data": problem.data}
-    payload = _written({"jsonrpc": "2.0", "id": problem.id, "error": told})
+def error(asked_by: str | None, problem: Mapping[str, Any]) -> bytes:
+    """The answer that says why there is no result; without its data where it would not fit with it."""
+    payload = _written({"jsonrpc": "2.0", "id": asked_by, "error": problem})
     if len(payload) > MOST_BYTES:
-        return _written({"jsonrpc": "2.0", "id": problem.id, "error": error})
+        bare = {"code": problem["code"], "message": problem["message"][:_MOST_ID]}
+        return _written({"jsonrpc": "2.0", "id": asked_by, "error": bare})
     return payload
 
 
-def _written(message: dict[str, Any]) -> bytes:
-    """By its letters, which need no escape (L0-33); what cannot be written so is a defect of ours."""
+def _written(message: Mapping[str, Any]) -> bytes:
+    """In letters that need no escape; what cannot be written so is a defect of ours."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

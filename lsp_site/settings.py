@@ -261,12 +261,13 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.0.1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_URLCONF": "orders.api.urls",
+    "SERVE_URLCONF": "lsp_site.described",
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"PaymentStateEnum": "orders.wire.PaymentState"},
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # the schema has its own check: make check
 }
 

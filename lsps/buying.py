@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 from django.conf import settings
 
 from lightning.node import LndNode
 from lightning.types import NodeAddress
 from lsps import lsps1, reading
-from lsps.lsps1 import CreateOrder, Options
-from orders import queries
+from lsps.lsps1 import CreateOrder, Dialect, Options
+from orders import queries, wire
 from orders.errors import NotAvailable
 from orders.models import ChannelOrder, Service
 from orders.models.order import Door
@@ -74,6 +77,12 @@ def create(
         ),
     )
     return creating.create(purchase, node=node)
+
+
+def told(order_id: UUID, dialect: Dialect) -> dict[str, Any]:
+    """The order as LSPS1 tells it, by whichever door it came. Raises: OrderNotFound."""
+    view = wire.view(queries.order_or_raise(order_id), wire.Place(settings.PUBLIC_URL))
+    return lsps1.order(view, dialect, least_blocks=settings.FUNDING_CONF_TARGET)
 
 
 def _service() -> Service:

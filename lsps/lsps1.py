@@ -5,6 +5,7 @@ Amounts are strings of satoshis, times are UTC with milliseconds, a term is in b
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -185,6 +186,19 @@ def info(options: Options, *, uris: Iterable[str] = (), website: str = "", diale
         "version": 2,
         "supported_versions": [2],
     }
+
+
+def easiest_first(uris: Iterable[str]) -> list[str]:
+    """Our node's addresses: IPv4, then names, IPv6, onion. Some wallets take the first, and read IPv4 alone."""
+    return sorted(uris, key=_difficulty)
+
+
+def _difficulty(uri: str) -> int:
+    host = uri.partition("@")[2].rpartition(":")[0]
+    try:
+        return 0 if ipaddress.ip_address(host.strip("[]")).version == 4 else 2
+    except ValueError:
+        return 3 if host.endswith(".onion") else 1
 
 
 def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, Any]:

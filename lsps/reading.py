@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
-from lightning.transactions import check_address
+from lightning.transactions import address_script, check_address
 from lightning.types import NodeAddress
 from lsps.refusing import INVALID_PARAMS, NOT_FOUND, Refusal, invalid, unrecognized
 from orders.options import MAX_MONEY_SAT
@@ -19,6 +19,8 @@ TOLERATED: Final = frozenset({"public_key", "node_uri", "host", "client_info"})
 
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,16}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+#: Version 0 with 20 or 32 bytes, version 1 with 32.
+_SEGWIT: Final = re.compile(r"0014[0-9a-f]{40}|(00|51)20[0-9a-f]{64}")
 #: The longest `key@host:port`: 66 + 1 + 255 and a port.
 _NODE_LENGTH: Final = 330
 _ADDRESS_LENGTH: Final = 100
@@ -87,6 +89,8 @@ class Params:
             check_address(text, network)
         except ValueError as error:
             raise _invalid_because(name, error) from None
+        if not _SEGWIT.fullmatch(address_script(text)):
+            raise invalid(name, "must be a segwit address: P2WPKH, P2WSH or P2TR")
         return text
 
     def node(self, name: str) -> NodeAddress | None:

@@ -45,6 +45,8 @@ async def answer(node: LndStreams, desk: Desk, hands: Hands) -> None:
                 desk.heard(message)
         except LightningError as problem:
             trouble.begun(problem)
+        except Exception:
+            log.exception("a defect of ours; peers are listened to anew")
         finally:
             desk.forget()
         await asyncio.sleep(_SOON_SECONDS)

@@ -23,10 +23,10 @@ def begun(peer: str, payload: bytes) -> bytes | Call | None:
     """The answer; or, of what may wait for the node, the request, for `answer`. None: nothing is answered."""
     read = codec.read(payload)
     if isinstance(read, Ignored):
-        log.warning("peer=%s sent what we do not answer: %s", peer, read.why)
+        log.debug("peer=%s sent what we do not answer: %s", peer, read.why)
         return None
     if isinstance(read, Unfit):
-        log.warning("peer=%s sent no request: %s", peer, read.refusal)
+        log.info("peer=%s sent no request: %s", peer, read.refusal)
         return codec.error(read.id, dialects.PLAIN.error(read.refusal))
     return read if _is_slow(read) else answer(peer, read)
 

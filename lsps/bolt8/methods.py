@@ -14,7 +14,7 @@ from lsps.bolt8 import dialects
 from lsps.bolt8.codec import Call
 from lsps.reading import Params, no_order
 from lsps.refusing import CLIENT_REJECTED, NO_METHOD, Refusal
-from orders import limits, lnurl, queries, wire
+from orders import limits, queries
 from orders.keys import client_hash
 from orders.models import ChannelOrder
 from orders.models.order import Door
@@ -48,7 +48,7 @@ def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
 def _get_info(peer: str, call: Call) -> dict[str, Any]:
     lsps1.read_get_info(call.params)
     seen = queries.snapshot()
-    uris = lnurl.ordered(settings.NODE_URIS or (seen.uris if seen else ()))
+    uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
     return lsps1.info(buying.options(), uris=uris, website=settings.PUBLIC_URL, dialect=_words(call))
 
 
@@ -65,7 +65,7 @@ def _create_order(peer: str, call: Call) -> dict[str, Any]:
 
 def _get_order(peer: str, call: Call) -> dict[str, Any]:
     """Only to who made it, and to who gets its channel. Raises: Refusal, which does not tell those from none."""
-    order = queries.orders_with_details().filter(pk=lsps1.read_get_order(call.params)).first()
+    order = ChannelOrder.objects.filter(pk=lsps1.read_get_order(call.params)).first()
     if order is None or not _is_theirs(order, peer):
         no_order()
     return _told(order, call)
@@ -96,9 +96,7 @@ def _require_patience(peer: str) -> None:
 
 
 def _told(order: ChannelOrder, call: Call) -> dict[str, Any]:
-    view = wire.view(queries.order_or_raise(order.pk), wire.Place(settings.PUBLIC_URL))
-    told = lsps1.order(view, _words(call), least_blocks=settings.FUNDING_CONF_TARGET)
-    return dialects.of(call).order(told)
+    return dialects.of(call).order(buying.told(order.pk, _words(call)))
 
 
 def _words(call: Call) -> lsps1.Dialect:

@@ -27,7 +27,7 @@ class Waiting(Generic[Item]):
         return self._crowded_out() if self._count > self._most else None
 
     def _crowded_out(self) -> tuple[str, Item]:
-        peer = max(self._of, key=lambda each: len(self._of[each]))
+        peer = max(reversed(self._of), key=lambda each: len(self._of[each]))  # among equals, who came last
         item = self._of[peer].pop()
         self._taken(peer)
         return peer, item

@@ -105,7 +105,13 @@ _CODES: Final[Mapping[type[errors.OrderError], int]] = {
     errors.TooManyOrders: CLIENT_REJECTED,
     errors.NotAvailable: NOT_AVAILABLE,
 }
-_PARAMETERS: Final = {"node": "public_key", "refund_address": "refund_onchain_address", "token": "token"}
+#: What the domain names, by bLIP-51's names; what is not here has the same.
+_PARAMETERS: Final[Mapping[str, str]] = {
+    "node": "public_key",
+    "refund_address": "refund_onchain_address",
+    "announced": "announce_channel",
+    "capacity_sat": "lsp_balance_sat",
+}
 
 
 def of(error: errors.OrderError) -> Refusal:

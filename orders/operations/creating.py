@@ -186,7 +186,7 @@ def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot, open_vb
         service.tariff,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
-        channel_expiry_blocks=max(wanted.channel_expiry_blocks, service.min_expiry_blocks),
+        channel_expiry_blocks=wanted.channel_expiry_blocks,
         sat_per_kw=seen.estimate_sat_per_kw,
         open_vbytes=open_vbytes,
     )
@@ -228,7 +228,7 @@ def _insert(
         reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": quote.order_total_sat},
+            facts={"order_total_sat": quote.order_total_sat, "door": str(order.door)},
         )  # fmt: skip
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:

@@ -71,6 +71,12 @@ def test_l0_15_the_protocols_are_those_that_we_speak() -> None:
     assert ask("lsps0.list_protocols")["result"] == {"protocols": [1]}
 
 
+def test_l0_04_what_is_malformed_is_in_the_log_with_its_peer(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert answered(b"[]")["error"]["code"] == -32700
+    assert any(PEER in message for message in caplog.messages)
+
+
 def test_l0_10_a_method_that_there_is_not_is_not_found() -> None:
     for method in ("lsps2.get_info", "lsps0.nothing", "", "get_info"):
         assert ask(method)["error"]["code"] == -32601
@@ -195,7 +201,7 @@ def test_where_nothing_is_on_sale_get_info_says_so() -> None:
 
 def test_zeus_may_send_the_term_as_a_string_and_reads_its_refusals() -> None:
     info = {"app": "ZEUS", "app_version": "0.13.0", "node": "Embedded LND", "node_version": "0.20"}
-    assert bought(channel_expiry_blocks="13140", client_info=info)["channel_expiry_blocks"] == 13_140
+    assert bought(channel_expiry_blocks="4380", client_info=info)["channel_expiry_blocks"] == 4_380
     error = create(lsp_balance_sat="1", client_info=info)["error"]
     assert error["code"] == 100 and error["data"]["message"]
 

@@ -37,6 +37,12 @@ def test_every_test_of_a_fault_is_on_the_page() -> None:
     assert found == set(re.findall(r"::(test_d\d+_\w+)`", PAGE)) and len(found) > 15
 
 
+def test_each_demand_of_lsps0_has_its_row_and_a_test_or_a_reason() -> None:
+    rows = dict(re.findall(r"^\| (L0-\d+) \|(.*)$", PAGE, re.MULTILINE))
+    assert list(rows) == [f"L0-{number:02}" for number in range(1, 34)]
+    assert all("::test_" in row or "| left, because " in row for row in rows.values())
+
+
 def test_what_concerns_the_payments_of_an_order_has_its_rows() -> None:
     rows = dict(re.findall(r"^\| (L1-\d+) \|(.*)$", PAGE, re.MULTILINE))
     assert list(rows) == [f"L1-{number}" for number in (43, 46, *range(50, 63))]

@@ -106,6 +106,7 @@ class Desk:
         self._limits = Limits()
         self._reading: Lane[Letter] = Lane(_READERS, name="lsps", work=_read, ended=self._was_read)
         self._buying: Lane[Asked] = Lane(_BUYERS, name="lsps-buying", work=_answer, ended=self._was_answered)
+        self._cutting: Lane[None] = Lane(1, name="lsps-cutting", work=_hang_up, ended=lambda peer, _, left: None)
         self._sending: set[asyncio.Future[Any]] = set()
 
     def heard(self, message: CustomMessage) -> None:
@@ -114,7 +115,9 @@ class Desk:
             return
         now = time.monotonic()
         verdict = self._limits.heard(message.pubkey, len(message.data), now)
-        if verdict is not Verdict.DROPPED:
+        if verdict is Verdict.FLOOD:
+            self._cutting.add(message.pubkey, None)
+        elif verdict is not Verdict.DROPPED:
             self._reading.add(message.pubkey, Letter(message.data, now, verdict))
 
     def _was_read(self, peer: str, letter: Letter, left: _Left) -> None:
@@ -152,8 +155,8 @@ class Desk:
         self.forget()
         for sending in list(self._sending):
             sending.cancel()
-        ended = await asyncio.gather(self._reading.close(patience_seconds), self._buying.close(patience_seconds))
-        return all(ended)
+        lanes: tuple[Lane[Any], ...] = (self._reading, self._buying, self._cutting)
+        return all(await asyncio.gather(*(lane.close(patience_seconds) for lane in lanes)))
 
 
 def _read(peer: str, letter: Letter) -> _Left:
@@ -168,6 +171,15 @@ def _answer(peer: str, asked: Asked) -> _Left:
     if _is_late(asked.letter):
         return _send(peer, answering.refused(asked.letter.payload, answering.TOO_MANY))
     return _send(peer, answering.answer(peer, asked.call))
+
+
+def _hang_up(peer: str, _: None) -> None:
+    """The peer may connect again; what it sent meanwhile is not in our way."""
+    log.warning("peer=%s floods us with messages: it is disconnected", peer)
+    try:
+        lightning.node().disconnect(peer)
+    except LightningError as problem:
+        log.info("peer=%s could not be disconnected: %s", peer, problem)
 
 
 def _is_late(letter: Letter) -> bool:

@@ -20,6 +20,9 @@ BYTES_PER_SECOND: Final = 16_384.0
 AT_ONCE: Final = 5
 #: Of all peers together, those that wait for their turn.
 WAITING: Final = 256
+#: Messages of one peer that are dropped: so many in a row, or so many a second for long, are a flood.
+FLOOD: Final = 500
+FLOOD_PER_SECOND: Final = 50.0
 #: Peers that are remembered; one that asked nothing for a while is as new.
 _REMEMBERED: Final = 4_096
 
@@ -32,6 +35,8 @@ class Verdict(Enum):
     REFUSED = "refused"
     #: The same once more: nobody answers.
     DROPPED = "dropped"
+    #: So many of these that only the end of the connection helps: each costs us a little, and our node memory.
+    FLOOD = "flood"
 
 
 @dataclass(slots=True)
@@ -41,11 +46,13 @@ class _Peer:
     bytes: float = BURST_BYTES
     under_way: int = 0
     was_told: bool = False
+    dropped: float = 0.0
 
     def catch_up(self, now: float) -> None:
         passed = max(0.0, now - self.at)
         self.requests = min(float(BURST), self.requests + passed * PER_SECOND)
         self.bytes = min(float(BURST_BYTES), self.bytes + passed * BYTES_PER_SECOND)
+        self.dropped = max(0.0, self.dropped - passed * FLOOD_PER_SECOND)
         self.at = now
 
     @property
@@ -63,7 +70,7 @@ class Limits:
         return len(self._peers)
 
     def heard(self, pubkey: str, size: int, now: float) -> Verdict:
-        """The message is counted. Where it is not dropped, `answered` has to follow."""
+        """The message is counted. Where it is taken or refused, `answered` has to follow."""
         peer = self._peer(pubkey, now)
         peer.catch_up(now)
         if peer.requests >= 1 and peer.bytes >= size and peer.under_way < AT_ONCE:
@@ -74,10 +81,17 @@ class Limits:
             return Verdict.TAKEN
         peer.bytes = max(0.0, peer.bytes - size)
         if peer.was_told:
-            return Verdict.DROPPED
+            return self._dropped(peer)
         peer.was_told = True
         peer.under_way += 1
         return Verdict.REFUSED
+
+    def _dropped(self, peer: _Peer) -> Verdict:
+        peer.dropped += 1
+        if peer.dropped < FLOOD:
+            return Verdict.DROPPED
+        peer.dropped = 0.0
+        return Verdict.FLOOD
 
     def answered(self, pubkey: str) -> None:
         """One of the peer's is over: it was answered, or will not be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from lightning.types import NodeAddress
 from tests.e2e.shop import Shop
 from tests.regtest.payment import SUCCEEDED
 from tests.regtest.waiting import until
-from tests.streams.conftest import Running
+from tests.streams.conftest import listening
 
 ORDER: dict[str, Any] = {
     "lsp_balance_sat": "500000",
@@ -70,20 +71,17 @@ def wallet(shop: Shop) -> Iterator[Wallet]:
 
 
 @pytest.fixture
-def streams(shop: Shop, wallet: Wallet) -> Iterator[Running]:
-    """One that answers peers."""
-    running = Running()
-    try:
-        until(lambda: running.process._node.is_up, "the node is listened to")
+def streams(shop: Shop, wallet: Wallet) -> Iterator[None]:
+    """A streams process answers peers."""
 
-        def answers() -> bool:
-            asked_by = wallet.begin("lsps0.list_protocols")
-            return bool(until(lambda: wallet.answer(asked_by), "it is answered", timeout=2))
+    def answers() -> bool:
+        asked_by = wallet.begin("lsps0.list_protocols")
+        return bool(until(lambda: wallet.answer(asked_by), "it is answered", timeout=2))
 
+    with listening():
         until_it(answers)
-        yield running
-    finally:
-        running.stop()
+        yield
+    gc.collect()  # the ended threads' connections to the database
 
 
 def until_it(happens: Any) -> None:
@@ -99,7 +97,7 @@ def until_it(happens: Any) -> None:
 
 
 def test_another_node_buys_a_channel_by_messages_alone_pays_it_and_has_it(
-    shop: Shop, wallet: Wallet, streams: Running
+    shop: Shop, wallet: Wallet, streams: None
 ) -> None:
     assert wallet.told("lsps0.list_protocols") == {"protocols": [1]}
     options = wallet.told("lsps1.get_info")
@@ -127,7 +125,7 @@ def test_another_node_buys_a_channel_by_messages_alone_pays_it_and_has_it(
     assert told["payment"]["bolt11"]["state"] == "PAID"
 
 
-def test_an_order_is_shown_to_no_other_node(shop: Shop, wallet: Wallet, streams: Running, add_peer: Any) -> None:
+def test_an_order_is_shown_to_no_other_node(shop: Shop, wallet: Wallet, streams: None, add_peer: Any) -> None:
     order = wallet.told("lsps1.create_order", **ORDER)
     stranger = add_peer()
     with wallet_of(stranger, shop) as another:
@@ -136,9 +134,7 @@ def test_an_order_is_shown_to_no_other_node(shop: Shop, wallet: Wallet, streams:
         assert refused["error"] == another.ask("lsps1.get_order", order_id=str(uuid.uuid4()))["error"]
 
 
-def test_what_is_malformed_is_told_and_the_next_request_is_answered(
-    shop: Shop, wallet: Wallet, streams: Running
-) -> None:
+def test_what_is_malformed_is_told_and_the_next_request_is_answered(shop: Shop, wallet: Wallet, streams: None) -> None:
     shop.wallet.say(shop.network.lsp, b'{"jsonrpc":"2.0","id":')
     shop.wallet.say(shop.network.lsp, b"[]\x00")
     shop.wallet.say(shop.network.lsp, b"x" * 65_533)
@@ -146,5 +142,5 @@ def test_what_is_malformed_is_told_and_the_next_request_is_answered(
     assert wallet.told("lsps0.list_protocols") == {"protocols": [1]}
 
 
-def test_the_node_announces_that_we_answer(shop: Shop, streams: Running) -> None:
+def test_the_node_announces_that_we_answer(shop: Shop, streams: None) -> None:
     until(lambda: 729 in shop.node.info().features, "the feature is announced")

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,17 @@ def _done() -> Future[Any]:
     return future
 
 
+@contextmanager
+def listening() -> Iterator[Running]:
+    """A streams process beside a real node, or a simulated one, that listens to it."""
+    begun = [Running()]
+    try:
+        until(lambda: begun[0].process._node.is_up, "the node is listened to")
+        yield begun[0]
+    finally:
+        begun.pop().stop()
+
+
 class FakeLnd:
     """Stands for `LndStreams`: one queue for each subscription that is alive."""
 
@@ -64,6 +76,7 @@ class FakeLnd:
         #: The answers to peers, and what becomes of each.
         self.sent: list[tuple[str, bytes]] = []
         self.sending: Callable[[str], Future[Any]] = lambda pubkey: _done()
+        self.disconnected: list[str] = []
         self.features: set[int] = set()
         self.announced: list[tuple[int | None, tuple[str, ...]]] = []
         self._queues: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any]]]] = defaultdict(list)
@@ -104,6 +117,9 @@ class FakeLnd:
         if not self.is_up:
             raise NodeUnavailable("away")
         return NodeInfo("02" + "ab" * 32, "", (), "", "regtest", 800, 0, True, 0, features=frozenset(self.features))
+
+    def disconnect(self, pubkey: str) -> None:
+        self.disconnected.append(pubkey)
 
     def announce(self, *, feature_bit: int | None = None, addresses: Sequence[str] = ()) -> None:
         self.announced.append((feature_bit, tuple(addresses)))

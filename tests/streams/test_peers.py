@@ -13,7 +13,7 @@ import pytest
 from lightning.errors import NodeUnavailable
 from lightning.types import CustomMessage
 from lsps.bolt8 import methods
-from lsps.bolt8.limits import AT_ONCE, BURST
+from lsps.bolt8.limits import AT_ONCE, BURST, FLOOD
 from tests.factories import pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -97,6 +97,14 @@ def test_a_flood_of_one_peer_is_told_once_and_another_is_answered(door: Running,
     until(lambda: "a" in answers(lnd, OTHER), "the other was answered")
     until(lambda: any("code" in said for said in answers(lnd).values()), "the flood was told")
     assert len(answers(lnd)) < 2 * BURST
+
+
+def test_who_floods_without_end_is_disconnected(door: Running, lnd: FakeLnd) -> None:
+    for number in range(2 * FLOOD):
+        say(lnd, id=str(number))
+    until(lambda: lnd.disconnected == [PEER], "it was disconnected")
+    say(lnd, OTHER)
+    until(lambda: "a" in answers(lnd, OTHER), "another is answered")
 
 
 def test_l0_29_a_peer_that_does_not_read_holds_no_thread_and_is_asked_for_nothing(door: Running, lnd: FakeLnd) -> None:

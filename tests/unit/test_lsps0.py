@@ -9,7 +9,7 @@ import pytest
 
 from lsps.bolt8 import codec, dialects
 from lsps.bolt8.codec import MESSAGE_TYPE, MOST_BYTES, Call, Ignored, Unfit
-from lsps.bolt8.limits import AT_ONCE, BURST, BURST_BYTES, PER_SECOND, Limits, Verdict
+from lsps.bolt8.limits import AT_ONCE, BURST, BURST_BYTES, FLOOD, PER_SECOND, Limits, Verdict
 from lsps.bolt8.waiting import Waiting
 from lsps.refusing import Refusal, invalid, unrecognized
 
@@ -235,6 +235,13 @@ def test_large_messages_are_counted_by_their_bytes() -> None:
     limits = Limits()
     taken = sum(limits.heard(f"p{0}", MOST_BYTES, 0) is Verdict.TAKEN for _ in range(8))
     assert taken == BURST_BYTES // MOST_BYTES == 4
+
+
+def test_who_goes_on_without_end_is_a_flood_and_who_is_only_impatient_is_none() -> None:
+    limits = Limits()
+    verdicts = [limits.heard("flood", 100, number / 10_000) for number in range(2 * FLOOD)]
+    assert verdicts.count(Verdict.FLOOD) == 1
+    assert Verdict.FLOOD not in [limits.heard("impatient", 100, number / 20) for number in range(4 * FLOOD)]
 
 
 def test_l0_30_what_is_remembered_of_peers_is_bounded_and_none_is_forgotten_that_waits() -> None:

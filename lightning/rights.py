@@ -26,6 +26,7 @@ class Feature(StrEnum):
     ROUTING = "routing fees"
     MESSAGES = "LSPS1 over Lightning"
     ANNOUNCING = "announcing LSPS1"
+    GRAPH = "addresses of buyers' nodes"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -65,6 +66,7 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
     Feature.MESSAGES: _ASKING | _methods("lnrpc.Lightning", "SendCustomMessage", "SubscribeCustomMessages"),
     Feature.ANNOUNCING: _ASKING | _methods("peersrpc.Peers", "UpdateNodeAnnouncement"),
+    Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

@@ -337,6 +337,7 @@ class CustomerChange(_message.Message):
     WITHHOLDS_SIGNATURE_FIELD_NUMBER: _builtins.int
     REFUSES_ANNOUNCED_FIELD_NUMBER: _builtins.int
     WITHHOLDS_ANSWER_FIELD_NUMBER: _builtins.int
+    IS_ANNOUNCED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     presence: _builtins.str
     """online, offline, or silent: reachable, but without a word"""
@@ -354,6 +355,8 @@ class CustomerChange(_message.Message):
     """like a wallet on a phone: no public channel, and no word of why"""
     withholds_answer: _builtins.bool
     """it is connected, and answers no channel that it is asked for, until this is taken back"""
+    is_announced: _builtins.bool
+    """the graph has it, with its host"""
     def __init__(
         self,
         *,
@@ -368,11 +371,14 @@ class CustomerChange(_message.Message):
         withholds_signature: _builtins.bool | None = ...,
         refuses_announced: _builtins.bool | None = ...,
         withholds_answer: _builtins.bool | None = ...,
+        is_announced: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_announced", b"_is_announced", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "is_announced", b"is_announced", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_announced", b"_is_announced", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "is_announced", b"is_announced", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__is_announced: _TypeAlias = _typing.Literal["is_announced"]  # noqa: Y015
+    _WhichOneofArgType__is_announced: _TypeAlias = _typing.Literal["_is_announced", b"_is_announced"]  # noqa: Y015
     _WhichOneofReturnType__max_channel_sat: _TypeAlias = _typing.Literal["max_channel_sat"]  # noqa: Y015
     _WhichOneofArgType__max_channel_sat: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat"]  # noqa: Y015
     _WhichOneofReturnType__min_channel_sat: _TypeAlias = _typing.Literal["min_channel_sat"]  # noqa: Y015
@@ -393,6 +399,8 @@ class CustomerChange(_message.Message):
     _WhichOneofArgType__withholds_answer: _TypeAlias = _typing.Literal["_withholds_answer", b"_withholds_answer"]  # noqa: Y015
     _WhichOneofReturnType__withholds_signature: _TypeAlias = _typing.Literal["withholds_signature"]  # noqa: Y015
     _WhichOneofArgType__withholds_signature: _TypeAlias = _typing.Literal["_withholds_signature", b"_withholds_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_announced) -> _WhichOneofReturnType__is_announced | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_channel_sat) -> _WhichOneofReturnType__max_channel_sat | None: ...
     @_typing.overload

@@ -60,6 +60,7 @@ class Customer:
     withholds_signature: bool = False
     refuses_announced: bool = False
     withholds_answer: bool = False
+    is_announced: bool = False  # the graph has it, with its host
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
     def objection(self, capacity_sat: int, push_sat: int, pending: int, *, private: bool) -> str:

@@ -69,6 +69,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.FromString,
                 _registered_method=True)
+        self.GetNodeInfo = channel.unary_unary(
+                '/lnrpc.Lightning/GetNodeInfo',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
+                _registered_method=True)
         self.ListChannels = channel.unary_unary(
                 '/lnrpc.Lightning/ListChannels',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListChannelsRequest.SerializeToString,
@@ -201,6 +206,12 @@ class LightningServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubscribeCustomMessages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNodeInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -351,6 +362,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.SubscribeCustomMessages,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.SerializeToString,
+            ),
+            'GetNodeInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNodeInfo,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.SerializeToString,
             ),
             'ListChannels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannels,
@@ -632,6 +648,33 @@ class Lightning:
             '/lnrpc.Lightning/SubscribeCustomMessages',
             lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNodeInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/GetNodeInfo',
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
             options,
             channel_credentials,
             insecure,

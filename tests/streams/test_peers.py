@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -14,7 +15,7 @@ from lightning.errors import NodeUnavailable
 from lightning.types import CustomMessage
 from lsps.bolt8 import methods
 from lsps.bolt8.limits import AT_ONCE, BURST, FLOOD
-from tests.factories import pubkey
+from tests.factories import SnapshotFactory, pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
 from tests.streams.test_process import heard as nudges_heard
@@ -97,6 +98,32 @@ def test_a_flood_of_one_peer_is_told_once_and_another_is_answered(door: Running,
     until(lambda: "a" in answers(lnd, OTHER), "the other was answered")
     until(lambda: any("code" in said for said in answers(lnd).values()), "the flood was told")
     assert len(answers(lnd)) < 2 * BURST
+
+
+def test_a_hundred_peers_at_once_are_answered_while_one_of_them_floods(
+    door: Running, lnd: FakeLnd, record_property: Callable[[str, object], None]
+) -> None:
+    """A wallet waits for five seconds. The bound is for a busy machine: none of them waits for the flood."""
+    SnapshotFactory()
+    honest = [pubkey(100 + number) for number in range(99)]
+    began = time.monotonic()
+    took: dict[str, float] = {}
+    for number in range(20 * BURST):
+        say(lnd, method="lsps1.get_info", id=str(number))
+        if number % 4 == 0 and number // 4 < len(honest):
+            say(lnd, honest[number // 4], method="lsps1.get_info")
+
+    def all_answered() -> bool:
+        for peer, _ in list(lnd.sent):
+            took.setdefault(peer, time.monotonic() - began)
+        return set(honest) <= took.keys()
+
+    until(all_answered, "every one was answered", pause=0.002)
+    assert all("max_channel_balance_sat" in answers(lnd, peer)["a"] for peer in honest)
+    times = sorted(took[peer] for peer in honest)
+    record_property("p50_p99_seconds", (times[49], times[97]))
+    print(f"p50 {times[49]:.3f} s, p99 {times[97]:.3f} s")
+    assert times[97] < 3
 
 
 def test_who_floods_without_end_is_disconnected(door: Running, lnd: FakeLnd) -> None:

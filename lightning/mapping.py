@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import grpc
 
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import peersrpc_pb2 as own
 from lightning.proto import walletrpc_pb2 as wallet
 from lightning.refusals import legible, refusal
 from lightning.types import (
@@ -117,6 +118,13 @@ def peer(message: ln.Peer) -> Peer:
 def custom_message(message: ln.CustomMessage) -> CustomMessage:
     """What a peer sent."""
     return CustomMessage(message.peer.hex(), message.type, message.data)
+
+
+def announcement_of(bit: int | None, addresses: Collection[str]) -> own.NodeAnnouncementUpdateRequest:
+    """What is announced besides; LND's list of names has not every feature that there is."""
+    features = [] if bit is None else [own.UpdateFeatureAction(feature_bit=bit)]  # type: ignore[arg-type]
+    hosts = [own.UpdateAddressAction(address=address) for address in addresses]
+    return own.NodeAnnouncementUpdateRequest(feature_updates=features, address_updates=hosts)
 
 
 # Invoices

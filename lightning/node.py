@@ -10,7 +10,6 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic, sleep
-from typing import Any
 
 from lightning import mapping
 from lightning.calls import LIST_SECONDS, READ_SECONDS, Calls
@@ -21,7 +20,6 @@ from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
-from lightning.proto import peersrpc_pb2 as own
 from lightning.proto import walletrpc_pb2 as wal
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
@@ -61,6 +59,7 @@ _MAX_FEE_RATIO = 1.0
 #: LND's own name for the account of its own keys: FundPsbt's where none is named.
 _ACCOUNT = "default"
 _PAUSE_SECONDS = 0.1
+_Sending = Future[ln.SendCustomMessageResponse]
 #: How long a connection that was closed may still be listed.
 _GONE_SECONDS = 5.0
 
@@ -207,29 +206,18 @@ class LndNode:
         while before and self._address(pubkey) == before and monotonic() < until:
             sleep(_PAUSE_SECONDS)
 
-    def begin_sending(self, pubkey: str, *, type: int, data: bytes, timeout_seconds: int) -> Future[Any]:
-        """The connected peer is sent a message of a type that Lightning has no use for, and nobody's thread waits.
-
-        The future ends well when it was written to the peer's connection: nobody knows whether it was read. A peer
-        that reads nothing is waited for, and disconnected by the node after some seconds.
-        Raises, from the future: PeerOffline, OutcomeUnknown.
-        """
+    def begin_sending(self, pubkey: str, *, type: int, data: bytes, timeout_seconds: int) -> _Sending:
+        """The peer is sent a message that is not Lightning's own; the future ends once it is written, read or not."""
         request = ln.SendCustomMessageRequest(peer=bytes.fromhex(pubkey), type=type, data=data)
         return self._calls.begin(self._lightning.SendCustomMessage, request, seconds=timeout_seconds)
 
     def announce(self, *, feature_bit: int | None = None, addresses: Collection[str] = ()) -> None:
-        """The node tells the network, until it is started anew, that it has this feature and these addresses as well.
+        """Until it is started anew the node announces this feature and these addresses too, none of them yet.
 
-        What it tells already must not be given. The feature stands in its announcement, not in what it says to who
-        connects: that its configuration alone sets.
-        Raises: Rejected("announced" | "no_address").
+        What it says to who connects its configuration alone sets. Raises: Rejected("announced" | "no_address").
         """
-        bits = [] if feature_bit is None else [feature_bit]
-        request = own.NodeAnnouncementUpdateRequest(
-            feature_updates=[own.UpdateFeatureAction(feature_bit=bit) for bit in bits],  # type: ignore[arg-type]
-            address_updates=[own.UpdateAddressAction(address=address) for address in addresses],
-        )
-        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, request)
+        more = mapping.announcement_of(feature_bit, addresses)
+        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, more)
 
     def block_hash(self, height: int) -> str:
         """The block of the best chain at this height."""

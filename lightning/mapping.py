@@ -120,7 +120,7 @@ def custom_message(message: ln.CustomMessage) -> CustomMessage:
     return CustomMessage(message.peer.hex(), message.type, message.data)
 
 
-def announcement_of(bit: int | None, addresses: Collection[str]) -> own.NodeAnnouncementUpdateRequest:
+def announced(bit: int | None, addresses: Collection[str]) -> own.NodeAnnouncementUpdateRequest:
     """What is announced besides; LND's list of names has not every feature that there is."""
     features = [] if bit is None else [own.UpdateFeatureAction(feature_bit=bit)]  # type: ignore[arg-type]
     hosts = [own.UpdateAddressAction(address=address) for address in addresses]

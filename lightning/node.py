@@ -216,8 +216,7 @@ class LndNode:
 
         What it says to who connects its configuration alone sets. Raises: Rejected("announced" | "no_address").
         """
-        more = mapping.announcement_of(feature_bit, addresses)
-        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, more)
+        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, mapping.announced(feature_bit, addresses))
 
     def block_hash(self, height: int) -> str:
         """The block of the best chain at this height."""

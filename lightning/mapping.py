@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import grpc
 
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import peersrpc_pb2 as own
 from lightning.proto import walletrpc_pb2 as wallet
 from lightning.refusals import legible, refusal
 from lightning.types import (
@@ -15,6 +16,7 @@ from lightning.types import (
     Channel,
     ChannelEvent,
     ClosedChannel,
+    CustomMessage,
     Forward,
     Invoice,
     Lease,
@@ -111,6 +113,18 @@ def node_info(message: ln.GetInfoResponse) -> NodeInfo:
 def peer(message: ln.Peer) -> Peer:
     """A connected peer."""
     return Peer(message.pub_key, message.address, message.inbound, frozenset(message.features))
+
+
+def custom_message(message: ln.CustomMessage) -> CustomMessage:
+    """What a peer sent."""
+    return CustomMessage(message.peer.hex(), message.type, message.data)
+
+
+def announced(bit: int | None, addresses: Collection[str]) -> own.NodeAnnouncementUpdateRequest:
+    """What is announced besides; LND's list of names has not every feature that there is."""
+    features = [] if bit is None else [own.UpdateFeatureAction(feature_bit=bit)]  # type: ignore[arg-type]
+    hosts = [own.UpdateAddressAction(address=address) for address in addresses]
+    return own.NodeAnnouncementUpdateRequest(feature_updates=features, address_updates=hosts)
 
 
 # Invoices

@@ -59,6 +59,7 @@ _MAX_FEE_RATIO = 1.0
 #: LND's own name for the account of its own keys: FundPsbt's where none is named.
 _ACCOUNT = "default"
 _PAUSE_SECONDS = 0.1
+_Sending = Future[ln.SendCustomMessageResponse]
 #: How long a connection that was closed may still be listed.
 _GONE_SECONDS = 5.0
 
@@ -204,6 +205,18 @@ class LndNode:
         until = monotonic() + _GONE_SECONDS
         while before and self._address(pubkey) == before and monotonic() < until:
             sleep(_PAUSE_SECONDS)
+
+    def begin_sending(self, pubkey: str, *, type: int, data: bytes, timeout_seconds: int) -> _Sending:
+        """The peer is sent a message that is not Lightning's own; the future ends once it is written, read or not."""
+        request = ln.SendCustomMessageRequest(peer=bytes.fromhex(pubkey), type=type, data=data)
+        return self._calls.begin(self._lightning.SendCustomMessage, request, seconds=timeout_seconds)
+
+    def announce(self, *, feature_bit: int | None = None, addresses: Collection[str] = ()) -> None:
+        """Until it is started anew the node announces this feature and these addresses too, none of them yet.
+
+        What it says to who connects its configuration alone sets. Raises: Rejected("announced" | "no_address").
+        """
+        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, mapping.announced(feature_bit, addresses))
 
     def block_hash(self, height: int) -> str:
         """The block of the best chain at this height."""

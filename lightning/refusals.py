@@ -79,8 +79,13 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^unable to disconnect peer: peer [0-9a-f]+ is not connected$", Refusal(NotFound, "not_connected")),
     (r"^peer [0-9a-f]+ is not online", _PEER_OFFLINE),
     (r"^peer (?:[0-9a-f]+ )?disconnected", _PEER_OFFLINE),
+    (r"^peer is not connected$", _PEER_OFFLINE),
+    (r"^peer exiting$", _PEER_OFFLINE),
     (r"^reservation timed out waiting for peer", _PEER_OFFLINE),
     (r"^unable to send funding request message: peer exiting", _PEER_OFFLINE),
+    # what the node tells of itself
+    (r"invalid add action for bit .*, bit is already set", Refusal(Rejected, "announced")),
+    (r"^error trying to update node addresses: unable to resolve address", Refusal(Rejected, "no_address")),
     # opening a channel, refused by our own node
     (r"channel is too small, the minimum channel size is", _TOO_SMALL),
     (r"^funder balance too small", _TOO_SMALL),

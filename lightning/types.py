@@ -231,6 +231,15 @@ class PeerEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomMessage:
+    """What a peer sent that is no message of Lightning's own."""
+
+    pubkey: str
+    type: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TxOutput:
     """One output of a wallet transaction."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from google.protobuf.message import Message
 
 from simulator import control_pb2 as control
-from simulator import invoices, messages, peers, scripts
+from simulator import events, invoices, messages, peers, scripts, telling
 from simulator.channels import COOPERATIVE, Channel
 from simulator.faults import Fault, Faults
 from simulator.refused import Refused
@@ -165,6 +165,24 @@ def get_policy(world: World, request: control.ChannelName) -> control.Policy:
     channel = _channel(world, request.point)
     return control.Policy(
         point=request.point, base_msat=channel.base_msat, ppm=channel.ppm, cltv_blocks=channel.cltv_blocks
+    )
+
+
+def say_to_node(world: World, request: control.CustomMessage) -> control.Nothing:
+    """Whoever listens to our node has the message of the customer, who connects for it."""
+    customer = world.customers.named(request.customer)
+    telling.require_custom(request.type, request.data)
+    world.customers.come(customer)
+    world.tell()
+    world.announce(events.MESSAGES, (customer.pubkey, request.type, request.data))
+    return control.Nothing()
+
+
+def list_heard(world: World, request: control.Heard) -> control.CustomMessages:
+    """What our node has said to the customer, the oldest first."""
+    heard = world.telling.heard[world.customers.named(request.customer).pubkey][request.skip :]
+    return control.CustomMessages(
+        messages=[control.CustomMessage(customer=request.customer, type=kind, data=data) for kind, data in heard]
     )
 
 

@@ -22,7 +22,7 @@ _OTHERS = frozenset(
     f"/lnrpc.Lightning/{name}"
     for name in (
         "BakeMacaroon", "BatchOpenChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
-        "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendCustomMessage", "SendMany", "SendPaymentSync",
+        "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendMany", "SendPaymentSync",
         "SignMessage", "StopDaemon", "WalletBalance",
     )
 )  # fmt: skip
@@ -101,6 +101,15 @@ def disconnect_peer(world: World, request: ln.DisconnectPeerRequest) -> ln.Disco
     has_channel = world.channels.has_open(request.pub_key)
     world.customers.disconnect(request.pub_key, now=world.now(), has_channel=has_channel)
     return ln.DisconnectPeerResponse()
+
+
+def send_custom_message(world: World, request: ln.SendCustomMessageRequest) -> ln.SendCustomMessageResponse:
+    """The customer has it, if it is connected."""
+    customer = world.customers.find(request.peer.hex())
+    if customer is None or not customer.is_connected:
+        raise Refused("peer is not connected", code=grpc.StatusCode.NOT_FOUND)
+    world.telling.say(customer.pubkey, request.type, request.data)
+    return ln.SendCustomMessageResponse(status="message sent successfully")
 
 
 # Channels
@@ -317,6 +326,12 @@ def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.Tra
 async def subscribe_peer_events(world: World, _: ln.PeerEventSubscription) -> AsyncIterator[Message]:
     """Customers that come and go from now on."""
     async for message in listen(world, events.PEERS):
+        yield message
+
+
+async def subscribe_custom_messages(world: World, _: ln.SubscribeCustomMessagesRequest) -> AsyncIterator[Message]:
+    """What customers say from now on that is no message of Lightning's own."""
+    async for message in listen(world, events.MESSAGES):
         yield message
 
 

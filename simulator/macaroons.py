@@ -16,6 +16,7 @@ _CHANGES = frozenset(
         "ConnectPeer", "DisconnectPeer", "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress",
         "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
         "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
+        "SendCustomMessage", "UpdateNodeAnnouncement",
     }
 )  # fmt: skip
 #: What only looks, of what is no call of LND's: who plays buyers asks it again and again.

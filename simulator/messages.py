@@ -30,6 +30,8 @@ def event(world: World, topic: str, fact: object) -> Message:
         case events.PEERS, (str(pubkey), bool(is_online)):
             kind = ln.PeerEvent.PEER_ONLINE if is_online else ln.PeerEvent.PEER_OFFLINE
             return ln.PeerEvent(pub_key=pubkey, type=kind)
+        case events.MESSAGES, (str(pubkey), int(number), bytes(data)):
+            return ln.CustomMessage(peer=bytes.fromhex(pubkey), type=number, data=data)
         case events.CHANNELS, (str(kind), tuple(point)):
             return _channel_event(world, kind, (str(point[0]), int(point[1])))
         case _, str(payment_hash):
@@ -53,8 +55,8 @@ def node_info(world: World, *, synced: bool) -> ln.GetInfoResponse:
         synced_to_chain=synced,
         wallet_synced=world.sync.is_wallet_synced,
         chains=[ln.Chain(network=scripts.NETWORK)],
-        uris=[f"{pubkey}@{world.customers.our_host}"],
-        features=_features(),
+        uris=[f"{pubkey}@{host}" for host in (world.customers.our_host, *world.telling.addresses)],
+        features=_features() | {bit: ln.Feature(name="unknown") for bit in world.telling.features},
     )
 
 

@@ -128,6 +128,12 @@ class Customers:
         elif not stays:
             raise Refused(self._why_not(host))
 
+    def come(self, customer: Customer) -> None:
+        """It has connected by itself. Raises: Refused where it is not there."""
+        if customer.presence != ONLINE:
+            raise Refused(f"{customer.name} is {customer.presence}")
+        self._set_connected(customer, connected=True)
+
     def is_elsewhere(self, host: str) -> bool:
         """On this machine, and nobody of ours: who listens there is found out by dialling."""
         near = host.rpartition(":")[0] == "127.0.0.1"

@@ -17,8 +17,9 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, walletrpc_pb2
+from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, walletrpc_pb2
 from simulator import (
+    announcing_service,
     control_pb2,
     control_service,
     invoices_service,
@@ -37,6 +38,7 @@ _SERVICES: tuple[tuple[FileDescriptor, ModuleType], ...] = (
     (invoicesrpc_pb2.DESCRIPTOR, invoices_service),
     (walletrpc_pb2.DESCRIPTOR, wallet_service),
     (chainrpc_pb2.DESCRIPTOR, invoices_service),
+    (peersrpc_pb2.DESCRIPTOR, announcing_service),
     (control_pb2.DESCRIPTOR, control_service),
 )
 _TICK_SECONDS = 0.2

@@ -21,6 +21,7 @@ from simulator.peers import Customers
 from simulator.refused import Refused
 from simulator.scripts import Output, Point, Tx
 from simulator.sync import Sync
+from simulator.telling import Telling
 from simulator.wallet import Wallet
 
 _STATE = "state"
@@ -61,6 +62,7 @@ class World:
 
     def __init__(self, home: Path, beginning: Beginning) -> None:
         self.sync = Sync()
+        self.telling = Telling()
         self.events = Events()
         self._path = home / _STATE
         #: Something has changed since it was last on disk.

@@ -23,6 +23,20 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FeatureBit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeatureBitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureBit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATALOSS_PROTECT_REQ: _FeatureBit.ValueType  # 0
+
+class FeatureBit(_FeatureBit, metaclass=_FeatureBitEnumTypeWrapper):
+    """Bits of its announcement. They are many, and the field takes any number: the one that proto3 asks for stands here."""
+
+DATALOSS_PROTECT_REQ: FeatureBit.ValueType  # 0
+Global___FeatureBit: _TypeAlias = FeatureBit  # noqa: Y015
+
 class _Initiator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -193,6 +207,29 @@ class Chain(_message.Message):
 Global___Chain: _TypeAlias = Chain  # noqa: Y015
 
 @_typing.final
+class Op(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "entity", b"entity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Op: _TypeAlias = Op  # noqa: Y015
+
+@_typing.final
 class Feature(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,9 +280,93 @@ class OutPoint(_message.Message):
 Global___OutPoint: _TypeAlias = OutPoint  # noqa: Y015
 
 @_typing.final
-class ListPeersRequest(_message.Message):
+class SubscribeCustomMessagesRequest(_message.Message):
     """Peers"""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscribeCustomMessagesRequest: _TypeAlias = SubscribeCustomMessagesRequest  # noqa: Y015
+
+@_typing.final
+class CustomMessage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    peer: _builtins.bytes
+    type: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        peer: _builtins.bytes = ...,
+        type: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "peer", b"peer", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomMessage: _TypeAlias = CustomMessage  # noqa: Y015
+
+@_typing.final
+class SendCustomMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    peer: _builtins.bytes
+    type: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        peer: _builtins.bytes = ...,
+        type: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "peer", b"peer", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCustomMessageRequest: _TypeAlias = SendCustomMessageRequest  # noqa: Y015
+
+@_typing.final
+class SendCustomMessageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCustomMessageResponse: _TypeAlias = SendCustomMessageResponse  # noqa: Y015
+
+@_typing.final
+class ListPeersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(

@@ -33,6 +33,8 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "begin_dialling": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "disconnect": {"pubkey": KEY},
+    "begin_sending": {"pubkey": KEY, "type": 37_913, "data": b"{}", "timeout_seconds": 5},
+    "announce": {"feature_bit": 729},
     "block_hash": {"height": 1},
     "add_hold_invoice": {
         "payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144,
@@ -78,7 +80,7 @@ CHANGES = frozenset(
     {
         "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
         "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
-        "close_channel", "set_routing_fee",
+        "close_channel", "set_routing_fee", "begin_sending", "announce",
     }
 )  # fmt: skip
 

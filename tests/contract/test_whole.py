@@ -44,6 +44,7 @@ UNMET: dict[str, str] = {
     r"^the RPC server is in the process of starting": _MOMENT,
     r"^waiting to start": _MOMENT,
     r"^unable to send funding request message: peer exiting": _MOMENT,
+    r"^peer exiting$": _MOMENT,
     r"before the wallet is fully synced": "lnd says so of a chain whose tip is two hours old",
     r"cannot (?:get|retrieve) macaroon: ": "of a root key that was deleted; the simulator has none",
     r"unknown permissions required for method": "of a method that lnd does not have, which gRPC refuses before",

@@ -21,6 +21,10 @@ _STEADY: Final = frozenset({"mainnet", "signet"})
 _SHOWN: Final = 8
 
 _UNLOCK: Final = "Unlock LND's wallet (`lncli unlock`, or wallet-unlock-password-file), and wait until it has started."
+_ANNOUNCE: Final = (
+    "Set protocol.custom-nodeann=729 and protocol.custom-init=729 in lnd.conf, and start LND anew; or bake a macaroon "
+    "that allows UpdateNodeAnnouncement, with which the streams process announces it."
+)
 _BAKE: Final = "Bake a macaroon with `manage.py bake_macaroon`, and set LND_MACAROON to it."
 
 
@@ -127,6 +131,19 @@ def onchain(is_on: bool, lacking: str, owed_sat: int, deep_sat: int) -> Finding:
     if lacking:
         return warning("onchain", f"not offered: the macaroon does not allow {_listed([lacking])}", _BAKE)
     return ok("onchain", f"on; {owed_sat:,} sat are kept to go back")
+
+
+def over_lightning(is_on: bool, lacking: str, is_announced: bool, is_to_be_announced: bool) -> Finding:
+    """Peers can buy by LSPS1 over Lightning, and wallets find out that they can."""
+    if not is_on:
+        return ok("lsps1", "over Lightning: off by LSPS1_OVER_LIGHTNING")
+    if lacking:
+        return warning("lsps1", f"not over Lightning: the macaroon does not allow {_listed([lacking])}", _BAKE)
+    if is_announced:
+        return ok("lsps1", "over Lightning, and announced (feature bit 729)")
+    if not is_to_be_announced:
+        return ok("lsps1", "over Lightning; not announced, by LSPS1_ANNOUNCED")
+    return warning("lsps1", "over Lightning, and not announced (feature bit 729)", _ANNOUNCE)
 
 
 def uncheckable_macaroon(refused: Collection[str]) -> Finding:

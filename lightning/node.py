@@ -287,11 +287,20 @@ class LndNode:
         return tuple(map(mapping.forward, answer.forwarding_events))
 
     def open_channel(
-        self, *, pubkey: str, pending_chan_id: bytes, capacity_sat: int, push_sat: int, private: bool, memo: str
+        self,
+        *,
+        pubkey: str,
+        pending_chan_id: bytes,
+        capacity_sat: int,
+        push_sat: int,
+        private: bool,
+        memo: str,
+        zero_conf: bool = False,
     ) -> Negotiation:
         """The node negotiates with the peer; it signs and publishes nothing by itself.
 
-        The commitment type is left to the two nodes, who agree on anchors where both can.
+        The commitment type is left to the two nodes, who agree on anchors where both can; a zero-conf channel is asked
+        for with anchors, and is usable as soon as the peer has signed.
         Repeat: not safe; the same `pending_chan_id` is refused while the first attempt lives.
         """
         shim = ln.PsbtShim(pending_chan_id=pending_chan_id, no_publish=True)
@@ -303,6 +312,9 @@ class LndNode:
             memo=memo,
             funding_shim=ln.FundingShim(psbt_shim=shim),
         )
+        if zero_conf:  # of a public one the alias is not asked for: LND refuses that
+            request.commitment_type = ln.ANCHORS
+            request.zero_conf, request.scid_alias = True, private
         # OpenChannel, never OpenChannelSync: that one ignores the shim, and would pay at once.
         call = self._lightning.OpenChannel
         return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))

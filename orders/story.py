@@ -13,6 +13,7 @@ from orders.states import ClosingState, DepositState, InvoiceState, OpeningState
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
+    OpeningState.COMMITTED: "for the channel, which is funded as soon as it exists",
     OpeningState.PUBLISHING: "for the funding transaction to reach the network",
     OpeningState.PUBLISHED: "for the funding transaction to be deep in the chain",
     OpeningState.CONFLICTING: "for the transaction that puts out the funding to be deep",

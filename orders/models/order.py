@@ -54,6 +54,10 @@ class ChannelOrder(models.Model):
     client_balance_sat = models.BigIntegerField()
     channel_expiry_blocks = models.PositiveIntegerField(help_text="The channel is promised for so long.")
 
+    required_channel_confirmations = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The channel is usable at this depth of its funding, as asked for; empty: not."
+    )
+
     lease_gift_blocks = models.PositiveIntegerField(default=0, help_text="For so long besides, as a gift.")
     most_routing_base_msat = models.PositiveIntegerField(null=True, blank=True, help_text="As promised; empty: not.")
     most_routing_ppm = models.PositiveIntegerField(null=True, blank=True, help_text="As promised; empty: not.")
@@ -90,6 +94,9 @@ class ChannelOrder(models.Model):
     announced_by_claim = models.BooleanField(null=True, blank=True)
     announce_refused_by = models.CharField(
         max_length=66, blank=True, help_text="The node that has taken no public channel, where nobody asked for one."
+    )
+    zero_conf_refused_by = models.CharField(
+        max_length=66, blank=True, help_text="The node that has taken no channel before its funding was mined."
     )
     claimed_at = models.DateTimeField(null=True, blank=True)
     claim_expires_at = models.DateTimeField(null=True, blank=True)
@@ -197,6 +204,12 @@ class ChannelOrder(models.Model):
             by_purchase=self.announced_by_purchase,
             by_service=self.service.announced_by_default and not is_refused,
         )
+
+    @property
+    def is_zero_conf(self) -> bool:
+        """Whether its channel is to be usable before its funding is mined, as things stand: asked for, not refused."""
+        is_refused = bool(self.node_pubkey) and self.zero_conf_refused_by == self.node_pubkey
+        return self.required_channel_confirmations == 0 and not is_refused
 
     @property
     def is_claimable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lsp_site import parsers as p
 from lsp_site import places
+from lsp_site.declared_lsps import LSPS
 from lsp_site.declared_staff import STAFF
 from lsp_site.variable import Group, Variable
 
@@ -366,6 +367,6 @@ CLOSING = Group(
     ),
 )
 
-GROUPS = (NODE, SERVER, STAFF, ORDERS, OPENING, CLOSING)
+GROUPS = (NODE, SERVER, STAFF, LSPS, ORDERS, OPENING, CLOSING)
 VARIABLES = {variable.name: variable for group in GROUPS for variable in group.variables}
 NODE_REQUIRED = ("LND_GRPC", "LND_MACAROON", "LND_NETWORK")

@@ -82,6 +82,9 @@ STAFF_SESSION_SECONDS: int = _c["STAFF_SESSION_SECONDS"]
 STAFF_IDLE_SECONDS: int = _c["STAFF_IDLE_SECONDS"]
 IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
 
+WALLET_TOKENS: tuple[str, ...] = _c["WALLET_TOKENS"]
+LSPS1_ALIASES: bool = _c["LSPS1_ALIASES"]
+
 # --- Opening channels
 
 FUNDING_MIN_CONFS: int = _c["FUNDING_MIN_CONFS"]
@@ -256,12 +259,13 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.0.1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_URLCONF": "orders.api.urls",
+    "SERVE_URLCONF": "lsp_site.described",
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"PaymentStateEnum": "orders.wire.PaymentState"},
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # the schema has its own check: make check
 }
 

@@ -58,6 +58,13 @@ class ClientSideTooLarge(InvalidField):
         super().__init__("client_balance_sat must be less than lsp_balance_sat.", field="client_balance_sat")
 
 
+class TokenUnknown(InvalidField):
+    """A buyer's token that means nothing here. It is never passed over: they count on what it would have brought."""
+
+    def __init__(self, message: str = "This token is not known here; leave it empty to buy without one.") -> None:
+        super().__init__(message, field="token")
+
+
 class ServiceNotFound(OrderError):
     """There is no such service, or it is not on sale."""
 

@@ -26,6 +26,8 @@ class Tariff:
     base_fee_sat: int
     rate_ppm_per_1008_blocks: int
     minimum_fee_sat: int
+    #: A shorter term costs as much as this one.
+    least_blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ def quote(
     base + rate × LSP balance × blocks + the chain cost of opening and, one day, of closing; what is missing
     to the service's minimum fee is a part of its own, so that the parts always add up.
     """
-    rate = tariff.rate_ppm_per_1008_blocks
-    lease = _ceil_div(lsp_balance_sat * rate * channel_expiry_blocks, _MILLION * blocks.WEEK)
+    rate, charged_blocks = tariff.rate_ppm_per_1008_blocks, max(channel_expiry_blocks, tariff.least_blocks)
+    lease = _ceil_div(lsp_balance_sat * rate * charged_blocks, _MILLION * blocks.WEEK)
     opening, closing = chain_fee_sat(open_vbytes, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
     return Quote(

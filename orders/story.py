@@ -101,6 +101,20 @@ def _gone_back(order: ChannelOrder) -> str:
     return f"of which {sat(sum(row.amount_sat for row in sent))} went back" if sent else ""
 
 
+def came_by(order: ChannelOrder) -> str:
+    """The door, and the token that was shown at it."""
+    token = f", token {order.token}" if order.token else ""
+    return f"{order.get_door_display()}{token}"
+
+
+def funding_promise(order: ChannelOrder) -> str:
+    """What was promised of its funding."""
+    within, depth = order.funding_confirms_within_blocks, order.required_channel_confirmations
+    if within is None or depth is None:
+        return "nothing"
+    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations"
+
+
 def waits_for(order: ChannelOrder, now: datetime) -> str:
     """What has to happen next, as the rest of a sentence that begins with "It waits"."""
     invoice = order.invoice

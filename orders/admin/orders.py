@@ -73,7 +73,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
 
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
-    list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
+    list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "door", "node", "created", "due"]
     list_filter = [*map(filter_of, FILTERS.values()), "created_at"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
@@ -86,7 +86,10 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, ClosingInline, EntryInline, EventInline,
     ]  # fmt: skip
     fieldsets = [
-        ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service_sold"]}),
+        (
+            "What was ordered",
+            {"fields": ["full_id", "came_by", "capacity", "term", "public", "funding_promise", "service_sold"]},
+        ),
         ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
@@ -191,6 +194,16 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     def full_id(self, order: ChannelOrder) -> SafeString | str:
         """Whole."""
         return code(str(order.pk))
+
+    @admin.display(description="came by")
+    def came_by(self, order: ChannelOrder) -> str:
+        """The door, and the token shown at it."""
+        return story.came_by(order)
+
+    @admin.display(description="funding promised")
+    def funding_promise(self, order: ChannelOrder) -> str:
+        """How soon, and from when on the channel is usable."""
+        return story.funding_promise(order)
 
     @admin.display(description="size (sat)", ordering="lsp_balance_sat")
     def sizes(self, order: ChannelOrder) -> SafeString:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0034_who_did_what"),
+        ("orders", "0035_by_which_door"),
     ]
 
     operations = [
@@ -32,15 +32,6 @@ class Migration(migrations.Migration):
             model_name="channelopening",
             name="zero_conf",
             field=models.BooleanField(default=False, help_text="Usable before its funding is in a block."),
-        ),
-        migrations.AddField(
-            model_name="channelorder",
-            name="required_channel_confirmations",
-            field=models.PositiveIntegerField(
-                blank=True,
-                help_text="The channel is usable at this depth of its funding, as asked for; empty: not.",
-                null=True,
-            ),
         ),
         migrations.AddField(
             model_name="channelorder",

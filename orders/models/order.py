@@ -35,6 +35,19 @@ class Rail(models.TextChoices):
     ONCHAIN = "onchain", "on-chain"
 
 
+class Door(models.TextChoices):
+    """By which of our interfaces an order came. All of them show it, with equal facts."""
+
+    V1 = "v1", "channel-request API"
+    LSPS1_REST = "lsps1_rest", "LSPS1 over REST"
+    LSPS1_BOLT8 = "lsps1_bolt8", "LSPS1 over Lightning"
+
+    @property
+    def speaks_lsps1(self) -> bool:
+        """Its buyers were promised what bLIP-51 promises."""
+        return self is not Door.V1
+
+
 class ChannelOrder(models.Model):
     """One channel that somebody buys. `state` is written by orders.transitions alone."""
 
@@ -46,6 +59,17 @@ class ChannelOrder(models.Model):
     step = models.PositiveIntegerField(default=0, help_text="Counts the moves of the order, its payment and attempts.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When to look again; empty: when something happens.")
 
+    door = models.CharField(
+        max_length=16, choices=Door.choices, default=Door.V1, help_text="It came by this interface."
+    )
+    token = models.CharField(
+        max_length=200,
+        null=True,
+        blank=True,
+        default="",
+        help_text="As the buyer sent it: a coupon, or what names a wallet.",
+    )
+
     lsp_node = models.ForeignKey(
         Node, on_delete=models.PROTECT, related_name="orders", help_text="It opens the channel."
     )
@@ -56,6 +80,9 @@ class ChannelOrder(models.Model):
 
     required_channel_confirmations = models.PositiveIntegerField(
         null=True, blank=True, help_text="The channel is usable at this depth of its funding, as asked for; empty: not."
+    )
+    funding_confirms_within_blocks = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its funding is to be in a block so soon after the payment, as asked for."
     )
 
     lease_gift_blocks = models.PositiveIntegerField(default=0, help_text="For so long besides, as a gift.")
@@ -160,6 +187,7 @@ class ChannelOrder(models.Model):
             models.Index(fields=["closed_at"], name="order_closed", condition=Q(closed_at__isnull=False)),
         ]
         constraints = [
+            models.CheckConstraint(name="order_door_known", condition=Q(door__in=Door.values)),
             models.CheckConstraint(name="order_state_known", condition=Q(state__in=OrderState.values)),
             models.CheckConstraint(
                 name="order_total_adds_up",

@@ -16,6 +16,7 @@ from lightning.types import FeeRates, FundedPsbt, FundingRequest
 from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.openings import promised
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
@@ -33,9 +34,10 @@ COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have lea
 
 def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
+    order = ChannelOrder.objects.get(pk=order_id)
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
-    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    fees = node.fee_rates(conf_target=_conf_target(order))
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
@@ -45,12 +47,20 @@ def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] 
         if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
             return COINS_LEASED
     if made is not None:
-        order = ChannelOrder.objects.get(pk=order_id)
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
     native_sat = sum(amounts)
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
+
+
+def _conf_target(order: ChannelOrder) -> int:
+    now = timezone.now()
+    return promised.conf_target(
+        order.funding_confirms_within_blocks,
+        waited_seconds=(now - (order.paid_at or now)).total_seconds(),
+        usual_blocks=settings.FUNDING_CONF_TARGET,
+    )
 
 
 def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
@@ -60,7 +70,7 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     """
     if request.amount_sat != opening.capacity_sat:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
-    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    fees = node.fee_rates(conf_target=_conf_target(opening.order))
     try:
         funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle

@@ -16,7 +16,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
-from orders.openings import cancelling, conflicting
+from orders.openings import cancelling, conflicting, promised
 from orders.openings.tracing import is_anywhere, open_or_opening
 from orders.payments import security
 from orders.payments.rail import Security
@@ -180,7 +180,7 @@ def watch(order_id: UUID, node: LndNode) -> None:
             return
         broadcasting.rebroadcast(transaction, node)
         _bump(order, transaction, node)
-        _flag_unmined(order_id, transaction)
+        _flag_unmined(order, transaction)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
         _confirm(order_id, opening.pk, node)
@@ -195,7 +195,7 @@ def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNod
 
 def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
     """A funding that stays unmined for long gets a child that pays for both, of what is left of the order's budget."""
-    if not broadcasting.is_slow(transaction, timezone.now()):
+    if not broadcasting.is_slow(transaction, timezone.now(), after_seconds=_patience_seconds(order)):
         return
     budget_sat = budget.for_child_sat(order, transaction)
     trouble = "The order's fee budget is used up."
@@ -207,14 +207,23 @@ def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) ->
         note(held, Cause.FUNDING_BUMPED, txid=transaction.txid, trouble=trouble)
 
 
-def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
-    now = timezone.now()
-    if broadcasting.is_beyond_help(transaction, now):
+def _patience_seconds(order: ChannelOrder) -> int:
+    """How long its funding may stay unmined before a child pays for it."""
+    return promised.bump_after_seconds(
+        order.funding_confirms_within_blocks,
+        usual_blocks=settings.FUNDING_CONF_TARGET,
+        usual_seconds=settings.BUMP_AFTER_SECONDS,
+    )
+
+
+def _flag_unmined(order: ChannelOrder, transaction: WalletTransaction) -> None:
+    now, after_seconds = timezone.now(), _patience_seconds(order)
+    if broadcasting.is_beyond_help(transaction, now, after_seconds=after_seconds):
         words = "The funding transaction stays unmined, and has no change for a child: it waits for lower fees."
-        flag(order_id, FlagKind.UNMINED, words)
-    elif broadcasting.is_stuck(transaction, now):
+        flag(order.pk, FlagKind.UNMINED, words)
+    elif broadcasting.is_stuck(transaction, now, after_seconds=after_seconds):
         words = "The funding transaction stays unmined, although it was published and bumped."
-        flag(order_id, FlagKind.UNMINED, words)
+        flag(order.pk, FlagKind.UNMINED, words)
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:

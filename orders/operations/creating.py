@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -16,13 +16,14 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import blocks, ceilings, options, pricing, queries, reservations
+from orders import blocks, ceilings, options, pricing, queries, reservations, tokens
 from orders.actors import BUYER
 from orders.admission import placing
 from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
     Behind,
+    InvalidField,
     KeptWaiting,
     KeyInFlight,
     KeyReused,
@@ -35,6 +36,7 @@ from orders.errors import (
 )
 from orders.journal import tell
 from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
+from orders.models.order import Door
 from orders.nudges import NEW, notify
 from orders.operations import selling, snapshot
 from orders.operations.addressing import require_elsewhere, require_openable, require_served
@@ -57,6 +59,20 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """By which door it is asked for, and what besides size and term. These are columns of the order."""
+
+    door: Door = Door.V1
+    token: str | None = ""
+    required_channel_confirmations: int | None = None
+    funding_confirms_within_blocks: int | None = None
+
+
+#: Who buys by the channel-request API asks for nothing besides.
+NOTHING_BESIDES: Final = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
     """What a buyer asks for, parsed."""
 
@@ -67,6 +83,12 @@ class Purchase:
     refund_address: str
     client_hash: str
     idempotency: Idempotency | None = None
+    asked: Asked = NOTHING_BESIDES
+
+    @property
+    def takes_onchain(self) -> bool:
+        """It may be paid on chain. Spec: bLIP-51 offers that to nobody who has not said where it goes back to."""
+        return bool(self.refund_address) or not self.asked.door.speaks_lsps1
 
 
 def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
@@ -90,8 +112,10 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
 
 def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     _require_sales()
+    tokens.require_known(purchase.asked.token)
     service = _service(purchase.service_id)
-    options.check(purchase.wanted, service.limits)
+    options.check(purchase.wanted, _limits(service, purchase.asked.door))
+    _require_payable(service, purchase)
     ceilings.require_channel(purchase.wanted.capacity_sat)
     seen = snapshot.fresh_snapshot(node)
     if snapshot.is_behind(seen, timezone.now()):
@@ -112,7 +136,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     except NotAvailable:  # what we saw may be old: staff may just have topped up
         seen = snapshot.look_again(node, seen)
         quote = _quote_in_stock(service, purchase, seen)
-    payable = offering.offer(uuid4(), service, quote.order_total_sat, node)
+    payable = offering.offer(uuid4(), service, quote.order_total_sat, node, onchain=purchase.takes_onchain)
     try:
         return _insert(purchase, service, quote, seen, payable)
     except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
@@ -136,6 +160,17 @@ def _service(service_id: UUID | None) -> Service:
     if service is None:
         raise NotAvailable("Nothing is on sale now.")
     return service
+
+
+def _limits(service: Service, door: Door) -> options.Limits:
+    """bLIP-51 knows no shortest term: who asks for a shorter one is promised that, at the price of the service's."""
+    return replace(service.limits, min_expiry_blocks=1) if door.speaks_lsps1 else service.limits
+
+
+def _require_payable(service: Service, purchase: Purchase) -> None:
+    if not service.accepts_lightning and not purchase.takes_onchain:
+        words = "This service is paid on chain: say where the payment goes back to if there is no channel."
+        raise InvalidField(words, field="refund_address")
 
 
 def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot) -> pricing.Quote:
@@ -193,7 +228,7 @@ def _insert(
         reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": quote.order_total_sat},
+            facts={"order_total_sat": quote.order_total_sat, "door": str(order.door)},
         )  # fmt: skip
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
@@ -245,6 +280,7 @@ def _order(
         node_pubkey=address.pubkey if address else "",
         node_host=address.host if address else "",
         announced_by_purchase=purchase.announced,
+        **asdict(purchase.asked),
     )
 
 

@@ -100,12 +100,14 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
         yield "last failure", f"{order.last_failure_reason} ({order.failed_openings} in a row)"
     yield "reference", keys.reference(order.pk)
     yield "created", f"{when(order.created_at)}, block {order.created_height:,}"
+    yield "came by", story.came_by(order)
     yield "service", f"{order.service} ({order.service_id})"
     yield (
         "channel",
         f"{sat(order.capacity_sat)} = {sat(order.lsp_balance_sat)} ours + {sat(order.client_balance_sat)} pushed",
     )
     yield "term", story.term(order.channel_expiry_blocks)
+    yield "funding promised", story.funding_promise(order)
 
 
 def _price(order: ChannelOrder) -> Iterator[Row]:

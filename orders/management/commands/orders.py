@@ -87,11 +87,13 @@ def chosen(options: dict[str, Any]) -> QuerySet[ChannelOrder]:
     return orders[:limit] if limit else orders
 
 
-_TABLE: Final = "{:<36}  {:<9}  {:<16}  {:>13}  {:>11}  {:<9}  {:<14}  {}"
+_TABLE: Final = "{:<36}  {:<9}  {:<16}  {:>13}  {:>11}  {:<9}  {:<11}  {:<14}  {}"
 
 
 def _as_table(orders: QuerySet[ChannelOrder]) -> Iterator[str]:
-    yield _TABLE.format("order", "state", "quoted (UTC)", "channel (sat)", "price (sat)", "paid by", "node", "notable")
+    yield _TABLE.format(
+        "order", "state", "quoted (UTC)", "channel (sat)", "price (sat)", "paid by", "door", "node", "notable"
+    )
     count = total_sat = 0
     for order in orders.iterator(chunk_size=_AT_ONCE):
         count, total_sat = count + 1, total_sat + order.capacity_sat
@@ -107,6 +109,7 @@ def _row(order: ChannelOrder) -> str:
         f"{order.capacity_sat:,}",
         f"{order.order_total_sat:,}",
         order.get_counted_payment_display() or "–",
+        order.door,
         f"{order.node_pubkey[:12]}…" if order.node_pubkey else "–",
         ", ".join(story.surprises(order)),
     )

@@ -112,7 +112,8 @@ def funding_promise(order: ChannelOrder) -> str:
     within, depth = order.funding_confirms_within_blocks, order.required_channel_confirmations
     if within is None or depth is None:
         return "nothing"
-    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations"
+    refused = ", which its node does not take" if depth == 0 and not order.is_zero_conf else ""
+    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations{refused}"
 
 
 def waits_for(order: ChannelOrder, now: datetime) -> str:

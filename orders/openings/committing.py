@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
 from orders.payments import security
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
-from orders.wallet import coins
+from orders.wallet import coins as leases
 from orders.wallet import transaction as machine
 
 PENDING_SECONDS: Final = 60
@@ -88,9 +88,9 @@ def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
     # Unsigned: our records are older than the truth, and the same coins sign the same transaction.
     raw = bytes(transaction.raw) if transaction.raw is not None else _final(transaction, node)
     if opening.state == OpeningState.CANCELLING:
-        _lease(order_id, raw, node)
+        _lease(order_id, transaction.spends, node)
     else:
-        coins.renew(transaction, node)
+        leases.renew(transaction, node)
     _record_committed(order_id, opening_id, raw, of=_BEFORE_KEPT)
     return True
 
@@ -115,14 +115,14 @@ def _final(transaction: WalletTransaction, node: LndNode) -> bytes:
 
 def _secure(order: ChannelOrder, raw: bytes, node: LndNode) -> None:
     """Its coins are ours for another day, and the payment will be there."""
-    _lease(order.pk, raw, node)
+    _lease(order.pk, transactions.read_transaction(raw).inputs, node)
     payment = security.look(order, node)
     if not payment.secured or not security.has_spare(payment):
         raise Broken(PAYMENT_NOT_SECURED, payment.reason)
 
 
-def _lease(order_id: UUID, raw: bytes, node: LndNode) -> None:
-    for outpoint in transactions.read_transaction(raw).inputs:
+def _lease(order_id: UUID, coins: Iterable[Outpoint], node: LndNode) -> None:
+    for outpoint in coins:
         node.lease(outpoint, lock_id=marks.lock_id(order_id), seconds=settings.FUNDING_LEASE_SECONDS)
 
 

@@ -20,6 +20,7 @@ from tests.chaos.test_losses import advance_until
 from tests.e2e.shop import Shop
 from tests.e2e.test_zero_conf import *  # noqa: F403
 from tests.e2e.test_zero_conf import Quote, buy_at_once
+from tests.simulator.network import SimulatedNetwork
 
 LOST = Security(secured=False, lost=True, reason="the node has cancelled it")
 
@@ -29,7 +30,8 @@ class Died(BaseException):
 
 
 @pytest.fixture
-def wallet(add_peer: Callable[..., Any]) -> Any:
+def wallet(network: SimulatedNetwork, add_peer: Callable[..., Any]) -> Any:
+    network.mine(6)  # what earlier tests have published gives its change back
     peer = add_peer()
     peer.change(accepts_zero_conf=True)
     return peer

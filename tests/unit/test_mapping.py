@@ -184,6 +184,7 @@ THEY_SAY = (
     ("Peer tried to open channel but their announcement preference is different from ours", "ANNOUNCEMENT_REJECTED"),
     ("Channel Type contains unsupported features", "FEATURE_MISSING"),
     ("No channels with anchor outputs accepted", "FEATURE_MISSING"),
+    ("No zero confirmation channels accepted", "ZERO_CONF_REJECTED"),
     ("No inbound channels accepted", "PEER_POLICY"),
     ("Channel request rejected", "CHANNEL_REJECTED"),
     # eclair

@@ -208,7 +208,7 @@ def test_of_a_funding_that_is_lost_with_our_records_a_person_is_told(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening, put_out = publishing_of(node), []
-    WalletTransaction.objects.update(raw=None)
+    WalletTransaction.objects.update(raw=None, state="drafted")
     monkeypatch.setattr(conflicting, "begin", lambda order_id, node, *, reason: put_out.append(reason))
     publishing.publish(opening.order_id, node)  # type: ignore[arg-type]
     assert put_out == ["FUNDING_LOST"] and FlagKind.ZERO_CONF_UNFUNDED in kinds(opening)

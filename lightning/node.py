@@ -120,6 +120,14 @@ class LndNode:
         answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.peer, answer.peers))
 
+    def known_hosts(self, pubkey: str) -> tuple[str, ...]:
+        """Where the graph has the node, as it has announced itself; () where it has not."""
+        try:
+            answer = self._read(self._lightning.GetNodeInfo, ln.NodeInfoRequest(pub_key=pubkey))
+        except NotFound:
+            return ()
+        return tuple(address.addr for address in answer.node.addresses)
+
     def connect(self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False) -> None:
         """The peer is connected; if it was already, that is fine.
 

@@ -114,6 +114,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^fee .* exceeds max fee", Refusal(Rejected, "FEE_TOO_HIGH")),
     (r"^output already locked", Refusal(Rejected, "leased_by_another")),
     (r"^output unlock not al", Refusal(Rejected, "leased_by_another")),
+    (r"^unable to find node", Refusal(NotFound, "unknown_node")),
     (r"^unknown output", Refusal(NotFound, "unknown_output")),
     (r"^can not find transaction", Refusal(NotFound, "unknown_transaction")),
     (r"the passed output does not belong to the wallet", Refusal(NotFound, "unknown_output")),

@@ -24,6 +24,7 @@ class Feature(StrEnum):
     CLOSING = "closing channels"
     CEILINGS = "routing-fee ceilings"
     ROUTING = "routing fees"
+    GRAPH = "addresses of buyers' nodes"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -61,6 +62,7 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.CLOSING: _ASKING | _methods("lnrpc.Lightning", "CloseChannel"),
     Feature.CEILINGS: _ASKING | _methods("lnrpc.Lightning", "FeeReport", "GetChanInfo", "UpdateChannelPolicy"),
     Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
+    Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

@@ -67,6 +67,20 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
     return ln.ListPeersResponse(peers=map(messages.peer, connected))
 
 
+def get_node_info(world: World, request: ln.NodeInfoRequest) -> ln.NodeInfo:
+    """Ourselves, and the customers that have announced themselves."""
+    own = messages.node_info(world, synced=True)
+    customer = world.customers.find(request.pub_key)
+    if request.pub_key == own.identity_pubkey:
+        hosts = [uri.partition("@")[2] for uri in own.uris]
+    elif customer is not None and customer.is_announced:
+        hosts = [customer.host]
+    else:
+        raise Refused("unable to find node", grpc.StatusCode.NOT_FOUND)
+    addresses = [ln.NodeAddress(network="tcp", addr=host) for host in hosts]
+    return ln.NodeInfo(node=ln.LightningNode(pub_key=request.pub_key, addresses=addresses))
+
+
 async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
     """The customer is connected, or (`perm`) tried again later.
 

@@ -63,6 +63,7 @@ class Customer:
     withholds_answer: bool = False
     accepts_zero_conf: bool = False
     knows_zero_conf: bool = True
+    is_announced: bool = False  # the graph has it, with its host
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
     def objection(

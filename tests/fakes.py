@@ -86,6 +86,10 @@ class FakeNode:
         self._called("channels")
         return ()
 
+    def known_hosts(self, pubkey: str) -> tuple[str, ...]:
+        self._called("known_hosts")
+        return ()
+
     def forwards(self, *, from_second: int, skip: int, most: int) -> tuple[Forward, ...]:
         """As LND pages its history: from a second on, without the first so many."""
         self._called("forwards")

@@ -59,6 +59,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.FromString,
                 _registered_method=True)
+        self.GetNodeInfo = channel.unary_unary(
+                '/lnrpc.Lightning/GetNodeInfo',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
+                _registered_method=True)
         self.ListChannels = channel.unary_unary(
                 '/lnrpc.Lightning/ListChannels',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListChannelsRequest.SerializeToString,
@@ -179,6 +184,12 @@ class LightningServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubscribePeerEvents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNodeInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -319,6 +330,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.SubscribePeerEvents,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.SerializeToString,
+            ),
+            'GetNodeInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNodeInfo,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.SerializeToString,
             ),
             'ListChannels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannels,
@@ -546,6 +562,33 @@ class Lightning:
             '/lnrpc.Lightning/SubscribePeerEvents',
             lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNodeInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/GetNodeInfo',
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
             options,
             channel_credentials,
             insecure,

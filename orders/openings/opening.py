@@ -32,7 +32,7 @@ from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
 from orders.nudges import nudge
-from orders.openings import adopting, cancelling, committing, funding, terms, tracing, turns, zero_conf
+from orders.openings import adopting, cancelling, committing, finding, funding, terms, tracing, turns, zero_conf
 from orders.openings.reasons import (
     LOSES_ITS_PLACE,
     OPENINGS_PAUSED,
@@ -174,7 +174,8 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
         postpone(order_id, *why)
         return False
     try:
-        node.connect(wanted.node, timeout_seconds=min(CONNECT_SECONDS, turn.connect_seconds))
+        seconds = min(CONNECT_SECONDS, turn.connect_seconds)
+        finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False

@@ -29,6 +29,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "fee_rates": {"conf_target": 6},
     "allows": {"method": "/lnrpc.Lightning/GetInfo"},
     "peers": {},
+    "known_hosts": {"pubkey": KEY},
     "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "begin_dialling": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "disconnect": {"pubkey": KEY},
@@ -128,6 +129,12 @@ def test_the_channels_with_one_peer_are_told_alone(network: Network, node):
         each.outpoint for each in node.channels() if each.peer_pubkey == peer
     }
     assert node.channels_with("02" + "ab" * 32, seconds=5) == ()
+
+
+def test_where_a_node_has_announced_itself_is_told_and_of_a_stranger_nothing(network: Network, node):
+    ours = network.lsp.p2p_address.partition("@")[2]
+    assert node.known_hosts(network.lsp.pubkey) == (ours,)
+    assert node.known_hosts(KEY) == ()
 
 
 def test_without_a_macaroon_nothing_is_answered(lsp):

@@ -267,7 +267,7 @@ class TestWhatIsMade:
         said = wallet.create_order().said
         bolt11 = said["payment"]["bolt11"]
         (invoice,) = node.invoices.values()
-        assert (invoice.payment_request, str(invoice.amount_sat)) == (bolt11["invoice"], bolt11["order_total_sat"])
+        assert (invoice.payment_request, str(invoice.value_sat)) == (bolt11["invoice"], bolt11["order_total_sat"])
         assert len(bolt11["invoice"]) <= 2048
 
     def test_l1_50_each_order_has_an_address_of_its_own(self, wallet: Wallet) -> None:
@@ -297,7 +297,7 @@ class TestWhatIsMade:
 
 
 class TestWhatCannotBeHad:
-    def test_paused_sales_are_not_available_now(self, wallet: Wallet) -> None:
+    def test_l0_14_what_cannot_be_had_now_has_a_code_of_the_range_that_servers_have(self, wallet: Wallet) -> None:
         Switch.objects.create(name=SwitchName.SALES, on=False, reason="Inventory.", at=timezone.now(), actor="alice")
         answer = wallet.create_order()
         assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
@@ -314,7 +314,9 @@ class TestWhatCannotBeHad:
         answer = wallet.create_order()
         assert (answer.status_code, refused(answer)[0]) == (503, NOT_NOW)
 
-    def test_who_has_too_many_unpaid_orders_is_told_when_to_come_back(self, wallet: Wallet, settings: Any) -> None:
+    def test_l0_30_who_has_too_many_unpaid_orders_is_told_when_to_come_back(
+        self, wallet: Wallet, settings: Any
+    ) -> None:
         settings.UNPAID_ORDERS_PER_CLIENT = 1
         wallet.create_order()
         answer = wallet.create_order()

@@ -12,6 +12,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
 
 from lsps import lsps1
 from lsps.lsps1 import CreateOrder
@@ -20,10 +21,11 @@ from tests.factories import OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from tests.integration.described import CHECKS, lsps1_description, make_knowing
 
-CASES = 60
+CASES = 100
 
 api = schemathesis.openapi.from_dict(lsps1_description())
 api.app = get_wsgi_application()
+OPERATIONS = [found.ok() for found in api.get_all_operations()]
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -65,18 +67,24 @@ def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         signal.connect(close_old_connections)
 
 
-@api.parametrize()
-@settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(data=st.data())
-def test_every_answer_is_described_and_none_is_a_defect(shop: list[str], case: Any, data: Any) -> None:
-    make_knowing(case, {**GOOD, "order_id": shop}, data.draw)
-    case.call_and_validate(checks=CHECKS)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_every_answer_is_described_and_none_is_a_defect(shop: list[str], operation: Any) -> None:
+    cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
+
+    @settings(
+        max_examples=CASES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases, data=st.data())
+    def ask(case: Any, data: Any) -> None:
+        make_knowing(case, {**GOOD, "order_id": shop}, data.draw)
+        case.call_and_validate(checks=CHECKS)
+
+    ask()
 
 
 @settings(max_examples=500, deadline=None)

@@ -273,7 +273,7 @@ class TestOneScenarioAtBothDoors:
         )
 
 
-def test_l0_20_25_a_channel_is_told_by_its_outpoint(wallet: Wallet) -> None:
+def test_l0_25_a_channel_is_told_by_its_outpoint(wallet: Wallet) -> None:
     said = wallet.get_order(OrderFactory(open=True).pk).said
     txid, _, index = said["channel"]["funding_outpoint"].partition(":")
     assert len(txid) == 64 and index.isdecimal()

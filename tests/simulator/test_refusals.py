@@ -222,6 +222,7 @@ PEERS_WORDS = (
     "Multiple channels unsupported",
     "unsupported channel type",
     "Synchronizing blockchain",
+    "No zero confirmation channels accepted",
     "Refusing more than 4 unfunded channels.",
     "rate limit reached",
     "feerate_per_kw 253 below minimum 2500",

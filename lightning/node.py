@@ -323,8 +323,7 @@ class LndNode:
         if zero_conf:  # of a public one the alias is not asked for: LND refuses that
             request.commitment_type = ln.ANCHORS
             request.zero_conf, request.scid_alias = True, private
-        # OpenChannel, never OpenChannelSync: that one ignores the shim, and would pay at once.
-        call = self._lightning.OpenChannel
+        call = self._lightning.OpenChannel  # never OpenChannelSync: that one ignores the shim, and would pay at once
         return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))
 
     def verify_psbt(self, *, pending_chan_id: bytes, psbt: bytes) -> None:
@@ -405,8 +404,7 @@ class LndNode:
 
     def new_address(self) -> str:
         """A fresh P2WPKH address."""
-        request = ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)
-        return self._change(self._lightning.NewAddress, request).address
+        return self._change(self._lightning.NewAddress, ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)).address
 
     def required_reserve_sat(self, *, additional_public_channels: int) -> int:
         """What has to stay in the wallet to bump anchor channels, with so many more of them."""
@@ -431,8 +429,7 @@ class LndNode:
 
     def transaction(self, txid: str) -> ChainTransaction:
         """A transaction of the wallet. Raises: NotFound."""
-        request = wal.GetTransactionRequest(txid=txid)
-        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, request))
+        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, wal.GetTransactionRequest(txid=txid)))
 
     def transactions(self, *, from_height: int) -> tuple[ChainTransaction, ...]:
         """The wallet's transactions mined at `from_height` or later, and the unconfirmed."""

@@ -85,7 +85,7 @@ _BOUNDARIES = {
     "named_at_purchase": (80, 120), "claimed_later": (90, 130), "paid_on_chain": (100, 130), "cancelled": (30, 24),
     "refused": (57, 51), "begun_anew": (140, 170), "put_out": (150, 180),
     "gives_way": (180, 200), "pays_as_it_gives_way": (210, 210),
-    "usable_at_once": (90, 120), "begun_anew_at_once": (150, 180),
+    "usable_at_once": (100, 130), "begun_anew_at_once": (150, 180),
     "split": (40, 40), "consolidated": (50, 40), "split_again_at_once": (50, 50), "split_while_selling": (130, 150),
 }  # fmt: skip
 _BOUNDARIES_OF_COINS = {"consolidated": 75}

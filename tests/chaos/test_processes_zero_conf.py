@@ -14,10 +14,10 @@ from tests.chaos.runs import CASTS, Plan, boundaries
 
 #: Around COMMITTED, the peer's signature, PUBLISHING and the publication: in every run of the tests.
 _EDGES = (
-    ("COMMIT-after-LookupInvoiceV2", 2, BEFORE),
+    ("COMMIT-after-GetInfo", 1, BEFORE),
     ("FundingStateStep", 1, BEFORE),
     ("FundingStateStep", 1, AFTER),
-    ("pending_outpoint", 1, AFTER),
+    ("COMMIT-after-LeaseOutput", 1, BEFORE),
     ("PublishTransaction", 1, BEFORE),
 )
 _LONG = range(3_000, 3_150)

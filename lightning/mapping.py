@@ -162,7 +162,7 @@ def channel(message: ln.Channel) -> Channel:
         outpoint=Outpoint.parse(message.channel_point),
         peer_pubkey=message.remote_pubkey,
         # Of a zero-conf channel chan_id stays an alias for ever.
-        short_channel_id=message.zero_conf_confirmed_scid or message.chan_id,
+        short_channel_id=message.zero_conf_confirmed_scid if message.zero_conf else message.chan_id,
         capacity_sat=message.capacity,
         local_balance_sat=message.local_balance,
         remote_balance_sat=message.remote_balance,
@@ -173,6 +173,8 @@ def channel(message: ln.Channel) -> Channel:
         memo=message.memo,
         watched_seconds=message.lifetime,
         online_seconds=message.uptime,
+        zero_conf=message.zero_conf,
+        alias=message.chan_id if message.zero_conf else 0,
     )
 
 

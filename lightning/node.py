@@ -308,11 +308,20 @@ class LndNode:
         return tuple(map(mapping.forward, answer.forwarding_events))
 
     def open_channel(
-        self, *, pubkey: str, pending_chan_id: bytes, capacity_sat: int, push_sat: int, private: bool, memo: str
+        self,
+        *,
+        pubkey: str,
+        pending_chan_id: bytes,
+        capacity_sat: int,
+        push_sat: int,
+        private: bool,
+        memo: str,
+        zero_conf: bool = False,
     ) -> Negotiation:
         """The node negotiates with the peer; it signs and publishes nothing by itself.
 
-        The commitment type is left to the two nodes, who agree on anchors where both can.
+        The commitment type is left to the two nodes, who agree on anchors where both can; a zero-conf channel is asked
+        for with anchors, and is usable as soon as the peer has signed.
         Repeat: not safe; the same `pending_chan_id` is refused while the first attempt lives.
         """
         shim = ln.PsbtShim(pending_chan_id=pending_chan_id, no_publish=True)
@@ -324,8 +333,10 @@ class LndNode:
             memo=memo,
             funding_shim=ln.FundingShim(psbt_shim=shim),
         )
-        # OpenChannel, never OpenChannelSync: that one ignores the shim, and would pay at once.
-        call = self._lightning.OpenChannel
+        if zero_conf:  # of a public one the alias is not asked for: LND refuses that
+            request.commitment_type = ln.ANCHORS
+            request.zero_conf, request.scid_alias = True, private
+        call = self._lightning.OpenChannel  # never OpenChannelSync: that one ignores the shim, and would pay at once
         return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))
 
     def verify_psbt(self, *, pending_chan_id: bytes, psbt: bytes) -> None:
@@ -406,8 +417,7 @@ class LndNode:
 
     def new_address(self) -> str:
         """A fresh P2WPKH address."""
-        request = ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)
-        return self._change(self._lightning.NewAddress, request).address
+        return self._change(self._lightning.NewAddress, ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)).address
 
     def required_reserve_sat(self, *, additional_public_channels: int) -> int:
         """What has to stay in the wallet to bump anchor channels, with so many more of them."""
@@ -432,8 +442,7 @@ class LndNode:
 
     def transaction(self, txid: str) -> ChainTransaction:
         """A transaction of the wallet. Raises: NotFound."""
-        request = wal.GetTransactionRequest(txid=txid)
-        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, request))
+        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, wal.GetTransactionRequest(txid=txid)))
 
     def transactions(self, *, from_height: int) -> tuple[ChainTransaction, ...]:
         """The wallet's transactions mined at `from_height` or later, and the unconfirmed."""

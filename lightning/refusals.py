@@ -39,6 +39,7 @@ _TOO_MANY_PENDING = Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")
 _MULTIPLE = Refusal(Rejected, "PEER_REJECT_MULTI_CHAN")
 _FEE_RATE = Refusal(Rejected, "FEE_RATE_REJECTED")
 _ANNOUNCEMENT = Refusal(Rejected, "ANNOUNCEMENT_REJECTED")
+_ZERO_CONF = Refusal(Rejected, "ZERO_CONF_REJECTED")
 _PEER_POLICY = Refusal(Rejected, "PEER_POLICY")
 _INVALID = Refusal(Rejected, "invalid")
 _UNKNOWN_INVOICE = Refusal(NotFound, "unknown_invoice")
@@ -93,6 +94,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"requested channel type not supported", _FEATURE),
     (r"^use anchors for zero-conf", _FEATURE),
     (r"option-scid-alias chantype for public channel", _FEATURE),
+    (r"^zero-conf channel has min_depth non-zero", _ZERO_CONF),
     (r"^amount pushed to remote peer", _FAILED_OPENING),
     (r"^cannot open channel to self", _CHANNEL_REJECTED),
     (r"pendingChannelID\([0-9a-f]+\) already present", _FAILED_OPENING),
@@ -152,7 +154,8 @@ _PEER_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"multiple channels|already ha(?:s|ve) (?:an? )?(?:active |open )?channel|only one channel", _MULTIPLE),
     (r"announcement preference|only (?:accepts? |takes? )?(?:public|private|(?:un)?announced) channels"
      r"|(?:public|private|(?:un)?announced) channels? (?:are |is )?not (?:accepted|allowed|supported)", _ANNOUNCEMENT),
-    (r"channel[ _]type|unsupported feature|anchor outputs accepted|zero confirmation channels accepted", _FEATURE),
+    (r"zero[- ]?conf(?:irmation)?s?\b", _ZERO_CONF),
+    (r"channel[ _]type|unsupported feature|anchor outputs accepted", _FEATURE),
     (r"non-zero push amounts are disabled", _PEER_POLICY),
     (r"no inbound channels accepted|\bonly accepts? (?:inbound )?channels from\b|\b(?:allow|white|black)[- ]?list",
      _PEER_POLICY),

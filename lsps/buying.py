@@ -31,7 +31,7 @@ def options_of(service: Service) -> Options:
     is too small, and a wallet's form needs to know no more.
     """
     return Options(
-        min_required_channel_confirmations=lsps1.LEAST_CHANNEL_CONFIRMATIONS,
+        min_required_channel_confirmations=_least_confirmations(),
         min_funding_confirms_within_blocks=settings.FUNDING_CONF_TARGET,
         supports_zero_channel_reserve=False,
         max_channel_expiry_blocks=min(service.max_expiry_blocks, reading.UINT32),
@@ -42,6 +42,12 @@ def options_of(service: Service) -> Options:
         min_channel_balance_sat=service.min_channel_sat,
         max_channel_balance_sat=service.max_channel_sat,
     )
+
+
+def _least_confirmations() -> int:
+    """None are offered where our node, as it was last seen, can make such channels; whether the peer can, it says."""
+    seen = queries.snapshot()
+    return 0 if seen is not None and seen.takes_zero_conf else 1
 
 
 def create(

@@ -35,8 +35,8 @@ _CREATE: Final = frozenset(
         "announce_channel",
     }
 )
-#: We make no channel that is usable before its funding is in a block.
-LEAST_CHANNEL_CONFIRMATIONS: Final = 1
+#: Of who asked for nothing: the channel is usable once its funding is in a block.
+_USUAL_CHANNEL_CONFIRMATIONS: Final = 1
 #: Below it nothing is relayed (sat/kWU); said where a number must stand, and none means anything.
 _LEAST_FEERATE: Final = 253
 
@@ -201,13 +201,18 @@ def _difficulty(uri: str) -> int:
         return 3 if host.endswith(".onion") else 1
 
 
+def _confirmations(view: OrderView) -> int:
+    asked = view.required_channel_confirmations
+    return _USUAL_CHANNEL_CONFIRMATIONS if asked is None else asked
+
+
 def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, Any]:
     """The answer to create_order and get_order. `least_blocks`: in which a funding confirms where nobody asked."""
     told = {
         "order_id": view.order_id,
         "lsp_balance_sat": str(view.lsp_balance_sat),
         "client_balance_sat": str(view.client_balance_sat),
-        "required_channel_confirmations": view.required_channel_confirmations or LEAST_CHANNEL_CONFIRMATIONS,
+        "required_channel_confirmations": _confirmations(view),
         "funding_confirms_within_blocks": view.funding_confirms_within_blocks or least_blocks,
         "channel_expiry_blocks": view.channel_expiry_blocks,
         "token": view.token,

@@ -31,6 +31,7 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.states import (
+    BEFORE_RETURN,
     LIVE_CLOSINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
@@ -369,17 +370,15 @@ def openings_under_way(now: datetime, client_hash: str = "") -> tuple[int, int]:
 
     One that is stuck for long holds neither.
     """
-    states = [OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING]
     since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
-    under_way = ChannelOpening.objects.filter(state__in=states, changed_at__gte=since)
+    under_way = ChannelOpening.objects.filter(state__in=BEFORE_RETURN, changed_at__gte=since)
     clients = list(under_way.values_list("order__client_hash", flat=True))
     return len(clients), clients.count(client_hash) if client_hash else 0
 
 
 def leased_by_attempts() -> list[int]:
     """The coins, in satoshis each, that attempts hold whose peers may yet let them fail."""
-    states = [OpeningState.FUNDED, OpeningState.CANCELLING]
-    transactions = WalletTransaction.objects.filter(openings__state__in=states)
+    transactions = WalletTransaction.objects.filter(openings__state__in=BEFORE_RETURN)
     return [amount_sat for row in transactions for _, amount_sat, _ in row.inputs]
 
 

@@ -13,6 +13,7 @@ from orders.states import ClosingState, DepositState, InvoiceState, OpeningState
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
+    OpeningState.COMMITTED: "for the channel, which is funded as soon as it exists",
     OpeningState.PUBLISHING: "for the funding transaction to reach the network",
     OpeningState.PUBLISHED: "for the funding transaction to be deep in the chain",
     OpeningState.CONFLICTING: "for the transaction that puts out the funding to be deep",
@@ -111,7 +112,8 @@ def funding_promise(order: ChannelOrder) -> str:
     within, depth = order.funding_confirms_within_blocks, order.required_channel_confirmations
     if within is None or depth is None:
         return "nothing"
-    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations"
+    refused = ", which its node does not take" if depth == 0 and not order.is_zero_conf else ""
+    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations{refused}"
 
 
 def waits_for(order: ChannelOrder, now: datetime) -> str:

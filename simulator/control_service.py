@@ -107,7 +107,8 @@ def set_customer(world: World, request: control.CustomerChange) -> control.Custo
         raise Refused(f"vanishes is one of {peers.VANISHES}")
     for name in (
         "refusal", "min_channel_sat", "max_channel_sat", "refuses_push", "pending_limit", "vanishes",
-        "withholds_signature", "refuses_announced", "withholds_answer", "is_announced",
+        "withholds_signature", "refuses_announced", "withholds_answer", "accepts_zero_conf", "knows_zero_conf",
+        "is_announced",
     ):  # fmt: skip
         if request.HasField(name):  # type: ignore[arg-type]  # a name of ours, from the tuple above
             setattr(customer, name, getattr(request, name))

@@ -151,6 +151,10 @@ def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
     shim = request.funding_shim.psbt_shim
     if not shim.no_publish or len(shim.pending_chan_id) != 32:
         raise Refused("the simulator opens channels by a PSBT with no_publish only")
+    if request.zero_conf and request.commitment_type == ln.UNKNOWN_COMMITMENT_TYPE:
+        raise Refused("use anchors for zero-conf")
+    if request.scid_alias and not request.private:
+        raise Refused("option-scid-alias chantype for public channel")
     return world.negotiations.begin(
         request.node_pubkey.hex(),
         shim.pending_chan_id,
@@ -158,6 +162,7 @@ def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
         push_sat=request.push_sat,
         private=request.private,
         memo=request.memo,
+        zero_conf=request.zero_conf,
     )
 
 

@@ -12,7 +12,7 @@ from simulator import events, scripts
 from simulator.channels import Channel
 from simulator.forwards import Forward
 from simulator.invoices import Invoice
-from simulator.peers import FEATURES, Customer
+from simulator.peers import FEATURES, ZERO_CONF, Customer
 from simulator.scripts import Point
 from simulator.wallet import Coin, Lease
 from simulator.world import World
@@ -66,7 +66,10 @@ def _features() -> dict[int, ln.Feature]:
 
 def peer(customer: Customer) -> ln.Peer:
     """A connected customer."""
-    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=_features())
+    features = _features()
+    if not customer.knows_zero_conf:
+        del features[ZERO_CONF]
+    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=features)
 
 
 # Invoices
@@ -111,7 +114,9 @@ def open_channel(world: World, channel: Channel) -> ln.Channel:
         uptime=watched_seconds if is_active else 0,
         remote_pubkey=channel.pubkey,
         channel_point=point_text(channel.point),
-        chan_id=channel.short_id,
+        chan_id=channel.known_as,
+        zero_conf=bool(channel.alias),
+        zero_conf_confirmed_scid=channel.short_id if channel.alias else 0,
         capacity=channel.capacity_sat,
         local_balance=channel.local_sat,
         remote_balance=channel.remote_sat,
@@ -150,7 +155,8 @@ def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
     abandoned = channel.close_type == ch.ABANDONED
     return ln.ChannelCloseSummary(
         channel_point=point_text(channel.point),
-        chan_id=channel.short_id,
+        chan_id=channel.known_as,
+        zero_conf_confirmed_scid=channel.short_id if channel.alias else 0,
         closing_tx_hash=channel.closing_txid or "00" * 32,
         remote_pubkey=channel.pubkey,
         capacity=channel.capacity_sat,

@@ -133,6 +133,7 @@ class World:
         self.customers.time_passed(self.now())
         self.negotiations.time_passed()
         self.close_where_asked()
+        self._close_what_is_funded_now()
         return self.tell()
 
     # The chain
@@ -256,8 +257,17 @@ class World:
         tx = self.channels.closing(
             channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200))
         )
-        self.publish(tx)
+        if self.chain.output(point) is None:
+            channel.unheard = tx  # as LND does: it waits for a funding that nobody has published yet
+        else:
+            self.publish(tx)
         return tx.txid
+
+    def _close_what_is_funded_now(self) -> None:
+        for channel in self.channels.alive():
+            if channel.unheard is not None and self.chain.output(channel.point) is not None:
+                self.publish(channel.unheard)
+                channel.unheard = None
 
     def require_closable(self, channel: Channel) -> None:
         """It can be closed together: it is open, and its customer connected. Raises: Refused."""

@@ -56,6 +56,22 @@ INITIATOR_REMOTE: Initiator.ValueType  # 2
 INITIATOR_BOTH: Initiator.ValueType  # 3
 Global___Initiator: _TypeAlias = Initiator  # noqa: Y015
 
+class _CommitmentType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CommitmentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CommitmentType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNKNOWN_COMMITMENT_TYPE: _CommitmentType.ValueType  # 0
+    ANCHORS: _CommitmentType.ValueType  # 3
+
+class CommitmentType(_CommitmentType, metaclass=_CommitmentTypeEnumTypeWrapper):
+    """Opening"""
+
+UNKNOWN_COMMITMENT_TYPE: CommitmentType.ValueType  # 0
+ANCHORS: CommitmentType.ValueType  # 3
+Global___CommitmentType: _TypeAlias = CommitmentType  # noqa: Y015
+
 class _InvoiceHTLCState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1079,8 +1095,6 @@ Global___ChannelEventUpdate: _TypeAlias = ChannelEventUpdate  # noqa: Y015
 
 @_typing.final
 class OpenChannelRequest(_message.Message):
-    """Opening"""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_PUBKEY_FIELD_NUMBER: _builtins.int
@@ -1088,11 +1102,17 @@ class OpenChannelRequest(_message.Message):
     PUSH_SAT_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     FUNDING_SHIM_FIELD_NUMBER: _builtins.int
+    COMMITMENT_TYPE_FIELD_NUMBER: _builtins.int
+    ZERO_CONF_FIELD_NUMBER: _builtins.int
+    SCID_ALIAS_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
     node_pubkey: _builtins.bytes
     local_funding_amount: _builtins.int
     push_sat: _builtins.int
     private: _builtins.bool
+    commitment_type: Global___CommitmentType.ValueType
+    zero_conf: _builtins.bool
+    scid_alias: _builtins.bool
     memo: _builtins.str
     @_builtins.property
     def funding_shim(self) -> Global___FundingShim: ...
@@ -1104,11 +1124,14 @@ class OpenChannelRequest(_message.Message):
         push_sat: _builtins.int = ...,
         private: _builtins.bool = ...,
         funding_shim: Global___FundingShim | None = ...,
+        commitment_type: Global___CommitmentType.ValueType = ...,
+        zero_conf: _builtins.bool = ...,
+        scid_alias: _builtins.bool = ...,
         memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment_type", b"commitment_type", "funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat", "scid_alias", b"scid_alias", "zero_conf", b"zero_conf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

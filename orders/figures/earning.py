@@ -32,7 +32,8 @@ PARTS_OF_LEGS: Final = """
 
 #: The channels that we sold, by what the node calls them in its history.
 SOLD: Final = """
-SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_sat
+SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_sat,
+       coalesce(nullif(alias, ''), short_channel_id) AS known_as
   FROM orders_channelopening WHERE state IN ('published', 'confirmed') ORDER BY order_id, attempt DESC
 """
 
@@ -41,8 +42,8 @@ SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_
 ROUTED: Final = """
 SELECT d.day, coalesce(went.order_id, came.order_id) AS order_id, d.forwards, d.in_msat, d.out_msat
   FROM orders_forwardday d
-  LEFT JOIN sold went ON went.short_channel_id = d.channel_out
-  LEFT JOIN sold came ON came.short_channel_id = d.channel_in
+  LEFT JOIN sold went ON went.known_as = d.channel_out
+  LEFT JOIN sold came ON came.known_as = d.channel_in
  WHERE d.day >= %(first)s AND d.day <= %(last)s
 """
 

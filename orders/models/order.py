@@ -122,6 +122,9 @@ class ChannelOrder(models.Model):
     announce_refused_by = models.CharField(
         max_length=66, blank=True, help_text="The node that has taken no public channel, where nobody asked for one."
     )
+    zero_conf_refused_by = models.CharField(
+        max_length=66, blank=True, help_text="The node that has taken no channel before its funding was mined."
+    )
     claimed_at = models.DateTimeField(null=True, blank=True)
     claim_expires_at = models.DateTimeField(null=True, blank=True)
     open_deadline_at = models.DateTimeField(null=True, blank=True)
@@ -229,6 +232,12 @@ class ChannelOrder(models.Model):
             by_purchase=self.announced_by_purchase,
             by_service=self.service.announced_by_default and not is_refused,
         )
+
+    @property
+    def is_zero_conf(self) -> bool:
+        """Whether its channel is to be usable before its funding is mined, as things stand: asked for, not refused."""
+        is_refused = bool(self.node_pubkey) and self.zero_conf_refused_by == self.node_pubkey
+        return self.required_channel_confirmations == 0 and not is_refused
 
     @property
     def is_claimable(self) -> bool:

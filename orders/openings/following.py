@@ -59,13 +59,28 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
     if channel.active and order.state == OrderState.OPENING:
         with locked(order.pk) as held:
             current = held.openings.get(pk=opening.pk)
-            current.short_channel_id = format_short_channel_id(channel.short_channel_id)
-            current.save()
+            _name(current, channel)
             if held.state == OrderState.OPENING:
                 held.opened_at = timezone.now()
-                move(held, OrderState.OPEN, cause=Cause.CHANNEL_USABLE, channel=current.short_channel_id)
+                name = current.short_channel_id or current.alias
+                move(held, OrderState.OPEN, cause=Cause.CHANNEL_USABLE, channel=name)
         return
+    if channel.short_channel_id and not opening.short_channel_id:
+        with locked(order.pk) as held:
+            _name(held.openings.get(pk=opening.pk), channel)
     _flag_stuck(order, node)
+
+
+def _name(opening: ChannelOpening, channel: Channel) -> None:
+    """As its node calls it: by the place of its funding, and a zero-conf channel by an alias too, from the first."""
+    opening.short_channel_id = format_short_channel_id(channel.short_channel_id)
+    opening.alias = format_short_channel_id(channel.alias)
+    opening.save()
+
+
+def awaits_name(order: ChannelOrder) -> bool:
+    """Its channel was usable before its funding was mined, and its node has not said yet where that is."""
+    return any(row.zero_conf and row.alias and not row.short_channel_id for row in order.openings.all())
 
 
 def _flag_stuck(order: ChannelOrder, node: LndNode) -> None:

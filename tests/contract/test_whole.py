@@ -55,6 +55,7 @@ UNMET: dict[str, str] = {
     r"requested channel type not supported": _NEVER_ASKED,
     r"^use anchors for zero-conf": _NEVER_ASKED,
     r"option-scid-alias chantype for public channel": _NEVER_ASKED,
+    r"^zero-conf channel has min_depth non-zero": "lnd's own acceptors refuse such a channel instead",
     r"not enough witness outputs to create funding transaction": _NEVER_ASKED,
     r"funding amount is too large, the max channel size is": "of a node without wumbo; ours asks the peer",
     r"^transaction rejected by the mempool because of low fees": _BACKEND,

@@ -250,6 +250,12 @@ class SimulatedPeer:
         yield
         self.change(refusal="")
 
+    @contextmanager
+    def accepting_zero_conf(self) -> Iterator[None]:
+        self.change(accepts_zero_conf=True)
+        yield
+        self.change(accepts_zero_conf=False)
+
     def pay(self, invoice: str, *, max_parts: int = 1, **options: Any) -> SimulatedPayment:
         """`max_shard_size_msat`, for lnd, is what makes so many parts of it."""
         options.pop("max_shard_size_msat", None)

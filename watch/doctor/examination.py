@@ -220,6 +220,7 @@ def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
     yield node.block_time(info.best_header_at - int(timezone.now().timestamp()), info.network)
     yield node.addresses(settings.NODE_URIS or info.uris, info.pubkey)
     yield node.features(info.features, offered.largest_sat)
+    yield node.zero_conf(info.features)
     yield node.inbound_slots()
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Final
 
 from lightning.errors import LightningError
+from lightning.types import takes_zero_conf
 from lightning.versions import LOWEST_LND_VERSION, Fault, dotted, faults_of, is_supported
 from orders.figures import ENOUGH_COINS
 from watch.doctor.finding import Finding, failure, ok, warning
@@ -167,6 +168,14 @@ def features(bits: Collection[int], largest_sat: int) -> Finding:
         return ok("features", f"large channels, up to {largest_sat:,} sat on sale")
     mend = "Set protocol.wumbo-channels=true in lnd.conf, or lower the service's largest channel."
     return failure("features", f"{largest_sat:,} sat on sale, and the node opens {LARGEST_SAT:,} at most", mend)
+
+
+def zero_conf(bits: Set[int]) -> Finding:
+    """Who asks for a channel that is usable at once can have one, from us as far as it is ours to say."""
+    if takes_zero_conf(bits):
+        return ok("zero_conf", "offered to who asks for it, where the peer takes such channels")
+    note = "For such channels set protocol.zero-conf=true and protocol.option-scid-alias=true in lnd.conf."
+    return ok("zero_conf", "no channel is usable before its funding is mined", note)
 
 
 def coins(deep_sat: Sequence[int], kept_sat: int, smallest_sat: int) -> Finding:

@@ -195,8 +195,11 @@ def _attempt(opening: ChannelOpening) -> Iterator[Row]:
         yield "block", f"{sent.block_height:,}" if sent.block_height else "not mined"
     if opening.conflict is not None:
         yield "put out by", opening.conflict.txid
-    if opening.short_channel_id:
-        yield "short channel id", opening.short_channel_id
+    if opening.zero_conf:
+        yield "usable", "before its funding is in a block"
+    for name, value in (("short channel id", opening.short_channel_id), ("alias", opening.alias)):
+        if value:
+            yield name, value
     if opening.closing_txid:
         yield "closing", f"{opening.closing_txid} ({opening.close_type or 'unknown'})"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orders import blocks, keys, lnurl, money
+from orders import blocks, keys, lnurl, money, windows
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
 from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState, RefundState
 
@@ -179,7 +179,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         **_refund(order),
         node=_node(order),
         announced=order.is_announced,
-        claim_expires_at=order.claim_expires_at,
+        claim_expires_at=windows.usable_until(order, order.claim_expires_at),
         give_up_reason=order.give_up_reason or None,
         opening_trouble=_opening_trouble(order, openings),
         attempts=tuple(_attempt(row) for row in openings),

@@ -18,6 +18,7 @@ from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
 from orders.operations import noting
 from orders.states import OrderState
 from orders.story import sat, when
+from orders.windows import usable_until
 
 Row = tuple[str, str]
 
@@ -95,7 +96,8 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
     for flag in order.standing:
         yield "a person because", flag.words
     if order.give_up_reason:
-        yield "given up because", f"{order.give_up_reason}; retry possible until {when(order.give_up_until)}"
+        until = usable_until(order, order.give_up_until)
+        yield "given up because", f"{order.give_up_reason}; retry possible until {when(until)}"
     if order.last_failure_reason:
         yield "last failure", f"{order.last_failure_reason} ({order.failed_openings} in a row)"
     yield "reference", keys.reference(order.pk)
@@ -171,8 +173,8 @@ def _node(order: ChannelOrder) -> Iterator[Row]:
     yield "channel is", f"{'public' if order.is_announced else 'private'}{refused}"
     times = {
         "claimed": order.claimed_at,
-        "to be claimed until": order.claim_expires_at,
-        "gives up at": order.open_deadline_at,
+        "to be claimed until": usable_until(order, order.claim_expires_at),
+        "gives up at": usable_until(order, order.open_deadline_at),
     }
     yield from ((name, when(at)) for name, at in times.items() if at)
 

@@ -151,6 +151,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "lsp_site.apps.StaffConfig",
+    "lsp_site.apps.SiteConfig",  # before Django's accounts, of whose commands it has its own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -167,7 +168,6 @@ INSTALLED_APPS = [
     "orders.apps.OrdersConfig",
     "watch.apps.WatchConfig",
     "streams.apps.StreamsConfig",
-    "lsp_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [

@@ -14,6 +14,7 @@ from orders import actors, keys, queries, searching, story
 from orders.errors import OrderError
 from orders.management.commands.retry_give_up import os_user
 from orders.management.for_machines import whole
+from orders.management.taken_away import note_seen
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
 from orders.operations import noting
 from orders.states import OrderState
@@ -47,6 +48,7 @@ class Command(BaseCommand):
                 noting.write(order_id, note, actor=actors.command(os_user()))
         except OrderError as error:
             raise CommandError(error.message) from error
+        note_seen(order_id)
         if json:
             self.stdout.write(jsons.dumps(whole(queries.order_or_raise(order_id)), indent=1))
         else:

@@ -156,6 +156,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "lsp_site.apps.StaffConfig",
+    "lsp_site.apps.SiteConfig",  # before Django's accounts, of whose commands it has its own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -172,7 +173,6 @@ INSTALLED_APPS = [
     "orders.apps.OrdersConfig",
     "watch.apps.WatchConfig",
     "streams.apps.StreamsConfig",
-    "lsp_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [

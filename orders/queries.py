@@ -123,7 +123,8 @@ def order_or_raise(order_id: UUID) -> ChannelOrder:
 
 def orders_with_details() -> QuerySet[ChannelOrder]:
     """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node")
+    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
+    orders = orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
     return orders.prefetch_related("onchain_payments", "openings__transaction")
 
 

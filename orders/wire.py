@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from orders import blocks, keys, lnurl, money
+from orders import blocks, keys, lnurl, money, windows
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
 from orders.models.order import Door, Rail
 from orders.states import (
@@ -226,7 +226,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         **_refund(order, refund),
         node=_node(order),
         announced=order.is_announced,
-        claim_expires_at=order.claim_expires_at,
+        claim_expires_at=windows.usable_until(order, order.claim_expires_at),
         give_up_reason=order.give_up_reason or None,
         opening_trouble=_opening_trouble(order, openings),
         attempts=tuple(_attempt(row) for row in openings),

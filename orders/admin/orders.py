@@ -43,6 +43,7 @@ from orders.admin.shown import (
     state_mark,
     text,
     txid,
+    usable,
 )
 from orders.admin.steering import SteeringAdmin, acting, actions, may_do
 from orders.filtering import FILTERS
@@ -119,11 +120,11 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     paid = exactly("paid_at", "paid")
     expires = exactly("expires_at", "to be paid until")
     claimed = exactly("claimed_at", "claimed")
-    claim_expires = exactly("claim_expires_at", "to be claimed until")
+    claim_expires = usable("claim_expires_at", "to be claimed until")
     opened = exactly("opened_at", "opened")
     closed = exactly("closed_at", "closed")
-    open_deadline = exactly("open_deadline_at", "gives up at")
-    retry_until = exactly("give_up_until", "retry possible until")
+    open_deadline = usable("open_deadline_at", "gives up at")
+    retry_until = usable("give_up_until", "retry possible until")
     reason = text("needs_staff_reason", "needs staff reason")
 
     @admin.display(description="coins")

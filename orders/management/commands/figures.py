@@ -17,6 +17,7 @@ from orders import figures
 from orders.dashboard.calls import calls
 from orders.figures import ChannelEarned, Earnings, Funnel, Lost, Openings, Parts, Period, Report, Step, Waits
 from orders.ids import short
+from orders.management.taken_away import note_export
 
 _UNTOLD: Final = timedelta(days=30)
 
@@ -38,6 +39,8 @@ class Command(BaseCommand):
             period = Period(since or until - _UNTOLD, until)
         except ValueError as error:
             raise CommandError(f"There is no such period: {error}.") from error
+        if json:
+            note_export("figures --json", since=period.since.isoformat(), until=period.until.isoformat())
         found = figures.report(period, now)
         self.stdout.write(as_json(found) if json else "\n".join(told(found)))
 

@@ -14,10 +14,12 @@ from orders import actors, keys, queries, searching, story
 from orders.errors import OrderError
 from orders.management.commands.retry_give_up import os_user
 from orders.management.for_machines import whole
+from orders.management.taken_away import note_seen
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
 from orders.operations import noting
 from orders.states import OrderState
 from orders.story import sat, when
+from orders.windows import usable_until
 
 Row = tuple[str, str]
 
@@ -46,6 +48,7 @@ class Command(BaseCommand):
                 noting.write(order_id, note, actor=actors.command(os_user()))
         except OrderError as error:
             raise CommandError(error.message) from error
+        note_seen(order_id)
         if json:
             self.stdout.write(jsons.dumps(whole(queries.order_or_raise(order_id)), indent=1))
         else:
@@ -95,7 +98,8 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
     for flag in order.standing:
         yield "a person because", flag.words
     if order.give_up_reason:
-        yield "given up because", f"{order.give_up_reason}; retry possible until {when(order.give_up_until)}"
+        until = usable_until(order, order.give_up_until)
+        yield "given up because", f"{order.give_up_reason}; retry possible until {when(until)}"
     if order.last_failure_reason:
         yield "last failure", f"{order.last_failure_reason} ({order.failed_openings} in a row)"
     yield "reference", keys.reference(order.pk)
@@ -173,8 +177,8 @@ def _node(order: ChannelOrder) -> Iterator[Row]:
     yield "channel is", f"{'public' if order.is_announced else 'private'}{refused}"
     times = {
         "claimed": order.claimed_at,
-        "to be claimed until": order.claim_expires_at,
-        "gives up at": order.open_deadline_at,
+        "to be claimed until": usable_until(order, order.claim_expires_at),
+        "gives up at": usable_until(order, order.open_deadline_at),
     }
     yield from ((name, when(at)) for name, at in times.items() if at)
 

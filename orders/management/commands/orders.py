@@ -17,11 +17,13 @@ from orders import filtering, story
 from orders.filtering import FILTERS
 from orders.management.commands.retry_give_up import moment
 from orders.management.for_machines import facts
+from orders.management.taken_away import note_export
 from orders.models import ChannelOpening, ChannelOrder, Flag
 
 #: So many are read from the database, and written, at a time.
 _AT_ONCE: Final = 500
 _OF_NO_FIXED_CHOICES: Final = "service"
+_ASKED: Final = (*FILTERS, "since", "until", "search", "limit")
 
 
 class Command(BaseCommand):
@@ -52,6 +54,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
         orders = chosen(options)
+        if json:
+            note_export("orders --json", **{name: options[name] for name in _ASKED})
         try:
             for line in _as_lines(orders) if json else _as_table(orders):
                 self.stdout.write(line)

@@ -20,7 +20,7 @@ admin.site.enable_nav_sidebar = False  # the list of orders needs the width
 _ICON = "drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"
 
 handler400 = "lsps.rest.errors.bad_request"
-handler404 = "orders.api.errors.not_found"
+handler404 = "lsp_site.views.not_found"
 handler500 = "lsps.rest.errors.server_error"
 
 urlpatterns = [

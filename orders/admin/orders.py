@@ -91,7 +91,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
             "What was ordered",
             {"fields": ["full_id", "came_by", "capacity", "term", "public", "funding_promise", "service_sold"]},
         ),
-        ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
+        ("At which price", {"fields": ["price", "total_due", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
         ("Where is it", {"fields": ["state_column", "channel", "opened", "closed"]}),
@@ -219,9 +219,9 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         sides = f"{order.lsp_balance_sat:,} ours + {order.client_balance_sat:,} pushed to the buyer"
         return f"{story.sat(order.capacity_sat)} = {sides}"
 
-    @admin.display(description="fees")
-    def fees(self, order: ChannelOrder) -> str:
-        """Together, and each part."""
+    @admin.display(description="price")
+    def price(self, order: ChannelOrder) -> str:
+        """All fees together, and each part: as the API calls it."""
         parts = {
             "base": order.base_fee_sat,
             "lease": order.lease_fee_sat,
@@ -231,6 +231,12 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         }
         sum_of = " + ".join(f"{amount:,} {name}" for name, amount in parts.items() if amount)
         return f"{story.sat(order.fee_total_sat)} = {sum_of}"
+
+    @admin.display(description="total to pay")
+    def total_due(self, order: ChannelOrder) -> str:
+        """The price, and what is pushed to the buyer."""
+        pushed = f" + {order.client_balance_sat:,} pushed to the buyer" if order.client_balance_sat else ""
+        return f"{story.sat(order.order_total_sat)} = {order.fee_total_sat:,} price{pushed}"
 
     budget = sats("fee_budget_sat", "its chain fees may be")
 

@@ -37,7 +37,7 @@ def record(order: ChannelOrder, attempt: int) -> None:
     end_closing(order)
     counting.give_back(order, cause=Cause.FUNDING_CONFLICTED, actor=LSP)
     is_proposed, sat = _settle_up(order)
-    _say(order, f"a refund of {sat} sat is proposed" if is_proposed else "nothing of its price waits for a decision")
+    _say(order, f"a refund of {sat} sat is proposed" if is_proposed else "nothing of its total waits for a decision")
 
 
 def end_closing(order: ChannelOrder) -> None:

@@ -205,10 +205,14 @@ def _earnings(earned: Earnings) -> Iterator[str]:
     yield _row("a year, on the capital bound", _percent(earned.total.yearly_ppm))
     yield from _channels("the best channels", earned.best)
     yield from _channels("the worst channels", earned.worst)
+    if earned.alike:
+        yield from _section("channels that have earned the same", "", "each")
+        yield _row(f"{earned.alike:,} of {earned.channels:,}", _sat(earned.alike_msat))
 
 
-def _channels(title: str, listed: Iterable[ChannelEarned]) -> Iterator[str]:
-    yield from _section(title, "", "profit", "a year")
+def _channels(title: str, listed: Sequence[ChannelEarned]) -> Iterator[str]:
+    if listed:
+        yield from _section(title, "", "profit", "a year")
     for each in listed:
         named = f"{short(each.order_id)} {each.short_channel_id}"
         yield _row(named, _sat(each.parts.profit_msat), _percent(each.parts.yearly_ppm))

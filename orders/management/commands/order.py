@@ -78,7 +78,7 @@ class Command(BaseCommand):
 
 
 def _sections(order: ChannelOrder) -> Iterator[tuple[str, list[Row]]]:
-    yield "Price", list(_price(order))
+    yield "At which price", list(_price(order))
     yield "Payment", list(_payment(order))
     for number, refund in enumerate(order.refunds.select_related("transaction"), 1):
         yield f"Refund {number}", list(_refund(refund))
@@ -121,9 +121,9 @@ def _price(order: ChannelOrder) -> Iterator[Row]:
         "opening": order.open_fee_sat,
         "closing": order.close_fee_sat,
         "up to the least": order.floor_fee_sat,
-        "fees": order.fee_total_sat,
+        "price": order.fee_total_sat,
         "pushed to the buyer": order.client_balance_sat,
-        "total": order.order_total_sat,
+        "total to pay": order.order_total_sat,
         "chain fees may be": order.fee_budget_sat,
     }
     width = max(len(sat(amount)) for amount in amounts.values())

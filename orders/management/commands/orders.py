@@ -96,7 +96,7 @@ _TABLE: Final = "{:<36}  {:<9}  {:<16}  {:>13}  {:>11}  {:<9}  {:<11}  {:<14}  {
 
 def _as_table(orders: QuerySet[ChannelOrder]) -> Iterator[str]:
     yield _TABLE.format(
-        "order", "state", "quoted (UTC)", "channel (sat)", "price (sat)", "paid by", "door", "node", "notable"
+        "order", "state", "quoted (UTC)", "channel (sat)", "total (sat)", "paid by", "door", "node", "notable"
     )
     count = total_sat = 0
     for order in orders.iterator(chunk_size=_AT_ONCE):

@@ -176,6 +176,48 @@ def refusal(text: str) -> Refusal | None:
     return _first(_NODE_SAYS, text)
 
 
+#: A limit of sizes in a peer's own words, and what its number is worth in satoshis.
+_LEAST: tuple[tuple[str, int], ...] = (
+    (r"is below min chan size of ([0-9.]+) BTC", 10**8),
+    (r"\(min=(\d+) sat", 1),
+    (r"funding satoshis \(\d+\) is less than the user specified limit \((\d+)\)", 1),
+    (r"channel capacity is .* below (\d+)sat", 1),
+)
+_MOST: tuple[tuple[str, int], ...] = (
+    (r"exceeds maximum chan size of ([0-9.]+) BTC", 10**8),
+    (r"max=(\d+) sat", 1),
+    (r"(?:funding must be (?:at most|smaller than)|sat >) (\d+)", 1),
+)
+
+
+def told_limits(text: str) -> tuple[int | None, int | None]:
+    """The least and the most satoshis that a refusal names. The words are a stranger's: what makes no sense is none."""
+    text = text[:_MOST_READ]
+    return _told(_LEAST, text), _told(_MOST, text)
+
+
+def _told(table: tuple[tuple[str, int], ...], text: str) -> int | None:
+    for pattern, worth in table:
+        found = re.search(pattern, text, re.IGNORECASE)
+        if found:
+            amount_sat = _satoshis(found[1], worth)
+            return amount_sat if 0 < amount_sat < _ALL_SAT else None
+    return None
+
+
+def _satoshis(number: str, worth: int) -> int:
+    """Without floats. -1: it is no number, or has more digits than any amount."""
+    whole, _, part = number.partition(".")
+    digits = len(str(worth)) - 1
+    if not (whole + part).isdecimal() or len(whole) > _MOST_DIGITS or len(part) > _MOST_DIGITS:
+        return -1
+    return int(whole or 0) * worth + int(part[:digits].ljust(digits, "0") or 0)
+
+
+_ALL_SAT = 21 * 10**14
+_MOST_DIGITS = 16
+
+
 def legible(text: str, length: int) -> str:
     """The text on one line, so long at most, without what no reader should meet.
 

@@ -347,6 +347,13 @@ OPENING = Group(
             "What is proposed to go back for a channel that its own peer closed before it was usable is less by what "
             "the chain has cost us.",
         ),
+        V(
+            "PREFLIGHT_DRY_RUN",
+            p.boolean,
+            "off",
+            "A buyer's node that is connected is asked for the channel before it is paid, up to its answer, and told "
+            "that it was nothing: once an hour for each channel. Not where the service does not look.",
+        ),
         V("RETRY_FIRST_SECONDS", p.seconds(), "5", "The first pause after a failed attempt; it doubles."),
         V("RETRY_MAX_SECONDS", p.seconds(), "600", "The longest pause between attempts."),
         V("SNAPSHOT_MAX_AGE_SECONDS", p.seconds(), "90", "The node's figures older than this sell nothing."),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
-from lsp_site import metrics, views
+from lsp_site import metrics, views, well_known
 from lsps.rest.errors import MOUNTS
 
 admin.site.site_header = admin.site.site_title = "LSP"
@@ -30,6 +30,7 @@ urlpatterns = [
     path("openapi.yaml", views.schema, name="schema"),
     path("healthz", views.health, name="health"),
     path("readyz", views.ready, name="ready"),
+    path(".well-known/lsp.json", well_known.offer, name="well-known"),
     path("metrics", metrics.scrape, name="metrics"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

@@ -15,17 +15,18 @@ from orders import queries, wire
 from orders.errors import NotAvailable
 from orders.models import ChannelOrder, Service
 from orders.models.order import Door
-from orders.operations import creating
+from orders.operations import couponing, creating, quoting
 from orders.operations.creating import Asked, Idempotency, Purchase
+from orders.options import Limits
 
 
 def options() -> Options:
     """What is on offer by LSPS1: the default service, as staff have it. Raises: NotAvailable."""
-    return options_of(_service())
+    return options_of(_service().limits)
 
 
-def options_of(service: Service) -> Options:
-    """The service as get_info tells it.
+def options_of(limits: Limits) -> Options:
+    """What is sold within these, as get_info tells it.
 
     So much at least on our side, whatever is on the client's: then no amount within these limits makes a channel that
     is too small, and a wallet's form needs to know no more.
@@ -34,13 +35,13 @@ def options_of(service: Service) -> Options:
         min_required_channel_confirmations=_least_confirmations(),
         min_funding_confirms_within_blocks=settings.FUNDING_CONF_TARGET,
         supports_zero_channel_reserve=False,
-        max_channel_expiry_blocks=min(service.max_expiry_blocks, reading.UINT32),
+        max_channel_expiry_blocks=min(limits.max_expiry_blocks, reading.UINT32),
         min_initial_client_balance_sat=0,
-        max_initial_client_balance_sat=min(service.max_client_balance_sat, service.max_channel_sat),
-        min_initial_lsp_balance_sat=service.min_channel_sat,
-        max_initial_lsp_balance_sat=service.max_channel_sat,
-        min_channel_balance_sat=service.min_channel_sat,
-        max_channel_balance_sat=service.max_channel_sat,
+        max_initial_client_balance_sat=min(limits.max_client_balance_sat, limits.max_channel_sat),
+        min_initial_lsp_balance_sat=limits.min_channel_sat,
+        max_initial_lsp_balance_sat=limits.max_channel_sat,
+        min_channel_balance_sat=limits.min_channel_sat,
+        max_channel_balance_sat=limits.max_channel_sat,
     )
 
 
@@ -65,8 +66,9 @@ def create(
     Money, Repeat: as orders.operations.creating.create.
     Raises: Refusal, OrderError.
     """
-    service = _service()
-    lsps1.require_offered(asked, options_of(service))
+    service, coupon = _service(), couponing.shown(asked.token)
+    sold = quoting.limits(service, coupon.terms if coupon else None, door)
+    lsps1.require_offered(asked, options_of(sold))
     purchase = Purchase(
         wanted=asked.wanted,
         service_id=service.pk,

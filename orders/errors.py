@@ -42,6 +42,14 @@ class NodeFull(InvalidField):
     """The node would have more of us than one node may."""
 
 
+class WouldNotOpen(InvalidField):
+    """The buyer's node would not take this channel; `code` is the word that an attempt would fail with."""
+
+    def __init__(self, message: str, *, field: str, code: str, works: int | bool | None) -> None:
+        super().__init__(message, field=field)
+        self.code, self.works = code, works
+
+
 class OutOfRange(InvalidField):
     """A number outside of what is on offer."""
 
@@ -58,15 +66,18 @@ class ClientSideTooLarge(InvalidField):
         super().__init__("client_balance_sat must be less than lsp_balance_sat.", field="client_balance_sat")
 
 
-class TokenUnknown(InvalidField):
-    """A buyer's token that means nothing here. It is never passed over: they count on what it would have brought."""
-
-    def __init__(self, message: str = "This token is not known here; leave it empty to buy without one.") -> None:
-        super().__init__(message, field="token")
-
-
 class ServiceNotFound(OrderError):
     """There is no such service, or it is not on sale."""
+
+
+class TokenNotTaken(InvalidField):
+    """What was shown with the purchase is neither a coupon that is valid now nor a name that we know.
+
+    It is never passed over: they count on what it would have brought.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field="token")
 
 
 class OrderNotFound(OrderError):

@@ -41,12 +41,14 @@ class Quote:
     floor_fee_sat: int
     client_balance_sat: int
     sat_per_kw: int
+    #: What a coupon takes off: of what we earn, never of what the chain costs.
+    discount_sat: int = 0
 
     @property
     def fee_total_sat(self) -> int:
         """What we earn and spend: never what is pushed to the client."""
         parts = self.base_fee_sat + self.lease_fee_sat + self.open_fee_sat + self.close_fee_sat
-        return parts + self.floor_fee_sat
+        return parts + self.floor_fee_sat - self.discount_sat
 
     @property
     def order_total_sat(self) -> int:
@@ -62,16 +64,19 @@ def quote(
     channel_expiry_blocks: int,
     sat_per_kw: int,
     open_vbytes: int = OPEN_VBYTES,
+    discount_percent: int = 0,
 ) -> Quote:
     """The price at the node's fee estimate now, of a channel whose funding has so many vbytes.
 
     base + rate × LSP balance × blocks + the chain cost of opening and, one day, of closing; what is missing
-    to the service's minimum fee is a part of its own, so that the parts always add up.
+    to the service's minimum fee is a part of its own, so that the parts always add up. A discount is of all but the
+    chain costs, rounded down, and leaves at least a satoshi: nothing is for nothing.
     """
     rate, charged_blocks = tariff.rate_ppm_per_1008_blocks, max(channel_expiry_blocks, tariff.least_blocks)
     lease = _ceil_div(lsp_balance_sat * rate * charged_blocks, _MILLION * blocks.WEEK)
     opening, closing = chain_fee_sat(open_vbytes, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
+    earned = tariff.base_fee_sat + lease + missing
     return Quote(
         base_fee_sat=tariff.base_fee_sat,
         lease_fee_sat=lease,
@@ -80,6 +85,7 @@ def quote(
         floor_fee_sat=missing,
         client_balance_sat=client_balance_sat,
         sat_per_kw=sat_per_kw,
+        discount_sat=max(0, min(earned * discount_percent // 100, earned + opening + closing - 1)),
     )
 
 

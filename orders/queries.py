@@ -20,6 +20,7 @@ from orders.models import (
     ChannelOpening,
     ChannelOrder,
     ClosingKind,
+    Coupon,
     HoldInvoice,
     Node,
     NodeSnapshot,
@@ -111,6 +112,18 @@ def services_on_sale() -> QuerySet[Service]:
 def default_service() -> Service | None:
     """What is sold to those who name no service."""
     return services_on_sale().first()
+
+
+#: An order has its coupon for as long as it may still be sold, and once it was.
+COUPON_USED: Final = frozenset(set(OrderState) - {OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
+
+
+def is_used_up(coupon: Coupon, *, besides: UUID | None = None) -> bool:
+    """As many orders, one left out, have the coupon as may."""
+    if coupon.most_uses is None:
+        return False
+    uses = ChannelOrder.objects.filter(coupon=coupon, state__in=COUPON_USED)
+    return uses.exclude(pk=besides).count() >= coupon.most_uses
 
 
 def order_or_raise(order_id: UUID) -> ChannelOrder:

@@ -22,7 +22,7 @@ from orders import alive, outage, payments, queries, recovering
 from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
 from orders.nudges import FOUND, nudge_all
-from orders.openings import reasons
+from orders.openings import dry_runs, reasons
 from orders.operations import creating, shaping
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
 from orders.payments import offering
@@ -53,6 +53,7 @@ def reconcile() -> Pass:
     try:
         nudged = look(node)
         shaping.go_on(node)
+        dry_runs.end_forgotten(node)
         remember_coins_aside(node)
     except (LightningError, NotAvailable) as error:
         reached = False

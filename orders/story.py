@@ -79,6 +79,11 @@ def surprises(order: ChannelOrder) -> list[str]:
     return list(dict.fromkeys([*calls, *(name for name, is_so in named.items() if is_so)]))
 
 
+def warned(order: ChannelOrder) -> str:
+    """What the buyer was told of his node before he paid; empty where nothing was."""
+    return "; ".join(f"{row['code']} ({row['message'].rstrip('.')})" for row in order.warnings)
+
+
 def live_opening(order: ChannelOrder) -> ChannelOpening | None:
     """The attempt that is not over, from openings that were loaded before."""
     return next((opening for opening in order.openings.all() if opening.is_live), None)

@@ -113,6 +113,17 @@ class AttemptView:
 
 
 @dataclass(frozen=True, slots=True)
+class WarningView:
+    """What would keep the channel from opening, by our names, and what would work; None: nothing that we could name."""
+
+    code: str
+    message: str
+    field: str
+    works: int | bool | None
+    is_sure: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QuoteView:
     """What a buyer needs in order to pay. The token is shown here and nowhere else."""
 
@@ -126,6 +137,7 @@ class QuoteView:
     most_routing_ppm: int | None
     lnurl: LnurlView
     token: str
+    warnings: tuple[WarningView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +269,14 @@ def quote(order: ChannelOrder, place: Place) -> QuoteView:
         most_routing_ppm=order.most_routing_ppm,
         lnurl=lnurl_view(str(order.pk), place),
         token=keys.order_token(order.pk),
+        warnings=warnings(order),
+    )
+
+
+def warnings(order: ChannelOrder) -> tuple[WarningView, ...]:
+    """What its buyer was told before he paid."""
+    return tuple(
+        WarningView(row["code"], row["message"], row["field"], row["works"], row["is_sure"]) for row in order.warnings
     )
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from bech32 import encode
 
-from lightning.errors import NotFound
+from lightning.errors import NotFound, PeerOffline
 from lightning.types import (
     Channel,
     FeeRates,
     Forward,
     Invoice,
     Lease,
+    NodeAddress,
     NodeInfo,
     NodeInvoiceState,
     OpenedInvoice,
     Outpoint,
+    Peer,
+    PendingChannel,
     Utxo,
 )
 
@@ -44,6 +48,9 @@ class FakeNode:
         self.invoices: dict[str, Invoice] = {}
         #: What it has passed on, the oldest first.
         self.history: list[Forward] = []
+        self.connected_peers: list[Peer] = []
+        self.answers: set[str] = set()
+        self.dialled: list[str] = []
         self.on_call: Callable[[str], None] = lambda name: None
 
     def info(self) -> NodeInfo:
@@ -89,6 +96,26 @@ class FakeNode:
     def known_hosts(self, pubkey: str) -> tuple[str, ...]:
         self._called("known_hosts")
         return ()
+
+    def pending_channels(self) -> tuple[PendingChannel, ...]:
+        self._called("pending_channels")
+        return ()
+
+    def peers(self) -> tuple[Peer, ...]:
+        self._called("peers")
+        return tuple(self.connected_peers)
+
+    def begin_dialling(self, address: NodeAddress, *, timeout_seconds: int) -> Future[Any]:
+        """Nobody is there, but for who `answers` a dial."""
+        self._called("begin_dialling")
+        self.dialled.append(str(address))
+        ended: Future[Any] = Future()
+        if address.pubkey in self.answers:
+            self.connected_peers.append(Peer(address.pubkey, address.host, inbound=False))
+            ended.set_result(None)
+        else:
+            ended.set_exception(PeerOffline("connection refused", reason="PEER_NOT_REACHABLE"))
+        return ended
 
     def forwards(self, *, from_second: int, skip: int, most: int) -> tuple[Forward, ...]:
         """As LND pages its history: from a second on, without the first so many."""

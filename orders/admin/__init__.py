@@ -3,6 +3,7 @@
 from orders.admin.attempts import OpeningAdmin, TransactionAdmin
 from orders.admin.bans import BanAdmin
 from orders.admin.books import BooksCheckAdmin, EntryAdmin
+from orders.admin.coupons import CouponAdmin, TokenPatternAdmin
 from orders.admin.offers import ServiceAdmin
 from orders.admin.orders import OrderAdmin
 from orders.admin.records import (
@@ -25,6 +26,7 @@ __all__ = [
     "AuditEntryAdmin",
     "BanAdmin",
     "BooksCheckAdmin",
+    "CouponAdmin",
     "DepositAdmin",
     "EntryAdmin",
     "EventAdmin",
@@ -39,5 +41,6 @@ __all__ = [
     "ServiceAdmin",
     "SnapshotAdmin",
     "SwitchEventAdmin",
+    "TokenPatternAdmin",
     "TransactionAdmin",
 ]

@@ -93,7 +93,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         ),
         ("At which price", {"fields": ["price", "total_due", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
-        ("For which node", {"fields": ["node_whole", "node_host", "no_public", "claimed", "claim_expires"]}),
+        ("For which node", {"fields": ["node_whole", "node_host", "no_public", "warned", "claimed", "claim_expires"]}),
         ("Where is it", {"fields": ["state_column", "channel", "opened", "closed"]}),
         ("For how long, and at which fee", {"fields": ["lease_starts", "lease_ends", "gift", "promise"]}),
         (
@@ -230,7 +230,8 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
             "up to the least": order.floor_fee_sat,
         }
         sum_of = " + ".join(f"{amount:,} {name}" for name, amount in parts.items() if amount)
-        return f"{story.sat(order.fee_total_sat)} = {sum_of}"
+        less = f" − {order.discount_sat:,} by coupon {order.coupon}" if order.coupon else ""
+        return f"{story.sat(order.fee_total_sat)} = {sum_of}{less}"
 
     @admin.display(description="total to pay")
     def total_due(self, order: ChannelOrder) -> str:
@@ -254,6 +255,11 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     def no_public(self, order: ChannelOrder) -> SafeString | str:
         """The node that has refused one."""
         return code(order.announce_refused_by)
+
+    @admin.display(description="was warned")
+    def warned(self, order: ChannelOrder) -> str:
+        """What its buyer was told before he paid."""
+        return story.warned(order) or NOTHING
 
     @admin.display(description="paid by", ordering="counted_payment")
     def paid_by(self, order: ChannelOrder) -> SafeString | str:

@@ -115,7 +115,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
 def _body(problem: Problem, request: HttpRequest) -> dict[str, Any]:
     if _speaks_lnurl(request):
         return {"status": "ERROR", "reason": problem.message}
-    return {"error": problem.message, "code": problem.code, "field": problem.field}
+    return dict(problem.told)
 
 
 def _status(problem: Problem, request: HttpRequest) -> int:

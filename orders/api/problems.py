@@ -23,6 +23,11 @@ class Problem:
     field: str | None = None
     retry_after_seconds: int | None = None
 
+    @property
+    def told(self) -> dict[str, str | None]:
+        """As the body of an answer has it."""
+        return {"error": self.message, "code": self.code, "field": self.field}
+
 
 class Unreadable(Exception):
     """What was sent cannot be taken to the domain: this door says so itself, by its own names."""
@@ -38,6 +43,8 @@ _CODES: Final[Mapping[type[errors.OrderError], tuple[int, str]]] = {
     errors.InvalidField: (400, "invalid"),
     errors.NotServed: (403, "not_served"),
     errors.NodeFull: (409, "node_limit"),
+    errors.WouldNotOpen: (409, "would_not_open"),
+    errors.TokenNotTaken: (400, "coupon_not_taken"),
     errors.ServiceNotFound: (400, "product_not_found"),
     errors.OrderNotFound: (404, "order_not_found"),
     errors.NotClaimable: (409, "not_claimable"),
@@ -50,6 +57,25 @@ _CODES: Final[Mapping[type[errors.OrderError], tuple[int, str]]] = {
     errors.KeptWaiting: (429, "too_much_waits"),
     errors.NotAvailable: (503, "not_available"),
 }
+
+
+#: What a preflight names, by v1's names.
+WARNED_FIELDS: Final[Mapping[str, str | None]] = {
+    "node": "node_uri",
+    "capacity_sat": "local_balance",
+    "announced": "private",
+    "client_balance_sat": "remote_balance",
+    "required_channel_confirmations": None,
+}
+
+
+def works(field: str, value: int | bool | None, *, client_balance_sat: int) -> int | bool | None:
+    """What would work, of v1's field: `private` is the other way round, and `local_balance` is not all of a channel."""
+    if value is None or WARNED_FIELDS[field] is None:
+        return None
+    if field == "announced":
+        return not value
+    return value - client_balance_sat if field == "capacity_sat" else value
 
 
 def of(error: errors.OrderError) -> Problem:
@@ -76,6 +102,10 @@ def _worded(error: errors.OrderError) -> tuple[str | None, str]:
             return "order_id", ""
         case errors.KeyReused() | errors.KeyInFlight():
             return "Idempotency-Key", ""
+        case errors.TokenNotTaken():
+            return "coupon", ""
+        case errors.WouldNotOpen():
+            return WARNED_FIELDS[error.field], ""
         case errors.InvalidField(field="node"):
             return "node_uri", ""
         case errors.InvalidField(field="refund_address"):

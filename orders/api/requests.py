@@ -18,6 +18,7 @@ from orders.api.fields import Flag, Integer, Node, OrderId, OrderIds, RefundAddr
 from orders.api.problems import Unreadable
 from orders.operations.creating import Idempotency
 from orders.options import MAX_EXPIRY_BLOCKS, MAX_MONEY_SAT
+from orders.tokens import LONGEST_TOKEN
 
 MAX_WEEKS: Final = weeks.whole(MAX_EXPIRY_BLOCKS)
 #: The longest `key@host:port`: 66 + 1 + 255 and a port.
@@ -92,6 +93,13 @@ class BuyRequest(ClientRequest):
         allow_blank=True,
         max_length=100,
         help_text="Where an on-chain payment goes back to.",
+    )
+    coupon = Text(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=LONGEST_TOKEN,
+        help_text="A code that the LSP has given out. One that it does not know is refused, never passed over.",
     )
 
 

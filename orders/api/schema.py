@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 
+from orders.api.estimates import ChannelEstimateSerializer
 from orders.api.requests import (
     LEAST_KEY_LENGTH,
     MOST_KEY_LENGTH,
@@ -27,7 +28,7 @@ from orders.api.serializers import (
 
 _WHY: Final = {
     400: "A field is missing or wrong: `field` names it.",
-    403: "`order_token` is missing, or not the order's.",
+    403: "`order_token` is missing, or not the order's; or we do not serve this node or address: `field` says which.",
     404: "Order not found.",
     409: "The order's state does not allow this, or the same request is in flight.",
     413: "The body is larger than 64 KiB.",
@@ -75,7 +76,20 @@ BUY: Final[Any] = extend_schema(
     parameters=[_IDEMPOTENCY_KEY],
     responses={
         200: OpenApiResponse(ChannelQuoteSerializer, description="Channel quote"),
-        **_errors(400, 409, 413, 415, 422, 429, 431, 503),
+        **_errors(400, 403, 409, 413, 415, 422, 429, 431, 503),
+    },
+)
+
+ESTIMATE: Final[Any] = extend_schema(
+    operation_id="channel_estimate",
+    summary="Ask for the price of a channel",
+    description="The same request as `/channel/buy`, and nothing is made: no order, no invoice, nothing to pay. A "
+    "request that could never be bought is refused as there; what is only not in stock now has a price all the same, "
+    "and `why_not` says what `/channel/buy` would answer. An order fixes its price, an estimate promises none.",
+    request=BuyRequest,
+    responses={
+        200: OpenApiResponse(ChannelEstimateSerializer, description="The price by its parts"),
+        **_errors(400, 403, 409, 413, 415, 429, 431, 503),
     },
 )
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from orders.api import weeks
+from orders.api import problems, weeks
 from orders.models import Service
 from orders.states import ORDER_STATE_NUMBERS
-from orders.wire import OrderView
+from orders.wire import OrderView, WarningView
 
 _MOST_BASE: Final = (
     "What the LSP promises to ask at most for each payment that it forwards to the buyer over the channel, in "
@@ -68,6 +68,27 @@ class ErrorSerializer(serializers.Serializer):
     field = serializers.CharField(allow_null=True, help_text="What was wrong, where one field was.")  # type: ignore[assignment]
 
 
+@extend_schema_serializer(component_name="ChannelWarning")
+class WarningSerializer(serializers.Serializer):
+    """What would keep the channel from opening, as far as the LSP knows before it is paid."""
+
+    code = serializers.CharField(help_text="One word for machines: that of an attempt that fails so.")
+    warning = serializers.CharField(source="message", help_text="One sentence for people.")
+    field = serializers.SerializerMethodField(help_text="What to ask for otherwise.")  # type: ignore[assignment]
+    works = serializers.SerializerMethodField(help_text="What of it would work, where that is known.")
+    is_sure = serializers.BooleanField(help_text="As things stand it would fail; else it may.")
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_field(self, finding: WarningView) -> str | None:
+        """By v1's name."""
+        return problems.WARNED_FIELDS[finding.field]
+
+    @extend_schema_field({"type": ["integer", "boolean", "null"]})
+    def get_works(self, finding: WarningView) -> int | bool | None:
+        """As that field has it."""
+        return problems.works(finding.field, finding.works, client_balance_sat=self.context["client_balance_sat"])
+
+
 @extend_schema_serializer(component_name="ChannelQuote")
 class ChannelQuoteSerializer(serializers.Serializer):
     """An order to pay, by either way."""
@@ -85,6 +106,9 @@ class ChannelQuoteSerializer(serializers.Serializer):
     max_routing_fee_ppm = serializers.IntegerField(source="most_routing_ppm", allow_null=True, help_text=_MOST_PPM)
     order_token = serializers.CharField(
         source="token", help_text="A secret: who has it may say where the order's money goes. The id alone may not."
+    )
+    warnings = WarningSerializer(
+        many=True, help_text="About the node that was named; empty where none was, or all is well."
     )
 
 

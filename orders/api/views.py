@@ -1,4 +1,4 @@
-"""The five endpoints. Each parses, calls one operation or query, and renders."""
+"""The endpoints. Each parses, calls one operation or query, and renders."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lightning import connection
 from orders import actors, lnurl, queries, wire
 from orders.api import errors, schema, turns, weeks
 from orders.api.clients import client_address, tells_apart
+from orders.api.estimates import ChannelEstimateSerializer
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
 from orders.api.requests import (
@@ -43,7 +44,7 @@ from orders.causes import COINS_PROMISED_ELSEWHERE
 from orders.errors import NotAvailable, NotClaimable
 from orders.keys import client_hash
 from orders.models import ChannelOrder, NodeSnapshot, SwitchName
-from orders.operations import claiming, creating, refunding, selling, snapshot
+from orders.operations import claiming, creating, estimating, refunding, selling, snapshot
 from orders.options import Wanted
 from orders.states import OrderState
 
@@ -124,20 +125,18 @@ class ChannelViewSet(ApiViewSet):
     def buy(self, request: Request) -> Response:
         """The quote of a new order."""
         meant = BuyRequest.read(request.data)
-        client = client_address(request._request)
-        private = meant.get("private")
-        purchase = creating.Purchase(
-            wanted=Wanted(meant["local_balance"], meant["remote_balance"], weeks.in_blocks(meant["channel_expiry"])),
-            service_id=meant.get("product_id"),
-            address=meant.get("node_uri"),
-            announced=None if private is None else not private,
-            refund_address=meant.get("refund_onchain_address", ""),
-            client_hash=client_hash(client) if tells_apart(client) else "",
-            idempotency=idempotency(request, meant),
-        )
+        purchase = meant_purchase(request, meant, idempotency(request, meant))
         with turns.turn():
             order = creating.create(purchase, node=connection.node())
-        return Response(ChannelQuoteSerializer(wire.quote(order, place(None))).data)
+        context = {"client_balance_sat": order.client_balance_sat}
+        return Response(ChannelQuoteSerializer(wire.quote(order, place(None)), context=context).data)
+
+    @schema.ESTIMATE
+    def estimate(self, request: Request) -> Response:
+        """The price of an order that is not made. No node is asked, so nobody takes a turn."""
+        purchase = meant_purchase(request, BuyRequest.read(request.data), None)
+        context = {"client_balance_sat": purchase.wanted.client_balance_sat}
+        return Response(ChannelEstimateSerializer(estimating.estimate(purchase), context=context).data)
 
     @schema.MANUAL_FINALISE
     def manual_finalise(self, request: Request) -> Response:
@@ -216,6 +215,22 @@ class LnurlViewSet(ApiViewSet):
         private = meant.get("private")
         announced = None if private is None else not private
         claiming.claim(order_id, remote_node(meant), announced=announced, actor=actor)
+
+
+def meant_purchase(request: Request, meant: Mapping[str, Any], key: creating.Idempotency | None) -> creating.Purchase:
+    """What the client would buy, in our own words."""
+    client = client_address(request._request)
+    private = meant.get("private")
+    return creating.Purchase(
+        wanted=Wanted(meant["local_balance"], meant["remote_balance"], weeks.in_blocks(meant["channel_expiry"])),
+        service_id=meant.get("product_id"),
+        address=meant.get("node_uri"),
+        announced=None if private is None else not private,
+        refund_address=meant.get("refund_onchain_address", ""),
+        client_hash=client_hash(client) if tells_apart(client) else "",
+        idempotency=key,
+        asked=creating.Asked(token=meant.get("coupon") or ""),
+    )
 
 
 def arguments(request: Request) -> Mapping[str, Any]:

@@ -4,7 +4,9 @@ from orders.models.alert import Alert, AlertMute, AlertRules
 from orders.models.ban import Ban
 from orders.models.books import FOUND_KINDS, Account, BooksCheck, Entry, EntryKind, Leg
 from orders.models.closing import ChannelClosing, ClosingKind
+from orders.models.coupon import Coupon, TokenPattern
 from orders.models.credit import Credit
+from orders.models.dry_run import DryRun
 from orders.models.flag import Flag
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
@@ -16,7 +18,7 @@ from orders.models.refund import Refund
 from orders.models.reservation import Reservation
 from orders.models.rollup import Alive, MoneyDay, RollUp, RollUpName, StockDay, StockSample, UptimeDay
 from orders.models.routing import UNNUMBERED, Forward, ForwardDay
-from orders.models.service import Service
+from orders.models.service import Preflight, Service
 from orders.models.trail import AuditEntry, AuditKind
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
 
@@ -37,7 +39,9 @@ __all__ = [
     "ChannelOpening",
     "ChannelOrder",
     "ClosingKind",
+    "Coupon",
     "Credit",
+    "DryRun",
     "Entry",
     "EntryKind",
     "Flag",
@@ -52,6 +56,7 @@ __all__ = [
     "NodeSnapshot",
     "OnchainPayment",
     "OrderEvent",
+    "Preflight",
     "Refund",
     "RequestCount",
     "Reservation",
@@ -63,6 +68,7 @@ __all__ = [
     "Switch",
     "SwitchEvent",
     "SwitchName",
+    "TokenPattern",
     "TransactionKind",
     "UptimeDay",
     "WalletTransaction",

@@ -50,6 +50,7 @@ class ChannelOpening(models.Model):
         ordering = ["order", "attempt"]
         indexes = [
             models.Index(fields=["created_at"], name="opening_begun", include=["state", "failure_reason"]),  # figures
+            models.Index(fields=["node_pubkey", "created_at"], name="opening_of_peer"),  # what a peer did before
         ]
         constraints = [
             models.UniqueConstraint(fields=["order", "attempt"], name="opening_numbered"),

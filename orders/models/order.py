@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from orders import options
 from orders.ids import short
+from orders.models.coupon import Coupon
 from orders.models.node import Node
 from orders.models.service import Service
 from orders.states import CLAIMABLE, OpeningState, OrderState
@@ -94,6 +95,10 @@ class ChannelOrder(models.Model):
     open_fee_sat = models.BigIntegerField()
     close_fee_sat = models.BigIntegerField()
     floor_fee_sat = models.BigIntegerField()
+    coupon = models.ForeignKey(
+        Coupon, null=True, blank=True, on_delete=models.PROTECT, related_name="orders", db_index=False
+    )
+    discount_sat = models.BigIntegerField(default=0, help_text="What its coupon took off these.")
     fee_total_sat = models.BigIntegerField()
     fee_budget_sat = models.BigIntegerField(help_text="What its transactions may cost in fees, from what it paid.")
     order_total_sat = models.BigIntegerField()
@@ -124,6 +129,9 @@ class ChannelOrder(models.Model):
     )
     zero_conf_refused_by = models.CharField(
         max_length=66, blank=True, help_text="The node that has taken no channel before its funding was mined."
+    )
+    warnings = models.JSONField(
+        default=list, blank=True, help_text="What the buyer was told would keep the channel from opening."
     )
     claimed_at = models.DateTimeField(null=True, blank=True)
     claim_expires_at = models.DateTimeField(null=True, blank=True)
@@ -183,6 +191,7 @@ class ChannelOrder(models.Model):
                 condition=Q(opened_at__isnull=False),
                 include=["paid_at", "lsp_balance_sat", "client_balance_sat", "fee_total_sat"],
             ),
+            models.Index(fields=["coupon"], name="order_coupon", condition=Q(coupon__isnull=False)),
             models.Index(fields=["lease_ends_at"], name="order_lease_ends", condition=Q(state="open")),
             models.Index(fields=["closed_at"], name="order_closed", condition=Q(closed_at__isnull=False)),
         ]
@@ -192,6 +201,10 @@ class ChannelOrder(models.Model):
             models.CheckConstraint(
                 name="order_total_adds_up",
                 condition=Q(order_total_sat=models.F("fee_total_sat") + models.F("client_balance_sat")),
+            ),
+            models.CheckConstraint(
+                name="order_discount_needs_coupon",
+                condition=Q(discount_sat=0) | Q(discount_sat__gt=0, coupon__isnull=False),
             ),
             models.CheckConstraint(name="order_has_a_size", condition=Q(lsp_balance_sat__gt=0)),
             models.CheckConstraint(name="order_pushes_no_debt", condition=Q(client_balance_sat__gte=0)),

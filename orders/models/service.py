@@ -19,6 +19,14 @@ class AfterLease(models.TextChoices):
     CLOSE = "close", "close it, with its peer"
 
 
+class Preflight(models.TextChoices):
+    """What is done about a buyer's node that would not take the channel, before it is paid for."""
+
+    OFF = "off", "do not look"
+    WARN = "warn", "say so with the quote"
+    REFUSE = "refuse", "sell nothing that would surely fail"
+
+
 class Service(models.Model):
     """One kind of channel that staff put on sale."""
 
@@ -47,6 +55,10 @@ class Service(models.Model):
         default=False, help_text="Where neither claim nor purchase says. Wallets on phones refuse public channels."
     )
 
+    preflight = models.CharField(
+        max_length=8, choices=Preflight.choices, default=Preflight.WARN,
+        help_text="What is done where the buyer's node, named at the purchase, would not take the channel.",
+    )  # fmt: skip
     after_lease = models.CharField(
         max_length=8, choices=AfterLease.choices, default=AfterLease.LEAVE,
         help_text="What becomes of a channel whose lease is over.",
@@ -83,6 +95,7 @@ class Service(models.Model):
                 condition=models.Q(most_routing_base_msat=None, most_routing_ppm=None)
                 | models.Q(most_routing_base_msat__isnull=False, most_routing_ppm__isnull=False),
             ),
+            models.CheckConstraint(name="service_preflight_known", condition=models.Q(preflight__in=Preflight.values)),
             models.CheckConstraint(name="service_is_not_free", condition=models.Q(minimum_fee_sat__gte=1)),
         ]
 

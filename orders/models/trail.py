@@ -21,6 +21,7 @@ class AuditKind(models.TextChoices):
     DEED_REFUSED = "deed_refused", "deed refused"
     SWITCH = "switch", "pause, resume"
     SERVICE = "service", "service"
+    COUPON = "coupon", "coupons and names of wallets"
     BAN = "ban", "whom we do not serve"
     BOOKS = "books", "books"
     PERSON = "person", "account"

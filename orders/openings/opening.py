@@ -32,7 +32,18 @@ from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
 from orders.nudges import nudge
-from orders.openings import adopting, cancelling, committing, finding, funding, terms, tracing, turns, zero_conf
+from orders.openings import (
+    adopting,
+    cancelling,
+    committing,
+    dry_runs,
+    finding,
+    funding,
+    terms,
+    tracing,
+    turns,
+    zero_conf,
+)
 from orders.openings.reasons import (
     LOSES_ITS_PLACE,
     OPENINGS_PAUSED,
@@ -280,6 +291,7 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
 def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:
     order_id = opening.order_id
     negotiation: Negotiation | None = None
+    dry_runs.give_way(opening.node_pubkey, node)
     try:
         negotiation = node.open_channel(
             pubkey=opening.node_pubkey,

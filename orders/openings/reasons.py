@@ -10,6 +10,8 @@ from orders.causes import COINS_PROMISED_ELSEWHERE, NOT_SERVED, FlagKind
 
 #: Staff have stopped the openings.
 OPENINGS_PAUSED: Final = "OPENINGS_PAUSED"
+#: Anything else, and what we call our own troubles.
+FAILED_OPENING: Final = "FAILED_OPENING"
 #: The peer has refused in words that we do not know: whether for good, nobody can say.
 CHANNEL_REJECTED: Final = "CHANNEL_REJECTED"
 #: The peer wants no public channel, or none but public ones.
@@ -53,7 +55,7 @@ PASSING: Final = frozenset(
         NOT_SERVED,
         NODE_LIMIT,
         "FUNDING_CONFLICT",
-        "FAILED_OPENING",
+        FAILED_OPENING,
     }
 )
 #: What each means, for staff.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -16,30 +16,23 @@ from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import blocks, ceilings, options, pricing, queries, reservations, tokens
+from orders import options, pricing, queries, reservations
 from orders.actors import BUYER
 from orders.admission import placing
 from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
-    Behind,
     InvalidField,
-    KeptWaiting,
     KeyInFlight,
     KeyReused,
     NotAvailable,
-    NotEnoughCoins,
     OrderError,
-    SalesPaused,
-    ServiceNotFound,
-    TooManyOrders,
 )
 from orders.journal import tell
-from orders.models import ChannelOrder, IdempotencyKey, NodeSnapshot, OrderEvent, Service, SwitchName
+from orders.models import ChannelOrder, Coupon, IdempotencyKey, NodeSnapshot, OrderEvent, Service
 from orders.models.order import Door
 from orders.nudges import NEW, notify
-from orders.operations import selling, snapshot
-from orders.operations.addressing import require_elsewhere, require_openable, require_served
+from orders.operations import couponing, preflighting, quoting, snapshot
 from orders.payments import offering, onchain
 from orders.payments.offering import Payable
 from orders.wallet import budget
@@ -91,14 +84,25 @@ class Purchase:
         return bool(self.refund_address) or not self.asked.door.speaks_lsps1
 
 
+@dataclass(frozen=True, slots=True)
+class _Sale:
+    """What the two agreed on, before anything is made."""
+
+    service: Service
+    quote: pricing.Quote
+    seen: NodeSnapshot
+    findings: preflighting.Findings
+    coupon: Coupon | None
+
+
 def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
     """The order exists, with everything it can be paid with.
 
     Spec: POST /channel/buy.
     Money: none moves; nothing payable is shown before the commit.
     Repeat: with the same idempotency key and body, the same order.
-    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, NotServed, NodeFull, NotAvailable, TooManyOrders,
-    KeyReused, KeyInFlight.
+    Raises: OutOfRange, ClientSideTooLarge, ServiceNotFound, TokenNotTaken, NotServed, NodeFull, WouldNotOpen,
+    NotAvailable, TooManyOrders, KeyReused, KeyInFlight.
     """
     if purchase.idempotency is None:
         return _create(purchase, node)
@@ -111,60 +115,42 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
 
 
 def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
-    _require_sales()
-    tokens.require_known(purchase.asked.token)
-    service = _service(purchase.service_id)
-    options.check(purchase.wanted, _limits(service, purchase.asked.door))
+    quoting.require_sales()
+    service = quoting.service_on_sale(purchase.service_id)
+    coupon = couponing.shown(purchase.asked.token)
+    couponing.require_left(coupon)
+    quoting.require_offered(service, purchase.wanted, coupon.terms if coupon else None, purchase.asked.door)
     _require_payable(service, purchase)
-    ceilings.require_channel(purchase.wanted.capacity_sat)
     seen = snapshot.fresh_snapshot(node)
-    if snapshot.is_behind(seen, timezone.now()):
-        raise Behind("More is being bought just now than we keep up with; please try again in a moment.")
+    quoting.require_keeping_up(seen, timezone.now())
     if not queries.follows_chain(seen, timezone.now()):
         seen = snapshot.look_again(node, seen)
-    if not queries.follows_chain(seen, timezone.now()):
-        raise NotAvailable("Our node is catching up with the chain; please try again later.")
-    if purchase.address is not None:
-        require_openable(purchase.address)  # by now we have seen our own node
-        ceilings.require_node(purchase.address.pubkey, purchase.wanted.capacity_sat, ceilings.most_node_sat())
-    if purchase.refund_address:
-        require_elsewhere(purchase.refund_address)
-    if purchase.address is not None or purchase.refund_address:
-        require_served(purchase.address, refund_address=purchase.refund_address)
+    quoting.require_synced(seen, timezone.now())
+    quoting.require_named(purchase.address, purchase.refund_address, purchase.wanted)  # by now we know our own node
     try:
-        quote = _quote_in_stock(service, purchase, seen)
+        quote = _quote_in_stock(service, purchase, seen, coupon)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
         seen = snapshot.look_again(node, seen)
-        quote = _quote_in_stock(service, purchase, seen)
+        quote = _quote_in_stock(service, purchase, seen, coupon)
+    findings = _preflight(service, purchase, seen, node)
     payable = offering.offer(uuid4(), service, quote.order_total_sat, node, onchain=purchase.takes_onchain)
     try:
-        return _insert(purchase, service, quote, seen, payable)
+        return _insert(purchase, _Sale(service, quote, seen, findings, coupon), payable)
     except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
         offering.withdraw(payable, node)
         raise
 
 
-def _require_sales() -> None:
-    paused = queries.paused(SwitchName.SALES)
-    if paused is not None:
-        raise SalesPaused(f"Sales are paused: {paused.reason}")
-
-
-def _service(service_id: UUID | None) -> Service:
-    if service_id is None:
-        service = queries.default_service()
-    else:
-        service = queries.services_on_sale().filter(pk=service_id).first()
-    if service is None and service_id is not None:
-        raise ServiceNotFound("There is no such service on sale.")
-    if service is None:
-        raise NotAvailable("Nothing is on sale now.")
-    return service
-
-
-def _limits(service: Service, door: Door) -> options.Limits:
-    """bLIP-51 knows no shortest term: who asks for a shorter one is promised that, at the price of the service's."""
-    return replace(service.limits, min_expiry_blocks=1) if door.speaks_lsps1 else service.limits
+def _preflight(service: Service, purchase: Purchase, seen: NodeSnapshot, node: LndNode) -> preflighting.Findings:
+    return preflighting.checked(
+        service,
+        purchase.wanted,
+        purchase.address,
+        announced=purchase.announced,
+        seen=seen,
+        node=node,
+        client=purchase.client_hash,
+    )
 
 
 def _require_payable(service: Service, purchase: Purchase) -> None:
@@ -173,91 +159,49 @@ def _require_payable(service: Service, purchase: Purchase) -> None:
         raise InvalidField(words, field="refund_address")
 
 
-def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot) -> pricing.Quote:
+def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot, coupon: Coupon | None) -> pricing.Quote:
     """The price of a funding with the coins that are left. Raises: NotEnoughCoins, TooManyOrders."""
-    stock = queries.stock(seen, purchase.client_hash)
-    quote = _quote(service, purchase.wanted, seen, selling.open_vbytes(purchase.wanted, seen, stock))
-    _require_stock(purchase, quote, seen, stock)
-    return quote
+    priced = quoting.priced(service, purchase.wanted, seen, purchase.client_hash, coupon.terms if coupon else None)
+    quoting.require_stock(purchase.wanted, priced.quote, seen, priced.stock, purchase.client_hash)
+    return priced.quote
 
 
-def _quote(service: Service, wanted: options.Wanted, seen: NodeSnapshot, open_vbytes: int) -> pricing.Quote:
-    return pricing.quote(
-        service.tariff,
-        lsp_balance_sat=wanted.lsp_balance_sat,
-        client_balance_sat=wanted.client_balance_sat,
-        channel_expiry_blocks=wanted.channel_expiry_blocks,
-        sat_per_kw=seen.estimate_sat_per_kw,
-        open_vbytes=open_vbytes,
-    )
-
-
-def _require_stock(purchase: Purchase, quote: pricing.Quote, seen: NodeSnapshot, stock: queries.Stock) -> None:
-    """We never sell what we don't have, and no client keeps others waiting for nothing."""
-    if purchase.client_hash and stock.unpaid_of_client >= settings.UNPAID_ORDERS_PER_CLIENT:
-        raise TooManyOrders("You have too many unpaid orders; pay one or let it expire.")
-    if purchase.wanted.capacity_sat + quote.open_fee_sat > stock.available_sat:
-        raise _not_enough(max(0, stock.available_sat - quote.open_fee_sat))
-    window = int(queries.CLIENT_WINDOW.total_seconds())
-    if stock.waited_sat_seconds * 100 > stock.total_sat * window * settings.UNPAID_SHARE_PERCENT:
-        raise KeptWaiting("Too much waits for you, unpaid or unclaimed; pay it, claim it or let it expire.")
-    selling.require_fundable(purchase.wanted, quote, seen, stock)
-
-
-def _not_enough(most_sat: int) -> NotEnoughCoins:
-    """Coins that are being spent now give change, which is deep after so many blocks."""
-    words = f"We do not have enough coins for this channel now, but for one of {most_sat} satoshis."
-    return NotEnoughCoins(
-        words if most_sat else "We do not have enough coins for a channel now.",
-        most_sat=most_sat,
-        again_in_seconds=settings.FUNDING_MIN_CONFS * blocks.SECONDS,
-    )
-
-
-def _insert(
-    purchase: Purchase, service: Service, quote: pricing.Quote, seen: NodeSnapshot, payable: Payable
-) -> ChannelOrder:
+def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
     """The order is committed: a quote, which promises its price, and our coins to who pays first.
 
     Written first and counted last: nobody sees the rows before the commit, and other sales wait for the counting alone.
     """
     now = timezone.now()
     with transaction.atomic(durable=True):
-        order = _order(purchase, service, quote, seen, payable, now)
+        order = _order(purchase, sale, payable, now)
         offering.record(order, payable)
         reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": quote.order_total_sat, "door": str(order.door)},
+            facts={"order_total_sat": sale.quote.order_total_sat, "door": str(order.door)},
         )  # fmt: skip
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
         notify(order.pk, NEW)  # the streams process has one more invoice to watch
         placing.counting()
-        stock = queries.stock(seen, purchase.client_hash, besides=order.pk)
-        _require_stock(purchase, quote, seen, stock)
+        couponing.require_left(sale.coupon, besides=order.pk)
+        stock = queries.stock(sale.seen, purchase.client_hash, besides=order.pk)
+        quoting.require_stock(purchase.wanted, sale.quote, sale.seen, stock, purchase.client_hash)
         placing.end_surplus_quotes(stock.unpaid + 1)
     return order
 
 
-def _order(
-    purchase: Purchase,
-    service: Service,
-    quote: pricing.Quote,
-    seen: NodeSnapshot,
-    payable: Payable,
-    now: datetime,
-) -> ChannelOrder:
-    wanted, address = purchase.wanted, purchase.address
+def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> ChannelOrder:
+    wanted, address, service, quote = purchase.wanted, purchase.address, sale.service, sale.quote
     return ChannelOrder.objects.create(
         id=payable.order_id,
         created_at=now,
-        created_height=seen.block_height,
+        created_height=sale.seen.block_height,
         version=1,
         expires_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
         due_at=now + timedelta(seconds=settings.ORDER_LIFETIME_SECONDS),
-        lsp_node_id=seen.pk,
+        lsp_node_id=sale.seen.pk,
         service=service,
         lsp_balance_sat=wanted.lsp_balance_sat,
         client_balance_sat=wanted.client_balance_sat,
@@ -269,17 +213,20 @@ def _order(
         open_fee_sat=quote.open_fee_sat,
         close_fee_sat=quote.close_fee_sat,
         floor_fee_sat=quote.floor_fee_sat,
+        coupon=sale.coupon,
+        discount_sat=quote.discount_sat,
         fee_total_sat=quote.fee_total_sat,
         fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
-        zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, seen) if payable.address else None,
+        zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, sale.seen) if payable.address else None,
         deposit_address=payable.address,
         refund_address=purchase.refund_address,
         client_hash=purchase.client_hash,
         node_pubkey=address.pubkey if address else "",
         node_host=address.host if address else "",
         announced_by_purchase=purchase.announced,
+        warnings=preflighting.written(sale.findings),
         **asdict(purchase.asked),
     )
 

@@ -14,8 +14,8 @@ from django.db import connection
 from lightning.types import NodeAddress
 from orders import actors, journal, nudges, queries
 from orders import advance as advancing
-from orders.errors import KeyInFlight, NotClaimable, TooManyOrders
-from orders.models import ChannelOpening, ChannelOrder, IdempotencyKey, OrderEvent
+from orders.errors import KeyInFlight, NotClaimable, TokenNotTaken, TooManyOrders
+from orders.models import ChannelOpening, ChannelOrder, Coupon, IdempotencyKey, OrderEvent
 from orders.openings import opening, terms
 from orders.operations import claiming, creating
 from orders.operations.creating import Idempotency, Purchase
@@ -80,7 +80,7 @@ def test_control_without_the_sales_lock_it_has(
 ) -> None:
     settings.UNPAID_ORDERS_PER_CLIENT = 1
     together = threading.Barrier(2)
-    count = creating._require_stock
+    count = creating.quoting.require_stock
 
     def slow(*arguments: Any, **named: Any) -> Any:
         stock = count(*arguments, **named)
@@ -88,10 +88,36 @@ def test_control_without_the_sales_lock_it_has(
             together.wait(5)
         return stock
 
-    monkeypatch.setattr(creating, "_require_stock", slow)
+    monkeypatch.setattr(creating.quoting, "require_stock", slow)
     monkeypatch.setattr(creating.placing, "counting", lambda: None)
     at_once(*[lambda: creating.create(purchase(client_hash="one"), node=scarce)] * 2)
     assert ChannelOrder.objects.count() == 2
+
+
+def test_the_last_use_of_a_coupon_is_sold_once_however_many_ask_at_once(scarce: FakeNode) -> None:
+    scarce.spendable_sat = 100_000_000
+    Coupon.objects.create(code="PARTNER-2026", discount_percent=50, most_uses=1)
+    results = at_once(*[lambda: creating.create(purchase(token="PARTNER-2026"), node=scarce)] * 6)
+    assert ChannelOrder.objects.filter(coupon__isnull=False).count() == 1
+    assert sum(isinstance(result, TokenNotTaken) for result in results) == 5
+    assert len(scarce.invoices) == 1
+
+
+def test_control_without_the_sales_lock_it_is_sold_twice(scarce: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    scarce.spendable_sat = 100_000_000
+    Coupon.objects.create(code="PARTNER-2026", discount_percent=50, most_uses=1)
+    together = threading.Barrier(2)
+    left = creating.couponing.require_left
+
+    def slow(*arguments: Any, **named: Any) -> None:
+        left(*arguments, **named)
+        if connection.in_atomic_block:  # counted, not yet committed: the other counts now too
+            together.wait(5)
+
+    monkeypatch.setattr(creating.couponing, "require_left", slow)
+    monkeypatch.setattr(creating.placing, "counting", lambda: None)
+    at_once(*[lambda: creating.create(purchase(token="PARTNER-2026"), node=scarce)] * 2)
+    assert ChannelOrder.objects.filter(coupon__isnull=False).count() == 2
 
 
 def test_the_same_key_at_once_makes_one_order(scarce: FakeNode) -> None:

@@ -29,6 +29,7 @@ MODELS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         (VIEWERS, NONE, NONE, NONE),
     ),
     "orders.service": (VIEWERS, MANAGERS, MANAGERS, MANAGERS),
+    **dict.fromkeys(("orders.coupon", "orders.tokenpattern"), (MANAGERS, MANAGERS, MANAGERS, MANAGERS)),
     "orders.ban": (VIEWERS, MANAGERS, NONE, NONE),
     "orders.alertmute": (VIEWERS, OPERATORS, NONE, NONE),
     "orders.alertrules": (VIEWERS, NONE, MANAGERS, NONE),

@@ -34,6 +34,7 @@ def service_form(**changes: Any) -> dict[str, Any]:
         "max_expiry_blocks": 12_096,
         "accepts_lightning": "on",
         "after_lease": "leave",
+        "preflight": "warn",
         "base_fee_sat": 1_000,
         "rate_ppm_per_1008_blocks": 500,
         "minimum_fee_sat": 2_000,

@@ -30,6 +30,7 @@ QUOTE = {
     "order_token",
     "max_routing_fee_base_msat",
     "max_routing_fee_ppm",
+    "warnings",
 }
 MAINNET_ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 
@@ -90,7 +91,7 @@ def test_a_product_that_is_not_on_sale_is_refused(api: Api) -> None:
 
 
 def test_keys_that_are_not_known_are_ignored(api: Api) -> None:
-    assert api.buy(coupon="x", channel={"deep": [1]}).status_code == 200
+    assert api.buy(voucher="x", channel={"deep": [1]}).status_code == 200
 
 
 @pytest.mark.parametrize(("said", "announced"), [(True, False), (False, True), ("1", False), ("0", True), (None, None)])

@@ -12,7 +12,7 @@ from orders.models import ChannelOrder, IdempotencyKey, OrderEvent
 from tests.factories import OrderFactory, pubkey
 from tests.integration.conftest import BODY, KEY, Api
 
-POSTS = ["/channel/buy", "/channel/manual_finalise", "/channel/order", "/lnurl/channel"]
+POSTS = ["/channel/buy", "/channel/estimate", "/channel/manual_finalise", "/channel/order", "/lnurl/channel"]
 GETS = ["/node/info", "/channel/order", "/lnurl/channel"]
 
 NO_INTEGERS: list[Any] = [

@@ -16,7 +16,10 @@ from tests.fakes import FakeNode
 from tests.integration.conftest import Api
 
 LEGACY = ["/v1", "/api/v1"]
-PATHS = ["/node/info", "/channel/buy", "/channel/manual_finalise", "/channel/order", "/lnurl/channel"]
+PATHS = [
+    *("/node/info", "/channel/buy", "/channel/estimate", "/channel/manual_finalise", "/channel/order"),
+    "/lnurl/channel",
+]
 #: (what is done, the status that it has at the root)
 REFUSALS: list[tuple[Callable[[Api], Any], int, str]] = [
     (lambda api: api.buy(channel_expiry=0), 400, "invalid"),
@@ -194,7 +197,7 @@ def test_an_unknown_host_is_refused_in_json(api: Api) -> None:
 
 
 def test_the_paths_are_those_of_the_specification() -> None:
-    names = ["node-info", "channel-buy", "manual-finalise", "channel-order", "lnurl-channel"]
+    names = ["node-info", "channel-buy", "channel-estimate", "manual-finalise", "channel-order", "lnurl-channel"]
     assert [reverse(name) for name in names] == PATHS
 
 

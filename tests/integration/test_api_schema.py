@@ -36,6 +36,7 @@ def test_only_the_specifications_own_paths_are_in_it(described: dict[str, Any]) 
     assert set(described["paths"]) == {
         "/node/info",
         "/channel/buy",
+        "/channel/estimate",  # ours: a price without an order
         "/channel/manual_finalise",
         "/channel/refund_address",  # ours: the first server sent nothing back
         "/channel/order",

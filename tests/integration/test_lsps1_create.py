@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
-from orders.models import Ban, ChannelOrder, IdempotencyKey, NodeSnapshot, Service, Switch, SwitchName
+from orders.models import Ban, ChannelOrder, IdempotencyKey, NodeSnapshot, Service, Switch, SwitchName, TokenPattern
 from tests.factories import OrderFactory, pubkey
 from tests.fakes import OUR_KEY, FakeNode, regtest_address
 from tests.integration.conftest import KEY, Api
@@ -192,8 +192,9 @@ class TestWhatIsOnOffer:
         assert wallet.create_order(token=token).said["token"] == token
         assert ChannelOrder.objects.get().token == token
 
-    def test_l1_18_which_those_are_is_a_setting(self, wallet: Wallet, settings: Any) -> None:
-        settings.WALLET_TOKENS = ("MyWallet-*",)
+    def test_l1_18_which_those_are_is_a_list_of_staffs(self, wallet: Wallet) -> None:
+        TokenPattern.objects.filter(pattern="btcpay-lsp-plugin").update(is_active=False)
+        TokenPattern.objects.create(pattern="MyWallet-*")
         assert wallet.create_order(token="MyWallet-7").status_code == 200
         assert refused(wallet.create_order(token="btcpay-lsp-plugin"))[0] == TOKEN
 

@@ -8,7 +8,18 @@ BOSS, VIEWER = "boss", "viewer"
 
 _LISTS: Final = (
     *("alertmute", "ban", "bookscheck", "channelopening", "channelorder", "entry", "flag", "heartbeat", "holdinvoice"),
-    *("idempotencykey", "node", "nodesnapshot", "onchainpayment", "orderevent", "refund", "service", "switchevent"),
+    *(
+        "coupon",
+        "tokenpattern",
+        "idempotencykey",
+        "node",
+        "nodesnapshot",
+        "onchainpayment",
+        "orderevent",
+        "refund",
+        "service",
+        "switchevent",
+    ),
     "wallettransaction",
 )
 
@@ -34,6 +45,7 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
 MORE: Final[dict[str, tuple[str, str]]] = {
     **{f"list of {name}": (f"/admin/orders/{name}/", BOSS) for name in _LISTS},
     "second factor, first time": ("/admin/second-factor/enrol/", VIEWER),
+    "coupon": ("/admin/orders/coupon/add/", BOSS),
     "mute": ("/admin/orders/alertmute/add/", BOSS),
     "rules of alerts": ("/admin/orders/alertrules/1/change/", BOSS),
     **{f"order, {state}": (f"/admin/orders/channelorder/{{{state}}}/change/", BOSS) for state in ("closed", "expired")},

@@ -19,7 +19,9 @@ from orders.models import (
     ChannelClosing,
     ChannelOpening,
     ChannelOrder,
+    Coupon,
     Credit,
+    DryRun,
     Entry,
     Flag,
     Forward,
@@ -48,7 +50,7 @@ _TABLES: tuple[type[models.Model], ...] = (
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
     ChannelClosing,
     Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
-    AuditEntry, AlertMute, AlertRules,
+    AuditEntry, AlertMute, AlertRules, DryRun, Coupon,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -67,6 +69,8 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Ban: ("created_at", "until", "lifted_at"),
     ChannelClosing: ("created_at", "asked_at", "ended_at"),
     Alive: ("since", "until"),
+    Coupon: ("starts_at", "ends_at"),
+    DryRun: ("begun_at", "ended_at"),
     AlertMute: ("made_at", "until", "lifted_at"),
 }  # fmt: skip
 

@@ -46,6 +46,7 @@ def test_whatever_the_domain_refuses_has_a_status_a_code_and_a_time_to_come_back
         errors.InvalidField: lambda: errors.InvalidField("No.", field="reason"),
         errors.NotServed: lambda: errors.NotServed("No.", field="node"),
         errors.NodeFull: lambda: errors.NodeFull("No.", field="node"),
+        errors.WouldNotOpen: lambda: errors.WouldNotOpen("No.", field="node", code="PEER_POLICY", works=None),
         OutOfRange: lambda: OutOfRange("capacity_sat", 1, least=2, most=3),
         errors.ClientSideTooLarge: errors.ClientSideTooLarge,
         errors.WrongToken: errors.WrongToken,

@@ -121,6 +121,7 @@ def _price(order: ChannelOrder) -> Iterator[Row]:
         "opening": order.open_fee_sat,
         "closing": order.close_fee_sat,
         "up to the least": order.floor_fee_sat,
+        **({f"coupon {order.coupon}": -order.discount_sat} if order.coupon else {}),
         "price": order.fee_total_sat,
         "pushed to the buyer": order.client_balance_sat,
         "total to pay": order.order_total_sat,
@@ -175,6 +176,8 @@ def _node(order: ChannelOrder) -> Iterator[Row]:
     yield "node", f"{order.node_pubkey}{host}" if order.node_pubkey else "not named yet"
     refused = f" ({order.announce_refused_by} has refused a public one)" if order.announce_refused_by else ""
     yield "channel is", f"{'public' if order.is_announced else 'private'}{refused}"
+    if order.warnings:
+        yield "was warned", story.warned(order)
     times = {
         "claimed": order.claimed_at,
         "to be claimed until": usable_until(order, order.claim_expires_at),

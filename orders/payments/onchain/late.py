@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from orders import money, queries, serving
 from orders.actors import LSP
+from orders.admission import placing
 from orders.causes import Cause
 from orders.models import ChannelOrder, SwitchName
 from orders.models.order import Rail
@@ -30,6 +31,7 @@ def buys(order: ChannelOrder, now: datetime) -> bool:
         and not payers.are_awaited(order)
         and not order.refunds.exclude(state=RefundState.WITHDRAWN).exists()
         and queries.paused(SwitchName.SALES) is None
+        and (order.coupon is None or not queries.is_used_up(order.coupon))
     )
 
 
@@ -41,6 +43,8 @@ def _was_cancelled(order: ChannelOrder) -> bool:
 def take(order_id: UUID) -> None:
     """The expired order is PAID after all. Money: ours, at the depth that policy asks for. Repeat: safe."""
     with locked(order_id) as order:
+        if order.coupon_id is not None:  # its last use is sold once
+            placing.counting()
         if buys(order, timezone.now()):
             pay(order, Rail.ONCHAIN, cause=Cause.LATE_PAYMENT_TAKEN, actor=LSP)
             payers.flag_unknown(order)

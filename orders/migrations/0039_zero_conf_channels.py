@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0035_by_which_door"),
+        ("orders", "0038_found_by_peer_and_coupon"),
     ]
 
     operations = [

@@ -21,6 +21,7 @@ from lightning.proto import lnrpc_pb2
 from lightning.proto.chainrpc_pb2_grpc import ChainKitStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
+from lightning.proto.peersrpc_pb2_grpc import PeersStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 
 Request = TypeVar("Request", bound=Message)
@@ -56,6 +57,7 @@ class Link:
     invoices: InvoicesStub
     wallet: WalletKitStub
     chain: ChainKitStub
+    announcing: PeersStub
 
 
 class Calls:
@@ -95,6 +97,7 @@ class Calls:
             InvoicesStub(channel),
             WalletKitStub(channel),
             ChainKitStub(channel),
+            PeersStub(channel),
         )
         try:
             self._require_the_right_node(link)

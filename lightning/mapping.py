@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import grpc
 
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import peersrpc_pb2 as own
 from lightning.proto import walletrpc_pb2 as wallet
 from lightning.refusals import legible, refusal
 from lightning.types import (
@@ -15,6 +16,7 @@ from lightning.types import (
     Channel,
     ChannelEvent,
     ClosedChannel,
+    CustomMessage,
     Forward,
     Invoice,
     Lease,
@@ -113,6 +115,18 @@ def peer(message: ln.Peer) -> Peer:
     return Peer(message.pub_key, message.address, message.inbound, frozenset(message.features))
 
 
+def custom_message(message: ln.CustomMessage) -> CustomMessage:
+    """What a peer sent."""
+    return CustomMessage(message.peer.hex(), message.type, message.data)
+
+
+def announced(bit: int | None, addresses: Collection[str]) -> own.NodeAnnouncementUpdateRequest:
+    """What is announced besides; LND's list of names has not every feature that there is."""
+    features = [] if bit is None else [own.UpdateFeatureAction(feature_bit=bit)]  # type: ignore[arg-type]
+    hosts = [own.UpdateAddressAction(address=address) for address in addresses]
+    return own.NodeAnnouncementUpdateRequest(feature_updates=features, address_updates=hosts)
+
+
 # Invoices
 
 _INVOICE_STATES = {
@@ -148,7 +162,7 @@ def channel(message: ln.Channel) -> Channel:
         outpoint=Outpoint.parse(message.channel_point),
         peer_pubkey=message.remote_pubkey,
         # Of a zero-conf channel chan_id stays an alias for ever.
-        short_channel_id=message.zero_conf_confirmed_scid or message.chan_id,
+        short_channel_id=message.zero_conf_confirmed_scid if message.zero_conf else message.chan_id,
         capacity_sat=message.capacity,
         local_balance_sat=message.local_balance,
         remote_balance_sat=message.remote_balance,
@@ -159,6 +173,8 @@ def channel(message: ln.Channel) -> Channel:
         memo=message.memo,
         watched_seconds=message.lifetime,
         online_seconds=message.uptime,
+        zero_conf=message.zero_conf,
+        alias=message.chan_id if message.zero_conf else 0,
     )
 
 

@@ -59,6 +59,7 @@ _MAX_FEE_RATIO = 1.0
 #: LND's own name for the account of its own keys: FundPsbt's where none is named.
 _ACCOUNT = "default"
 _PAUSE_SECONDS = 0.1
+_Sending = Future[ln.SendCustomMessageResponse]
 #: How long a connection that was closed may still be listed.
 _GONE_SECONDS = 5.0
 
@@ -115,15 +116,18 @@ class LndNode:
 
     # Peers
 
-    def peers(self) -> tuple[Peer, ...]:
+    def peers(self, *, seconds: float = LIST_SECONDS) -> tuple[Peer, ...]:
         """The nodes connected to ours now."""
-        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=LIST_SECONDS)
+        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=seconds)
         return tuple(map(mapping.peer, answer.peers))
 
-    def peer(self, pubkey: str, *, seconds: float) -> Peer | None:
-        """The node with this key, if it is connected to ours now; who asks waits no longer than `seconds`."""
-        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=seconds)
-        return next((mapping.peer(each) for each in answer.peers if each.pub_key == pubkey), None)
+    def known_hosts(self, pubkey: str) -> tuple[str, ...]:
+        """Where the graph has the node, as it has announced itself; () where it has not."""
+        try:
+            answer = self._read(self._lightning.GetNodeInfo, ln.NodeInfoRequest(pub_key=pubkey))
+        except NotFound:
+            return ()
+        return tuple(address.addr for address in answer.node.addresses)
 
     def connect(self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False) -> None:
         """The peer is connected; if it was already, that is fine.
@@ -202,6 +206,18 @@ class LndNode:
         while before and self._address(pubkey) == before and monotonic() < until:
             sleep(_PAUSE_SECONDS)
 
+    def begin_sending(self, pubkey: str, *, type: int, data: bytes, timeout_seconds: int) -> _Sending:
+        """The peer is sent a message that is not Lightning's own; the future ends once it is written, read or not."""
+        request = ln.SendCustomMessageRequest(peer=bytes.fromhex(pubkey), type=type, data=data)
+        return self._calls.begin(self._lightning.SendCustomMessage, request, seconds=timeout_seconds)
+
+    def announce(self, *, feature_bit: int | None = None, addresses: Collection[str] = ()) -> None:
+        """Until it is started anew the node announces this feature and these addresses too, none of them yet.
+
+        What it says to who connects its configuration alone sets. Raises: Rejected("announced" | "no_address").
+        """
+        self._change(self._calls.link().announcing.UpdateNodeAnnouncement, mapping.announced(feature_bit, addresses))
+
     def block_hash(self, height: int) -> str:
         """The block of the best chain at this height."""
         request = chain.GetBlockHashRequest(block_height=height)
@@ -272,15 +288,10 @@ class LndNode:
         answer = self._read(self._lightning.ListChannels, request, seconds=seconds)
         return tuple(map(mapping.channel, answer.channels))
 
-    def pending_channels(self) -> tuple[PendingChannel, ...]:
+    def pending_channels(self, *, seconds: float = LIST_SECONDS) -> tuple[PendingChannel, ...]:
         """The channels that are being opened or closed."""
-        answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=LIST_SECONDS)
-        return tuple(mapping.pending_channels(answer))
-
-    def pending_with(self, pubkey: str, *, seconds: float) -> tuple[PendingChannel, ...]:
-        """Those of them with this peer alone; who asks waits no longer than `seconds`."""
         answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=seconds)
-        return tuple(each for each in mapping.pending_channels(answer) if each.peer_pubkey == pubkey)
+        return tuple(mapping.pending_channels(answer))
 
     def closed_channels(self) -> tuple[ClosedChannel, ...]:
         """The channels that are over, those given up before they opened among them."""
@@ -297,11 +308,20 @@ class LndNode:
         return tuple(map(mapping.forward, answer.forwarding_events))
 
     def open_channel(
-        self, *, pubkey: str, pending_chan_id: bytes, capacity_sat: int, push_sat: int, private: bool, memo: str
+        self,
+        *,
+        pubkey: str,
+        pending_chan_id: bytes,
+        capacity_sat: int,
+        push_sat: int,
+        private: bool,
+        memo: str,
+        zero_conf: bool = False,
     ) -> Negotiation:
         """The node negotiates with the peer; it signs and publishes nothing by itself.
 
-        The commitment type is left to the two nodes, who agree on anchors where both can.
+        The commitment type is left to the two nodes, who agree on anchors where both can; a zero-conf channel is asked
+        for with anchors, and is usable as soon as the peer has signed.
         Repeat: not safe; the same `pending_chan_id` is refused while the first attempt lives.
         """
         shim = ln.PsbtShim(pending_chan_id=pending_chan_id, no_publish=True)
@@ -313,8 +333,10 @@ class LndNode:
             memo=memo,
             funding_shim=ln.FundingShim(psbt_shim=shim),
         )
-        # OpenChannel, never OpenChannelSync: that one ignores the shim, and would pay at once.
-        call = self._lightning.OpenChannel
+        if zero_conf:  # of a public one the alias is not asked for: LND refuses that
+            request.commitment_type = ln.ANCHORS
+            request.zero_conf, request.scid_alias = True, private
+        call = self._lightning.OpenChannel  # never OpenChannelSync: that one ignores the shim, and would pay at once
         return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))
 
     def verify_psbt(self, *, pending_chan_id: bytes, psbt: bytes) -> None:
@@ -395,8 +417,7 @@ class LndNode:
 
     def new_address(self) -> str:
         """A fresh P2WPKH address."""
-        request = ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)
-        return self._change(self._lightning.NewAddress, request).address
+        return self._change(self._lightning.NewAddress, ln.NewAddressRequest(type=ln.WITNESS_PUBKEY_HASH)).address
 
     def required_reserve_sat(self, *, additional_public_channels: int) -> int:
         """What has to stay in the wallet to bump anchor channels, with so many more of them."""
@@ -421,8 +442,7 @@ class LndNode:
 
     def transaction(self, txid: str) -> ChainTransaction:
         """A transaction of the wallet. Raises: NotFound."""
-        request = wal.GetTransactionRequest(txid=txid)
-        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, request))
+        return mapping.chain_transaction(self._read(self._wallet.GetTransaction, wal.GetTransactionRequest(txid=txid)))
 
     def transactions(self, *, from_height: int) -> tuple[ChainTransaction, ...]:
         """The wallet's transactions mined at `from_height` or later, and the unconfirmed."""

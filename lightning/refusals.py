@@ -39,6 +39,7 @@ _TOO_MANY_PENDING = Refusal(Rejected, "PEER_TOO_MANY_PENDING_CHANNELS")
 _MULTIPLE = Refusal(Rejected, "PEER_REJECT_MULTI_CHAN")
 _FEE_RATE = Refusal(Rejected, "FEE_RATE_REJECTED")
 _ANNOUNCEMENT = Refusal(Rejected, "ANNOUNCEMENT_REJECTED")
+_ZERO_CONF = Refusal(Rejected, "ZERO_CONF_REJECTED")
 _PEER_POLICY = Refusal(Rejected, "PEER_POLICY")
 _INVALID = Refusal(Rejected, "invalid")
 _UNKNOWN_INVOICE = Refusal(NotFound, "unknown_invoice")
@@ -79,8 +80,13 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^unable to disconnect peer: peer [0-9a-f]+ is not connected$", Refusal(NotFound, "not_connected")),
     (r"^peer [0-9a-f]+ is not online", _PEER_OFFLINE),
     (r"^peer (?:[0-9a-f]+ )?disconnected", _PEER_OFFLINE),
+    (r"^peer is not connected$", _PEER_OFFLINE),
+    (r"^peer exiting$", _PEER_OFFLINE),
     (r"^reservation timed out waiting for peer", _PEER_OFFLINE),
     (r"^unable to send funding request message: peer exiting", _PEER_OFFLINE),
+    # what the node tells of itself
+    (r"invalid add action for bit .*, bit is already set", Refusal(Rejected, "announced")),
+    (r"^error trying to update node addresses: unable to resolve address", Refusal(Rejected, "no_address")),
     # opening a channel, refused by our own node
     (r"channel is too small, the minimum channel size is", _TOO_SMALL),
     (r"^funder balance too small", _TOO_SMALL),
@@ -88,6 +94,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"requested channel type not supported", _FEATURE),
     (r"^use anchors for zero-conf", _FEATURE),
     (r"option-scid-alias chantype for public channel", _FEATURE),
+    (r"^zero-conf channel has min_depth non-zero", _ZERO_CONF),
     (r"^amount pushed to remote peer", _FAILED_OPENING),
     (r"^cannot open channel to self", _CHANNEL_REJECTED),
     (r"pendingChannelID\([0-9a-f]+\) already present", _FAILED_OPENING),
@@ -112,6 +119,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^fee .* exceeds max fee", Refusal(Rejected, "FEE_TOO_HIGH")),
     (r"^output already locked", Refusal(Rejected, "leased_by_another")),
     (r"^output unlock not al", Refusal(Rejected, "leased_by_another")),
+    (r"^unable to find node", Refusal(NotFound, "unknown_node")),
     (r"^unknown output", Refusal(NotFound, "unknown_output")),
     (r"^can not find transaction", Refusal(NotFound, "unknown_transaction")),
     (r"the passed output does not belong to the wallet", Refusal(NotFound, "unknown_output")),
@@ -146,7 +154,8 @@ _PEER_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"multiple channels|already ha(?:s|ve) (?:an? )?(?:active |open )?channel|only one channel", _MULTIPLE),
     (r"announcement preference|only (?:accepts? |takes? )?(?:public|private|(?:un)?announced) channels"
      r"|(?:public|private|(?:un)?announced) channels? (?:are |is )?not (?:accepted|allowed|supported)", _ANNOUNCEMENT),
-    (r"channel[ _]type|unsupported feature|anchor outputs accepted|zero confirmation channels accepted", _FEATURE),
+    (r"zero[- ]?conf(?:irmation)?s?\b", _ZERO_CONF),
+    (r"channel[ _]type|unsupported feature|anchor outputs accepted", _FEATURE),
     (r"non-zero push amounts are disabled", _PEER_POLICY),
     (r"no inbound channels accepted|\bonly accepts? (?:inbound )?channels from\b|\b(?:allow|white|black)[- ]?list",
      _PEER_POLICY),

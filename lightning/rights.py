@@ -24,6 +24,9 @@ class Feature(StrEnum):
     CLOSING = "closing channels"
     CEILINGS = "routing-fee ceilings"
     ROUTING = "routing fees"
+    MESSAGES = "LSPS1 over Lightning"
+    ANNOUNCING = "announcing LSPS1"
+    GRAPH = "addresses of buyers' nodes"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -61,6 +64,9 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.CLOSING: _ASKING | _methods("lnrpc.Lightning", "CloseChannel"),
     Feature.CEILINGS: _ASKING | _methods("lnrpc.Lightning", "FeeReport", "GetChanInfo", "UpdateChannelPolicy"),
     Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
+    Feature.MESSAGES: _ASKING | _methods("lnrpc.Lightning", "SendCustomMessage", "SubscribeCustomMessages"),
+    Feature.ANNOUNCING: _ASKING | _methods("peersrpc.Peers", "UpdateNodeAnnouncement"),
+    Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
 
 _HOLDS_SECONDS: Final = 60.0

@@ -23,7 +23,7 @@ from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto.chainrpc_pb2_grpc import ChainNotifierStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
-from lightning.types import ChainTransaction, ChannelEvent, Invoice, PeerEvent
+from lightning.types import ChainTransaction, ChannelEvent, CustomMessage, Invoice, PeerEvent
 
 Value = TypeVar("Value")
 
@@ -67,6 +67,11 @@ class LndStreams:
         """Each peer that comes or goes."""
         call = LightningStub(self._channel()).SubscribePeerEvents
         return self._listen(call, ln.PeerEventSubscription(), mapping.peer_event)
+
+    def custom_messages(self) -> AsyncIterator[CustomMessage]:
+        """Each message that is not Lightning's own, of any type, from whatever peer: what came before is lost."""
+        call = LightningStub(self._channel()).SubscribeCustomMessages
+        return self._listen(call, ln.SubscribeCustomMessagesRequest(), mapping.custom_message)
 
     def blocks(self) -> AsyncIterator[int]:
         """The height of the best block now, and of each that is connected: after a reorganisation heights repeat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -77,6 +78,16 @@ def _is_on_curve(key: str) -> bool:
     return pow(square, (_FIELD - 1) // 2, _FIELD) == 1
 
 
+#: BOLT 9: who knows of it sets the odd bit, who insists on it the even one before.
+_SCID_ALIAS = frozenset({46, 47})
+_ZERO_CONF = frozenset({50, 51})
+
+
+def takes_zero_conf(features: Set[int]) -> bool:
+    """A node with these features can have channels before their funding is mined; they need a name in place of one."""
+    return bool(features & _SCID_ALIAS) and bool(features & _ZERO_CONF)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
     """What the node says of itself."""
@@ -138,7 +149,11 @@ class OpenedInvoice:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """An open channel (its funding confirmed, or zero-conf)."""
+    """An open channel (its funding confirmed, or zero-conf).
+
+    `short_channel_id` 0: it is zero-conf, and its funding in no block. Its `alias` names it before and ever after, also
+    in the node's history of forwards; 0: it has none.
+    """
 
     outpoint: Outpoint
     peer_pubkey: str
@@ -153,6 +168,8 @@ class Channel:
     memo: str
     watched_seconds: int = 0  # since when the node has kept an eye on the peer: its own start, or the channel's
     online_seconds: int = 0  # of these the peer was there
+    zero_conf: bool = False
+    alias: int = 0
 
 
 class PendingPhase(StrEnum):
@@ -228,6 +245,15 @@ class PeerEvent:
 
     pubkey: str
     online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomMessage:
+    """What a peer sent that is no message of Lightning's own."""
+
+    pubkey: str
+    type: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,10 @@ STAFF_SESSION_SECONDS: int = _c["STAFF_SESSION_SECONDS"]
 STAFF_IDLE_SECONDS: int = _c["STAFF_IDLE_SECONDS"]
 IDEMPOTENCY_SECONDS: int = _c["IDEMPOTENCY_SECONDS"]
 
+LSPS1_ALIASES: bool = _c["LSPS1_ALIASES"]
+LSPS1_OVER_LIGHTNING: bool = _c["LSPS1_OVER_LIGHTNING"]
+LSPS1_ANNOUNCED: bool = _c["LSPS1_ANNOUNCED"]
+
 # --- Opening channels
 
 FUNDING_MIN_CONFS: int = _c["FUNDING_MIN_CONFS"]
@@ -152,6 +156,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "lsp_site.apps.StaffConfig",
+    "lsp_site.apps.SiteConfig",  # before Django's accounts, of whose commands it has its own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -168,7 +173,6 @@ INSTALLED_APPS = [
     "orders.apps.OrdersConfig",
     "watch.apps.WatchConfig",
     "streams.apps.StreamsConfig",
-    "lsp_site.apps.SiteConfig",
 ]
 
 MIDDLEWARE = [
@@ -257,12 +261,13 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.0.1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_URLCONF": "orders.api.urls",
+    "SERVE_URLCONF": "lsp_site.described",
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"PaymentStateEnum": "orders.wire.PaymentState"},
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # the schema has its own check: make check
 }
 

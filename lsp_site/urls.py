@@ -1,4 +1,4 @@
-"""Where everything is. The channel-request API stands at three roots; only the bare one is in the schema."""
+"""Where everything is. The channel-request API stands at three roots, LSPS1 at two; the schema has one of each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
 from lsp_site import metrics, views, well_known
+from lsps.rest.errors import MOUNTS
 
 admin.site.site_header = admin.site.site_title = "LSP"
 admin.site.site_url = "/docs"
@@ -18,9 +19,9 @@ admin.site.enable_nav_sidebar = False  # the list of orders needs the width
 #: The one that /docs has.
 _ICON = "drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"
 
-handler400 = "orders.api.errors.bad_request"
-handler404 = "orders.api.errors.not_found"
-handler500 = "orders.api.errors.server_error"
+handler400 = "lsps.rest.errors.bad_request"
+handler404 = "lsp_site.views.not_found"
+handler500 = "lsps.rest.errors.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),
@@ -33,6 +34,8 @@ urlpatterns = [
     path("metrics", metrics.scrape, name="metrics"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    # Before the first server's own: what is LSPS1's there keeps to LSPS1's manners.
+    *(path(f"{mount}/", include(("lsps.rest.urls", mount.replace("/", "_") + "_lsps1"))) for mount in MOUNTS),
     path("", include("orders.api.urls")),
     path("v1/", include(("orders.api.urls", "v1"))),
     path("api/v1/", include(("orders.api.urls", "api_v1"))),

@@ -41,7 +41,7 @@ from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way, shutdown, turning_away
 from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
-from orders.states import DELIVERED, OpeningState, OrderState
+from orders.states import BEFORE_RETURN, DELIVERED, OpeningState, OrderState
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,6 @@ _STUCK: Final = timedelta(minutes=15)
 _TROUBLE_PAUSE: Final = timedelta(seconds=10)
 _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
-#: Attempts that only end, or go on, together with the peer.
-_WITH_THE_PEER: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING})
-
 _HAS_CHANNEL: Final = frozenset({OrderState.OPENING, OrderState.OPEN})
 
 Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
@@ -178,7 +175,7 @@ def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
     if going_back:
         return _finish_return(going_back[0], order, node, now)
     live = order.live_opening
-    if live is not None and live.state in _WITH_THE_PEER:
+    if live is not None and live.state in BEFORE_RETURN:  # they only end, or go on, together with the peer
         turn.enter_to_end(order)
     if order.state == OrderState.URI_SET:
         return _claimed(order, node, now, turn)
@@ -368,8 +365,8 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
         (undone if order.is_undone else closes).tell_again(order.pk)
     if live is not None or order.state not in {OrderState.OPEN, OrderState.CLOSED}:
         return now + _LOOK_AGAIN
-    held_until = now + _SELDOM if security.is_held(order) else None
-    return min(filter(None, (closes_at, held_until)), default=None)
+    is_unsettled = security.is_held(order) or (order.state == OrderState.OPEN and following.awaits_name(order))
+    return min(filter(None, (closes_at, now + _SELDOM if is_unsettled else None)), default=None)
 
 
 def _push_on(order_id: UUID, state: OpeningState, node: LndNode) -> None:

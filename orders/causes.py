@@ -69,8 +69,10 @@ class Cause(models.TextChoices):
 
     OPENING_POSTPONED = "opening_postponed", "no attempt is made now"
     ANNOUNCEMENT_REFUSED = "announcement_refused", "the node takes no public channel: an unannounced one is tried"
+    ZERO_CONF_REFUSED = "zero_conf_refused", "one of the two nodes takes no zero-conf channel: an ordinary one is tried"
     OPENING_BEGUN = "opening_begun", "an attempt begins"
     OPENING_FUNDED = "opening_funded", "our coins are leased, the funding is drafted"
+    OPENING_COMMITTED = "opening_committed", "if the zero-conf channel comes to be, its funding is published"
     OPENING_SILENT = "opening_silent", "what became of a call of the attempt is not known"
     OPENING_CANCELLING = "opening_cancelling", "the attempt is to be taken back"
     OPENING_FAILED = "opening_failed", "the attempt is over, and nothing of it is left"
@@ -103,6 +105,7 @@ class Cause(models.TextChoices):
     CLOSE_WITHDRAWN = "close_withdrawn", "we do not want to close the channel any more, or otherwise"
     LEASE_EXTENDED = "lease_extended", "the channel is promised for longer, as a gift"
     ROUTING_FEE_PUT_BACK = "routing_fee_put_back", "more was asked for forwarding than was promised: it is put back"
+    ROUTING_FEE_REFUSED = "routing_fee_refused", "the node has refused to put it back: it is tried again"
 
     NOTED = "noted", "somebody of staff has written a note"
     NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"
@@ -123,6 +126,7 @@ class FlagKind(models.TextChoices):
     GAVE_UP = "gave_up", "given up with the money"
 
     PUBLISHING_REFUSED = "publishing_refused", "funding refused"
+    ZERO_CONF_UNFUNDED = "zero_conf_unfunded", "zero-conf channel unfunded"
     UNMINED = "unmined", "funding unmined"
     CONFLICT_TOO_DEAR = "conflict_too_dear", "too dear to put out"
     CONFLICT_OVER_BUDGET = "conflict_over_budget", "put out above the fee budget"

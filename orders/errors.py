@@ -71,7 +71,10 @@ class ServiceNotFound(OrderError):
 
 
 class TokenNotTaken(InvalidField):
-    """What was shown with the purchase is neither a coupon that is valid now nor a name that we know."""
+    """What was shown with the purchase is neither a coupon that is valid now nor a name that we know.
+
+    It is never passed over: they count on what it would have brought.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, field="token")

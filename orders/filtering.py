@@ -14,7 +14,7 @@ from orders import figures, leases, queries
 from orders.causes import FlagKind
 from orders.figures.asking import REASONS
 from orders.models import Flag, Service
-from orders.models.order import Rail
+from orders.models.order import Door, Rail
 from orders.searching import matching
 from orders.states import OrderState
 
@@ -112,6 +112,13 @@ FILTERS: Final[dict[str, Filter]] = {
             "rail",
             lambda: [*_labels(list(Rail.choices)), ("none", "not paid")],
             _paid_by,
+        ),
+        Filter(
+            "door",
+            "came by",
+            "door",
+            lambda: _labels(list(Door.choices)),
+            lambda value, _: Q(door=value),
         ),
         Filter(
             "lease",

@@ -57,6 +57,7 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
     _K.GAVE_UP: tuple(_left(_O.GIVE_UP)),
     # Of the funding. One that is refused and put out may be published after all; FAILED: nothing of it is left.
     _K.PUBLISHING_REFUSED: (_A.PUBLISHED, _A.FAILED),
+    _K.ZERO_CONF_UNFUNDED: (_A.PUBLISHED,),
     _K.UNMINED: (_C.FUNDING_MINED, *_left(_A.PUBLISHED)),
     _K.CONFLICT_TOO_DEAR: tuple(_left(_A.CONFLICTING)),
     _K.CONFLICT_OVER_BUDGET: (),

@@ -26,6 +26,8 @@ class Tariff:
     base_fee_sat: int
     rate_ppm_per_1008_blocks: int
     minimum_fee_sat: int
+    #: A shorter term costs as much as this one.
+    least_blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ def quote(
     to the service's minimum fee is a part of its own, so that the parts always add up. A discount is of all but the
     chain costs, rounded down, and leaves at least a satoshi: nothing is for nothing.
     """
-    rate = tariff.rate_ppm_per_1008_blocks
-    lease = _ceil_div(lsp_balance_sat * rate * channel_expiry_blocks, _MILLION * blocks.WEEK)
+    rate, charged_blocks = tariff.rate_ppm_per_1008_blocks, max(channel_expiry_blocks, tariff.least_blocks)
+    lease = _ceil_div(lsp_balance_sat * rate * charged_blocks, _MILLION * blocks.WEEK)
     opening, closing = chain_fee_sat(open_vbytes, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
     earned = tariff.base_fee_sat + lease + missing

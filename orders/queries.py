@@ -32,6 +32,7 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.states import (
+    BEFORE_RETURN,
     LIVE_CLOSINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
@@ -135,7 +136,8 @@ def order_or_raise(order_id: UUID) -> ChannelOrder:
 
 def orders_with_details() -> QuerySet[ChannelOrder]:
     """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node")
+    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
+    orders = orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
     return orders.prefetch_related("onchain_payments", "openings__transaction")
 
 
@@ -382,17 +384,15 @@ def openings_under_way(now: datetime, client_hash: str = "") -> tuple[int, int]:
 
     One that is stuck for long holds neither.
     """
-    states = [OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING]
     since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
-    under_way = ChannelOpening.objects.filter(state__in=states, changed_at__gte=since)
+    under_way = ChannelOpening.objects.filter(state__in=BEFORE_RETURN, changed_at__gte=since)
     clients = list(under_way.values_list("order__client_hash", flat=True))
     return len(clients), clients.count(client_hash) if client_hash else 0
 
 
 def leased_by_attempts() -> list[int]:
     """The coins, in satoshis each, that attempts hold whose peers may yet let them fail."""
-    states = [OpeningState.FUNDED, OpeningState.CANCELLING]
-    transactions = WalletTransaction.objects.filter(openings__state__in=states)
+    transactions = WalletTransaction.objects.filter(openings__state__in=BEFORE_RETURN)
     return [amount_sat for row in transactions for _, amount_sat, _ in row.inputs]
 
 

@@ -258,7 +258,9 @@ def settle_payments(found: Iterable[Unknown], node: LndNode, *, actor: Authority
     Money: ours, as it would have been had the order's record not been lost. Repeat: safe.
     Raises: NodeUnavailable, OutcomeUnknown.
     """
-    open_for = {marks.order_of_channel(channel.memo) for channel in node.channels()}
+    # A zero-conf channel is open before its funding is published; the signed one may have been lost with our records.
+    funded = (channel for channel in node.channels() if channel.short_channel_id)
+    open_for = {marks.order_of_channel(channel.memo) for channel in funded}
     settled = []
     for unknown in found:
         if unknown.kind is Kind.PAYMENT and unknown.order_id is not None and unknown.order_id in open_for:

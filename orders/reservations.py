@@ -13,7 +13,9 @@ from orders.models.order import Rail
 from orders.states import COMMITTED_OPENINGS, RESERVING, Firmness, InvoiceState, OpeningState, OrderState
 
 #: The coins of such an attempt have left the spendable ones, and do not come back to it.
-_LEASED: Final = frozenset({OpeningState.FUNDED, OpeningState.PUBLISHING, OpeningState.PUBLISHED})
+_LEASED: Final = frozenset(
+    {OpeningState.FUNDED, OpeningState.COMMITTED, OpeningState.PUBLISHING, OpeningState.PUBLISHED}
+)
 _PAID: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 
 

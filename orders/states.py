@@ -185,6 +185,7 @@ class OpeningState(models.TextChoices):
 
     NEGOTIATING = "negotiating", _("Negotiating")
     FUNDED = "funded", _("Funded, unsigned")
+    COMMITTED = "committed", _("Committed, zero-conf")
     PUBLISHING = "publishing", _("Publishing")
     PUBLISHED = "published", _("Published")
     CONFIRMED = "confirmed", _("Confirmed")
@@ -197,21 +198,26 @@ _O = OpeningState
 
 OPENING_MOVES: Final[dict[OpeningState, frozenset[OpeningState]]] = {
     _O.NEGOTIATING: frozenset({_O.FUNDED, _O.CANCELLING}),
-    _O.FUNDED: frozenset({_O.PUBLISHING, _O.CANCELLING}),
+    _O.FUNDED: frozenset({_O.PUBLISHING, _O.COMMITTED, _O.CANCELLING}),
+    # Zero-conf: the channel, if it exists, is in use, and will be funded. CANCELLING: it does not, and never will
+    _O.COMMITTED: frozenset({_O.PUBLISHING, _O.CANCELLING}),
     _O.PUBLISHING: frozenset({_O.PUBLISHED, _O.CONFLICTING, _O.CANCELLING}),
     _O.PUBLISHED: frozenset({_O.CONFIRMED, _O.CANCELLING}),
     # PUBLISHED: our own transaction was mined before the conflict
     _O.CONFLICTING: frozenset({_O.CANCELLING, _O.PUBLISHED}),
-    _O.CANCELLING: frozenset({_O.FAILED}),
+    # PUBLISHING: against all that is known, the zero-conf channel exists, and its coins are still ours to give
+    _O.CANCELLING: frozenset({_O.FAILED, _O.PUBLISHING}),
     _O.CONFIRMED: frozenset(),
     _O.FAILED: frozenset(),
 }
 
 LIVE_OPENINGS: Final = frozenset(set(OpeningState) - {_O.CONFIRMED, _O.FAILED})
-#: The funding transaction is signed and may reach the chain.
+#: Past the point of no return: the channel was seen, the funding is signed, and may reach the chain.
 COMMITTED_OPENINGS: Final = frozenset({_O.PUBLISHING, _O.PUBLISHED, _O.CONFLICTING})
 #: One attempt for a peer until it is published: LND's default admits one pending channel.
-PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.PUBLISHING, _O.CANCELLING})
+PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.PUBLISHING, _O.CANCELLING})
+#: The peer may yet let them fail.
+BEFORE_RETURN: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.CANCELLING})
 
 
 class ClosingState(models.TextChoices):

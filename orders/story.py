@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orders import blocks, money
+from orders import blocks, money, windows
 from orders.models import ChannelClosing, ChannelOpening, ChannelOrder, Refund
 from orders.models.order import Rail
 from orders.states import ClosingState, DepositState, InvoiceState, OpeningState, OrderState, RefundState
@@ -13,6 +13,7 @@ from orders.states import ClosingState, DepositState, InvoiceState, OpeningState
 _LIVE: Final = {
     OpeningState.NEGOTIATING: "for the peer to accept the channel",
     OpeningState.FUNDED: "for the peer to sign the first commitment",
+    OpeningState.COMMITTED: "for the channel, which is funded as soon as it exists",
     OpeningState.PUBLISHING: "for the funding transaction to reach the network",
     OpeningState.PUBLISHED: "for the funding transaction to be deep in the chain",
     OpeningState.CONFLICTING: "for the transaction that puts out the funding to be deep",
@@ -105,6 +106,21 @@ def _gone_back(order: ChannelOrder) -> str:
     return f"of which {sat(sum(row.amount_sat for row in sent))} went back" if sent else ""
 
 
+def came_by(order: ChannelOrder) -> str:
+    """The door, and the token that was shown at it."""
+    token = f", token {order.token}" if order.token else ""
+    return f"{order.get_door_display()}{token}"
+
+
+def funding_promise(order: ChannelOrder) -> str:
+    """What was promised of its funding."""
+    within, depth = order.funding_confirms_within_blocks, order.required_channel_confirmations
+    if within is None or depth is None:
+        return "nothing"
+    refused = ", which its node does not take" if depth == 0 and not order.is_zero_conf else ""
+    return f"in a block within {within:,} of the payment; the channel is usable at {depth} confirmations{refused}"
+
+
 def waits_for(order: ChannelOrder, now: datetime) -> str:
     """What has to happen next, as the rest of a sentence that begins with "It waits"."""
     invoice = order.invoice
@@ -172,7 +188,7 @@ def _for_payment(order: ChannelOrder, now: datetime) -> str:
 
 
 def _for_claim(order: ChannelOrder, now: datetime) -> str:
-    return f"for the buyer to name a node, until {when(order.claim_expires_at)}"
+    return f"for the buyer to name a node, until {when(windows.usable_until(order, order.claim_expires_at))}"
 
 
 def _for_attempt(order: ChannelOrder, now: datetime) -> str:
@@ -180,14 +196,16 @@ def _for_attempt(order: ChannelOrder, now: datetime) -> str:
         return _for_a_person(order)
     if not order.last_failure_reason or order.due_at is None or order.due_at <= now:
         return "for the worker to try to open the channel"
-    ends = f"; gives up at {when(order.open_deadline_at)}" if order.open_deadline_at else ""
+    until = windows.usable_until(order, order.open_deadline_at)
+    ends = f"; gives up at {when(until)}" if until else ""
     return f"for the next try at {when(order.due_at)}, after {order.last_failure_reason}{ends}"
 
 
 def _after_giving_up(order: ChannelOrder, now: datetime) -> str:
     invoice = order.invoice
     if order.counted_payment == Rail.LIGHTNING and invoice is not None and invoice.state == InvoiceState.HELD:
-        return f"for a retry until {when(order.give_up_until)}; then the held payment goes back"
+        until = windows.usable_until(order, order.give_up_until)
+        return f"for a retry until {when(until)}; then the held payment goes back"
     if order.give_up_until is not None and order.give_up_until > now:
         return f"for a retry until {when(order.give_up_until)}; then the money goes back on chain"
     return "for a person, or for its deposits to be final: then the money goes back on chain"

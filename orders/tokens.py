@@ -42,7 +42,10 @@ class Coupon:
 
     def tariff(self, of: Tariff) -> Tariff:
         """The price before its discount."""
-        return replace(of, **_own(self, Tariff))
+        own = _own(self, Tariff)
+        if self.min_expiry_blocks is not None:  # the term that a shorter one costs as much as
+            own["least_blocks"] = self.min_expiry_blocks
+        return replace(of, **own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +79,5 @@ def _valid(coupon: Coupon, now: datetime) -> Coupon:
 
 
 def _own(coupon: Coupon, kind: type[Limits] | type[Tariff]) -> dict[str, int]:
-    given = {name: getattr(coupon, name) for name in kind.__dataclass_fields__}
+    given = {name: getattr(coupon, name, None) for name in kind.__dataclass_fields__}
     return {name: value for name, value in given.items() if value is not None}

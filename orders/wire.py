@@ -7,13 +7,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from orders import blocks, keys, lnurl, money
+from orders import blocks, keys, lnurl, money, windows
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
-from orders.states import COMMITTED_OPENINGS, DELIVERED, At, DepositState, OpeningState, OrderState, RefundState
+from orders.models.order import Door, Rail
+from orders.states import (
+    COMMITTED_OPENINGS,
+    DELIVERED,
+    At,
+    DepositState,
+    InvoiceState,
+    OpeningState,
+    OrderState,
+    RefundState,
+)
 
 _PUBLISHABLE = COMMITTED_OPENINGS | {OpeningState.CONFIRMED}
+#: The network has its funding.
+_PUBLISHED = frozenset({OpeningState.PUBLISHED, OpeningState.CONFIRMED})
+#: What sends it is with the network.
+_SENT = frozenset({RefundState.PUBLISHED, RefundState.DONE})
+
+
+class PaymentState(StrEnum):
+    """Where the money of one rail is, in bLIP-51's words."""
+
+    EXPECT_PAYMENT = "EXPECT_PAYMENT"
+    HOLD = "HOLD"
+    PAID = "PAID"
+    REFUNDED = "REFUNDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +145,9 @@ class OrderView:
     """Everything about an order that its buyer may know; None where it is not known yet."""
 
     order_id: str
+    door: Door
+    #: As it was sent; None: as null, or by a door that knows none.
+    token: str | None
     service_id: str
     state: OrderState
     created_at: datetime
@@ -128,11 +155,19 @@ class OrderView:
     lsp_balance_sat: int
     client_balance_sat: int
     channel_expiry_blocks: int
+    required_channel_confirmations: int | None
+    funding_confirms_within_blocks: int | None
     lease_ends_at: datetime
     fee_total_sat: int
     order_total_sat: int
     payment_request: str | None
+    lightning_state: PaymentState
     deposit_address: str | None
+    onchain_state: PaymentState
+    #: So deep a deposit counts.
+    required_depth: int
+    refund_address: str | None
+    paid_by: Rail | None
     received_sat: int
     payment_held: bool
     underpaid: bool
@@ -152,6 +187,8 @@ class OrderView:
     opening_trouble: str | None
     attempts: tuple[AttemptView, ...]
     funding: FundingView | None
+    #: Since when the network has it.
+    funded_at: datetime | None
     closing: ClosingView | None
     short_channel_id: str | None
     most_routing_base_msat: int | None
@@ -166,8 +203,11 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
     # Deposits in no block are listed, and not counted, but where they were taken for paid.
     came = money.of(order, At.SEEN if order.on_credit else At.CONFIRMED)
     deposits = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
+    refund = _last_refund(order)
     return OrderView(
         order_id=str(order.pk),
+        door=Door(order.door),
+        token=order.token,
         service_id=str(order.service_id),
         state=OrderState(order.state),
         created_at=order.created_at,
@@ -175,11 +215,18 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         lsp_balance_sat=order.lsp_balance_sat,
         client_balance_sat=order.client_balance_sat,
         channel_expiry_blocks=order.channel_expiry_blocks,
+        required_channel_confirmations=order.required_channel_confirmations,
+        funding_confirms_within_blocks=order.funding_confirms_within_blocks,
         lease_ends_at=order.lease_ends_at or order.created_at + blocks.lasting(_promised_blocks(order)),
         fee_total_sat=order.fee_total_sat,
         order_total_sat=order.order_total_sat,
         payment_request=order.invoice.payment_request if order.invoice else None,
+        lightning_state=_lightning_state(order, refund),
         deposit_address=order.deposit_address,
+        onchain_state=_onchain_state(order, refund),
+        required_depth=money.required_confirmations(order),
+        refund_address=order.refund_address or None,
+        paid_by=Rail(order.counted_payment) if order.counted_payment else None,
         received_sat=came.received_sat,
         payment_held=bool(came.held_sat),
         underpaid=order.underpaid,
@@ -188,14 +235,15 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         on_credit=order.on_credit,
         zero_conf_satvbyte=order.zero_conf_satvbyte,
         deposits=tuple(_deposit(order, row) for row in deposits),
-        **_refund(order),
+        **_refund(order, refund),
         node=_node(order),
         announced=order.is_announced,
-        claim_expires_at=order.claim_expires_at,
+        claim_expires_at=windows.usable_until(order, order.claim_expires_at),
         give_up_reason=order.give_up_reason or None,
         opening_trouble=_opening_trouble(order, openings),
         attempts=tuple(_attempt(row) for row in openings),
         funding=_funding(opening),
+        funded_at=_funded_at(order, opening),
         closing=ClosingView(order.closing_txid, order.closed_at) if order.closing_txid else None,
         short_channel_id=opening.short_channel_id or None if opening else None,
         most_routing_base_msat=order.most_routing_base_msat,
@@ -262,9 +310,50 @@ def _funding(opening: ChannelOpening | None) -> FundingView | None:
     return FundingView(opening.transaction.txid, opening.output_index)
 
 
-def _refund(order: ChannelOrder) -> dict[str, Any]:
+def _funded_at(order: ChannelOrder, opening: ChannelOpening | None) -> datetime | None:
+    """When the network had the funding, as far as is known: not after its block, from which the lease is counted."""
+    if opening is None or opening.transaction is None or opening.state not in _PUBLISHED:
+        return None
+    published_at = opening.transaction.published_at or opening.changed_at
+    return min(published_at, order.lease_starts_at or published_at)
+
+
+def _lightning_state(order: ChannelOrder, refund: Refund | None) -> PaymentState:
+    """Of the invoice; what was settled may have gone back on chain."""
+    invoice = order.invoice
+    if invoice is None or invoice.state == InvoiceState.OPEN:
+        return PaymentState.EXPECT_PAYMENT
+    if invoice.state in {InvoiceState.HELD, InvoiceState.RETURNING}:
+        return PaymentState.HOLD
+    if invoice.state == InvoiceState.CANCELLED:
+        return PaymentState.REFUNDED if invoice.held_at else PaymentState.EXPECT_PAYMENT
+    is_back = order.counted_payment == Rail.LIGHTNING and _ended_by(order, refund)
+    return PaymentState.REFUNDED if is_back else PaymentState.PAID
+
+
+def _onchain_state(order: ChannelOrder, refund: Refund | None) -> PaymentState:
+    """Of the deposits: they have paid while they cover the order as deep as they have to be, and never what they
+    bought is sent back.
+    """
+    counts = order.counted_payment == Rail.ONCHAIN
+    if order.onchain_payments.all() and (_ended_by(order, refund) if counts else _was_sent(refund)):
+        return PaymentState.REFUNDED
+    at = At.SEEN if order.on_credit else At.CONFIRMED
+    is_paid = counts and money.of(order, at, rail=Rail.ONCHAIN).is_covered
+    return PaymentState.PAID if is_paid else PaymentState.EXPECT_PAYMENT
+
+
+def _ended_by(order: ChannelOrder, refund: Refund | None) -> bool:
+    """What had bought the channel went back."""
+    return order.state == OrderState.REFUNDED or (refund is not None and refund.ends_order and _was_sent(refund))
+
+
+def _was_sent(refund: Refund | None) -> bool:
+    return refund is not None and refund.state in _SENT
+
+
+def _refund(order: ChannelOrder, refund: Refund | None) -> dict[str, Any]:
     """What goes back on chain, or went: the last of it; else when the Lightning payment went back."""
-    refund = _last_refund(order)
     if refund is None:
         is_back = order.state == OrderState.REFUNDED and order.invoice is not None
         at = order.invoice.cancelled_at if is_back and order.invoice else None

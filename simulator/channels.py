@@ -33,6 +33,8 @@ FORCE_DEPTH = 144
 RESERVATION_SECONDS = 600
 #: Set aside by whoever opens: the commitment's fee and its two anchors.
 COMMIT_FEE_SAT = 2_810 + 660
+#: LND counts the names of channels that are in no block from there on: no block has such a height.
+_FIRST_ALIAS = 16_000_000 << 40
 
 
 @dataclass
@@ -61,11 +63,20 @@ class Channel:
     base_msat: int = 1_000
     ppm: int = 1
     cltv_blocks: int = 80
+    #: Of one that is usable before its funding is mined: what it is called, for ever.
+    alias: int = 0
+    #: What ends it, where the network cannot take that yet: nobody has published the funding.
+    unheard: Tx | None = None
 
     @property
     def is_alive(self) -> bool:
         """It is pending or open, in whatever sense."""
         return self.stage != CLOSED
+
+    @property
+    def known_as(self) -> int:
+        """What the node calls it in its lists."""
+        return self.alias or self.short_id
 
 
 @dataclass(eq=False)
@@ -85,6 +96,7 @@ class Flow:
     #: What the OpenChannel stream says: ("fund" | "pending" | "open", point), or Refused.
     updates: asyncio.Queue[tuple[str, Point] | Refused] = field(default_factory=asyncio.Queue)
     point: Point | None = None
+    zero_conf: bool = False
 
     def end(self, text: str) -> None:
         """The stream ends with this sentence."""
@@ -122,10 +134,17 @@ class Channels:
     def _keys(self, key_name: str) -> tuple[Any, Any]:
         return scripts.key(self.seed, f"{key_name}/ours"), scripts.key(self.seed, f"{key_name}/theirs")
 
+    def new_alias(self) -> int:
+        """A name that no block will ever give."""
+        return _FIRST_ALIAS | sum(1 for each in self.by_point.values() if each.alias) << 16
+
     def add(self, channel: Channel) -> None:
-        """The channel is pending."""
+        """The channel is pending; or open at once, where it has a name that needs no block."""
         self.by_point[channel.point] = channel
         self.changed.append(("pending", channel.point))
+        if channel.alias:
+            channel.stage = OPEN
+            self.changed.append(("open", channel.point))
 
     def abandon(self, point: Point, *, height: int) -> None:
         """Our node has forgotten the channel. Repeat: safe. Raises: Refused when it never knew it."""
@@ -140,9 +159,11 @@ class Channels:
     def block_came(self, chain: Chain) -> None:
         """Fundings and closes that are deep enough have their effect."""
         for channel in self.alive():
-            if channel.stage == PENDING and chain.depth(channel.point[0]) >= 1:
+            is_mined = chain.depth(channel.point[0]) >= 1
+            if is_mined and not channel.short_id:
                 txid, index = channel.point
                 channel.short_id = chain.mined[txid] << 40 | chain.place(txid) << 16 | index
+            if is_mined and channel.stage == PENDING:
                 channel.stage = OPEN
                 self.changed.append(("open", channel.point))
             depth = chain.depth(channel.closing_txid)
@@ -192,7 +213,15 @@ class Negotiations:
         self.flows: dict[bytes, Flow] = {}
 
     def begin(
-        self, pubkey: str, pending_chan_id: bytes, *, capacity_sat: int, push_sat: int, private: bool, memo: str
+        self,
+        pubkey: str,
+        pending_chan_id: bytes,
+        *,
+        capacity_sat: int,
+        push_sat: int,
+        private: bool,
+        memo: str,
+        zero_conf: bool = False,
     ) -> Flow:
         """The customer has been asked. Raises: Refused where our own node does not even ask."""
         _require_possible(capacity_sat, push_sat, memo)
@@ -203,8 +232,11 @@ class Negotiations:
             raise Refused(f"peer {pubkey} is not online")
         if pending_chan_id in self.flows:
             raise Refused(f"pendingChannelID({pending_chan_id.hex()}) already present")
+        if zero_conf and not customer.knows_zero_conf:
+            raise Refused("requested channel type not supported")
         key_name, pk_script, _ = self._channels.new_keys()
         flow = Flow(pending_chan_id, customer, capacity_sat, push_sat, private, memo, key_name, pk_script)
+        flow.zero_conf = zero_conf
         self.flows[pending_chan_id] = flow
         self._ask(flow)
         return flow
@@ -218,7 +250,10 @@ class Negotiations:
             return
         others = sum(1 for each in self._with(customer) if each is not flow)
         pending = len(customer.pending) + others
-        if words := customer.objection(flow.capacity_sat, flow.push_sat, pending, private=flow.private):
+        words = customer.objection(
+            flow.capacity_sat, flow.push_sat, pending, private=flow.private, zero_conf=flow.zero_conf
+        )
+        if words:
             self._end_by(customer, flow, words)
             return
         flow.stage, flow.agreed_at = AGREED, self._now()
@@ -247,7 +282,8 @@ class Negotiations:
     def _become_pending(self, flow: Flow) -> None:
         assert flow.point is not None
         flow.stage = OVER
-        flow.customer.pending.append(flow.point)
+        if not flow.zero_conf:
+            flow.customer.pending.append(flow.point)
         self._channels.add(
             Channel(
                 point=flow.point,
@@ -260,6 +296,7 @@ class Negotiations:
                 local_sat=flow.capacity_sat - flow.push_sat - COMMIT_FEE_SAT,
                 remote_sat=flow.push_sat,
                 key_name=flow.key_name,
+                alias=self._channels.new_alias() if flow.zero_conf else 0,
             )
         )
         flow.updates.put_nowait(("pending", flow.point))

@@ -136,6 +136,15 @@ class Control:
         found: control.Policy = self._call("GetPolicy", control.ChannelName(point=point))
         return found
 
+    def say_to_node(self, name: str, data: bytes, *, type: int = 37_913) -> None:
+        """The customer, which connects for it, has sent our node a message."""
+        self._call("SayToNode", control.CustomMessage(customer=name, type=type, data=data))
+
+    def heard(self, name: str, *, skip: int = 0) -> list[tuple[int, bytes]]:
+        """The messages (type, data) that our node has sent the customer, without the first so many."""
+        found = self._call("ListHeard", control.Heard(customer=name, skip=skip)).messages
+        return [(each.type, each.data) for each in found]
+
     # Payments
 
     def add_invoice(self, amount_sat: int) -> str:

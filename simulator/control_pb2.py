@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simulator/control.proto\x12\tsimulator\"\t\n\x07Nothing\"#\n\x03Tip\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\x0c\n\x04hash\x18\x02 \x01(\t\"I\n\x0bMineRequest\x12\x0e\n\x06\x62locks\x18\x01 \x01(\r\x12\x0e\n\x06\x63hosen\x18\x02 \x01(\x08\x12\r\n\x05txids\x18\x03 \x03(\t\x12\x0b\n\x03raw\x18\x04 \x03(\x0c\"I\n\x11ReorganiseRequest\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\x10\n\x08replaced\x18\x02 \x01(\x08\x12\x13\n\x0breplacement\x18\x03 \x03(\x0c\"N\n\x04\x46\x65\x65s\x12\x1b\n\x13\x65stimate_sat_per_kw\x18\x01 \x01(\x04\x12\x1a\n\x12minimum_sat_per_kw\x18\x02 \x01(\x04\x12\r\n\x05\x65vict\x18\x03 \x01(\x08\"-\n\x06Output\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\namount_sat\x18\x02 \x01(\x04\"I\n\x0e\x44\x65positRequest\x12\"\n\x07outputs\x18\x01 \x03(\x0b\x32\x11.simulator.Output\x12\x13\n\x0breplaceable\x18\x02 \x01(\x08\"B\n\x0eReplaceRequest\x12\x0c\n\x04txid\x18\x01 \x01(\t\x12\"\n\x07outputs\x18\x02 \x03(\x0b\x32\x11.simulator.Output\"\x14\n\x04TxId\x12\x0c\n\x04txid\x18\x01 \x01(\t\"\x1d\n\x0eRawTransaction\x12\x0b\n\x03raw\x18\x01 \x01(\x0c\"\x18\n\x07Mempool\x12\r\n\x05txids\x18\x01 \x03(\t\"\x1c\n\x0c\x43ustomerName\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x08\x43ustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x11\n\tconnected\x18\x05 \x01(\x08\"\xea\x03\n\x0e\x43ustomerChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x08presence\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07refusal\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x1c\n\x0fmin_channel_sat\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12\x1c\n\x0fmax_channel_sat\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x19\n\x0crefuses_push\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x1a\n\rpending_limit\x18\x07 \x01(\rH\x05\x88\x01\x01\x12\x15\n\x08vanishes\x18\x08 \x01(\tH\x06\x88\x01\x01\x12 \n\x13withholds_signature\x18\t \x01(\x08H\x07\x88\x01\x01\x12\x1e\n\x11refuses_announced\x18\n \x01(\x08H\x08\x88\x01\x01\x12\x1d\n\x10withholds_answer\x18\x0b \x01(\x08H\t\x88\x01\x01\x42\x0b\n\t_presenceB\n\n\x08_refusalB\x12\n\x10_min_channel_satB\x12\n\x10_max_channel_satB\x0f\n\r_refuses_pushB\x10\n\x0e_pending_limitB\x0b\n\t_vanishesB\x16\n\x14_withholds_signatureB\x14\n\x12_refuses_announcedB\x13\n\x11_withholds_answer\"3\n\tCustomers\x12&\n\tcustomers\x18\x01 \x03(\x0b\x32\x13.simulator.Customer\"i\n\rDirectOpening\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pacity_sat\x18\x02 \x01(\x04\x12\x10\n\x08push_sat\x18\x03 \x01(\x04\x12\r\n\x05\x62y_us\x18\x04 \x01(\x08\x12\x0f\n\x07private\x18\x05 \x01(\x08\"\x1c\n\x0b\x43hannelName\x12\r\n\x05point\x18\x01 \x01(\t\"&\n\x07\x43losing\x12\r\n\x05point\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"L\n\x06Policy\x12\r\n\x05point\x18\x01 \x01(\t\x12\x11\n\tbase_msat\x18\x02 \x01(\x03\x12\x0b\n\x03ppm\x18\x03 \x01(\x03\x12\x13\n\x0b\x63ltv_blocks\x18\x04 \x01(\r\"\"\n\x0cPlainInvoice\x12\x12\n\namount_sat\x18\x01 \x01(\x04\")\n\x0ePaymentRequest\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\"\x82\x01\n\nPayRequest\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\r\n\x05payer\x18\x02 \x01(\t\x12\x13\n\x0b\x61mount_msat\x18\x03 \x01(\x04\x12\r\n\x05parts\x18\x04 \x01(\r\x12\x15\n\rmissing_parts\x18\x05 \x01(\r\x12\x11\n\tpart_msat\x18\x06 \x01(\x04\"\x17\n\tPaymentId\x12\n\n\x02id\x18\x01 \x01(\x04\"]\n\x07Payment\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x03 \x01(\t\x12\x10\n\x08preimage\x18\x04 \x01(\t\x12\x14\n\x0cpayment_hash\x18\x05 \x01(\t\"h\n\x07\x46orward\x12\x10\n\x08point_in\x18\x01 \x01(\t\x12\x11\n\tpoint_out\x18\x02 \x01(\t\x12\x10\n\x08out_msat\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x65\x65_msat\x18\x04 \x01(\x04\x12\x14\n\x0ctimestamp_ns\x18\x05 \x01(\x04\"\x1a\n\x07Seconds\x12\x0f\n\x07seconds\x18\x01 \x01(\r\"G\n\x06Synced\x12\x0e\n\x06synced\x18\x01 \x01(\x08\x12\x14\n\x0cwallet_waits\x18\x02 \x01(\x08\x12\x17\n\x0f\x64oubts_at_block\x18\x03 \x01(\r\"\x1a\n\x07\x41\x64\x64ress\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"\x18\n\x06Method\x12\x0e\n\x06method\x18\x01 \x01(\t\"\xb0\x01\n\x05\x46\x61ult\x12\x0e\n\x06method\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.simulator.Fault.Kind\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05times\x18\x04 \x01(\r\"U\n\x04Kind\x12\x08\n\x04\x46\x41IL\x10\x00\x12\x10\n\x0cLOSE_REQUEST\x10\x01\x12\x0e\n\nLOSE_REPLY\x10\x02\x12\x10\n\x0cPAUSE_BEFORE\x10\x03\x12\x0f\n\x0bPAUSE_AFTER\x10\x04\"\x1a\n\x07Waiting\x12\x0f\n\x07methods\x18\x01 \x03(\t2\xe8\n\n\x07\x43ontrol\x12.\n\x04Mine\x12\x16.simulator.MineRequest\x1a\x0e.simulator.Tip\x12:\n\nReorganise\x12\x1c.simulator.ReorganiseRequest\x1a\x0e.simulator.Tip\x12.\n\x07SetFees\x12\x0f.simulator.Fees\x1a\x12.simulator.Nothing\x12\x35\n\x07\x44\x65posit\x12\x19.simulator.DepositRequest\x1a\x0f.simulator.TxId\x12\x35\n\x07Replace\x12\x19.simulator.ReplaceRequest\x1a\x0f.simulator.TxId\x12\x35\n\x07RivalOf\x12\x0f.simulator.TxId\x1a\x19.simulator.RawTransaction\x12,\n\x05\x45vict\x12\x0f.simulator.TxId\x1a\x12.simulator.Nothing\x12\x35\n\x0bListMempool\x12\x12.simulator.Nothing\x1a\x12.simulator.Mempool\x12;\n\x0bGetCustomer\x12\x17.simulator.CustomerName\x1a\x13.simulator.Customer\x12=\n\x0bSetCustomer\x12\x19.simulator.CustomerChange\x1a\x13.simulator.Customer\x12\x39\n\rListCustomers\x12\x12.simulator.Nothing\x1a\x14.simulator.Customers\x12?\n\x0bOpenChannel\x12\x18.simulator.DirectOpening\x1a\x16.simulator.ChannelName\x12\x33\n\x0c\x43loseChannel\x12\x12.simulator.Closing\x1a\x0f.simulator.TxId\x12\x32\n\tSetPolicy\x12\x11.simulator.Policy\x1a\x12.simulator.Nothing\x12\x36\n\tGetPolicy\x12\x16.simulator.ChannelName\x1a\x11.simulator.Policy\x12@\n\nAddInvoice\x12\x17.simulator.PlainInvoice\x1a\x19.simulator.PaymentRequest\x12\x30\n\x03Pay\x12\x15.simulator.PayRequest\x1a\x12.simulator.Payment\x12\x37\n\x0bLookPayment\x12\x14.simulator.PaymentId\x1a\x12.simulator.Payment\x12\x34\n\nAddForward\x12\x12.simulator.Forward\x1a\x12.simulator.Nothing\x12\x32\n\x08PassTime\x12\x12.simulator.Seconds\x1a\x12.simulator.Nothing\x12\x32\n\tSetSynced\x12\x11.simulator.Synced\x1a\x12.simulator.Nothing\x12\x36\n\x0cWatchAddress\x12\x12.simulator.Nothing\x1a\x12.simulator.Address\x12\x30\n\x08\x41\x64\x64\x46\x61ult\x12\x10.simulator.Fault\x1a\x12.simulator.Nothing\x12\x35\n\x0bListWaiting\x12\x12.simulator.Nothing\x1a\x12.simulator.Waiting\x12\x32\n\tEndFaults\x12\x11.simulator.Method\x1a\x12.simulator.Nothingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17simulator/control.proto\x12\tsimulator\"\t\n\x07Nothing\"#\n\x03Tip\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\x0c\n\x04hash\x18\x02 \x01(\t\"I\n\x0bMineRequest\x12\x0e\n\x06\x62locks\x18\x01 \x01(\r\x12\x0e\n\x06\x63hosen\x18\x02 \x01(\x08\x12\r\n\x05txids\x18\x03 \x03(\t\x12\x0b\n\x03raw\x18\x04 \x03(\x0c\"I\n\x11ReorganiseRequest\x12\r\n\x05\x64\x65pth\x18\x01 \x01(\r\x12\x10\n\x08replaced\x18\x02 \x01(\x08\x12\x13\n\x0breplacement\x18\x03 \x03(\x0c\"N\n\x04\x46\x65\x65s\x12\x1b\n\x13\x65stimate_sat_per_kw\x18\x01 \x01(\x04\x12\x1a\n\x12minimum_sat_per_kw\x18\x02 \x01(\x04\x12\r\n\x05\x65vict\x18\x03 \x01(\x08\"-\n\x06Output\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\namount_sat\x18\x02 \x01(\x04\"I\n\x0e\x44\x65positRequest\x12\"\n\x07outputs\x18\x01 \x03(\x0b\x32\x11.simulator.Output\x12\x13\n\x0breplaceable\x18\x02 \x01(\x08\"B\n\x0eReplaceRequest\x12\x0c\n\x04txid\x18\x01 \x01(\t\x12\"\n\x07outputs\x18\x02 \x03(\x0b\x32\x11.simulator.Output\"\x14\n\x04TxId\x12\x0c\n\x04txid\x18\x01 \x01(\t\"\x1d\n\x0eRawTransaction\x12\x0b\n\x03raw\x18\x01 \x01(\x0c\"\x18\n\x07Mempool\x12\r\n\x05txids\x18\x01 \x03(\t\"\x1c\n\x0c\x43ustomerName\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x08\x43ustomer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x10\n\x08presence\x18\x04 \x01(\t\x12\x11\n\tconnected\x18\x05 \x01(\x08\"\xfe\x04\n\x0e\x43ustomerChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\x08presence\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07refusal\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x1c\n\x0fmin_channel_sat\x18\x04 \x01(\x04H\x02\x88\x01\x01\x12\x1c\n\x0fmax_channel_sat\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x19\n\x0crefuses_push\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x1a\n\rpending_limit\x18\x07 \x01(\rH\x05\x88\x01\x01\x12\x15\n\x08vanishes\x18\x08 \x01(\tH\x06\x88\x01\x01\x12 \n\x13withholds_signature\x18\t \x01(\x08H\x07\x88\x01\x01\x12\x1e\n\x11refuses_announced\x18\n \x01(\x08H\x08\x88\x01\x01\x12\x1d\n\x10withholds_answer\x18\x0b \x01(\x08H\t\x88\x01\x01\x12\x19\n\x0cis_announced\x18\x0c \x01(\x08H\n\x88\x01\x01\x12\x1e\n\x11\x61\x63\x63\x65pts_zero_conf\x18\x0e \x01(\x08H\x0b\x88\x01\x01\x12\x1c\n\x0fknows_zero_conf\x18\r \x01(\x08H\x0c\x88\x01\x01\x42\x0b\n\t_presenceB\n\n\x08_refusalB\x12\n\x10_min_channel_satB\x12\n\x10_max_channel_satB\x0f\n\r_refuses_pushB\x10\n\x0e_pending_limitB\x0b\n\t_vanishesB\x16\n\x14_withholds_signatureB\x14\n\x12_refuses_announcedB\x13\n\x11_withholds_answerB\x0f\n\r_is_announcedB\x14\n\x12_accepts_zero_confB\x12\n\x10_knows_zero_conf\"3\n\tCustomers\x12&\n\tcustomers\x18\x01 \x03(\x0b\x32\x13.simulator.Customer\"i\n\rDirectOpening\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pacity_sat\x18\x02 \x01(\x04\x12\x10\n\x08push_sat\x18\x03 \x01(\x04\x12\r\n\x05\x62y_us\x18\x04 \x01(\x08\x12\x0f\n\x07private\x18\x05 \x01(\x08\"\x1c\n\x0b\x43hannelName\x12\r\n\x05point\x18\x01 \x01(\t\"&\n\x07\x43losing\x12\r\n\x05point\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"L\n\x06Policy\x12\r\n\x05point\x18\x01 \x01(\t\x12\x11\n\tbase_msat\x18\x02 \x01(\x03\x12\x0b\n\x03ppm\x18\x03 \x01(\x03\x12\x13\n\x0b\x63ltv_blocks\x18\x04 \x01(\r\"=\n\rCustomMessage\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\'\n\x05Heard\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0c\n\x04skip\x18\x02 \x01(\r\"<\n\x0e\x43ustomMessages\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.simulator.CustomMessage\"\"\n\x0cPlainInvoice\x12\x12\n\namount_sat\x18\x01 \x01(\x04\")\n\x0ePaymentRequest\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\"\x82\x01\n\nPayRequest\x12\x17\n\x0fpayment_request\x18\x01 \x01(\t\x12\r\n\x05payer\x18\x02 \x01(\t\x12\x13\n\x0b\x61mount_msat\x18\x03 \x01(\x04\x12\r\n\x05parts\x18\x04 \x01(\r\x12\x15\n\rmissing_parts\x18\x05 \x01(\r\x12\x11\n\tpart_msat\x18\x06 \x01(\x04\"\x17\n\tPaymentId\x12\n\n\x02id\x18\x01 \x01(\x04\"]\n\x07Payment\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x03 \x01(\t\x12\x10\n\x08preimage\x18\x04 \x01(\t\x12\x14\n\x0cpayment_hash\x18\x05 \x01(\t\"h\n\x07\x46orward\x12\x10\n\x08point_in\x18\x01 \x01(\t\x12\x11\n\tpoint_out\x18\x02 \x01(\t\x12\x10\n\x08out_msat\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x65\x65_msat\x18\x04 \x01(\x04\x12\x14\n\x0ctimestamp_ns\x18\x05 \x01(\x04\"\x1a\n\x07Seconds\x12\x0f\n\x07seconds\x18\x01 \x01(\r\"G\n\x06Synced\x12\x0e\n\x06synced\x18\x01 \x01(\x08\x12\x14\n\x0cwallet_waits\x18\x02 \x01(\x08\x12\x17\n\x0f\x64oubts_at_block\x18\x03 \x01(\r\"\x1a\n\x07\x41\x64\x64ress\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"\x18\n\x06Method\x12\x0e\n\x06method\x18\x01 \x01(\t\"\xb0\x01\n\x05\x46\x61ult\x12\x0e\n\x06method\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.simulator.Fault.Kind\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05times\x18\x04 \x01(\r\"U\n\x04Kind\x12\x08\n\x04\x46\x41IL\x10\x00\x12\x10\n\x0cLOSE_REQUEST\x10\x01\x12\x0e\n\nLOSE_REPLY\x10\x02\x12\x10\n\x0cPAUSE_BEFORE\x10\x03\x12\x0f\n\x0bPAUSE_AFTER\x10\x04\"\x1a\n\x07Waiting\x12\x0f\n\x07methods\x18\x01 \x03(\t2\xdd\x0b\n\x07\x43ontrol\x12.\n\x04Mine\x12\x16.simulator.MineRequest\x1a\x0e.simulator.Tip\x12:\n\nReorganise\x12\x1c.simulator.ReorganiseRequest\x1a\x0e.simulator.Tip\x12.\n\x07SetFees\x12\x0f.simulator.Fees\x1a\x12.simulator.Nothing\x12\x35\n\x07\x44\x65posit\x12\x19.simulator.DepositRequest\x1a\x0f.simulator.TxId\x12\x35\n\x07Replace\x12\x19.simulator.ReplaceRequest\x1a\x0f.simulator.TxId\x12\x35\n\x07RivalOf\x12\x0f.simulator.TxId\x1a\x19.simulator.RawTransaction\x12,\n\x05\x45vict\x12\x0f.simulator.TxId\x1a\x12.simulator.Nothing\x12\x35\n\x0bListMempool\x12\x12.simulator.Nothing\x1a\x12.simulator.Mempool\x12;\n\x0bGetCustomer\x12\x17.simulator.CustomerName\x1a\x13.simulator.Customer\x12=\n\x0bSetCustomer\x12\x19.simulator.CustomerChange\x1a\x13.simulator.Customer\x12\x39\n\rListCustomers\x12\x12.simulator.Nothing\x1a\x14.simulator.Customers\x12?\n\x0bOpenChannel\x12\x18.simulator.DirectOpening\x1a\x16.simulator.ChannelName\x12\x33\n\x0c\x43loseChannel\x12\x12.simulator.Closing\x1a\x0f.simulator.TxId\x12\x32\n\tSetPolicy\x12\x11.simulator.Policy\x1a\x12.simulator.Nothing\x12\x36\n\tGetPolicy\x12\x16.simulator.ChannelName\x1a\x11.simulator.Policy\x12\x39\n\tSayToNode\x12\x18.simulator.CustomMessage\x1a\x12.simulator.Nothing\x12\x38\n\tListHeard\x12\x10.simulator.Heard\x1a\x19.simulator.CustomMessages\x12@\n\nAddInvoice\x12\x17.simulator.PlainInvoice\x1a\x19.simulator.PaymentRequest\x12\x30\n\x03Pay\x12\x15.simulator.PayRequest\x1a\x12.simulator.Payment\x12\x37\n\x0bLookPayment\x12\x14.simulator.PaymentId\x1a\x12.simulator.Payment\x12\x34\n\nAddForward\x12\x12.simulator.Forward\x1a\x12.simulator.Nothing\x12\x32\n\x08PassTime\x12\x12.simulator.Seconds\x1a\x12.simulator.Nothing\x12\x32\n\tSetSynced\x12\x11.simulator.Synced\x1a\x12.simulator.Nothing\x12\x36\n\x0cWatchAddress\x12\x12.simulator.Nothing\x1a\x12.simulator.Address\x12\x30\n\x08\x41\x64\x64\x46\x61ult\x12\x10.simulator.Fault\x1a\x12.simulator.Nothing\x12\x35\n\x0bListWaiting\x12\x12.simulator.Nothing\x1a\x12.simulator.Waiting\x12\x32\n\tEndFaults\x12\x11.simulator.Method\x1a\x12.simulator.Nothingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,43 +58,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMER']._serialized_start=615
   _globals['_CUSTOMER']._serialized_end=706
   _globals['_CUSTOMERCHANGE']._serialized_start=709
-  _globals['_CUSTOMERCHANGE']._serialized_end=1199
-  _globals['_CUSTOMERS']._serialized_start=1201
-  _globals['_CUSTOMERS']._serialized_end=1252
-  _globals['_DIRECTOPENING']._serialized_start=1254
-  _globals['_DIRECTOPENING']._serialized_end=1359
-  _globals['_CHANNELNAME']._serialized_start=1361
-  _globals['_CHANNELNAME']._serialized_end=1389
-  _globals['_CLOSING']._serialized_start=1391
-  _globals['_CLOSING']._serialized_end=1429
-  _globals['_POLICY']._serialized_start=1431
-  _globals['_POLICY']._serialized_end=1507
-  _globals['_PLAININVOICE']._serialized_start=1509
-  _globals['_PLAININVOICE']._serialized_end=1543
-  _globals['_PAYMENTREQUEST']._serialized_start=1545
-  _globals['_PAYMENTREQUEST']._serialized_end=1586
-  _globals['_PAYREQUEST']._serialized_start=1589
-  _globals['_PAYREQUEST']._serialized_end=1719
-  _globals['_PAYMENTID']._serialized_start=1721
-  _globals['_PAYMENTID']._serialized_end=1744
-  _globals['_PAYMENT']._serialized_start=1746
-  _globals['_PAYMENT']._serialized_end=1839
-  _globals['_FORWARD']._serialized_start=1841
-  _globals['_FORWARD']._serialized_end=1945
-  _globals['_SECONDS']._serialized_start=1947
-  _globals['_SECONDS']._serialized_end=1973
-  _globals['_SYNCED']._serialized_start=1975
-  _globals['_SYNCED']._serialized_end=2046
-  _globals['_ADDRESS']._serialized_start=2048
-  _globals['_ADDRESS']._serialized_end=2074
-  _globals['_METHOD']._serialized_start=2076
-  _globals['_METHOD']._serialized_end=2100
-  _globals['_FAULT']._serialized_start=2103
-  _globals['_FAULT']._serialized_end=2279
-  _globals['_FAULT_KIND']._serialized_start=2194
-  _globals['_FAULT_KIND']._serialized_end=2279
-  _globals['_WAITING']._serialized_start=2281
-  _globals['_WAITING']._serialized_end=2307
-  _globals['_CONTROL']._serialized_start=2310
-  _globals['_CONTROL']._serialized_end=3694
+  _globals['_CUSTOMERCHANGE']._serialized_end=1347
+  _globals['_CUSTOMERS']._serialized_start=1349
+  _globals['_CUSTOMERS']._serialized_end=1400
+  _globals['_DIRECTOPENING']._serialized_start=1402
+  _globals['_DIRECTOPENING']._serialized_end=1507
+  _globals['_CHANNELNAME']._serialized_start=1509
+  _globals['_CHANNELNAME']._serialized_end=1537
+  _globals['_CLOSING']._serialized_start=1539
+  _globals['_CLOSING']._serialized_end=1577
+  _globals['_POLICY']._serialized_start=1579
+  _globals['_POLICY']._serialized_end=1655
+  _globals['_CUSTOMMESSAGE']._serialized_start=1657
+  _globals['_CUSTOMMESSAGE']._serialized_end=1718
+  _globals['_HEARD']._serialized_start=1720
+  _globals['_HEARD']._serialized_end=1759
+  _globals['_CUSTOMMESSAGES']._serialized_start=1761
+  _globals['_CUSTOMMESSAGES']._serialized_end=1821
+  _globals['_PLAININVOICE']._serialized_start=1823
+  _globals['_PLAININVOICE']._serialized_end=1857
+  _globals['_PAYMENTREQUEST']._serialized_start=1859
+  _globals['_PAYMENTREQUEST']._serialized_end=1900
+  _globals['_PAYREQUEST']._serialized_start=1903
+  _globals['_PAYREQUEST']._serialized_end=2033
+  _globals['_PAYMENTID']._serialized_start=2035
+  _globals['_PAYMENTID']._serialized_end=2058
+  _globals['_PAYMENT']._serialized_start=2060
+  _globals['_PAYMENT']._serialized_end=2153
+  _globals['_FORWARD']._serialized_start=2155
+  _globals['_FORWARD']._serialized_end=2259
+  _globals['_SECONDS']._serialized_start=2261
+  _globals['_SECONDS']._serialized_end=2287
+  _globals['_SYNCED']._serialized_start=2289
+  _globals['_SYNCED']._serialized_end=2360
+  _globals['_ADDRESS']._serialized_start=2362
+  _globals['_ADDRESS']._serialized_end=2388
+  _globals['_METHOD']._serialized_start=2390
+  _globals['_METHOD']._serialized_end=2414
+  _globals['_FAULT']._serialized_start=2417
+  _globals['_FAULT']._serialized_end=2593
+  _globals['_FAULT_KIND']._serialized_start=2508
+  _globals['_FAULT_KIND']._serialized_end=2593
+  _globals['_WAITING']._serialized_start=2595
+  _globals['_WAITING']._serialized_end=2621
+  _globals['_CONTROL']._serialized_start=2624
+  _globals['_CONTROL']._serialized_end=4125
 # @@protoc_insertion_point(module_scope)

@@ -337,6 +337,9 @@ class CustomerChange(_message.Message):
     WITHHOLDS_SIGNATURE_FIELD_NUMBER: _builtins.int
     REFUSES_ANNOUNCED_FIELD_NUMBER: _builtins.int
     WITHHOLDS_ANSWER_FIELD_NUMBER: _builtins.int
+    IS_ANNOUNCED_FIELD_NUMBER: _builtins.int
+    ACCEPTS_ZERO_CONF_FIELD_NUMBER: _builtins.int
+    KNOWS_ZERO_CONF_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     presence: _builtins.str
     """online, offline, or silent: reachable, but without a word"""
@@ -354,6 +357,12 @@ class CustomerChange(_message.Message):
     """like a wallet on a phone: no public channel, and no word of why"""
     withholds_answer: _builtins.bool
     """it is connected, and answers no channel that it is asked for, until this is taken back"""
+    is_announced: _builtins.bool
+    """the graph has it, with its host"""
+    accepts_zero_conf: _builtins.bool
+    """it takes channels before their funding is mined; else it refuses such, as LND does where nobody has said so"""
+    knows_zero_conf: _builtins.bool
+    """it says at the connection that it can have such channels"""
     def __init__(
         self,
         *,
@@ -368,11 +377,20 @@ class CustomerChange(_message.Message):
         withholds_signature: _builtins.bool | None = ...,
         refuses_announced: _builtins.bool | None = ...,
         withholds_answer: _builtins.bool | None = ...,
+        is_announced: _builtins.bool | None = ...,
+        accepts_zero_conf: _builtins.bool | None = ...,
+        knows_zero_conf: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accepts_zero_conf: _TypeAlias = _typing.Literal["accepts_zero_conf"]  # noqa: Y015
+    _WhichOneofArgType__accepts_zero_conf: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf"]  # noqa: Y015
+    _WhichOneofReturnType__is_announced: _TypeAlias = _typing.Literal["is_announced"]  # noqa: Y015
+    _WhichOneofArgType__is_announced: _TypeAlias = _typing.Literal["_is_announced", b"_is_announced"]  # noqa: Y015
+    _WhichOneofReturnType__knows_zero_conf: _TypeAlias = _typing.Literal["knows_zero_conf"]  # noqa: Y015
+    _WhichOneofArgType__knows_zero_conf: _TypeAlias = _typing.Literal["_knows_zero_conf", b"_knows_zero_conf"]  # noqa: Y015
     _WhichOneofReturnType__max_channel_sat: _TypeAlias = _typing.Literal["max_channel_sat"]  # noqa: Y015
     _WhichOneofArgType__max_channel_sat: _TypeAlias = _typing.Literal["_max_channel_sat", b"_max_channel_sat"]  # noqa: Y015
     _WhichOneofReturnType__min_channel_sat: _TypeAlias = _typing.Literal["min_channel_sat"]  # noqa: Y015
@@ -393,6 +411,12 @@ class CustomerChange(_message.Message):
     _WhichOneofArgType__withholds_answer: _TypeAlias = _typing.Literal["_withholds_answer", b"_withholds_answer"]  # noqa: Y015
     _WhichOneofReturnType__withholds_signature: _TypeAlias = _typing.Literal["withholds_signature"]  # noqa: Y015
     _WhichOneofArgType__withholds_signature: _TypeAlias = _typing.Literal["_withholds_signature", b"_withholds_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accepts_zero_conf) -> _WhichOneofReturnType__accepts_zero_conf | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_announced) -> _WhichOneofReturnType__is_announced | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__knows_zero_conf) -> _WhichOneofReturnType__knows_zero_conf | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_channel_sat) -> _WhichOneofReturnType__max_channel_sat | None: ...
     @_typing.overload
@@ -541,6 +565,77 @@ class Policy(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class CustomMessage(_message.Message):
+    """From a customer to our node, or the other way round."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    customer: _builtins.str
+    type: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        customer: _builtins.str = ...,
+        type: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "data", b"data", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomMessage: _TypeAlias = CustomMessage  # noqa: Y015
+
+@_typing.final
+class Heard(_message.Message):
+    """What our node has said to the customer, without the first `skip`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    customer: _builtins.str
+    skip: _builtins.int
+    def __init__(
+        self,
+        *,
+        customer: _builtins.str = ...,
+        skip: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "skip", b"skip"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heard: _TypeAlias = Heard  # noqa: Y015
+
+@_typing.final
+class CustomMessages(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___CustomMessage]: ...
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___CustomMessage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomMessages: _TypeAlias = CustomMessages  # noqa: Y015
 
 @_typing.final
 class PlainInvoice(_message.Message):

@@ -109,6 +109,16 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.ChannelName.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Policy.FromString,
                 _registered_method=True)
+        self.SayToNode = channel.unary_unary(
+                '/simulator.Control/SayToNode',
+                request_serializer=simulator_dot_control__pb2.CustomMessage.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
+        self.ListHeard = channel.unary_unary(
+                '/simulator.Control/ListHeard',
+                request_serializer=simulator_dot_control__pb2.Heard.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.CustomMessages.FromString,
+                _registered_method=True)
         self.AddInvoice = channel.unary_unary(
                 '/simulator.Control/AddInvoice',
                 request_serializer=simulator_dot_control__pb2.PlainInvoice.SerializeToString,
@@ -256,6 +266,18 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SayToNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHeard(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddInvoice(self, request, context):
         """Payments
         """
@@ -395,6 +417,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=simulator_dot_control__pb2.ChannelName.FromString,
                     response_serializer=simulator_dot_control__pb2.Policy.SerializeToString,
+            ),
+            'SayToNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.SayToNode,
+                    request_deserializer=simulator_dot_control__pb2.CustomMessage.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'ListHeard': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeard,
+                    request_deserializer=simulator_dot_control__pb2.Heard.FromString,
+                    response_serializer=simulator_dot_control__pb2.CustomMessages.SerializeToString,
             ),
             'AddInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.AddInvoice,
@@ -852,6 +884,60 @@ class Control:
             '/simulator.Control/GetPolicy',
             simulator_dot_control__pb2.ChannelName.SerializeToString,
             simulator_dot_control__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SayToNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/SayToNode',
+            simulator_dot_control__pb2.CustomMessage.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/ListHeard',
+            simulator_dot_control__pb2.Heard.SerializeToString,
+            simulator_dot_control__pb2.CustomMessages.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,8 @@ class ControlStub:
     CloseChannel: _grpc.UnaryUnaryMultiCallable[_control_pb2.Closing, _control_pb2.TxId]
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_control_pb2.Policy, _control_pb2.Nothing]
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_control_pb2.ChannelName, _control_pb2.Policy]
+    SayToNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.CustomMessage, _control_pb2.Nothing]
+    ListHeard: _grpc.UnaryUnaryMultiCallable[_control_pb2.Heard, _control_pb2.CustomMessages]
     AddInvoice: _grpc.UnaryUnaryMultiCallable[_control_pb2.PlainInvoice, _control_pb2.PaymentRequest]
     """Payments"""
     Pay: _grpc.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]
@@ -81,6 +83,8 @@ class ControlAsyncStub(ControlStub):
     CloseChannel: _aio.UnaryUnaryMultiCallable[_control_pb2.Closing, _control_pb2.TxId]  # type: ignore[assignment]
     SetPolicy: _aio.UnaryUnaryMultiCallable[_control_pb2.Policy, _control_pb2.Nothing]  # type: ignore[assignment]
     GetPolicy: _aio.UnaryUnaryMultiCallable[_control_pb2.ChannelName, _control_pb2.Policy]  # type: ignore[assignment]
+    SayToNode: _aio.UnaryUnaryMultiCallable[_control_pb2.CustomMessage, _control_pb2.Nothing]  # type: ignore[assignment]
+    ListHeard: _aio.UnaryUnaryMultiCallable[_control_pb2.Heard, _control_pb2.CustomMessages]  # type: ignore[assignment]
     AddInvoice: _aio.UnaryUnaryMultiCallable[_control_pb2.PlainInvoice, _control_pb2.PaymentRequest]  # type: ignore[assignment]
     """Payments"""
     Pay: _aio.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]  # type: ignore[assignment]
@@ -201,6 +205,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ChannelName,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.Policy, _abc.Awaitable[_control_pb2.Policy]]: ...
+
+    @_abc_1.abstractmethod
+    def SayToNode(
+        self,
+        request: _control_pb2.CustomMessage,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def ListHeard(
+        self,
+        request: _control_pb2.Heard,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CustomMessages, _abc.Awaitable[_control_pb2.CustomMessages]]: ...
 
     @_abc_1.abstractmethod
     def AddInvoice(

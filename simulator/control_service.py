@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from google.protobuf.message import Message
 
 from simulator import control_pb2 as control
-from simulator import invoices, messages, peers, scripts
+from simulator import events, invoices, messages, peers, scripts, telling
 from simulator.channels import COOPERATIVE, Channel
 from simulator.faults import Fault, Faults
 from simulator.refused import Refused
@@ -107,7 +107,8 @@ def set_customer(world: World, request: control.CustomerChange) -> control.Custo
         raise Refused(f"vanishes is one of {peers.VANISHES}")
     for name in (
         "refusal", "min_channel_sat", "max_channel_sat", "refuses_push", "pending_limit", "vanishes",
-        "withholds_signature", "refuses_announced", "withholds_answer",
+        "withholds_signature", "refuses_announced", "withholds_answer", "accepts_zero_conf", "knows_zero_conf",
+        "is_announced",
     ):  # fmt: skip
         if request.HasField(name):  # type: ignore[arg-type]  # a name of ours, from the tuple above
             setattr(customer, name, getattr(request, name))
@@ -165,6 +166,24 @@ def get_policy(world: World, request: control.ChannelName) -> control.Policy:
     channel = _channel(world, request.point)
     return control.Policy(
         point=request.point, base_msat=channel.base_msat, ppm=channel.ppm, cltv_blocks=channel.cltv_blocks
+    )
+
+
+def say_to_node(world: World, request: control.CustomMessage) -> control.Nothing:
+    """Whoever listens to our node has the message of the customer, who connects for it."""
+    customer = world.customers.named(request.customer)
+    telling.require_custom(request.type, request.data)
+    world.customers.come(customer)
+    world.tell()
+    world.announce(events.MESSAGES, (customer.pubkey, request.type, request.data))
+    return control.Nothing()
+
+
+def list_heard(world: World, request: control.Heard) -> control.CustomMessages:
+    """What our node has said to the customer, the oldest first."""
+    heard = world.telling.heard[world.customers.named(request.customer).pubkey][request.skip :]
+    return control.CustomMessages(
+        messages=[control.CustomMessage(customer=request.customer, type=kind, data=data) for kind, data in heard]
     )
 
 

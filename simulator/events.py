@@ -12,6 +12,7 @@ BLOCKS = "blocks"
 TRANSACTIONS = "transactions"
 CHANNELS = "channels"
 PEERS = "peers"
+MESSAGES = "messages"
 
 
 def invoice(payment_hash: str) -> str:

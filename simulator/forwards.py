@@ -43,7 +43,7 @@ class Forwards:
         while at_ns in self.by_ns:
             at_ns += 1
         self.by_ns[at_ns] = Forward(
-            into.short_id, out.short_id, in_msat, out_msat, self._next(into.short_id), self._next(out.short_id)
+            into.known_as, out.known_as, in_msat, out_msat, self._next(into.known_as), self._next(out.known_as)
         )
 
     def _next(self, channel: int) -> int:

@@ -22,7 +22,7 @@ _OTHERS = frozenset(
     f"/lnrpc.Lightning/{name}"
     for name in (
         "BakeMacaroon", "BatchOpenChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
-        "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendCustomMessage", "SendMany", "SendPaymentSync",
+        "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendMany", "SendPaymentSync",
         "SignMessage", "StopDaemon", "WalletBalance",
     )
 )  # fmt: skip
@@ -67,6 +67,20 @@ def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
     return ln.ListPeersResponse(peers=map(messages.peer, connected))
 
 
+def get_node_info(world: World, request: ln.NodeInfoRequest) -> ln.NodeInfo:
+    """Ourselves, and the customers that have announced themselves."""
+    own = messages.node_info(world, synced=True)
+    customer = world.customers.find(request.pub_key)
+    if request.pub_key == own.identity_pubkey:
+        hosts = [uri.partition("@")[2] for uri in own.uris]
+    elif customer is not None and customer.is_announced:
+        hosts = [customer.host]
+    else:
+        raise Refused("unable to find node", grpc.StatusCode.NOT_FOUND)
+    addresses = [ln.NodeAddress(network="tcp", addr=host) for host in hosts]
+    return ln.NodeInfo(node=ln.LightningNode(pub_key=request.pub_key, addresses=addresses))
+
+
 async def connect_peer(world: World, request: ln.ConnectPeerRequest) -> ln.ConnectPeerResponse:
     """The customer is connected, or (`perm`) tried again later.
 
@@ -87,6 +101,15 @@ def disconnect_peer(world: World, request: ln.DisconnectPeerRequest) -> ln.Disco
     has_channel = world.channels.has_open(request.pub_key)
     world.customers.disconnect(request.pub_key, now=world.now(), has_channel=has_channel)
     return ln.DisconnectPeerResponse()
+
+
+def send_custom_message(world: World, request: ln.SendCustomMessageRequest) -> ln.SendCustomMessageResponse:
+    """The customer has it, if it is connected."""
+    customer = world.customers.find(request.peer.hex())
+    if customer is None or not customer.is_connected:
+        raise Refused("peer is not connected", code=grpc.StatusCode.NOT_FOUND)
+    world.telling.say(customer.pubkey, request.type, request.data)
+    return ln.SendCustomMessageResponse(status="message sent successfully")
 
 
 # Channels
@@ -128,6 +151,10 @@ def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
     shim = request.funding_shim.psbt_shim
     if not shim.no_publish or len(shim.pending_chan_id) != 32:
         raise Refused("the simulator opens channels by a PSBT with no_publish only")
+    if request.zero_conf and request.commitment_type == ln.UNKNOWN_COMMITMENT_TYPE:
+        raise Refused("use anchors for zero-conf")
+    if request.scid_alias and not request.private:
+        raise Refused("option-scid-alias chantype for public channel")
     return world.negotiations.begin(
         request.node_pubkey.hex(),
         shim.pending_chan_id,
@@ -135,6 +162,7 @@ def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
         push_sat=request.push_sat,
         private=request.private,
         memo=request.memo,
+        zero_conf=request.zero_conf,
     )
 
 
@@ -303,6 +331,12 @@ def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.Tra
 async def subscribe_peer_events(world: World, _: ln.PeerEventSubscription) -> AsyncIterator[Message]:
     """Customers that come and go from now on."""
     async for message in listen(world, events.PEERS):
+        yield message
+
+
+async def subscribe_custom_messages(world: World, _: ln.SubscribeCustomMessagesRequest) -> AsyncIterator[Message]:
+    """What customers say from now on that is no message of Lightning's own."""
+    async for message in listen(world, events.MESSAGES):
         yield message
 
 

@@ -12,7 +12,7 @@ from simulator import events, scripts
 from simulator.channels import Channel
 from simulator.forwards import Forward
 from simulator.invoices import Invoice
-from simulator.peers import FEATURES, Customer
+from simulator.peers import FEATURES, ZERO_CONF, Customer
 from simulator.scripts import Point
 from simulator.wallet import Coin, Lease
 from simulator.world import World
@@ -30,6 +30,8 @@ def event(world: World, topic: str, fact: object) -> Message:
         case events.PEERS, (str(pubkey), bool(is_online)):
             kind = ln.PeerEvent.PEER_ONLINE if is_online else ln.PeerEvent.PEER_OFFLINE
             return ln.PeerEvent(pub_key=pubkey, type=kind)
+        case events.MESSAGES, (str(pubkey), int(number), bytes(data)):
+            return ln.CustomMessage(peer=bytes.fromhex(pubkey), type=number, data=data)
         case events.CHANNELS, (str(kind), tuple(point)):
             return _channel_event(world, kind, (str(point[0]), int(point[1])))
         case _, str(payment_hash):
@@ -53,8 +55,8 @@ def node_info(world: World, *, synced: bool) -> ln.GetInfoResponse:
         synced_to_chain=synced,
         wallet_synced=world.sync.is_wallet_synced,
         chains=[ln.Chain(network=scripts.NETWORK)],
-        uris=[f"{pubkey}@{world.customers.our_host}"],
-        features=_features(),
+        uris=[f"{pubkey}@{host}" for host in (world.customers.our_host, *world.telling.addresses)],
+        features=_features() | {bit: ln.Feature(name="unknown") for bit in world.telling.features},
     )
 
 
@@ -64,7 +66,10 @@ def _features() -> dict[int, ln.Feature]:
 
 def peer(customer: Customer) -> ln.Peer:
     """A connected customer."""
-    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=_features())
+    features = _features()
+    if not customer.knows_zero_conf:
+        del features[ZERO_CONF]
+    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=features)
 
 
 # Invoices
@@ -109,7 +114,9 @@ def open_channel(world: World, channel: Channel) -> ln.Channel:
         uptime=watched_seconds if is_active else 0,
         remote_pubkey=channel.pubkey,
         channel_point=point_text(channel.point),
-        chan_id=channel.short_id,
+        chan_id=channel.known_as,
+        zero_conf=bool(channel.alias),
+        zero_conf_confirmed_scid=channel.short_id if channel.alias else 0,
         capacity=channel.capacity_sat,
         local_balance=channel.local_sat,
         remote_balance=channel.remote_sat,
@@ -148,7 +155,8 @@ def closed_channel(channel: Channel) -> ln.ChannelCloseSummary:
     abandoned = channel.close_type == ch.ABANDONED
     return ln.ChannelCloseSummary(
         channel_point=point_text(channel.point),
-        chan_id=channel.short_id,
+        chan_id=channel.known_as,
+        zero_conf_confirmed_scid=channel.short_id if channel.alias else 0,
         closing_tx_hash=channel.closing_txid or "00" * 32,
         remote_pubkey=channel.pubkey,
         capacity=channel.capacity_sat,

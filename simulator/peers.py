@@ -36,6 +36,7 @@ FEATURES = {
     47: "scid-alias",
     51: "zero-conf",
 }
+ZERO_CONF = 51
 
 
 @dataclass
@@ -60,9 +61,14 @@ class Customer:
     withholds_signature: bool = False
     refuses_announced: bool = False
     withholds_answer: bool = False
+    accepts_zero_conf: bool = False
+    knows_zero_conf: bool = True
+    is_announced: bool = False  # the graph has it, with its host
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
-    def objection(self, capacity_sat: int, push_sat: int, pending: int, *, private: bool) -> str:
+    def objection(
+        self, capacity_sat: int, push_sat: int, pending: int, *, private: bool, zero_conf: bool = False
+    ) -> str:
         """Why the customer does not want this channel; empty when it does."""
         if self.refusal:
             return self.refusal
@@ -76,6 +82,8 @@ class Customer:
             return "non-zero push amounts are disabled"
         if self.refuses_announced and not private:
             return "Channel request rejected"
+        if zero_conf and not self.accepts_zero_conf:
+            return "channel rejected"
         return ""
 
 
@@ -126,6 +134,12 @@ class Customers:
             self._set_connected(customer, connected=True)
         elif not stays:
             raise Refused(self._why_not(host))
+
+    def come(self, customer: Customer) -> None:
+        """It has connected by itself. Raises: Refused where it is not there."""
+        if customer.presence != ONLINE:
+            raise Refused(f"{customer.name} is {customer.presence}")
+        self._set_connected(customer, connected=True)
 
     def is_elsewhere(self, host: str) -> bool:
         """On this machine, and nobody of ours: who listens there is found out by dialling."""

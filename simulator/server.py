@@ -17,8 +17,9 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, walletrpc_pb2
+from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, walletrpc_pb2
 from simulator import (
+    announcing_service,
     control_pb2,
     control_service,
     invoices_service,
@@ -28,7 +29,7 @@ from simulator import (
 )
 from simulator.certificate import certificate
 from simulator.faults import Faults
-from simulator.macaroons import only_reads
+from simulator.macaroons import changes
 from simulator.refused import Refused
 from simulator.world import Beginning, World
 
@@ -37,6 +38,7 @@ _SERVICES: tuple[tuple[FileDescriptor, ModuleType], ...] = (
     (invoicesrpc_pb2.DESCRIPTOR, invoices_service),
     (walletrpc_pb2.DESCRIPTOR, wallet_service),
     (chainrpc_pb2.DESCRIPTOR, invoices_service),
+    (peersrpc_pb2.DESCRIPTOR, announcing_service),
     (control_pb2.DESCRIPTOR, control_service),
 )
 _TICK_SECONDS = 0.2
@@ -71,6 +73,7 @@ class Server:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._server.stop(None)
+        self.world.save(at_once=True)
         for task in tasks:
             if task.done():
                 task.result()  # it never ends well
@@ -79,7 +82,7 @@ class Server:
     async def _watch_the_clock(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.world.time_passed():
+            if self.world.time_passed() or self.world.is_unsaved:
                 self.world.save()
 
     async def _keep_mining(self, block_seconds: float) -> None:
@@ -140,7 +143,7 @@ class Server:
     def _done(self, path: str) -> None:
         """Whoever listens has heard of it, and it is on disk."""
         self.world.tell()
-        if not only_reads(path):
+        if changes(path):
             self.world.save()
 
     def _streaming(self, path: str, function: Method) -> Method:

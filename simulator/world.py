@@ -21,9 +21,13 @@ from simulator.peers import Customers
 from simulator.refused import Refused
 from simulator.scripts import Output, Point, Tx
 from simulator.sync import Sync
+from simulator.telling import Telling
 from simulator.wallet import Wallet
 
 _STATE = "state"
+#: All of it is written each time, so with much of it each call would take long.
+_MUCH_BYTES = 1_000_000
+_PAUSE_SECONDS = 1.0
 _FIRST_CUSTOMERS = ("alice", "bob", "carol", "dave")
 
 
@@ -58,8 +62,12 @@ class World:
 
     def __init__(self, home: Path, beginning: Beginning) -> None:
         self.sync = Sync()
+        self.telling = Telling()
         self.events = Events()
         self._path = home / _STATE
+        #: Something has changed since it was last on disk.
+        self.is_unsaved = False
+        self._next_save_at = 0.0
         kept = self._read()
         self.kept = kept or _new(beginning)
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
@@ -81,9 +89,15 @@ class World:
         """Unix seconds, of a clock that can be set ahead."""
         return time.time() + self.kept.clock_ahead_seconds
 
-    def save(self) -> None:
-        """All of it is on disk."""
-        files.write(self._path, pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL))
+    def save(self, *, at_once: bool = False) -> None:
+        """All of it is on disk; where it is much, at most once a second, and a node that is killed forgets the last."""
+        if not at_once and time.monotonic() < self._next_save_at:
+            self.is_unsaved = True
+            return
+        content = pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL)
+        files.write(self._path, content)
+        self.is_unsaved = False
+        self._next_save_at = time.monotonic() + (_PAUSE_SECONDS if len(content) > _MUCH_BYTES else 0)
 
     def _read(self) -> Kept | None:
         if not self._path.exists():
@@ -119,6 +133,7 @@ class World:
         self.customers.time_passed(self.now())
         self.negotiations.time_passed()
         self.close_where_asked()
+        self._close_what_is_funded_now()
         return self.tell()
 
     # The chain
@@ -242,8 +257,17 @@ class World:
         tx = self.channels.closing(
             channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200))
         )
-        self.publish(tx)
+        if self.chain.output(point) is None:
+            channel.unheard = tx  # as LND does: it waits for a funding that nobody has published yet
+        else:
+            self.publish(tx)
         return tx.txid
+
+    def _close_what_is_funded_now(self) -> None:
+        for channel in self.channels.alive():
+            if channel.unheard is not None and self.chain.output(channel.point) is not None:
+                self.publish(channel.unheard)
+                channel.unheard = None
 
     def require_closable(self, channel: Channel) -> None:
         """It can be closed together: it is open, and its customer connected. Raises: Refused."""

@@ -13,6 +13,7 @@ from lightning import dialling
 from lightning.dialling import MOST_LOOKUPS, RESOLVE_SECONDS
 from lightning.errors import LightningError, NodeUnavailable, PeerOffline
 from lightning.types import NodeAddress
+from orders.openings import finding
 from orders.openings.opening import CONNECT_SECONDS
 from orders.openings.turns import Limits
 from orders.queries import Claimed
@@ -119,12 +120,13 @@ class Dials:
         node = order.node
         if node.pubkey in await self._connected.now():
             return None
-        if not node.host:
+        host = node.host or await self._hands.do(_known_host, node.pubkey, order.failed_openings)
+        if not host:
             return _offline("The peer is not connected and we know no address.")
         await self._turn(order)
         try:
             async with asyncio.timeout(RESOLVE_SECONDS + CONNECT_SECONDS):
-                await self._dialled(order)
+                await self._dialled(order, host)
                 while node.pubkey not in await self._connected.now():
                     await asyncio.sleep(_LISTED_PAUSE_SECONDS)
         except TimeoutError:
@@ -138,15 +140,15 @@ class Dials:
                 return _offline(str(error))
         return None
 
-    async def _dialled(self, order: Claimed) -> None:
+    async def _dialled(self, order: Claimed, host: str) -> None:
         """The node has dialled. Raises: LightningError."""
         most = MOST_LOOKUPS if order.failed_openings == 0 else MOST_LOOKUPS // 2
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
-                host = await asyncio.wrap_future(dialling.begin(order.node.host, most=most))
+                found = await asyncio.wrap_future(dialling.begin(host, most=most))
         except TimeoutError:
-            raise dialling.too_late(order.node.host) from None
-        address = NodeAddress(order.node.pubkey, host)
+            raise dialling.too_late(host) from None
+        address = NodeAddress(order.node.pubkey, found)
         dial = await self._hands.do(lightning.node().begin_dialling, address, timeout_seconds=CONNECT_SECONDS)
         try:
             await asyncio.wrap_future(dial)
@@ -181,6 +183,10 @@ def _now() -> float:
 
 def _offline(why: str) -> PeerOffline:
     return PeerOffline(why, reason="PEER_NOT_REACHABLE")
+
+
+def _known_host(pubkey: str, tries: int) -> str:
+    return finding.known_host(pubkey, lightning.node(), tries=tries)
 
 
 def _connected() -> frozenset[str]:

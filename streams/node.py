@@ -15,7 +15,8 @@ from lightning.types import ChainTransaction, ChannelEvent, PeerEvent
 from orders import outage, reconcile
 from orders.errors import NotAvailable
 from orders.outage import Outage
-from streams import hints
+from streams import hints, peers
+from streams.desk import Desk
 from streams.hands import Hands
 from streams.invoices import Invoices
 from streams.together import together
@@ -34,6 +35,7 @@ class NodeStreams:
         self.changed = asyncio.Event()
         self.invoices: Invoices | None = None
         self._hands = hands
+        self._desk = Desk()
         self._peers = hints.PeersSeen()
         self._outage = Outage(log, "the node's subscriptions")
 
@@ -64,6 +66,8 @@ class NodeStreams:
                 _each_where_allowed(node.transactions(), self._transaction),
                 _each(node.channel_events(), self._channel),
                 _each(node.peer_events(), self._peer),
+                peers.answer(node, self._desk, self._hands),
+                peers.announce(self._hands),
                 self.invoices.run(),
                 self._look_after_blocks(block),
                 # Last: its first answer, the present height, comes when the others have been asked for.
@@ -73,6 +77,10 @@ class NodeStreams:
             self.is_up, self.invoices = False, None
             self.changed.set()
             await node.close()
+
+    async def close(self, patience_seconds: float) -> bool:
+        """Nothing is answered any more; False where something still runs after so long."""
+        return await self._desk.close(patience_seconds)
 
     async def _look_after_blocks(self, block: asyncio.Event) -> None:
         """One look at a time, and one more after it for all blocks that came meanwhile."""

@@ -72,7 +72,8 @@ class Process:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        ended = await asyncio.gather(self._lanes.close(_STOP_SECONDS), self._hands.close(_STOP_SECONDS))
+        parts = (self._lanes, self._hands, self._node)
+        ended = await asyncio.gather(*(part.close(_STOP_SECONDS) for part in parts))
         return all(ended)
 
     async def _keep_working(self) -> None:

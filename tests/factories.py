@@ -166,6 +166,7 @@ class TransactionFactory(DjangoModelFactory[WalletTransaction]):
 #: Where the transaction of an attempt is that is in such a state.
 _TRANSACTION_STATES = {
     OpeningState.FUNDED: TransactionState.DRAFTED,
+    OpeningState.COMMITTED: TransactionState.SIGNED,
     OpeningState.PUBLISHING: TransactionState.SIGNED,
     OpeningState.CONFLICTING: TransactionState.SIGNED,
     OpeningState.PUBLISHED: TransactionState.PUBLISHED,

@@ -93,17 +93,15 @@ class FakeNode:
         self._called("channels")
         return ()
 
-    def pending_channels(self) -> tuple[PendingChannel, ...]:
+    def known_hosts(self, pubkey: str) -> tuple[str, ...]:
+        self._called("known_hosts")
+        return ()
+
+    def pending_channels(self, *, seconds: float = 0) -> tuple[PendingChannel, ...]:
         self._called("pending_channels")
         return ()
 
-    def pending_with(self, pubkey: str, *, seconds: float) -> tuple[PendingChannel, ...]:
-        return tuple(each for each in self.pending_channels() if each.peer_pubkey == pubkey)
-
-    def peer(self, pubkey: str, *, seconds: float) -> Peer | None:
-        return next((each for each in self.peers() if each.pubkey == pubkey), None)
-
-    def peers(self) -> tuple[Peer, ...]:
+    def peers(self, *, seconds: float = 0) -> tuple[Peer, ...]:
         self._called("peers")
         return tuple(self.connected_peers)
 

@@ -43,7 +43,7 @@ class ScriptedNode(FakeNode):
         self._called("channels")
         return tuple(self.open)
 
-    def pending_channels(self) -> Any:
+    def pending_channels(self, *, seconds: float = 0) -> Any:
         self._called("pending_channels")
         return tuple(self.pending)
 
@@ -79,7 +79,7 @@ class ScriptedNode(FakeNode):
         if payment_hash not in self.by_hash:
             raise NotFound("unable to locate invoice")
 
-    def peers(self) -> Any:
+    def peers(self, *, seconds: float = 0) -> Any:
         return ()
 
     def leases(self) -> Any:

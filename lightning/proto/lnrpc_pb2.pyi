@@ -23,6 +23,20 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FeatureBit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeatureBitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureBit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATALOSS_PROTECT_REQ: _FeatureBit.ValueType  # 0
+
+class FeatureBit(_FeatureBit, metaclass=_FeatureBitEnumTypeWrapper):
+    """Bits of its announcement. They are many, and the field takes any number: the one that proto3 asks for stands here."""
+
+DATALOSS_PROTECT_REQ: FeatureBit.ValueType  # 0
+Global___FeatureBit: _TypeAlias = FeatureBit  # noqa: Y015
+
 class _Initiator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -41,6 +55,22 @@ INITIATOR_LOCAL: Initiator.ValueType  # 1
 INITIATOR_REMOTE: Initiator.ValueType  # 2
 INITIATOR_BOTH: Initiator.ValueType  # 3
 Global___Initiator: _TypeAlias = Initiator  # noqa: Y015
+
+class _CommitmentType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CommitmentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CommitmentType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNKNOWN_COMMITMENT_TYPE: _CommitmentType.ValueType  # 0
+    ANCHORS: _CommitmentType.ValueType  # 3
+
+class CommitmentType(_CommitmentType, metaclass=_CommitmentTypeEnumTypeWrapper):
+    """Opening"""
+
+UNKNOWN_COMMITMENT_TYPE: CommitmentType.ValueType  # 0
+ANCHORS: CommitmentType.ValueType  # 3
+Global___CommitmentType: _TypeAlias = CommitmentType  # noqa: Y015
 
 class _InvoiceHTLCState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -193,6 +223,29 @@ class Chain(_message.Message):
 Global___Chain: _TypeAlias = Chain  # noqa: Y015
 
 @_typing.final
+class Op(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    entity: _builtins.str
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        entity: _builtins.str = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "entity", b"entity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Op: _TypeAlias = Op  # noqa: Y015
+
+@_typing.final
 class Feature(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,9 +296,93 @@ class OutPoint(_message.Message):
 Global___OutPoint: _TypeAlias = OutPoint  # noqa: Y015
 
 @_typing.final
-class ListPeersRequest(_message.Message):
+class SubscribeCustomMessagesRequest(_message.Message):
     """Peers"""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscribeCustomMessagesRequest: _TypeAlias = SubscribeCustomMessagesRequest  # noqa: Y015
+
+@_typing.final
+class CustomMessage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    peer: _builtins.bytes
+    type: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        peer: _builtins.bytes = ...,
+        type: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "peer", b"peer", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomMessage: _TypeAlias = CustomMessage  # noqa: Y015
+
+@_typing.final
+class SendCustomMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    peer: _builtins.bytes
+    type: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        peer: _builtins.bytes = ...,
+        type: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "peer", b"peer", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCustomMessageRequest: _TypeAlias = SendCustomMessageRequest  # noqa: Y015
+
+@_typing.final
+class SendCustomMessageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendCustomMessageResponse: _TypeAlias = SendCustomMessageResponse  # noqa: Y015
+
+@_typing.final
+class ListPeersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -958,8 +1095,6 @@ Global___ChannelEventUpdate: _TypeAlias = ChannelEventUpdate  # noqa: Y015
 
 @_typing.final
 class OpenChannelRequest(_message.Message):
-    """Opening"""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_PUBKEY_FIELD_NUMBER: _builtins.int
@@ -967,11 +1102,17 @@ class OpenChannelRequest(_message.Message):
     PUSH_SAT_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     FUNDING_SHIM_FIELD_NUMBER: _builtins.int
+    COMMITMENT_TYPE_FIELD_NUMBER: _builtins.int
+    ZERO_CONF_FIELD_NUMBER: _builtins.int
+    SCID_ALIAS_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
     node_pubkey: _builtins.bytes
     local_funding_amount: _builtins.int
     push_sat: _builtins.int
     private: _builtins.bool
+    commitment_type: Global___CommitmentType.ValueType
+    zero_conf: _builtins.bool
+    scid_alias: _builtins.bool
     memo: _builtins.str
     @_builtins.property
     def funding_shim(self) -> Global___FundingShim: ...
@@ -983,11 +1124,14 @@ class OpenChannelRequest(_message.Message):
         push_sat: _builtins.int = ...,
         private: _builtins.bool = ...,
         funding_shim: Global___FundingShim | None = ...,
+        commitment_type: Global___CommitmentType.ValueType = ...,
+        zero_conf: _builtins.bool = ...,
+        scid_alias: _builtins.bool = ...,
         memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment_type", b"commitment_type", "funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat", "scid_alias", b"scid_alias", "zero_conf", b"zero_conf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1652,6 +1796,92 @@ class InvoiceHTLC(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvoiceHTLC: _TypeAlias = InvoiceHTLC  # noqa: Y015
+
+@_typing.final
+class NodeInfoRequest(_message.Message):
+    """The graph"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUB_KEY_FIELD_NUMBER: _builtins.int
+    pub_key: _builtins.str
+    def __init__(
+        self,
+        *,
+        pub_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pub_key", b"pub_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeInfoRequest: _TypeAlias = NodeInfoRequest  # noqa: Y015
+
+@_typing.final
+class NodeInfo(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def node(self) -> Global___LightningNode: ...
+    def __init__(
+        self,
+        *,
+        node: Global___LightningNode | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeInfo: _TypeAlias = NodeInfo  # noqa: Y015
+
+@_typing.final
+class LightningNode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUB_KEY_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    pub_key: _builtins.str
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeAddress]: ...
+    def __init__(
+        self,
+        *,
+        pub_key: _builtins.str = ...,
+        addresses: _abc.Iterable[Global___NodeAddress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "pub_key", b"pub_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LightningNode: _TypeAlias = LightningNode  # noqa: Y015
+
+@_typing.final
+class NodeAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    ADDR_FIELD_NUMBER: _builtins.int
+    network: _builtins.str
+    addr: _builtins.str
+    def __init__(
+        self,
+        *,
+        network: _builtins.str = ...,
+        addr: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeAddress: _TypeAlias = NodeAddress  # noqa: Y015
 
 @_typing.final
 class ForwardingHistoryRequest(_message.Message):

@@ -59,6 +59,21 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.FromString,
                 _registered_method=True)
+        self.SendCustomMessage = channel.unary_unary(
+                '/lnrpc.Lightning/SendCustomMessage',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageResponse.FromString,
+                _registered_method=True)
+        self.SubscribeCustomMessages = channel.unary_stream(
+                '/lnrpc.Lightning/SubscribeCustomMessages',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.FromString,
+                _registered_method=True)
+        self.GetNodeInfo = channel.unary_unary(
+                '/lnrpc.Lightning/GetNodeInfo',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
+                _registered_method=True)
         self.ListChannels = channel.unary_unary(
                 '/lnrpc.Lightning/ListChannels',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListChannelsRequest.SerializeToString,
@@ -179,6 +194,24 @@ class LightningServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubscribePeerEvents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendCustomMessage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubscribeCustomMessages(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNodeInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -319,6 +352,21 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.SubscribePeerEvents,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.SerializeToString,
+            ),
+            'SendCustomMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendCustomMessage,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageResponse.SerializeToString,
+            ),
+            'SubscribeCustomMessages': grpc.unary_stream_rpc_method_handler(
+                    servicer.SubscribeCustomMessages,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.SerializeToString,
+            ),
+            'GetNodeInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNodeInfo,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.SerializeToString,
             ),
             'ListChannels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannels,
@@ -546,6 +594,87 @@ class Lightning:
             '/lnrpc.Lightning/SubscribePeerEvents',
             lightning_dot_proto_dot_lnrpc__pb2.PeerEventSubscription.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.PeerEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendCustomMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/SendCustomMessage',
+            lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.SendCustomMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubscribeCustomMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lnrpc.Lightning/SubscribeCustomMessages',
+            lightning_dot_proto_dot_lnrpc__pb2.SubscribeCustomMessagesRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.CustomMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNodeInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/GetNodeInfo',
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,9 @@ class LightningStub:
     ConnectPeer: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ConnectPeerRequest, _lnrpc_pb2.ConnectPeerResponse]
     DisconnectPeer: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.DisconnectPeerRequest, _lnrpc_pb2.DisconnectPeerResponse]
     SubscribePeerEvents: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.PeerEventSubscription, _lnrpc_pb2.PeerEvent]
+    SendCustomMessage: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.SendCustomMessageRequest, _lnrpc_pb2.SendCustomMessageResponse]
+    SubscribeCustomMessages: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.SubscribeCustomMessagesRequest, _lnrpc_pb2.CustomMessage]
+    GetNodeInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NodeInfoRequest, _lnrpc_pb2.NodeInfo]
     ListChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListChannelsRequest, _lnrpc_pb2.ListChannelsResponse]
     PendingChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.PendingChannelsRequest, _lnrpc_pb2.PendingChannelsResponse]
     ClosedChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ClosedChannelsRequest, _lnrpc_pb2.ClosedChannelsResponse]
@@ -67,6 +70,9 @@ class LightningAsyncStub(LightningStub):
     ConnectPeer: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ConnectPeerRequest, _lnrpc_pb2.ConnectPeerResponse]  # type: ignore[assignment]
     DisconnectPeer: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.DisconnectPeerRequest, _lnrpc_pb2.DisconnectPeerResponse]  # type: ignore[assignment]
     SubscribePeerEvents: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.PeerEventSubscription, _lnrpc_pb2.PeerEvent]  # type: ignore[assignment]
+    SendCustomMessage: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.SendCustomMessageRequest, _lnrpc_pb2.SendCustomMessageResponse]  # type: ignore[assignment]
+    SubscribeCustomMessages: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.SubscribeCustomMessagesRequest, _lnrpc_pb2.CustomMessage]  # type: ignore[assignment]
+    GetNodeInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NodeInfoRequest, _lnrpc_pb2.NodeInfo]  # type: ignore[assignment]
     ListChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListChannelsRequest, _lnrpc_pb2.ListChannelsResponse]  # type: ignore[assignment]
     PendingChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.PendingChannelsRequest, _lnrpc_pb2.PendingChannelsResponse]  # type: ignore[assignment]
     ClosedChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ClosedChannelsRequest, _lnrpc_pb2.ClosedChannelsResponse]  # type: ignore[assignment]
@@ -121,6 +127,27 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.PeerEventSubscription,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_lnrpc_pb2.PeerEvent], _abc.AsyncIterator[_lnrpc_pb2.PeerEvent]]: ...
+
+    @_abc_1.abstractmethod
+    def SendCustomMessage(
+        self,
+        request: _lnrpc_pb2.SendCustomMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.SendCustomMessageResponse, _abc.Awaitable[_lnrpc_pb2.SendCustomMessageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SubscribeCustomMessages(
+        self,
+        request: _lnrpc_pb2.SubscribeCustomMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lnrpc_pb2.CustomMessage], _abc.AsyncIterator[_lnrpc_pb2.CustomMessage]]: ...
+
+    @_abc_1.abstractmethod
+    def GetNodeInfo(
+        self,
+        request: _lnrpc_pb2.NodeInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.NodeInfo, _abc.Awaitable[_lnrpc_pb2.NodeInfo]]: ...
 
     @_abc_1.abstractmethod
     def ListChannels(

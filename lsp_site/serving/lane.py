@@ -14,6 +14,8 @@ STUCK_SECONDS: Final = 3.0
 #: However well the others go on.
 MOST_SECONDS: Final = 10.0
 _POSTED = re.compile(rb"(?:\r\n)?POST ([^ ?#]*)")
+#: How the paths of purchases end, at whatever root.
+_PURCHASES: Final = (b"/channel/buy", b"/create_order")
 
 Job = TypeVar("Job")
 
@@ -21,7 +23,7 @@ Job = TypeVar("Job")
 def waits_for_node(head: bytes) -> bool:
     """The request with this head is a purchase, however its path is written: it must find no other thread."""
     posted = _POSTED.match(head)
-    return posted is not None and unquote_to_bytes(posted[1]).rstrip(b"/").endswith(b"/channel/buy")
+    return posted is not None and unquote_to_bytes(posted[1]).rstrip(b"/").endswith(_PURCHASES)
 
 
 class Lane(Generic[Job]):

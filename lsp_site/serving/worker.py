@@ -31,6 +31,7 @@ from lsp_site.serving.connections import (
 )
 from lsp_site.serving.framing import Frame
 from lsp_site.serving.lane import Lane, waits_for_node
+from lsp_site.serving.refusing import TOO_LONG, refusal
 from orders.api import turns
 
 #: Of one process. Where there is no room, who holds the most makes some.
@@ -127,6 +128,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """The answer is written, and sent as far as it goes at once. Returns whether another request may follow."""
         try:
             goes_on = self._written(connection, request)
+        except TOO_LONG as error:
+            self.log.warning("Invalid request from ip=%s: %s", connection.address, error)
+            if not connection.sock.kept:  # else what follows its body was too long, and it has its answer
+                connection.sock.sendall(refusal(request, error))
+            goes_on = False
         except Exception as error:  # noqa: BLE001  gunicorn's own words for whatever it may be
             self.handle_error(None, connection.sock, connection.client, error)
             goes_on = False

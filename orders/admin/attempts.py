@@ -35,7 +35,7 @@ class OpeningAdmin(ReadOnlyAdmin):
     list_display = ["attempt_of", "order_column", "state_column", "node", "size", "funding_short", "changed", "failure"]
     list_filter = ["state", FailedFilter, "created_at"]
     list_select_related = ["transaction"]
-    search_fields = ["node_pubkey__startswith", "transaction__txid__startswith", "=short_channel_id"]
+    search_fields = ["node_pubkey__startswith", "transaction__txid__startswith", "=short_channel_id", "=alias"]
     order_paths = ("order",)
     ordering = ["-id"]
     fields = [
@@ -43,12 +43,12 @@ class OpeningAdmin(ReadOnlyAdmin):
         ("attempt", "state_column"),
         ("created", "changed"),
         "node_whole",
-        "announced",
+        ("announced", "zero_conf"),
         ("size", "push"),
         "funding",
         "put_out",
         ("failure", "detail"),
-        "short_channel_id",
+        ("short_channel_id", "alias"),
         ("closing", "close_height", "close_type"),
     ]
     size = sats("capacity_sat", "size")

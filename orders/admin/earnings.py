@@ -178,7 +178,8 @@ def _told(found: Earnings, given: dict[str, Any]) -> dict[str, Any]:
         "channels": found.channels,
         "heads": [_head(each, given) for each in _COLUMNS],
         "titles": [each.title for each in _COLUMNS],
-        "lists": [("The best", _rows(found.best)), ("The worst", _rows(found.worst))] if found.channels else [],
+        "lists": [(name, _rows(rows)) for name, rows in (("The best", found.best), ("The worst", found.worst)) if rows],
+        "alike": _alike(found),
         "rows": _rows(found.rows),
         "page": given["p"],
         "pages": pages,
@@ -193,6 +194,14 @@ def _sums(found: Earnings) -> Iterator[tuple[str, ...]]:
     for words, sign, name in _NAMED:
         whole, beside = getattr(found.total, name), getattr(found.beside, name)
         yield words, *(msat(sign * each) for each in (whole, whole - beside, beside))
+
+
+def _alike(found: Earnings) -> str:
+    """Of channels that are neither among the best nor among the worst, as they have all earned the same."""
+    if not found.alike:
+        return ""
+    which = "All" if found.alike == found.channels else "The other"
+    return f"{which} {found.alike:,} channels have earned the same, {msat(found.alike_msat)} sat each."
 
 
 def _span(days: int) -> dict[str, Any]:

@@ -254,8 +254,9 @@ class OpeningInline(Belonging):
     @admin.display(description="channel")
     def channel(self, row: ChannelOpening) -> SafeString | str:
         """Its short id, whether it is public, and how it closed."""
-        lines = [("id", row.short_channel_id)] if row.short_channel_id else []
-        lines.append(("is", "public" if row.announced else "private"))
+        names = (("id", row.short_channel_id), ("alias", row.alias))
+        lines = [(name, value) for name, value in names if value]
+        lines.append(("is", ("public" if row.announced else "private") + (", zero-conf" if row.zero_conf else "")))
         if not row.closing_txid:
             return pairs(lines)
         closed = row.close_type.replace("_", " ") or "nobody knows how"

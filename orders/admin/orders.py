@@ -43,6 +43,7 @@ from orders.admin.shown import (
     state_mark,
     text,
     txid,
+    usable,
 )
 from orders.admin.steering import SteeringAdmin, acting, actions, may_do
 from orders.filtering import FILTERS
@@ -73,7 +74,7 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
 
     change_form_template = "admin/orders/channelorder/change_form.html"
     actions = actions()
-    list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "node", "created", "due"]
+    list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "door", "node", "created", "due"]
     list_filter = [*map(filter_of, FILTERS.values()), "created_at"]
     list_select_related = ["hold_invoice"]
     date_hierarchy = "created_at"
@@ -86,8 +87,11 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         FlagInline, InvoiceInline, DepositInline, RefundInline, OpeningInline, ClosingInline, EntryInline, EventInline,
     ]  # fmt: skip
     fieldsets = [
-        ("What was ordered", {"fields": ["full_id", "capacity", "term", "public", "service_sold"]}),
-        ("At which price", {"fields": ["total", "fees", "budget", "created_exactly", "quoted_sat_per_kw"]}),
+        (
+            "What was ordered",
+            {"fields": ["full_id", "came_by", "capacity", "term", "public", "funding_promise", "service_sold"]},
+        ),
+        ("At which price", {"fields": ["price", "total_due", "budget", "created_exactly", "quoted_sat_per_kw"]}),
         ("Paid how", {"fields": ["money", "paid", "expires", "deposit_to", "refund_to"]}),
         ("For which node", {"fields": ["node_whole", "node_host", "no_public", "warned", "claimed", "claim_expires"]}),
         ("Where is it", {"fields": ["state_column", "channel", "opened", "closed"]}),
@@ -116,11 +120,11 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     paid = exactly("paid_at", "paid")
     expires = exactly("expires_at", "to be paid until")
     claimed = exactly("claimed_at", "claimed")
-    claim_expires = exactly("claim_expires_at", "to be claimed until")
+    claim_expires = usable("claim_expires_at", "to be claimed until")
     opened = exactly("opened_at", "opened")
     closed = exactly("closed_at", "closed")
-    open_deadline = exactly("open_deadline_at", "gives up at")
-    retry_until = exactly("give_up_until", "retry possible until")
+    open_deadline = usable("open_deadline_at", "gives up at")
+    retry_until = usable("give_up_until", "retry possible until")
     reason = text("needs_staff_reason", "needs staff reason")
 
     @admin.display(description="coins")
@@ -192,6 +196,16 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         """Whole."""
         return code(str(order.pk))
 
+    @admin.display(description="came by")
+    def came_by(self, order: ChannelOrder) -> str:
+        """The door, and the token shown at it."""
+        return story.came_by(order)
+
+    @admin.display(description="funding promised")
+    def funding_promise(self, order: ChannelOrder) -> str:
+        """How soon, and from when on the channel is usable."""
+        return story.funding_promise(order)
+
     @admin.display(description="size (sat)", ordering="lsp_balance_sat")
     def sizes(self, order: ChannelOrder) -> SafeString:
         """Our side, and what is pushed."""
@@ -205,9 +219,9 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         sides = f"{order.lsp_balance_sat:,} ours + {order.client_balance_sat:,} pushed to the buyer"
         return f"{story.sat(order.capacity_sat)} = {sides}"
 
-    @admin.display(description="fees")
-    def fees(self, order: ChannelOrder) -> str:
-        """Together, and each part."""
+    @admin.display(description="price")
+    def price(self, order: ChannelOrder) -> str:
+        """All fees together, and each part: as the API calls it."""
         parts = {
             "base": order.base_fee_sat,
             "lease": order.lease_fee_sat,
@@ -218,6 +232,12 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
         sum_of = " + ".join(f"{amount:,} {name}" for name, amount in parts.items() if amount)
         less = f" − {order.discount_sat:,} by coupon {order.coupon}" if order.coupon else ""
         return f"{story.sat(order.fee_total_sat)} = {sum_of}{less}"
+
+    @admin.display(description="total to pay")
+    def total_due(self, order: ChannelOrder) -> str:
+        """The price, and what is pushed to the buyer."""
+        pushed = f" + {order.client_balance_sat:,} pushed to the buyer" if order.client_balance_sat else ""
+        return f"{story.sat(order.order_total_sat)} = {order.fee_total_sat:,} price{pushed}"
 
     budget = sats("fee_budget_sat", "its chain fees may be")
 

@@ -20,6 +20,7 @@ from orders.admin.discretion import DiscreetAdmin, order_page
 from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
 from orders.states import ClosingState, DepositState, InvoiceState, OpeningState, OrderState, RefundState
+from orders.windows import usable_until
 
 NOTHING: Final = "–"
 
@@ -139,6 +140,16 @@ def exactly(field: str, label: str) -> Column:
     @admin.display(description=label, ordering=field)
     def column(self: Any, row: Any) -> str:
         return story.when(getattr(row, field))
+
+    return column
+
+
+def usable(field: str, label: str) -> Column:
+    """As `exactly`, of a window that may end earlier, as what is held for the order does."""
+
+    @admin.display(description=label, ordering=field)
+    def column(self: Any, row: Any) -> str:
+        return story.when(usable_until(row, getattr(row, field)))
 
     return column
 

@@ -37,7 +37,7 @@ INTERNAL: Final = Problem(500, "internal", "Something went wrong on our side.")
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """The answer to a request that raised `error`; None: a defect of ours, for Django to log and answer."""
-    problem = _problem(error)
+    problem = problem_of(error)
     if problem is None:
         return None
     request = context["request"]._request
@@ -71,7 +71,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return answer(INTERNAL, request)
 
 
-def _problem(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> Problem | None:
+    """Why `error` refuses a request; None: it is a defect of ours."""
     match error:
         case OrderError():
             return problems.of(error)

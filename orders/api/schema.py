@@ -32,9 +32,11 @@ _WHY: Final = {
     404: "Order not found.",
     409: "The order's state does not allow this, or the same request is in flight.",
     413: "The body is larger than 64 KiB.",
+    414: "Path and query are longer than some 4,000 bytes.",
     415: "The body is not JSON.",
     422: "The idempotency key was used for another request.",
     429: "Too many requests, or too many unpaid orders: see Retry-After.",
+    431: "A header is longer than some 8,000 bytes.",
     503: "Not available now: see Retry-After.",
 }
 
@@ -74,7 +76,7 @@ BUY: Final[Any] = extend_schema(
     parameters=[_IDEMPOTENCY_KEY],
     responses={
         200: OpenApiResponse(ChannelQuoteSerializer, description="Channel quote"),
-        **_errors(400, 403, 409, 413, 415, 422, 429, 503),
+        **_errors(400, 403, 409, 413, 415, 422, 429, 431, 503),
     },
 )
 
@@ -87,7 +89,7 @@ ESTIMATE: Final[Any] = extend_schema(
     request=BuyRequest,
     responses={
         200: OpenApiResponse(ChannelEstimateSerializer, description="The price by its parts"),
-        **_errors(400, 403, 409, 413, 415, 429, 503),
+        **_errors(400, 403, 409, 413, 415, 429, 431, 503),
     },
 )
 
@@ -131,7 +133,7 @@ def ORDER(method: Any) -> Any:  # noqa: N802  reads as its neighbours
         summary="Get an order",
         description=_ORDER_TEXT,
         parameters=[OrderRequest],
-        responses={200: _ORDER_ANSWER, **_errors(400, 404, 429, 503)},
+        responses={200: _ORDER_ANSWER, **_errors(400, 404, 414, 429, 503)},
     )(method)
     return extend_schema(
         methods=["POST"],

@@ -244,7 +244,9 @@ class ChannelOrderSerializer(serializers.Serializer):
     remote_node = RemoteNodeSerializer(source="node", allow_null=True)
     private_channel = serializers.SerializerMethodField()
     claim_expiry = Milliseconds(
-        source="claim_expires_at", allow_null=True, help_text="A paid order is to be claimed by then."
+        source="claim_expires_at",
+        allow_null=True,
+        help_text="A paid order is to be claimed by then. It is no later than the held payment lasts.",
     )
     give_up_reason = serializers.CharField(allow_null=True, help_text="One word, once we gave up.")
     channel_open_error = serializers.CharField(

@@ -229,7 +229,7 @@ def meant_purchase(request: Request, meant: Mapping[str, Any], key: creating.Ide
         refund_address=meant.get("refund_onchain_address", ""),
         client_hash=client_hash(client) if tells_apart(client) else "",
         idempotency=key,
-        token=meant.get("coupon") or "",
+        asked=creating.Asked(token=meant.get("coupon") or ""),
     )
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from orders.figures.asking import rows
+from orders.figures.extremes import told_apart
 from orders.figures.parts import YEAR_SECONDS, Parts, capital_cost_msat
 from orders.figures.period import Period
 
@@ -32,7 +33,8 @@ PARTS_OF_LEGS: Final = """
 
 #: The channels that we sold, by what the node calls them in its history.
 SOLD: Final = """
-SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_sat
+SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_sat,
+       coalesce(nullif(alias, ''), short_channel_id) AS known_as
   FROM orders_channelopening WHERE state IN ('published', 'confirmed') ORDER BY order_id, attempt DESC
 """
 
@@ -41,8 +43,8 @@ SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_
 ROUTED: Final = """
 SELECT d.day, coalesce(went.order_id, came.order_id) AS order_id, d.forwards, d.in_msat, d.out_msat
   FROM orders_forwardday d
-  LEFT JOIN sold went ON went.short_channel_id = d.channel_out
-  LEFT JOIN sold came ON came.short_channel_id = d.channel_in
+  LEFT JOIN sold went ON went.known_as = d.channel_out
+  LEFT JOIN sold came ON came.known_as = d.channel_in
  WHERE d.day >= %(first)s AND d.day <= %(last)s
 """
 
@@ -156,10 +158,14 @@ class Earnings:
     channels: int
     #: What the books have less than `total.booked_msat`: given to buyers with a channel that is not paid for yet.
     unpaid_msat: int
-    #: A part of all channels, in the order that was asked for; the best and the worst by their profit.
+    #: A part of all channels, in the order that was asked for; the best and the worst by their profit, none of them
+    #: twice.
     rows: tuple[ChannelEarned, ...]
     best: tuple[ChannelEarned, ...]
     worst: tuple[ChannelEarned, ...]
+    #: So many channels between these have all earned the same, and how much; 0: they have not.
+    alike: int
+    alike_msat: int
 
 
 def earnings(
@@ -178,16 +184,20 @@ def earnings(
     beside, channels = (_parts(sums[each][2:]) if each in sums else Parts() for each in (False, True))
     found = rows(_listed(f"{ORDERS[order_by]} {way}"), **given, limit=limit, offset=offset, most=most)
     listed = {what: tuple(_channel(row) for kind, *row in found if kind == what) for what in ("page", "best", "worst")}
+    count = sums[True][0] if True in sums else 0
+    ends = told_apart(*([each.parts.profit_msat for each in listed[what]] for what in ("best", "worst")), count)
     return Earnings(
         first=given["first"],
         last=given["last"],
         total=_with_cost(channels + beside),
         beside=beside,
-        channels=sums[True][0] if True in sums else 0,
+        channels=count,
         unpaid_msat=sum(each[1] for each in sums.values()),
         rows=listed["page"],
-        best=listed["best"],
-        worst=listed["worst"],
+        best=listed["best"][: ends.best],
+        worst=listed["worst"][: ends.worst],
+        alike=ends.alike,
+        alike_msat=ends.alike_msat,
     )
 
 

@@ -20,6 +20,8 @@ def facts(order: ChannelOrder) -> dict[str, Any]:
         "state": order.state,
         "created_at": _iso(order.created_at),
         "expires_at": _iso(order.expires_at),
+        "door": order.door,
+        "token": order.token or None,
         "service": {"id": str(order.service_id), "description": str(order.service)},
         **_money(order),
         **_channel(order),
@@ -48,6 +50,8 @@ def _channel(order: ChannelOrder) -> dict[str, Any]:
     there = next((opening for opening in order.openings.all() if opening.state != OpeningState.FAILED), None)
     return {
         "channel_expiry_blocks": order.channel_expiry_blocks,
+        "required_channel_confirmations": order.required_channel_confirmations,
+        "funding_confirms_within_blocks": order.funding_confirms_within_blocks,
         "node": order.node_pubkey or None,
         "node_host": order.node_host or None,
         "claimed_at": _iso(order.claimed_at),

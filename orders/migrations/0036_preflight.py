@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0034_who_did_what"),
+        ("orders", "0035_by_which_door"),
     ]
 
     operations = [

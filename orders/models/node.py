@@ -38,6 +38,9 @@ class NodeSnapshot(models.Model):
     block_height = models.PositiveIntegerField()
     synced_to_chain = models.BooleanField(help_text="False for a moment at each block.")
     synced_at = models.DateTimeField(null=True, blank=True, help_text="When it last said that it is synced.")
+    takes_zero_conf = models.BooleanField(
+        default=False, help_text="It can open channels that are usable before their funding is mined."
+    )
     active_channels = models.PositiveIntegerField()
     local_balance_sat = models.BigIntegerField(help_text="Over active, announced channels.")
     remote_balance_sat = models.BigIntegerField()

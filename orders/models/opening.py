@@ -23,6 +23,7 @@ class ChannelOpening(models.Model):
     node_pubkey = models.CharField(max_length=66)
     node_host = models.CharField(max_length=260, blank=True)
     announced = models.BooleanField()
+    zero_conf = models.BooleanField(default=False, help_text="Usable before its funding is in a block.")
     capacity_sat = models.BigIntegerField()
     push_sat = models.BigIntegerField()
     surplus_sat = models.BigIntegerField(
@@ -40,6 +41,7 @@ class ChannelOpening(models.Model):
     failure_detail = models.CharField(max_length=300, blank=True)
 
     short_channel_id = models.CharField(max_length=40, blank=True, help_text="BLOCKxTXxOUTPUT")
+    alias = models.CharField(max_length=40, blank=True, help_text="What the node calls a zero-conf channel, for ever.")
     closing_txid = models.CharField(max_length=64, blank=True)
     close_height = models.PositiveIntegerField(null=True, blank=True)
     close_type = models.CharField(max_length=32, blank=True)
@@ -59,6 +61,9 @@ class ChannelOpening(models.Model):
                 fields=["node_pubkey"], name="opening_one_for_peer", condition=Q(state__in=sorted(PEER_OCCUPYING))
             ),
             models.CheckConstraint(name="opening_state_known", condition=Q(state__in=OpeningState.values)),
+            models.CheckConstraint(
+                name="opening_committed_is_zero_conf", condition=~Q(state="committed") | Q(zero_conf=True)
+            ),
             # A transaction carries several openings, each with an output of its own.
             models.UniqueConstraint(fields=["transaction", "output_index"], name="opening_one_for_output"),
             models.CheckConstraint(

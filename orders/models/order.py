@@ -36,6 +36,19 @@ class Rail(models.TextChoices):
     ONCHAIN = "onchain", "on-chain"
 
 
+class Door(models.TextChoices):
+    """By which of our interfaces an order came. All of them show it, with equal facts."""
+
+    V1 = "v1", "channel-request API"
+    LSPS1_REST = "lsps1_rest", "LSPS1 over REST"
+    LSPS1_BOLT8 = "lsps1_bolt8", "LSPS1 over Lightning"
+
+    @property
+    def speaks_lsps1(self) -> bool:
+        """Its buyers were promised what bLIP-51 promises."""
+        return self is not Door.V1
+
+
 class ChannelOrder(models.Model):
     """One channel that somebody buys. `state` is written by orders.transitions alone."""
 
@@ -47,6 +60,17 @@ class ChannelOrder(models.Model):
     step = models.PositiveIntegerField(default=0, help_text="Counts the moves of the order, its payment and attempts.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When to look again; empty: when something happens.")
 
+    door = models.CharField(
+        max_length=16, choices=Door.choices, default=Door.V1, help_text="It came by this interface."
+    )
+    token = models.CharField(
+        max_length=200,
+        null=True,
+        blank=True,
+        default="",
+        help_text="As the buyer sent it: a coupon, or what names a wallet.",
+    )
+
     lsp_node = models.ForeignKey(
         Node, on_delete=models.PROTECT, related_name="orders", help_text="It opens the channel."
     )
@@ -54,6 +78,13 @@ class ChannelOrder(models.Model):
     lsp_balance_sat = models.BigIntegerField()
     client_balance_sat = models.BigIntegerField()
     channel_expiry_blocks = models.PositiveIntegerField(help_text="The channel is promised for so long.")
+
+    required_channel_confirmations = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The channel is usable at this depth of its funding, as asked for; empty: not."
+    )
+    funding_confirms_within_blocks = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its funding is to be in a block so soon after the payment, as asked for."
+    )
 
     lease_gift_blocks = models.PositiveIntegerField(default=0, help_text="For so long besides, as a gift.")
     most_routing_base_msat = models.PositiveIntegerField(null=True, blank=True, help_text="As promised; empty: not.")
@@ -95,6 +126,9 @@ class ChannelOrder(models.Model):
     announced_by_claim = models.BooleanField(null=True, blank=True)
     announce_refused_by = models.CharField(
         max_length=66, blank=True, help_text="The node that has taken no public channel, where nobody asked for one."
+    )
+    zero_conf_refused_by = models.CharField(
+        max_length=66, blank=True, help_text="The node that has taken no channel before its funding was mined."
     )
     warnings = models.JSONField(
         default=list, blank=True, help_text="What the buyer was told would keep the channel from opening."
@@ -162,6 +196,7 @@ class ChannelOrder(models.Model):
             models.Index(fields=["closed_at"], name="order_closed", condition=Q(closed_at__isnull=False)),
         ]
         constraints = [
+            models.CheckConstraint(name="order_door_known", condition=Q(door__in=Door.values)),
             models.CheckConstraint(name="order_state_known", condition=Q(state__in=OrderState.values)),
             models.CheckConstraint(
                 name="order_total_adds_up",
@@ -210,6 +245,12 @@ class ChannelOrder(models.Model):
             by_purchase=self.announced_by_purchase,
             by_service=self.service.announced_by_default and not is_refused,
         )
+
+    @property
+    def is_zero_conf(self) -> bool:
+        """Whether its channel is to be usable before its funding is mined, as things stand: asked for, not refused."""
+        is_refused = bool(self.node_pubkey) and self.zero_conf_refused_by == self.node_pubkey
+        return self.required_channel_confirmations == 0 and not is_refused
 
     @property
     def is_claimable(self) -> bool:

@@ -120,4 +120,5 @@ class Service(models.Model):
             base_fee_sat=self.base_fee_sat,
             rate_ppm_per_1008_blocks=self.rate_ppm_per_1008_blocks,
             minimum_fee_sat=self.minimum_fee_sat,
+            least_blocks=self.min_expiry_blocks,
         )

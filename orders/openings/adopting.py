@@ -95,6 +95,7 @@ def _opening(order: ChannelOrder, trace: Trace, outpoint: Outpoint, inputs: list
         node_pubkey=channel.peer_pubkey if channel else order.node_pubkey,
         node_host=order.node_host,
         announced=not getattr(channel, "private", False),
+        zero_conf=getattr(channel, "zero_conf", False),
         capacity_sat=order.capacity_sat + more_sat,
         push_sat=order.client_balance_sat + more_sat,
         surplus_sat=more_sat,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError
 
-from lightning.errors import LightningError, OutcomeUnknown, PeerOffline
+from lightning.errors import NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
-from lightning.types import Channel, NodeAddress, Outpoint, PendingChannel
+from lightning.types import Channel, Outpoint, PendingChannel
 from orders import marks, queries
 from orders.actors import LSP
-from orders.causes import Cause
+from orders.causes import Cause, FlagKind
+from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge_all
-from orders.openings import tracing, undone
+from orders.openings import committing, tracing, undone
+from orders.openings.apart import apart
 from orders.openings.reasons import known
 from orders.openings.retrying import after_attempt, after_failure, mark_given_up
 from orders.payments import security
@@ -24,26 +26,42 @@ from orders.transitions import locked, move, move_opening, note
 from orders.wallet import coins
 from orders.wallet import transaction as machine
 
-log = logging.getLogger(__name__)
+#: Nothing that could be published was signed for them.
+_ENDED: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED})
 
 
-def cancel(order_id: UUID, node: LndNode, *, reason: str, detail: str = "", only: int | None = None) -> None:
+def cancel(
+    order_id: UUID,
+    node: LndNode,
+    *,
+    reason: str,
+    detail: str = "",
+    only: int | None = None,
+    never_was: bool = False,
+) -> None:
     """The live attempt, nothing of which was published, is FAILED, and the order knows what follows.
 
-    `only`: the attempt that is meant; a process that slept must not cancel its successor.
+    `only`: the attempt that is meant; a process that slept must not cancel its successor. `never_was`: as for `begin`.
     Money: a held payment stays held. Repeat: safe.
     Raises: NodeUnavailable, OutcomeUnknown (a later look goes on).
     """
-    if begin(order_id, reason=reason, detail=detail, only=only):
+    if begin(order_id, reason=reason, detail=detail, only=only, never_was=never_was):
         finish(order_id, node)
 
 
 def begin(
-    order_id: UUID, *, reason: str, detail: str = "", conflict_is_deep: bool = False, only: int | None = None
+    order_id: UUID,
+    *,
+    reason: str,
+    detail: str = "",
+    conflict_is_deep: bool = False,
+    never_was: bool = False,
+    only: int | None = None,
 ) -> bool:
     """CANCELLING is recorded; False where the attempt may still deliver, or there is none.
 
-    After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt.
+    After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt. A COMMITTED one
+    ends only at the word of who has found no channel, when none could come of it any more (`never_was`).
     """
     try:
         with locked(order_id) as order:
@@ -52,7 +70,10 @@ def begin(
                 return False
             if opening.state == OpeningState.CANCELLING:
                 return True
-            if opening.state not in {OpeningState.NEGOTIATING, OpeningState.FUNDED} and not conflict_is_deep:
+            if (
+                opening.state not in (_ENDED | {OpeningState.COMMITTED} if never_was else _ENDED)
+                and not conflict_is_deep
+            ):
                 return False
             reason, detail = opening.failure_reason or known(reason), (detail or opening.failure_detail)[:300]
             move_opening(order, opening, OpeningState.CANCELLING, failure_reason=reason, failure_detail=detail)
@@ -78,8 +99,9 @@ def finish(order_id: UUID, node: LndNode) -> None:
         _record_failed(order_id, opening.pk, still_secured=security.look(order, node).secured)
         return
     node.cancel_shim(bytes(opening.pending_chan_id))
-    if opening.transaction is not None:  # before FUNDED is recorded nothing was verified: no channel can come of it
-        _disconnected(opening, node)
+    # Before FUNDED is recorded nothing was verified: no channel can come of it.
+    if opening.transaction is not None and not _ended_at_the_peer(order, opening, node):
+        return
     if not order.openings.filter(pk=opening.pk, state=OpeningState.CANCELLING).exists():
         return  # we slept, and somebody has ended it: what is leased now is the next attempt's
     coins.release(marks.lock_id(order_id), node)
@@ -89,29 +111,30 @@ def finish(order_id: UUID, node: LndNode) -> None:
     _record_failed(order_id, opening.pk, still_secured=still_secured)
 
 
-def _disconnected(opening: ChannelOpening, node: LndNode) -> None:
-    """The peer has dropped what it was about to complete, our side of it is abandoned, and the peer is back."""
-    address, was_there = _address_of(opening, node)
-    node.disconnect(opening.node_pubkey)
-    for outpoint in _left_behind(opening, node):
-        node.abandon_channel(outpoint)
+def _ended_at_the_peer(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> bool:
+    """The peer completes nothing any more, and our side of it is abandoned; False: a zero-conf channel is kept."""
+    with apart(opening, node):
+        left = _left_behind(opening, node)
+        if left and _may_be_in_use(order, opening):
+            return not _kept(opening, node)
+        for outpoint in left:
+            node.abandon_channel(outpoint)
+    return True
+
+
+def _may_be_in_use(order: ChannelOrder, opening: ChannelOpening) -> bool:
+    """Its buyer may have received money over it. Only where a rival of the funding is deep it is worth nothing."""
+    return opening.zero_conf and order.state == OrderState.URI_SET
+
+
+def _kept(opening: ChannelOpening, node: LndNode) -> bool:
+    """A channel that should not be is funded after all, if its coins are still ours to give; else a person is told."""
     try:
-        node.connect(address, timeout_seconds=5, was_there=was_there)
-    except PeerOffline:
-        pass  # it comes back by itself, or the next attempt finds it
-    except LightningError as error:
-        log.info("order=%s the peer is not connected again: %s", opening.order_id, error)
-
-
-def _address_of(opening: ChannelOpening, node: LndNode) -> tuple[NodeAddress, bool]:
-    """Where the peer is reached now, or the buyer's word, and whether our node has dialled it there by itself.
-
-    A buyer's word must not send somebody else's peer to another address.
-    """
-    for peer in node.peers():
-        if peer.pubkey == opening.node_pubkey and not peer.inbound:
-            return NodeAddress(peer.pubkey, peer.address), True
-    return NodeAddress(opening.node_pubkey, opening.node_host), False
+        return committing.keep(opening.order_id, opening.pk, node)
+    except (Rejected, NotFound) as error:
+        words = f"A zero-conf channel came to be after its attempt was given up, and its coins are gone: {error}"
+        flag(opening.order_id, FlagKind.ZERO_CONF_UNFUNDED, words)
+        raise OutcomeUnknown(words) from error
 
 
 def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
@@ -149,7 +172,8 @@ def _write_off(opening: ChannelOpening) -> None:
 
 
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:
-    """The funding can never confirm: back to trying, where the payment still stands."""
+    """The funding can never confirm: no close is wanted any more, and it tries again where the payment still stands."""
+    undone.end_closing(order)
     if not still_secured:
         mark_given_up(order, reason="PAYMENT_NOT_SECURED", actor=LSP)
         return

@@ -40,13 +40,19 @@ def closed_by_us(closed: ClosedChannel) -> bool | None:
 
 
 def case(
-    order: ChannelOrder, closed: ClosedChannel, now: datetime, *, wanted: ChannelClosing | None = None
+    order: ChannelOrder,
+    closed: ClosedChannel,
+    now: datetime,
+    *,
+    wanted: ChannelClosing | None = None,
+    at_once: bool = False,
 ) -> Cause | None:
     """Why a person has to decide about the order's money; None: the buyer has had his channel.
 
-    `wanted`: our own close that came of it. It kept the lease, unless a person has overridden that.
+    `wanted`: our own close that came of it. It kept the lease, unless a person has overridden that. `at_once`: it was
+    usable before its funding was in a block.
     """
-    if order.opened_at is None or _was_closed_at_birth(order, closed):
+    if order.opened_at is None or (_was_closed_at_birth(order, closed) and not at_once):
         return Cause.CLOSED_UNUSED
     if wanted is not None and closed_by_us(closed) is not False:
         is_broken = wanted.overrides_lease and leases.left_blocks(order, closed.close_height) > 0
@@ -109,7 +115,7 @@ def tell(order: ChannelOrder, opening: ChannelOpening, closed: ClosedChannel, no
 
     The caller holds the order's row, and has recorded the close.
     """
-    cause = case(order, closed, now, wanted=_wanted(order))
+    cause = case(order, closed, now, wanted=_wanted(order), at_once=opening.zero_conf)
     if cause is not None:
         _tell(order, opening, closed, cause, now)
 

@@ -59,13 +59,28 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
     if channel.active and order.state == OrderState.OPENING:
         with locked(order.pk) as held:
             current = held.openings.get(pk=opening.pk)
-            current.short_channel_id = format_short_channel_id(channel.short_channel_id)
-            current.save()
+            _name(current, channel)
             if held.state == OrderState.OPENING:
                 held.opened_at = timezone.now()
-                move(held, OrderState.OPEN, cause=Cause.CHANNEL_USABLE, channel=current.short_channel_id)
+                name = current.short_channel_id or current.alias
+                move(held, OrderState.OPEN, cause=Cause.CHANNEL_USABLE, channel=name)
         return
+    if channel.short_channel_id and not opening.short_channel_id:
+        with locked(order.pk) as held:
+            _name(held.openings.get(pk=opening.pk), channel)
     _flag_stuck(order, node)
+
+
+def _name(opening: ChannelOpening, channel: Channel) -> None:
+    """As its node calls it: by the place of its funding, and a zero-conf channel by an alias too, from the first."""
+    opening.short_channel_id = format_short_channel_id(channel.short_channel_id)
+    opening.alias = format_short_channel_id(channel.alias)
+    opening.save()
+
+
+def awaits_name(order: ChannelOrder) -> bool:
+    """Its channel was usable before its funding was mined, and its node has not said yet where that is."""
+    return any(row.zero_conf and row.alias and not row.short_channel_id for row in order.openings.all())
 
 
 def _flag_stuck(order: ChannelOrder, node: LndNode) -> None:
@@ -111,15 +126,19 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
 
 
 def _follow_closing(order: ChannelOrder, opening: ChannelOpening, to: ClosingState, txid: str) -> None:
-    """A close that we want is as far as its channel; one that was never asked of the node has come to nothing."""
+    """A close that we want is as far as its channel; one that was never asked of the node has come to nothing.
+
+    Nor is one left that was wanted of another channel than the order's: the order has none any more that can be closed.
+    """
     closing = queries.live_closing(order)
-    if closing is None or closing.opening_id != opening.pk or closing.state == to:
+    if closing is None or (closing.opening_id == opening.pk and closing.state == to):
         return
-    if closing.may_have_begun:
+    if closing.opening_id == opening.pk and closing.may_have_begun:
         move_closing(order, closing, to, txid=txid or closing.txid, trouble="")
-    else:
-        move_closing(order, closing, ClosingState.WITHDRAWN, detail="It was closed otherwise.")
-        note(order, Cause.CLOSE_WITHDRAWN, reason="It was closed otherwise.")
+        return
+    why = "It was closed otherwise." if closing.opening_id == opening.pk else "Its channel is another one."
+    move_closing(order, closing, ClosingState.WITHDRAWN, detail=why)
+    note(order, Cause.CLOSE_WITHDRAWN, reason=why)
 
 
 def format_short_channel_id(number: int) -> str:

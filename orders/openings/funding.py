@@ -12,10 +12,11 @@ from django.utils import timezone
 from lightning import transactions
 from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
-from lightning.types import FeeRates, FundedPsbt, FundingRequest
+from lightning.types import FeeRates, FundedPsbt, FundingRequest, Utxo
 from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.openings import promised
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
@@ -33,9 +34,10 @@ COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have lea
 
 def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
+    order = ChannelOrder.objects.get(pk=order_id)
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
-    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    fees = node.fee_rates(conf_target=_conf_target(order))
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
@@ -45,12 +47,20 @@ def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] 
         if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
             return COINS_LEASED
     if made is not None:
-        order = ChannelOrder.objects.get(pk=order_id)
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
     native_sat = sum(amounts)
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
+
+
+def _conf_target(order: ChannelOrder) -> int:
+    now = timezone.now()
+    return promised.conf_target(
+        order.funding_confirms_within_blocks,
+        waited_seconds=(now - (order.paid_at or now)).total_seconds(),
+        usual_blocks=settings.FUNDING_CONF_TARGET,
+    )
 
 
 def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
@@ -60,7 +70,7 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     """
     if request.amount_sat != opening.capacity_sat:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
-    fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    fees = node.fee_rates(conf_target=_conf_target(opening.order))
     try:
         funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle
@@ -74,7 +84,8 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
 def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
     """The unsigned transaction, of native coins only. The node chooses them, unless it takes a nested one.
 
-    Raises: InsufficientFunds, Broken.
+    Nor does it where it could take hundreds: others may be quicker with the big ones, and to give hundreds back is as
+    many calls. Raises: InsufficientFunds, Broken.
     """
     draft = partial(
         node.fund_psbt,
@@ -85,19 +96,32 @@ def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNo
         lock_id=marks.lock_id(order_id),
         lease_seconds=settings.FUNDING_LEASE_SECONDS,
     )
-    funded = draft()
-    if not any(lease.is_nested for lease in funded.leases):
-        return funded
-    coins.release(marks.lock_id(order_id), node)
+    if len(_native(node)) <= _MANY_INPUTS:
+        funded = draft()
+        if not any(lease.is_nested for lease in funded.leases):
+            return funded
+        coins.release(marks.lock_id(order_id), node)
     for _ in range(_MOST_CHOICES):
-        native = choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
-        chosen = choosing.enough(native, wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
+        chosen = choosing.enough(_native(node), wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
+        if len(chosen) > _MANY_INPUTS:
+            _require_no_obstacle(order_id, request.amount_sat, node)
         try:
             return draft(inputs=[coin.outpoint for coin in chosen])
         except Rejected as error:  # others may have taken one since we looked
             if error.reason != "leased_by_another":
                 raise
     raise Broken("LSP_BUSY", "Others took the coins that we had chosen.")
+
+
+def _native(node: LndNode) -> list[Utxo]:
+    return choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
+
+
+def _require_no_obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> None:
+    """Raises: Broken, with nothing leased."""
+    why = obstacle(order_id, wanted_sat, node)
+    if why is not None:
+        raise Broken(*why)
 
 
 def _check_funding(

@@ -32,7 +32,18 @@ from orders.flags import flag
 from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, SwitchName
 from orders.nudges import nudge
-from orders.openings import adopting, cancelling, committing, dry_runs, funding, terms, tracing, turns
+from orders.openings import (
+    adopting,
+    cancelling,
+    committing,
+    dry_runs,
+    finding,
+    funding,
+    terms,
+    tracing,
+    turns,
+    zero_conf,
+)
 from orders.openings.reasons import (
     LOSES_ITS_PLACE,
     OPENINGS_PAUSED,
@@ -174,9 +185,12 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
         postpone(order_id, *why)
         return False
     try:
-        node.connect(wanted.node, timeout_seconds=min(CONNECT_SECONDS, turn.connect_seconds))
+        seconds = min(CONNECT_SECONDS, turn.connect_seconds)
+        finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
+        return False
+    if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
         return False
     if not _reached(order_id, wanted):
         postpone(order_id, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.", wanted=wanted)
@@ -194,12 +208,13 @@ def _reached(order_id: UUID, wanted: Terms) -> bool:
 
 
 def _has_failed(order: ChannelOrder) -> bool:
-    """The claimed node has ended an attempt, and not because it was to be public: that it answers says little."""
+    """The claimed node has ended an attempt, and not because of how it was to be: that it answers says little."""
     return any(
         row.state == OpeningState.FAILED
         and row.failure_reason in LOSES_ITS_PLACE
         and (order.claimed_at is None or row.created_at >= order.claimed_at)
         and not (row.announced and row.node_pubkey == order.announce_refused_by)
+        and not (row.zero_conf and row.node_pubkey == order.zero_conf_refused_by)
         for row in order.openings.all()
     )
 
@@ -245,6 +260,7 @@ def _record_begun(order: ChannelOrder, wanted: Terms) -> ChannelOpening:
         node_pubkey=wanted.node.pubkey,
         node_host=wanted.node.host,
         announced=wanted.announced,
+        zero_conf=wanted.zero_conf,
         capacity_sat=wanted.capacity_sat,
         push_sat=wanted.push_sat,
         surplus_sat=wanted.surplus_sat,
@@ -284,14 +300,20 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             push_sat=opening.push_sat,
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
+            zero_conf=opening.zero_conf,
         )
         with turn.waiting(negotiation):
             request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
         funding.fund(order_id, opening, request, node)
         opening.refresh_from_db()
+        if opening.zero_conf:
+            committing.promise(order_id, opening.pk, node)
         with turn.waiting(negotiation):
             committing.verify(opening, negotiation, node)
-        committing.commit(order_id, node)
+        if not opening.zero_conf:
+            committing.commit(order_id, node)
+        elif not committing.keep(order_id, opening.pk, node):
+            raise OutcomeUnknown("The node does not know the channel.")
     except (Rejected, PeerOffline, InsufficientFunds, NotFound, Broken) as error:
         cancelling.cancel(order_id, node, reason=reason_of(error), detail=str(error), only=opening.pk)
     except (OutcomeUnknown, NodeUnavailable) as error:

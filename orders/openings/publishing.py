@@ -16,9 +16,10 @@ from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge, nudge_all
-from orders.openings import cancelling, conflicting
-from orders.openings.tracing import open_or_opening
+from orders.openings import cancelling, conflicting, promised
+from orders.openings.tracing import is_anywhere, open_or_opening
 from orders.payments import security
+from orders.payments.rail import Security
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
 from orders.wallet import broadcasting, budget, coins
@@ -45,6 +46,14 @@ def publish(order_id: UUID, node: LndNode) -> None:
     if ended_by_conflict(order, transaction, node):
         return
     payment = security.look(order, node)
+    if opening.zero_conf and transaction.raw is not None:
+        _publish_promised(order, opening, transaction, payment, node)
+        return
+    if transaction.raw is None and opening.zero_conf:
+        words = (
+            "The signed funding of a zero-conf channel was lost with our records: its buyer may have received over it."
+        )
+        flag(order_id, FlagKind.ZERO_CONF_UNFUNDED, words)
     if transaction.raw is None or payment.lost:
         conflicting.begin(order_id, node, reason="FUNDING_LOST" if transaction.raw is None else "PAYMENT_NOT_SECURED")
         return
@@ -65,6 +74,24 @@ def publish(order_id: UUID, node: LndNode) -> None:
         _refused(order, opening, error, node)
         return
     _record_published(order_id, opening.pk, raw=bytes(transaction.raw))
+
+
+def _publish_promised(
+    order: ChannelOrder, opening: ChannelOpening, transaction: WalletTransaction, payment: Security, node: LndNode
+) -> None:
+    """A zero-conf channel is in use: its funding is published whatever has become of its payment, and is never put out
+    while the channel is there.
+    """
+    if not is_anywhere(node, Outpoint.parse(opening.funding_outpoint)):
+        conflicting.begin(order.pk, node, reason="FAILED_OPENING")  # somebody has abandoned it
+        return
+    try:
+        broadcasting.publish(transaction, node)
+    except (Rejected, OutcomeUnknown) as error:
+        _refused(order, opening, error, node)
+        return
+    unsecured = "" if payment.secured else payment.reason
+    _record_published(order.pk, opening.pk, raw=bytes(transaction.raw or b""), unsecured=unsecured)
 
 
 def committed(
@@ -94,6 +121,8 @@ def _refused(order: ChannelOrder, opening: ChannelOpening, error: Rejected | Out
         # A lost answer is no refusal until patience is over, whatever was told of it before.
         if (is_news and isinstance(error, Rejected)) or (over and current.state == OpeningState.PUBLISHING):
             raise_flag(held, FlagKind.PUBLISHING_REFUSED, f"The node refuses the funding transaction: {reason}.")
+    if opening.zero_conf:
+        return  # a person is told, and it is tried again: a conflict would take what the buyer has received
     if over and error.reason != "fee_too_low":
         conflicting.begin(order.pk, node, reason="FAILED_OPENING")
     elif over and conflicting.is_affordable(order, node):  # else: until the fees fall, or its payment asks for it
@@ -117,14 +146,17 @@ def ended_by_conflict(order: ChannelOrder, transaction: WalletTransaction, node:
     return True
 
 
-def _record_published(order_id: UUID, opening_id: int, *, raw: bytes) -> None:
+def _record_published(order_id: UUID, opening_id: int, *, raw: bytes, unsecured: str = "") -> None:
     with locked(order_id) as order:
         opening = order.openings.select_related("transaction").get(pk=opening_id)
         if opening.state != OpeningState.PUBLISHING or opening.transaction is None:
             return
         machine.published(opening.transaction, raw)
         move_opening(order, opening, OpeningState.PUBLISHED, failure_reason="", failure_detail="")
-        note(order, Cause.FUNDING_PUBLISHED, attempt=opening.attempt, outpoint=opening.funding_outpoint)
+        outpoint = opening.funding_outpoint
+        note(
+            order, Cause.FUNDING_PUBLISHED, attempt=opening.attempt, outpoint=outpoint, unsecured=unsecured or None
+        )  # fmt: skip
         nudge(order)
     nudge_all(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY"))
 
@@ -148,7 +180,7 @@ def watch(order_id: UUID, node: LndNode) -> None:
             return
         broadcasting.rebroadcast(transaction, node)
         _bump(order, transaction, node)
-        _flag_unmined(order_id, transaction)
+        _flag_unmined(order, transaction)
     _record_depth(order_id, opening.pk, seen)
     if seen.confirmations >= settings.FINAL_DEPTH_BLOCKS:
         _confirm(order_id, opening.pk, node)
@@ -163,7 +195,7 @@ def _forgotten(order: ChannelOrder, transaction: WalletTransaction, node: LndNod
 
 def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) -> None:
     """A funding that stays unmined for long gets a child that pays for both, of what is left of the order's budget."""
-    if not broadcasting.is_slow(transaction, timezone.now()):
+    if not broadcasting.is_slow(transaction, timezone.now(), after_seconds=_patience_seconds(order)):
         return
     budget_sat = budget.for_child_sat(order, transaction)
     trouble = "The order's fee budget is used up."
@@ -175,14 +207,23 @@ def _bump(order: ChannelOrder, transaction: WalletTransaction, node: LndNode) ->
         note(held, Cause.FUNDING_BUMPED, txid=transaction.txid, trouble=trouble)
 
 
-def _flag_unmined(order_id: UUID, transaction: WalletTransaction) -> None:
-    now = timezone.now()
-    if broadcasting.is_beyond_help(transaction, now):
+def _patience_seconds(order: ChannelOrder) -> int:
+    """How long its funding may stay unmined before a child pays for it."""
+    return promised.bump_after_seconds(
+        order.funding_confirms_within_blocks,
+        usual_blocks=settings.FUNDING_CONF_TARGET,
+        usual_seconds=settings.BUMP_AFTER_SECONDS,
+    )
+
+
+def _flag_unmined(order: ChannelOrder, transaction: WalletTransaction) -> None:
+    now, after_seconds = timezone.now(), _patience_seconds(order)
+    if broadcasting.is_beyond_help(transaction, now, after_seconds=after_seconds):
         words = "The funding transaction stays unmined, and has no change for a child: it waits for lower fees."
-        flag(order_id, FlagKind.UNMINED, words)
-    elif broadcasting.is_stuck(transaction, now):
+        flag(order.pk, FlagKind.UNMINED, words)
+    elif broadcasting.is_stuck(transaction, now, after_seconds=after_seconds):
         words = "The funding transaction stays unmined, although it was published and bumped."
-        flag(order_id, FlagKind.UNMINED, words)
+        flag(order.pk, FlagKind.UNMINED, words)
 
 
 def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> None:

@@ -16,6 +16,8 @@ FAILED_OPENING: Final = "FAILED_OPENING"
 CHANNEL_REJECTED: Final = "CHANNEL_REJECTED"
 #: The peer wants no public channel, or none but public ones.
 ANNOUNCEMENT_REJECTED: Final = "ANNOUNCEMENT_REJECTED"
+#: The peer takes no channel that is usable before its funding is mined.
+ZERO_CONF_REJECTED: Final = "ZERO_CONF_REJECTED"
 NODE_NOT_READY: Final = "NODE_NOT_READY"
 PAYMENT_NOT_SECURED: Final = "PAYMENT_NOT_SECURED"
 #: The node would have more of us than one node may.
@@ -43,6 +45,7 @@ PASSING: Final = frozenset(
         "PEER_TOO_MANY_PENDING_CHANNELS",
         "FEE_RATE_REJECTED",
         CHANNEL_REJECTED,
+        ZERO_CONF_REJECTED,
         NODE_NOT_READY,
         "INSUFFICIENT_FUNDS",
         "FEE_TOO_HIGH",
@@ -63,6 +66,7 @@ MEANS: Final[dict[str, str]] = {
     "PEER_TOO_MANY_PENDING_CHANNELS": "the node takes no more pending channels now",
     "FEE_RATE_REJECTED": "the node finds the fee rate of the channel's own transactions too low, or too high",
     CHANNEL_REJECTED: "the node refuses in words that we do not know",
+    ZERO_CONF_REJECTED: "the node takes no channel before its funding is in a block",
     NODE_NOT_READY: "our node cannot be asked, or is starting or catching up",
     OPENINGS_PAUSED: "staff have paused the openings",
     "INSUFFICIENT_FUNDS": "our node has not enough deep coins",

@@ -14,7 +14,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
-from orders.openings import announcing, terms
+from orders.openings import announcing, terms, zero_conf
 from orders.openings.reasons import CALLS_STAFF, COINS_SHORT, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
 from orders.openings.terms import Terms
 from orders.payments import onchain
@@ -51,9 +51,9 @@ def put_off(order: ChannelOrder, reason: str, detail: str) -> None:
 
 def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
     """What follows from a failed attempt: as `after_failure`, but for a channel that was refused and was not quite as
-    sold: larger by a surplus, which is left out of the next one; or public.
+    sold: larger by a surplus, which is left out of the next one; or public; or zero-conf.
 
-    Where nobody has asked for that, the order asks for an unannounced one from now on, after the first pause.
+    Where nobody has asked for a public one, the order asks for an unannounced one from now on, after the first pause.
     The caller holds the order's row; the order is URI_SET, and no attempt is live.
     """
     if opening.surplus_sat and known(opening.failure_reason) in FINAL:  # it may be for what was added
@@ -61,12 +61,22 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
         _wait(order, known(opening.failure_reason))
         return
     if not announcing.may_go_without(order, opening):
-        after_failure(order, opening.failure_reason)
+        _without_zero_conf(order, opening)
         return
     order.announce_refused_by = opening.node_pubkey
     note(order, Cause.ANNOUNCEMENT_REFUSED, attempt=opening.attempt, reason=opening.failure_reason)
     order.failed_openings = 0
     _wait(order, opening.failure_reason)
+
+
+def _without_zero_conf(order: ChannelOrder, opening: ChannelOpening) -> None:
+    """An ordinary channel is asked for from now on, where the refused one was to be usable at once."""
+    if not zero_conf.may_go_without(opening):
+        after_failure(order, opening.failure_reason)
+        return
+    zero_conf.leave_out(order, opening.node_pubkey, attempt=opening.attempt, reason=opening.failure_reason)
+    order.failed_openings = 0
+    _wait(order, known(opening.failure_reason))
 
 
 def after_failure(order: ChannelOrder, reason: str) -> None:

@@ -30,6 +30,7 @@ def of(order: ChannelOrder) -> Terms:
         capacity_sat=order.capacity_sat,
         push_sat=order.client_balance_sat,
         announced=order.is_announced,
+        zero_conf=order.is_zero_conf,
     )
 
 

@@ -101,3 +101,10 @@ def open_or_opening(node: LndNode, outpoint: Outpoint) -> Channel | PendingChann
         if pending.outpoint == outpoint and pending.phase is PendingPhase.OPENING:
             return pending
     return None
+
+
+def is_anywhere(node: LndNode, outpoint: Outpoint) -> bool:
+    """The node has this channel: it is open, or being opened, or on its way to its end."""
+    return any(each.outpoint == outpoint for each in node.channels()) or any(
+        each.outpoint == outpoint for each in node.pending_channels()
+    )

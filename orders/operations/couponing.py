@@ -11,7 +11,7 @@ from orders.errors import TokenNotTaken
 from orders.models import Coupon, TokenPattern
 
 
-def shown(token: str) -> Coupon | None:
+def shown(token: str | None) -> Coupon | None:
     """The coupon that the token is; None where there is none, or it only says who the wallet is.
 
     Raises: TokenNotTaken (neither).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ from orders.admission import placing
 from orders.causes import Cause
 from orders.errors import (
     DATABASE_TROUBLE,
+    InvalidField,
     KeyInFlight,
     KeyReused,
     NotAvailable,
@@ -29,6 +30,7 @@ from orders.errors import (
 )
 from orders.journal import tell
 from orders.models import ChannelOrder, Coupon, IdempotencyKey, NodeSnapshot, OrderEvent, Service
+from orders.models.order import Door
 from orders.nudges import NEW, notify
 from orders.operations import couponing, preflighting, quoting, snapshot
 from orders.payments import offering, onchain
@@ -50,6 +52,20 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """By which door it is asked for, and what besides size and term. These are columns of the order."""
+
+    door: Door = Door.V1
+    token: str | None = ""
+    required_channel_confirmations: int | None = None
+    funding_confirms_within_blocks: int | None = None
+
+
+#: Who buys by the channel-request API asks for nothing besides.
+NOTHING_BESIDES: Final = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
     """What a buyer asks for, parsed."""
 
@@ -60,8 +76,12 @@ class Purchase:
     refund_address: str
     client_hash: str
     idempotency: Idempotency | None = None
-    #: A coupon, or who the wallet is.
-    token: str = ""
+    asked: Asked = NOTHING_BESIDES
+
+    @property
+    def takes_onchain(self) -> bool:
+        """It may be paid on chain. Spec: bLIP-51 offers that to nobody who has not said where it goes back to."""
+        return bool(self.refund_address) or not self.asked.door.speaks_lsps1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +117,10 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
 def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
     quoting.require_sales()
     service = quoting.service_on_sale(purchase.service_id)
-    coupon = couponing.shown(purchase.token)
+    coupon = couponing.shown(purchase.asked.token)
     couponing.require_left(coupon)
-    quoting.require_offered(service, purchase.wanted, coupon.terms if coupon else None)
+    quoting.require_offered(service, purchase.wanted, coupon.terms if coupon else None, purchase.asked.door)
+    _require_payable(service, purchase)
     seen = snapshot.fresh_snapshot(node)
     quoting.require_keeping_up(seen, timezone.now())
     if not queries.follows_chain(seen, timezone.now()):
@@ -112,7 +133,7 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         seen = snapshot.look_again(node, seen)
         quote = _quote_in_stock(service, purchase, seen, coupon)
     findings = _preflight(service, purchase, seen, node)
-    payable = offering.offer(uuid4(), service, quote.order_total_sat, node)
+    payable = offering.offer(uuid4(), service, quote.order_total_sat, node, onchain=purchase.takes_onchain)
     try:
         return _insert(purchase, _Sale(service, quote, seen, findings, coupon), payable)
     except OrderError:  # of anything else we cannot know whether it was committed: an order must not lose its invoice
@@ -130,6 +151,12 @@ def _preflight(service: Service, purchase: Purchase, seen: NodeSnapshot, node: L
         node=node,
         client=purchase.client_hash,
     )
+
+
+def _require_payable(service: Service, purchase: Purchase) -> None:
+    if not service.accepts_lightning and not purchase.takes_onchain:
+        words = "This service is paid on chain: say where the payment goes back to if there is no channel."
+        raise InvalidField(words, field="refund_address")
 
 
 def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot, coupon: Coupon | None) -> pricing.Quote:
@@ -151,7 +178,7 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
         reservations.begin(order)
         OrderEvent.objects.create(
             order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": sale.quote.order_total_sat},
+            facts={"order_total_sat": sale.quote.order_total_sat, "door": str(order.door)},
         )  # fmt: skip
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
@@ -200,6 +227,7 @@ def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> 
         node_host=address.host if address else "",
         announced_by_purchase=purchase.announced,
         warnings=preflighting.written(sale.findings),
+        **asdict(purchase.asked),
     )
 
 

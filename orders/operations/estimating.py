@@ -48,7 +48,7 @@ def estimate(purchase: Purchase) -> Estimate:
     node was never seen.
     """
     service = quoting.service_on_sale(purchase.service_id)
-    coupon = couponing.shown(purchase.token)
+    coupon = couponing.shown(purchase.asked.token)
     couponing.require_left(coupon)
     terms = coupon.terms if coupon else None
     quoting.require_offered(service, purchase.wanted, terms)

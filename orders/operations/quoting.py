@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,9 +20,10 @@ from orders.errors import (
     TooManyOrders,
 )
 from orders.models import NodeSnapshot, Service, SwitchName
+from orders.models.order import Door
 from orders.operations import selling, snapshot
 from orders.operations.addressing import require_elsewhere, require_openable, require_served
-from orders.options import Wanted
+from orders.options import Limits, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,18 @@ def require_named(address: NodeAddress | None, refund_address: str, wanted: Want
         require_served(address, refund_address=refund_address)
 
 
-def require_offered(service: Service, wanted: Wanted, coupon: tokens.Coupon | None) -> None:
+def limits(service: Service, coupon: tokens.Coupon | None, door: Door = Door.V1) -> Limits:
+    """What the service sells, or the coupon does, by this door.
+
+    bLIP-51 knows no shortest term: who asks for a shorter one is promised that, at the price of the shortest.
+    """
+    sold = coupon.limits(service.limits) if coupon else service.limits
+    return replace(sold, min_expiry_blocks=1) if door.speaks_lsps1 else sold
+
+
+def require_offered(service: Service, wanted: Wanted, coupon: tokens.Coupon | None, door: Door = Door.V1) -> None:
     """The service sells it, or the coupon does. Raises: OutOfRange, ClientSideTooLarge, NotAvailable (no rate)."""
-    options.check(wanted, coupon.limits(service.limits) if coupon else service.limits)
+    options.check(wanted, limits(service, coupon, door))
     ceilings.require_channel(wanted.capacity_sat)
 
 

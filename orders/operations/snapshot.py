@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
+from lightning.types import takes_zero_conf
 from orders import alive, locks, queries
 from orders.errors import NotAvailable
 from orders.locks import Lock
@@ -153,6 +154,7 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
         "network": info.network,
         "block_height": info.block_height,
         "synced_to_chain": info.synced_to_chain,
+        "takes_zero_conf": takes_zero_conf(info.features),
         "active_channels": info.active_channels,
         "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
         "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),

@@ -29,13 +29,13 @@ class Payable:
     address: str | None
 
 
-def offer(order_id: UUID, service: Service, total_sat: int, node: LndNode) -> Payable:
-    """Everything that an order of this service can be paid with.
+def offer(order_id: UUID, service: Service, total_sat: int, node: LndNode, *, onchain: bool = True) -> Payable:
+    """Everything that an order of this service can be paid with; nothing on chain where the buyer does not take it.
 
     Raises: NotAvailable.
     """
     try:
-        onchain = service.accepts_onchain and not why_not_onchain(node)
+        onchain = onchain and service.accepts_onchain and not why_not_onchain(node)
         if not service.accepts_lightning and not onchain:
             raise NotAvailable("This service takes on-chain payments only, and they are off now.")
         invoice = _add_invoice(order_id, total_sat, node) if service.accepts_lightning else None

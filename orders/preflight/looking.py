@@ -88,12 +88,12 @@ def looked_at(asked: Asked, node: LndNode, client: str) -> Facts:
 
 def _with_channels(facts: Facts, asked: Asked, node: LndNode) -> Facts:
     channels = len(node.channels_with(asked.pubkey, seconds=_NODE_SECONDS))
-    pending = node.pending_with(asked.pubkey, seconds=_NODE_SECONDS)
-    return replace(facts, channels=channels, pending=sum(each.phase is PendingPhase.OPENING for each in pending))
+    opening = [each for each in node.pending_channels(seconds=_NODE_SECONDS) if each.phase is PendingPhase.OPENING]
+    return replace(facts, channels=channels, pending=sum(each.peer_pubkey == asked.pubkey for each in opening))
 
 
 def _peer(asked: Asked, node: LndNode) -> Peer | None:
-    return node.peer(asked.pubkey, seconds=_NODE_SECONDS)
+    return next((peer for peer in node.peers(seconds=_NODE_SECONDS) if peer.pubkey == asked.pubkey), None)
 
 
 def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: float) -> tuple[Facts, Peer | None]:

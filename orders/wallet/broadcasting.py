@@ -38,23 +38,22 @@ def rival(transaction: WalletTransaction, node: LndNode, *, from_height: int) ->
     return conflicting_spend(node, from_height=from_height, inputs=transaction.spends, ours=transaction.txid)
 
 
-def is_slow(transaction: WalletTransaction, now: datetime) -> bool:
-    """It stays unmined for long, and has change that a child could spend."""
+def is_slow(transaction: WalletTransaction, now: datetime, *, after_seconds: int) -> bool:
+    """It stays unmined for so long, and has change that a child could spend."""
     since = transaction.bumped_at or transaction.published_at
-    wait = timedelta(seconds=settings.BUMP_AFTER_SECONDS)
-    return transaction.change_index >= 0 and since is not None and since + wait <= now
+    return transaction.change_index >= 0 and since is not None and since + timedelta(seconds=after_seconds) <= now
 
 
-def is_beyond_help(transaction: WalletTransaction, now: datetime) -> bool:
-    """It stays unmined for long, and no child of ours can pay for it: it has no change."""
-    since, wait = transaction.published_at, timedelta(seconds=settings.BUMP_AFTER_SECONDS)
-    return transaction.change_index < 0 and since is not None and since + wait <= now
+def is_beyond_help(transaction: WalletTransaction, now: datetime, *, after_seconds: int) -> bool:
+    """It stays unmined for so long, and no child of ours can pay for it: it has no change."""
+    since = transaction.published_at
+    return transaction.change_index < 0 and since is not None and since + timedelta(seconds=after_seconds) <= now
 
 
-def is_stuck(transaction: WalletTransaction, now: datetime) -> bool:
+def is_stuck(transaction: WalletTransaction, now: datetime, *, after_seconds: int) -> bool:
     """It stays unmined although it was published, and should have been bumped."""
-    wait = timedelta(seconds=2 * settings.BUMP_AFTER_SECONDS)
-    return transaction.published_at is not None and transaction.published_at + wait <= now
+    since = transaction.published_at
+    return since is not None and since + timedelta(seconds=2 * after_seconds) <= now
 
 
 def bump(transaction: WalletTransaction, node: LndNode, *, budget_sat: int) -> str:

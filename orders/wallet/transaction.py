@@ -32,7 +32,7 @@ def deep(transaction: WalletTransaction) -> None:
 
 
 def excluded(transaction: WalletTransaction) -> None:
-    """It will never be in the chain: nobody has signed it, or a rival is deep."""
+    """It will never be in the chain: nobody has signed it, nobody but us has had it, or a rival is deep."""
     move_transaction(transaction.pk, TransactionState.EXCLUDED)
 
 

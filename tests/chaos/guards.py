@@ -19,7 +19,7 @@ from orders import journal, keys, queries
 from orders.actors import LSP
 from orders.causes import COINS_PROMISED_ELSEWHERE, Cause
 from orders.models import ChannelOpening, OrderEvent, WalletTransaction
-from orders.openings import cancelling, committing, opening, publishing, tracing
+from orders.openings import cancelling, committing, opening, publishing, silent, tracing
 from orders.openings.turns import Turn
 from orders.operations import creating, giving_way, shaping
 from orders.payments import counting
@@ -170,6 +170,24 @@ def nothing_is_published_without_its_channel() -> None:
 
     for module in (tracing, publishing):
         module.open_or_opening = granted  # type: ignore[attr-defined]
+
+
+@_guard
+def a_promise_is_kept_once_the_channel_is_there() -> None:
+    """Of a zero-conf channel too it is taken for granted."""
+    nothing_is_published_without_its_channel()
+    tracing.is_anywhere = publishing.is_anywhere = lambda node, outpoint: True  # type: ignore[assignment]
+
+
+@_guard
+def a_zero_conf_channel_is_kept() -> None:
+    """What falls silent is cancelled as any other: its channel is abandoned."""
+
+    def cancelled(live: ChannelOpening, node: LndNode) -> None:
+        cancelling.cancel(live.order_id, node, reason="NODE_NOT_READY", only=live.pk, never_was=True)
+
+    silent._keep_or_end = cancelled
+    cancelling._may_be_in_use = lambda order, opening: False
 
 
 @_guard

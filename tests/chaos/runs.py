@@ -17,6 +17,7 @@ from orders.models.order import Rail
 from orders.states import OpeningState
 from simulator import control as faults
 from simulator.world import World
+from tests.chaos.at_once import AT_ONCE, check_received
 from tests.chaos.competing import COMPETING, STOCK, check_gave_way
 from tests.chaos.lives import LIVES, RETURNED, SETTINGS, Life, NeverEnded, Sale
 from tests.chaos.mortal import COINS, ROLES, SCOPES, STREAMS, WEB, WHENS, WORKER, Death
@@ -28,7 +29,7 @@ from tests.property.inside import InsideNetwork, Loop
 #: The worker does all, the streams process does all, or whichever is quicker.
 CASTS = ((WEB, WORKER), (WEB, STREAMS), ROLES)
 
-EVERY_LIFE: dict[str, Life] = LIVES | COMPETING | RESHAPING
+EVERY_LIFE: dict[str, Life] = LIVES | COMPETING | RESHAPING | AT_ONCE
 
 _TROUBLES = {"fail": faults.FAIL, "lose request": faults.LOSE_REQUEST, "lose reply": faults.LOSE_REPLY}
 _CHANGING = (
@@ -84,6 +85,7 @@ _BOUNDARIES = {
     "named_at_purchase": (80, 120), "claimed_later": (90, 130), "paid_on_chain": (100, 130), "cancelled": (30, 24),
     "refused": (57, 51), "begun_anew": (140, 170), "put_out": (150, 180),
     "gives_way": (180, 200), "pays_as_it_gives_way": (210, 210),
+    "usable_at_once": (100, 130), "begun_anew_at_once": (150, 180),
     "split": (40, 40), "consolidated": (50, 40), "split_again_at_once": (50, 50), "split_while_selling": (130, 150),
 }  # fmt: skip
 _BOUNDARIES_OF_COINS = {"consolidated": 75}
@@ -133,7 +135,7 @@ class Run:
             self.folder,
             self.plan.cast,
             node | SETTINGS.get(self.plan.life, {}),
-            patience=(5, 0.3 if self.plan.life == "begun_anew" else 5),
+            patience=(5, 0.3 if self.plan.life.startswith("begun_anew") else 5),
             deaths=list(self.plan.deaths),
             without=self.plan.without,
         )
@@ -193,11 +195,18 @@ class Run:
                 check_gave_way(order)
             else:
                 (self._check_returned if self.plan.life in RETURNED else self._check_delivered)(order, seen)
+        if self.plan.life in AT_ONCE:
+            self._check_received(orders.values())
         if self.plan.life in RESHAPING:
             check_reshaped(self.network.lsp.look(lambda world: world))
         abandoned = [each.funding_outpoint for each in ChannelOpening.objects.filter(state=OpeningState.FAILED)]
         left = self.network.lsp.look(_left_with_customers) - set(abandoned)
         assert not left, f"customers still wait for {left}"
+
+    def _check_received(self, orders: Iterable[ChannelOrder]) -> None:
+        world = self.network.lsp.look(lambda world: world)
+        for order in orders:
+            check_received(world, order)
 
     def _check_returned(self, order: ChannelOrder, seen: truths.Facts) -> None:
         times = self._times(order, "payment_returned"), self._times(order, "payment_settled")

@@ -45,6 +45,10 @@ CONTROLS = {
     "nothing_is_published_without_its_channel": Control(
         "named_at_purchase", BEFORE, "FundingStateStep", "never: delivered"
     ),
+    "a_promise_is_kept_once_the_channel_is_there": Control("usable_at_once", BEFORE, "FundingStateStep", "never: "),
+    "a_zero_conf_channel_is_kept": Control(
+        "usable_at_once", AFTER, "pending_outpoint", "a usable channel was abandoned"
+    ),
     "a_key_stands_for_one_order": Control(
         "claimed_later", AFTER, "COMMIT-after-NewAddress", "never rests: created", WEB
     ),
@@ -67,7 +71,8 @@ CONTROLS = {
 #: In every run of the tests; the others in the long one.
 _SHORT = {
     "the_node_says_what_is_settled", "the_node_says_what_is_returned", "the_journal_is_written_with_the_move",
-    "a_quote_ends_with_its_invoice", "a_reshaping_is_stored_before_it_is_published",
+    "a_quote_ends_with_its_invoice", "a_zero_conf_channel_is_kept",
+    "a_reshaping_is_stored_before_it_is_published",
 }  # fmt: skip
 _GUARDS = [guard if guard in _SHORT else pytest.param(guard, marks=pytest.mark.long) for guard in CONTROLS]
 

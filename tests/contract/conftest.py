@@ -136,6 +136,7 @@ class Opening:
     peer: Lnd
     memo: str = "order"
     private: bool = True
+    zero_conf: bool = False
     capacity_sat: int = CAPACITY_SAT
     push_sat: int = PUSH_SAT
     pending_chan_id: bytes = field(default_factory=lambda: os.urandom(32))
@@ -153,6 +154,7 @@ class Opening:
             push_sat=self.push_sat,
             private=self.private,
             memo=self.memo,
+            zero_conf=self.zero_conf,
         )
 
     def fund(self, address: str, amount_sat: int) -> FundedPsbt:

@@ -29,10 +29,12 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "fee_rates": {"conf_target": 6},
     "allows": {"method": "/lnrpc.Lightning/GetInfo"},
     "peers": {},
-    "peer": {"pubkey": KEY, "seconds": 20.0},
+    "known_hosts": {"pubkey": KEY},
     "connect": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "begin_dialling": {"address": NodeAddress(KEY, "127.0.0.1:1"), "timeout_seconds": 1},
     "disconnect": {"pubkey": KEY},
+    "begin_sending": {"pubkey": KEY, "type": 37_913, "data": b"{}", "timeout_seconds": 5},
+    "announce": {"feature_bit": 729},
     "block_hash": {"height": 1},
     "add_hold_invoice": {
         "payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144,
@@ -44,7 +46,6 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "channels": {},
     "pending_channels": {},
     "channels_with": {"pubkey": KEY, "seconds": 20.0},
-    "pending_with": {"pubkey": KEY, "seconds": 20.0},
     "closed_channels": {},
     "forwards": {"from_second": 0, "skip": 0, "most": 1},
     "close_channel": {"outpoint": POINT, "force": False, "conf_target": 6},
@@ -79,7 +80,7 @@ CHANGES = frozenset(
     {
         "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
         "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
-        "close_channel", "set_routing_fee",
+        "close_channel", "set_routing_fee", "begin_sending", "announce",
     }
 )  # fmt: skip
 
@@ -132,12 +133,10 @@ def test_the_channels_with_one_peer_are_told_alone(network: Network, node):
     assert node.channels_with("02" + "ab" * 32, seconds=5) == ()
 
 
-def test_one_peer_is_told_alone(network: Network, node):
-    [buyer] = [each for each in node.peers() if each.pubkey == network.buyer.pubkey]
-    told = node.peer(network.buyer.pubkey, seconds=5)
-    assert (told.pubkey, told.features) == (buyer.pubkey, buyer.features)
-    assert node.peer("02" + "ab" * 32, seconds=5) is None
-    assert node.pending_with("02" + "ab" * 32, seconds=5) == ()
+def test_where_a_node_has_announced_itself_is_told_and_of_a_stranger_nothing(network: Network, node):
+    ours = network.lsp.p2p_address.partition("@")[2]
+    assert node.known_hosts(network.lsp.pubkey) == (ours,)
+    assert node.known_hosts(KEY) == ()
 
 
 def test_without_a_macaroon_nothing_is_answered(lsp):

@@ -40,7 +40,6 @@ def test_a_channel_is_opened_by_the_protocol(network, node, peer, private):
     [pending] = [channel for channel in node.pending_channels() if channel.outpoint == outpoint]
     assert (pending.phase, pending.memo, pending.private) == (PendingPhase.OPENING, opening.memo, private)
     assert pending.remote_balance_sat == PUSH_SAT
-    assert pending in node.pending_with(peer.pubkey, seconds=5)
 
     node.publish(node.finalize_psbt(funded.psbt).raw, label=f"funding:{opening.memo}")
     network.mine(6)

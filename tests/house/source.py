@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("lsp_site", "streams", "watch", "orders", "simulator", "lightning", "chain")
+PACKAGES = ("lsp_site", "streams", "watch", "lsps", "orders", "simulator", "lightning", "chain")
 
 
 @dataclass(frozen=True)

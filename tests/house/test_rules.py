@@ -41,10 +41,12 @@ V1_SPEAKERS = (
 )
 #: LND calls the two sides of a channel as v1 does.
 LND_NAMES = {"lightning/mapping.py", "simulator/messages.py"}
+#: bLIP-51 and its wallets say these too.
+LSPS_NAMES = {"refund_onchain_address", "node_uri", "Idempotency-Key"}
 HTTP_WORDS = re.compile(r"http_status|status_code|HTTPStatus|Retry-After|\bHTTP\b")
 #: Rooms below every door.
-BELOW_DOORS = ("orders/", "streams/", "watch/", "lightning/")
-HTTP_SPEAKERS = ("orders/api/", "orders/admin/")
+BELOW_DOORS = ("orders/", "lsps/", "streams/", "watch/", "lightning/")
+HTTP_SPEAKERS = ("orders/api/", "orders/admin/", "lsps/rest/")
 
 
 def assigned_attributes(source: Source, name: str) -> Iterator[int]:
@@ -136,10 +138,12 @@ def v1_names(source: Source) -> Iterator[str]:
 
 
 def test_what_only_v1_calls_so_is_said_at_its_door_alone() -> None:
-    below = [source for source in first_party() if not source.name.startswith(V1_SPEAKERS)]
+    below = [source for source in first_party() if not source.name.startswith((*V1_SPEAKERS, "lsps/"))]
     assert [said for source in below if source.name not in LND_NAMES for said in v1_names(source)] == []
     of_lnd = {said.rpartition(" ")[2] for source in below if source.name in LND_NAMES for said in v1_names(source)}
     assert of_lnd == {"local_balance", "remote_balance"}
+    lsps = [source for source in first_party() if source.name.startswith("lsps/")]
+    assert {said.rpartition(" ")[2] for source in lsps for said in v1_names(source)} <= LSPS_NAMES
 
 
 def test_below_the_doors_nobody_knows_how_a_door_answers() -> None:

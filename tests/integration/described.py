@@ -37,6 +37,13 @@ def description(mount: str = "") -> Description:
     return described
 
 
+def lsps1_description(mount: str = "/api/v1") -> Description:
+    """What the file says of LSPS1's paths."""
+    described: Description = SchemaGenerator(urlconf="lsps.rest.urls").get_schema(request=None, public=True)
+    described["paths"] = {f"{mount}{path}": operations for path, operations in described["paths"].items()}
+    return described
+
+
 def _answer_or_refusal(responses: Description) -> Description:
     if list(responses) == ["200"]:  # LNURL has a manner of its own
         return dict(responses["200"])

@@ -18,6 +18,8 @@ from orders.admin.earnings import PER_PAGE, msat, percent
 from orders.figures import Parts, Period
 from orders.ids import short
 from orders.models import ChannelOrder
+from tests import booking
+from tests.factories import OrderFactory
 from tests.integration.earned_history import History, happen
 from tests.integration.staff import browser, seen, staff
 
@@ -68,6 +70,18 @@ def test_the_best_and_the_worst_are_shown(history: History, viewer: Client) -> N
     lists = dict(viewer.get(PAGE, EVER).context["lists"])
     assert [row[1] for row in lists["The best"]] == [each.short_channel_id for each in told.best]
     assert [row[1] for row in lists["The worst"]] == [each.short_channel_id for each in told.worst]
+
+
+def test_channels_that_have_earned_the_same_are_in_neither_list(viewer: Client, settings: Any) -> None:
+    settings.CAPITAL_COST_PPM = 0
+    for _ in range(12):
+        OrderFactory(open=True)
+    booking.carry()
+    answer = viewer.get(PAGE, EVER)
+    told = seen(answer)
+    [profit] = {row[-2] for row in answer.context["rows"]}
+    assert answer.context["lists"] == []
+    assert f"All 12 channels have earned the same, {profit} sat each." in told
 
 
 def test_the_table_has_every_channel_to_the_millisatoshi_and_no_whole_id(history: History, viewer: Client) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,19 +9,18 @@ from django.utils import timezone
 
 from lightning import rights
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown, PeerOffline, Rejected
-from lightning.types import Outpoint, PendingPhase
+from lightning.types import Outpoint
 from orders import actors, queries
 from orders.advance import advance
 from orders.causes import Cause, FlagKind
 from orders.errors import InvalidField, NotAllowed, NotPossible
-from orders.models import ChannelClosing, ChannelOrder, ClosingKind, NodeSnapshot, SwitchName, WalletTransaction
-from orders.openings import cancelling, following, turns
+from orders.models import ChannelClosing, ChannelOrder, ClosingKind, NodeSnapshot, SwitchName
+from orders.openings import turns
 from orders.operations import closing, pausing, shutdown
-from orders.states import ClosingState, OpeningState, OrderState, TransactionState
+from orders.states import ClosingState, OrderState
 from streams import hints
 from tests.closing import ADA, HEIGHT, TXID, ClosingNode, journal, look, sold
-from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory
-from tests.scripted import channel, pending
+from tests.factories import OrderFactory, SnapshotFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -309,69 +307,6 @@ def test_without_the_right_nothing_is_asked_and_it_says_which(node: ClosingNode)
     look(order, node)
     row = ChannelClosing.objects.get()
     assert not node.asked and row.trouble == shutdown.NO_RIGHT and "CloseChannel" in row.detail
-
-
-def test_a_close_of_an_attempt_that_is_not_the_channel_any_more_is_never_asked(node: ClosingNode) -> None:
-    order = sold(node)
-    closing.close(order.pk, reason="Its lease is over.", actor=ADA)
-    order.openings.update(state="failed")
-    other = OpeningFactory(order=order, confirmed=True)
-    node.open.append(channel(Outpoint.parse(other.funding_outpoint), order))
-    look(order, node)
-    assert not node.asked and ChannelClosing.objects.get().state == ClosingState.WITHDRAWN
-
-
-@pytest.mark.parametrize("state", [ClosingState.WAITING, ClosingState.UNDER_WAY])
-def test_it_is_taken_back_though_its_own_channel_is_nowhere_and_is_never_taken_for_the_other_ones(
-    node: ClosingNode, state: ClosingState
-) -> None:
-    order, other = another_channel(node)
-    ChannelClosing.objects.update(state=state, asked_at=timezone.now(), tries=1)
-    order = look(order, node)
-    row = ChannelClosing.objects.get()
-    assert (row.state, row.detail) == (ClosingState.WITHDRAWN, "Its channel is another one.")
-    node.pending.append(replace(pending(other, order), phase=PendingPhase.WAITING_CLOSE, closing_txid=TXID))
-    node.open.clear()
-    assert look(order, node).state == OrderState.CLOSING
-    assert not node.asked and closing.why_not_withdrawn(order)
-
-
-def test_a_close_of_another_channel_is_no_close_of_the_one_that_closes(node: ClosingNode) -> None:
-    """As by another hand, between the two looks of one: the rows are followed by whose they are."""
-    order, other = another_channel(node)
-    ChannelClosing.objects.update(asked_at=timezone.now(), tries=1)
-    node.open.clear()
-    node.pending.append(replace(pending(other, order), phase=PendingPhase.WAITING_CLOSE, closing_txid=TXID))
-    following.follow(order.pk, node)  # type: ignore[arg-type]
-    assert queries.order_or_raise(order.pk).state == OrderState.CLOSING
-    assert (ChannelClosing.objects.get().state, ChannelClosing.objects.get().txid) == (ClosingState.WAITING, "")
-
-
-def another_channel(node: ClosingNode) -> tuple[ChannelOrder, Outpoint]:
-    """Its close was wanted of a channel that came to nothing; it has another, which is open."""
-    order = sold(node)
-    closing.close(order.pk, reason="Its lease is over.", actor=ADA)
-    order.openings.update(state=OpeningState.FAILED)
-    outpoint = Outpoint.parse(OpeningFactory(order=order, confirmed=True).funding_outpoint)
-    node.open[:] = [channel(outpoint, order)]
-    return queries.order_or_raise(order.pk), outpoint
-
-
-@pytest.mark.parametrize("is_asked", [False, True])
-def test_of_a_channel_that_never_was_no_close_is_wanted_or_under_way(node: ClosingNode, is_asked: bool) -> None:
-    order = sold(node)
-    closing.close(order.pk, reason="Its lease is over.", actor=ADA)
-    if is_asked:
-        look(order, node)
-    order.openings.update(state=OpeningState.PUBLISHED)
-    WalletTransaction.objects.update(state=TransactionState.PUBLISHED)
-    node.open.clear()
-    node.pending.clear()
-    assert cancelling.begin(order.pk, reason="FUNDING_CONFLICT", conflict_is_deep=True)
-    cancelling.finish(order.pk, node)  # type: ignore[arg-type]
-    order, row = queries.order_or_raise(order.pk), ChannelClosing.objects.get()
-    assert (order.state, row.state) == (OrderState.CLOSED, ClosingState.WITHDRAWN)
-    assert row.ended_at is not None and "close_withdrawn" in journal(order)
 
 
 # The switch

@@ -43,7 +43,7 @@ class WellNode(FakeNode):
 
     def info(self) -> NodeInfo:
         now = int(timezone.now().timestamp())
-        well = {"version": "0.21.8-beta", "best_header_at": now, "network": "signet"}
+        well = {"version": "0.21.8-beta", "best_header_at": now, "network": "signet", "features": frozenset({729})}
         return replace(super().info(), **well | self.changes)
 
     def coins(self, *, min_confirmations: int) -> tuple[Utxo, ...]:
@@ -149,7 +149,7 @@ def test_found_d8_an_address_of_another_node_is_a_failure(well: WellNode, settin
 def test_a_large_channel_on_sale_needs_the_nodes_feature(well: WellNode) -> None:
     Service.objects.update(max_channel_sat=20_000_000)
     assert bad(well) == {"features": Health.FAILURE}
-    well.changes = {"features": frozenset({19})}
+    well.changes = {"features": frozenset({19, 729})}
     assert bad(well) == {}
 
 
@@ -164,6 +164,22 @@ def test_a_right_that_only_a_feature_needs_leaves_that_off_and_is_no_failure(wel
     assert found(well)["macaroon"].seen == "on-chain payments off: does not allow SubscribeTransactions"
     assert found(well)["onchain"].seen == "not offered: the macaroon does not allow SubscribeTransactions"
     assert bad(well) == {"macaroon": Health.WARNING, "onchain": Health.WARNING}
+
+
+def test_where_peers_cannot_be_answered_it_says_which_right_is_missing(well: WellNode, settings: Any) -> None:
+    well.allowed.discard("/lnrpc.Lightning/SendCustomMessage")
+    assert bad(well) == {"macaroon": Health.WARNING, "lsps1": Health.WARNING}
+    assert "SendCustomMessage" in found(well)["lsps1"].seen
+    settings.LSPS1_OVER_LIGHTNING = False  # nobody wants it
+    assert bad(well) == {}
+
+
+def test_what_is_not_announced_is_told_with_the_lines_of_lnds_configuration(well: WellNode, settings: Any) -> None:
+    well.changes = {"features": frozenset()}
+    assert bad(well) == {"lsps1": Health.WARNING}
+    assert "protocol.custom-nodeann=729" in found(well)["lsps1"].mend
+    settings.LSPS1_ANNOUNCED = False
+    assert bad(well) == {}
 
 
 def test_a_wallet_that_cannot_send_back_what_is_owed_fails(well: WellNode, settings: Any) -> None:
@@ -183,7 +199,7 @@ def test_an_admin_macaroon_is_warned_of(well: WellNode) -> None:
 
 def test_where_rights_cannot_be_asked_for_only_reads_are_tried(well: WellNode) -> None:
     well.allowed = set()
-    assert bad(well) == {"macaroon": Health.WARNING, "onchain": Health.WARNING}
+    assert bad(well) == dict.fromkeys(("macaroon", "onchain", "lsps1"), Health.WARNING)
     changing = {"add_hold_invoice", "cancel_invoice", "new_address", "connect", "open_channel"}
     assert not changing & set(well.calls)
     well.fails_at["leases"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")

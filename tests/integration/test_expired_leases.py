@@ -151,6 +151,17 @@ def test_the_admin_lists_those_that_end_and_those_that_have_ended(node: ClosingN
     assert (listed("ended"), listed("ending")) == ([str(over.pk)], [str(soon.pk)])
 
 
+def test_the_command_names_its_columns_and_says_nothing_of_what_is_not_known(node: ClosingNode) -> None:
+    order = sold(node)
+    OrderFactory(open=True, lease_ends_at=None, lease_ends_height=None)
+    heads, *lines = said("--list").splitlines()
+    assert heads.split() == ["order", "channel", "lease", "ends", "(UTC)", "block", "promise"]
+    known = next(line for line in lines if line.startswith(str(order.pk)))
+    assert known.index(f"{order.lease_ends_at:%Y-%m-%d %H:%M}") == heads.index("lease ends")
+    assert len(lines) == 2 and "None" not in "".join(lines)
+    assert said("--dry-run").splitlines()[0].split()[-1] == "then"
+
+
 def test_the_commands_of_the_page_are_run_as_they_stand(node: ClosingNode) -> None:
     order = sold(node)
     closes()

@@ -100,6 +100,7 @@ def test_every_sentence_of_before_is_found_and_every_kind_is_one_of_ours() -> No
     newer = {
         FlagKind.OTHER,
         FlagKind.CONFLICT_OVER_BUDGET,
+        FlagKind.ZERO_CONF_UNFUNDED,
         FlagKind.REFUND_NEEDED,
         FlagKind.REFUND_STUCK,
         FlagKind.REFUND_BARRED,

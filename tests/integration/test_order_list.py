@@ -17,6 +17,7 @@ from orders.figures.asking import REASONS
 from orders.filtering import FILTERS
 from orders.management.commands import orders as command
 from orders.models import ChannelOrder
+from orders.models.order import Door
 from tests.factories import FlagFactory, OrderFactory, ServiceFactory
 from tests.integration.staff import every_kind, listed
 from tests.integration.test_commands import fails, run
@@ -36,6 +37,7 @@ def shop() -> list[ChannelOrder]:
     other = ServiceFactory(description="Another offer", position=5)
     orders += [OrderFactory(open=True, service=other), OrderFactory(paid_onchain=True, service=other)]
     orders += [OrderFactory(**{surprise: True}) for surprise in ("paid_late", "underpaid", "overpaid")]
+    orders += [OrderFactory(open=True, door=door) for door in Door]
     flagged = OrderFactory(open=True)
     for kind in FlagKind:
         FlagFactory(kind=kind, order=flagged if kind.value < "m" else OrderFactory(open=True))

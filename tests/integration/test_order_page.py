@@ -160,6 +160,16 @@ def test_what_came_too_much_is_said(boss: Client) -> None:
     assert "Too much 700" in seen(boss.get(page_of(order)))
 
 
+def test_the_price_is_the_fees_alone_and_the_total_is_what_is_to_be_paid(boss: Client) -> None:
+    order = OrderFactory(open=True)
+    order.openings.update(surplus_sat=300)
+    page = seen(boss.get(page_of(order)))
+    assert f"Total to pay {TOTAL:,} Added to the channel 300" in page
+    assert f"{FEE:,} sat = 1,000 base" in page and f"{TOTAL:,} sat = {FEE:,} price + {CLIENT:,} pushed" in page
+    fees = re.search(r"Price: ([\d,]+) sat", page)
+    assert fees is not None and fees[1] == f"{FEE:,}", "what a client of the API reads as `price`"
+
+
 def test_nobody_waits_for_money_of_an_order_that_is_over(boss: Client) -> None:
     assert "Missing" not in seen(boss.get(page_of(OrderFactory(expired=True))))
     assert f"Missing {TOTAL:,}" in seen(boss.get(page_of(OrderFactory())))

@@ -48,7 +48,7 @@ class QuietNode(FakeNode):
     def pending_invoices(self, *, after_add_index: int) -> tuple[Invoice, ...]:
         return (Invoice("ab" * 32, "lnbcrt", f"order {uuid4()}", 1000, types.NodeInvoiceState.OPEN, 1),)
 
-    def pending_channels(self) -> tuple[PendingChannel, ...]:
+    def pending_channels(self, *, seconds: float = 0) -> tuple[PendingChannel, ...]:
         return ()
 
 

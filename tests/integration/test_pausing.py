@@ -45,7 +45,7 @@ class OpeningNode(FakeNode):
             nearest_expiry_height=1088,
         )
 
-    def pending_channels(self) -> tuple[()]:
+    def pending_channels(self, *, seconds: float = 0) -> tuple[()]:
         return ()
 
     def closed_channels(self) -> tuple[()]:

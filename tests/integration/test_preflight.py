@@ -97,7 +97,7 @@ class TestWarn:
     ) -> None:
         key = there(node)
         row = PendingChannel(Outpoint("ab" * 32, 0), key, PendingPhase.OPENING, 10**6, 10**6, 0, True, "")
-        monkeypatch.setattr(node, "pending_channels", lambda: (row,))
+        monkeypatch.setattr(node, "pending_channels", lambda seconds: (row,))
         assert codes(api.buy(node_uri=key)) == ["PEER_TOO_MANY_PENDING_CHANNELS"]
 
     def test_where_our_node_does_not_tell_nothing_is_said_and_the_sale_goes_on(self, api: Api, node: FakeNode) -> None:

@@ -315,6 +315,13 @@ def other_session(db: None) -> Any:
     other.close()
 
 
+def test_the_command_says_of_what_has_no_day_yet_that_it_has_none(db: None, node: FakeNode) -> None:
+    RollUp.objects.create(name=RollUpName.ROUTING)
+    out = StringIO()
+    call_command("rollups", stdout=out)
+    assert f"  {'Forwards':<24} no day yet\n" in out.getvalue() and "None" not in out.getvalue()
+
+
 def test_the_command_does_a_round_or_makes_all_anew_and_says_so(snapshot: NodeSnapshot, node: FakeNode) -> None:
     out = StringIO()
     call_command("rollups", stdout=out)

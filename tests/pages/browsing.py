@@ -30,6 +30,20 @@ async () => (await axe.run(document, {resultTypes: ['violations'], preload: fals
 """
 #: Wider than the window: who has a phone would have to push it to and fro.
 _OVERFLOW: Final = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+#: Sentences of which a line has hardly a word: who has a phone would have to spell them.
+_SQUEEZED: Final = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [], range = document.createRange();
+  while (texts.nextNode()) {
+    const words = texts.currentNode.data.trim().replace(/\\s+/g, ' ');
+    if (words.length < 24) continue;
+    range.selectNodeContents(texts.currentNode);
+    const boxes = [...range.getClientRects()].filter((box) => box.width > 1 && box.height > 1);
+    const lines = new Set(boxes.map((box) => Math.round(box.top))).size;
+    if (lines > 2 && words.length / lines < 8) found.push(`${lines} lines of ${words}`);
+  }
+  return found;
+}"""
 
 
 @dataclass
@@ -57,6 +71,7 @@ class Looked:
         faults = [*self.faults, *(f"policy: {each}" for each in self.page.evaluate("() => window.violations"))]
         if (too_wide := self.page.evaluate(_OVERFLOW)) > 0:
             faults.append(f"{too_wide} pixels wider than the window")
+        faults += [f"squeezed: {each}" for each in self.page.evaluate(_SQUEEZED)]
         self.page.evaluate(AXE_SCRIPT)  # which itself does to the page what the page may not do
         for found in self.page.evaluate(_ASKED):
             if found["impact"] in _GRAVE:

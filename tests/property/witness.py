@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-_LIVE = "('negotiating', 'funded', 'publishing', 'published', 'conflicting', 'cancelling')"
+_LIVE = "('negotiating', 'funded', 'committed', 'publishing', 'published', 'conflicting', 'cancelling')"
 _BEGIN = f"""
 CREATE TABLE property_told (
     number serial, order_id uuid, lifted bool, firmness text, state text, rail text, invoice text, opens bool,

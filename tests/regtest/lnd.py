@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -397,6 +398,29 @@ class Lnd(Program):
             return None
         policy = edge.node1_policy if edge.node1_pub == pubkey else edge.node2_policy
         return policy.fee_base_msat, policy.fee_rate_milli_msat, policy.time_lock_delta
+
+    # Messages that are not Lightning's own
+
+    def say(self, other: Lnd, data: bytes, *, type: int = 37_913) -> None:
+        """The peer's node has been sent the message."""
+        self.call("lnrpc.Lightning/SendCustomMessage", peer=bytes.fromhex(other.pubkey), type=type, data=data)
+
+    @contextmanager
+    def hearing(self) -> Iterator[list[tuple[int, bytes]]]:
+        """While it lasts, the list grows by each message (type, data) that a peer sends to this node."""
+        heard: list[tuple[int, bytes]] = []
+        stream = self.stream("lnrpc.Lightning/SubscribeCustomMessages")
+
+        def listen() -> None:
+            with suppress(grpc.RpcError):
+                heard.extend((message.type, message.data) for message in stream)
+
+        listening = threading.Thread(target=listen, daemon=True)
+        listening.start()
+        time.sleep(0.3)  # it does not say when it has begun
+        yield heard
+        stream.cancel()
+        listening.join(5)
 
     def answering_channels(self, answer: Answer) -> AbstractContextManager[list[Any]]:
         """While it lasts, `answer` decides about each channel that this node is offered; yields the offers."""

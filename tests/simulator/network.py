@@ -202,6 +202,20 @@ class SimulatedPayment:
         return self.status()
 
 
+class _Heard(Sequence[tuple[int, bytes]]):
+    """What the node says to a customer from now on."""
+
+    def __init__(self, control: Control, name: str) -> None:
+        self._control, self._name = control, name
+        self._before = len(control.heard(name))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._control.heard(self._name, skip=self._before)[index]
+
+    def __len__(self) -> int:
+        return len(self._control.heard(self._name, skip=self._before))
+
+
 class SimulatedPeer:
     """One customer's node."""
 
@@ -236,6 +250,12 @@ class SimulatedPeer:
         yield
         self.change(refusal="")
 
+    @contextmanager
+    def accepting_zero_conf(self) -> Iterator[None]:
+        self.change(accepts_zero_conf=True)
+        yield
+        self.change(accepts_zero_conf=False)
+
     def pay(self, invoice: str, *, max_parts: int = 1, **options: Any) -> SimulatedPayment:
         """`max_shard_size_msat`, for lnd, is what makes so many parts of it."""
         options.pop("max_shard_size_msat", None)
@@ -247,6 +267,13 @@ class SimulatedPeer:
 
     def pay_part(self, invoice: str, part_msat: int) -> None:
         self.pay(invoice, part_msat=part_msat)
+
+    def say(self, other: SimulatedNode, data: bytes, *, type: int = 37_913) -> None:
+        other.control.say_to_node(self.name, data, type=type)
+
+    @contextmanager
+    def hearing(self) -> Iterator[_Heard]:
+        yield _Heard(self._node.control, self.name)
 
     def channels(self) -> list[Any]:
         request = ln.ListChannelsRequest(peer=bytes.fromhex(self.pubkey))

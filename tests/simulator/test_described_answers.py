@@ -22,7 +22,8 @@ from orders.models import ChannelOrder, Service
 from orders.operations import ending, giving_up
 from tests.e2e.shop import Shop
 from tests.fakes import regtest_address
-from tests.integration.described import CHECKS, description, make_knowing
+from tests.integration.described import CHECKS, description, lsps1_description, make_knowing
+from tests.integration.lsps1 import ROOTS
 from tests.regtest.processes import Program, free_port, release_port
 from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNetwork
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MOUNTS = ["", "/v1", "/api/v1"]
 #: For each operation at each mount; /node/info, which has no arguments, needs one. 6 × 3 × 1,150 > 20,000.
 CASES = 1_150
+#: LSPS1's three, of which one has no arguments, at two roots: 2 × 2 × 5,100 > 20,000.
+LSPS1_CASES = 5_100
 _PAID = 25
 _BLOCK_EVERY = 200
 _ENVIRONMENT = {
@@ -65,6 +68,8 @@ class Running:
     def count(self, case: Any, answer: Any) -> None:
         """The answer is in the figures; now and then a block comes."""
         said = answer.json()
+        error = said.get("error") if isinstance(said, dict) else None
+        said = error if isinstance(error, dict) else said
         word = said.get("code") or said.get("status") or "" if isinstance(said, dict) else "list"
         self.answers[f"{case.method:4} {case.operation.path:32} {answer.status_code} {word}"] += 1
         if self.answers.total() % _BLOCK_EVERY == 0:
@@ -125,6 +130,16 @@ def known(running: Running) -> dict[str, list[Any]]:
         "order_token": [None, *(keys.order_token(UUID(order_id)) for order_id in orders)],
         "full_data": ["1", "0"],
         "refund_onchain_address": [None, regtest_address(1)],
+        "lsp_balance_sat": ["100000", "150000", 123_456],
+        "client_balance_sat": ["0", "1", 20_000],
+        "required_channel_confirmations": [1, 3],
+        "funding_confirms_within_blocks": [3, 6, 144],
+        "channel_expiry_blocks": [144, 1008, 12_096],
+        "announce_channel": [True, False],
+        "token": [None, "", "AlbyHub/1", "btcpay-lsp-plugin"],
+        "public_key": nodes,
+        "host": [None],
+        "client_info": [{}],
         "Idempotency-Key": [*(letter * 22 for letter in "abc"), *(str(uuid4()) for _ in range(50))],
     }
 
@@ -162,17 +177,31 @@ def test_the_running_server_answers_as_described_whatever_is_asked(
     assert running.answers.total() >= 6 * CASES
 
 
-def fuzz(operation: Any, running: Running, known: dict[str, list[Any]], number: int) -> None:
-    """CASES requests, some as the description allows, some not; the first wrong answer is raised.
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_running_server_answers_lsps1_as_described_whatever_is_asked(
+    root: str, running: Running, known: dict[str, list[Any]], subtests: pytest.Subtests
+) -> None:
+    known = known | {"node_uri": [None]}  # it would have to be that of public_key
+    for found in schemathesis.openapi.from_dict(lsps1_description(root)).get_all_operations():
+        operation = found.ok()
+        with subtests.test(operation.label):
+            fuzz(operation, running, known, number=ROOTS.index(root), cases=LSPS1_CASES)
+    assert running.answers.total() >= 2 * LSPS1_CASES
+
+
+def fuzz(operation: Any, running: Running, known: dict[str, list[Any]], number: int, cases: int = CASES) -> None:
+    """So many requests, some as the description allows, some not; the first wrong answer is raised.
 
     The number names them: another number draws others.
     """
-    cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
+    drawn = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
 
     @seed(number)
-    @given(case=cases, data=st.data())
+    @given(case=drawn, data=st.data())
     @hypothesis_settings(
-        max_examples=CASES,
+        max_examples=cases,
         deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],

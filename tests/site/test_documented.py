@@ -16,7 +16,7 @@ from django.core.management import CommandError, get_commands, load_command_clas
 from tests.house.source import PACKAGES, ROOT, with_tests
 from tests.site.documented import LANGUAGES, PAGES, Block, blocks, commands, inline_commands, plain
 
-README, OPERATING = "README.md", "docs/operating.md"
+README, OPERATING, WALLETS = "README.md", "docs/operating.md", "docs/wallets.md"
 #: Where the blocks of a heading are run, as they stand: the test takes them from the page, so a new line is run too.
 RUN = {
     (
@@ -53,6 +53,7 @@ RUN = {
     (OPERATING, "Pause and resume"): "tests/site/test_operating.py::test_sales_and_openings_are_paused_and_go_on",
     (OPERATING, "The doctor"): "tests/site/test_operating.py::test_the_doctor_looks_at_what_the_page_lists",
 }
+RUN[WALLETS, "Quick start"] = "tests/integration/test_wallets_page.py::test_the_quick_start_is_run_as_it_stands"
 #: Where each target of make that the pages name is run.
 MADE = {
     "run": "tests/site/test_readme.py::test_a_visitor_sees_a_channel_sold_each_way",

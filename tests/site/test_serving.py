@@ -6,6 +6,7 @@ On gunicorn with our worker and an application that does nothing; `control` runs
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -237,6 +238,41 @@ def test_what_cannot_be_read_or_answered_is_told_and_ends_the_connection(
     answer = serving().ask(said)
     assert answer.startswith(b"HTTP/1.1 " + status), answer
     assert answer.count(b"HTTP/1.1") == 1
+
+
+LONG_LINE = b"GET %s?order_id=" + b"x" * 4_100 + b" HTTP/1.1\r\n\r\n"
+LONG_HEADER = b"GET %s HTTP/1.1\r\nX: " + b"y" * 9_000 + b"\r\n\r\n"
+LONG_HEAD = b"GET %s HTTP/1.1\r\n" + b"X: y\r\n" * 9_000
+ENDLESS = b"GET %s?order_id=" + b"x" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (LONG_LINE, 414, "uri_too_long"),
+        (ENDLESS, 414, "uri_too_long"),
+        (LONG_HEADER, 431, "headers_too_large"),
+        (LONG_HEAD, 431, "headers_too_large"),
+    ],
+    ids=["line", "endless line", "header", "head"],
+)
+def test_what_is_too_long_is_refused_in_the_manner_of_its_mount(
+    serving: Callable[..., Small], said: bytes, status: int, code: str
+) -> None:
+    small = serving()
+    for path, answered, in_full in (
+        (b"/channel/order", status, True),
+        (b"/v1/channel/order", 200, True),
+        (b"/lnurl/channel", 200, False),
+        (b"/api/v1/lnurl%2Fchannel", 200, False),
+        (b"http://localhost/lnurl/channel", 200, False),
+    ):
+        head, _, body = small.ask(said % path).partition(b"\r\n\r\n")
+        told = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 %d " % answered) and b"Content-Type: application/json" in head
+        assert (told.get("code"), told.get("status")) == ((code, None) if in_full else (None, "ERROR"))
+        assert " too l" in (told.get("error") or told["reason"])
+    assert small.answers()
 
 
 def test_nothing_hidden_in_a_body_is_taken_for_a_request(serving: Callable[..., Small]) -> None:

@@ -6,13 +6,16 @@ import asyncio
 import gc
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from lightning.errors import NodeUnavailable
+from lightning.types import NodeInfo
 from orders.models import ChannelOrder
 from streams import standby
 from streams.process import Process
@@ -44,6 +47,23 @@ class Running:
         assert not self._thread.is_alive()
 
 
+def _done() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(None)
+    return future
+
+
+@contextmanager
+def listening() -> Iterator[Running]:
+    """A streams process beside a real node, or a simulated one, that listens to it."""
+    begun = [Running()]
+    try:
+        until(lambda: begun[0].process._node.is_up, "the node is listened to")
+        yield begun[0]
+    finally:
+        begun.pop().stop()
+
+
 class FakeLnd:
     """Stands for `LndStreams`: one queue for each subscription that is alive."""
 
@@ -51,6 +71,14 @@ class FakeLnd:
         self.is_up = True
         #: What was subscribed, in order, and what else happened.
         self.story: list[str] = []
+        #: What our macaroon may do, of what the node is asked about.
+        self.rights = {"CheckMacaroonPermissions", "SendCustomMessage", "SubscribeCustomMessages"}
+        #: The answers to peers, and what becomes of each.
+        self.sent: list[tuple[str, bytes]] = []
+        self.sending: Callable[[str], Future[Any]] = lambda pubkey: _done()
+        self.disconnected: list[str] = []
+        self.features: set[int] = set()
+        self.announced: list[tuple[int | None, tuple[str, ...]]] = []
         self._queues: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any]]]] = defaultdict(list)
 
     def __call__(self, credentials: object) -> FakeLnd:
@@ -85,9 +113,28 @@ class FakeLnd:
         finally:
             self._queues[subscription].remove(entry)
 
-    def info(self) -> None:
+    def info(self) -> Any:
         if not self.is_up:
             raise NodeUnavailable("away")
+        return NodeInfo("02" + "ab" * 32, "", (), "", "regtest", 800, 0, True, 0, features=frozenset(self.features))
+
+    def disconnect(self, pubkey: str) -> None:
+        self.disconnected.append(pubkey)
+
+    def announce(self, *, feature_bit: int | None = None, addresses: Sequence[str] = ()) -> None:
+        self.announced.append((feature_bit, tuple(addresses)))
+        self.features |= {feature_bit} if feature_bit else set()
+
+    def allows(self, method: str) -> bool:
+        return method.rpartition("/")[2] in self.rights
+
+    def begin_sending(self, pubkey: str, *, type: int, data: bytes, timeout_seconds: int) -> Future[Any]:
+        assert type == 37_913
+        self.sent.append((pubkey, data))
+        return self.sending(pubkey)
+
+    def custom_messages(self) -> AsyncIterator[Any]:
+        return self._stream("custom_messages")
 
     def transactions(self) -> AsyncIterator[Any]:
         return self._stream("transactions")

@@ -93,6 +93,8 @@ CASES = [
     (node.features([19], 16_777_216), OK),
     (node.features([18], 16_777_216), OK),
     (node.features([17], 16_777_216), FAILURE),
+    (node.zero_conf(frozenset({46, 51})), OK),
+    (node.zero_conf(frozenset({47})), OK),
     (node.coins([200_000] * 3, 10_000, 100_000), OK),
     (node.coins([600_000, 600_000], 10_000, 100_000), WARNING),
     (node.coins([40_000] * 3, 20_000, 100_000), WARNING),

@@ -184,6 +184,7 @@ THEY_SAY = (
     ("Peer tried to open channel but their announcement preference is different from ours", "ANNOUNCEMENT_REJECTED"),
     ("Channel Type contains unsupported features", "FEATURE_MISSING"),
     ("No channels with anchor outputs accepted", "FEATURE_MISSING"),
+    ("No zero confirmation channels accepted", "ZERO_CONF_REJECTED"),
     ("No inbound channels accepted", "PEER_POLICY"),
     ("Channel request rejected", "CHANNEL_REJECTED"),
     # eclair
@@ -304,9 +305,16 @@ def test_each_state_of_an_invoice_has_our_word():
 
 def test_a_zero_conf_channel_is_known_by_its_confirmed_id_once_it_has_one():
     message = ln.Channel(channel_point=f"{TXID}:0", chan_id=16_000_000, zero_conf=True)
-    assert mapping.channel(message).short_channel_id == 16_000_000
+    found = mapping.channel(message)
+    assert (found.zero_conf, found.short_channel_id, found.alias) == (True, 0, 16_000_000)
     message.zero_conf_confirmed_scid = 777
-    assert mapping.channel(message).short_channel_id == 777
+    found = mapping.channel(message)
+    assert (found.short_channel_id, found.alias) == (777, 16_000_000)
+
+
+def test_an_ordinary_channel_has_no_alias():
+    found = mapping.channel(ln.Channel(channel_point=f"{TXID}:0", chan_id=777))
+    assert (found.zero_conf, found.short_channel_id, found.alias) == (False, 777, 0)
 
 
 def test_each_way_of_pending_is_told_apart():

@@ -56,7 +56,9 @@ _HOUR_SECONDS: Final = 3600
 #: Of the orders that are paid: enough to tell.
 _LOOKED_AT: Final = 1_000
 #: Warnings of these concern real buyers, real money, or the build of LND.
-_FOR_REAL_SHOPS: Final = frozenset({"alerts", "public_url", "version", "macaroon"})
+_FOR_REAL_SHOPS: Final = frozenset({"alerts", "public_url", "version", "macaroon", "lsps1"})
+#: bLIP-50: whose announcement has it answers by LSPS0.
+_LSPS0_BIT: Final = 729
 #: What a macaroon of the server should not be able to do.
 _NEVER: Final = (
     "/lnrpc.Lightning/SendCoins",
@@ -201,6 +203,7 @@ def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
     try:
         found.append(_macaroon(lnd, info))
         found.append(_onchain(lnd))
+        found.append(_over_lightning(lnd, info))
         found.extend(_money(lnd, offered))
         found.append(_chain_source(lnd, info))
     except LightningError as error:
@@ -217,6 +220,7 @@ def _said(info: NodeInfo, offered: _Offered) -> Iterator[Finding]:
     yield node.block_time(info.best_header_at - int(timezone.now().timestamp()), info.network)
     yield node.addresses(settings.NODE_URIS or info.uris, info.pubkey)
     yield node.features(info.features, offered.largest_sat)
+    yield node.zero_conf(info.features)
     yield node.inbound_slots()
 
 
@@ -240,6 +244,12 @@ def _onchain(lnd: LndNode) -> Finding:
     owed_sat = queries.refund_reserve_sat(queries.stock(seen).owed_back_sat) if seen else 0
     deep_sat = choosing.total_sat(choosing.native(lnd.coins(min_confirmations=settings.FINAL_DEPTH_BLOCKS)))
     return node.onchain(settings.ONCHAIN_ENABLED, lacking, owed_sat, deep_sat)
+
+
+def _over_lightning(lnd: LndNode, info: NodeInfo) -> Finding:
+    is_on = settings.LSPS1_OVER_LIGHTNING
+    lacking = rights.lacking(Feature.MESSAGES, lnd) if is_on else ""
+    return node.over_lightning(is_on, lacking, _LSPS0_BIT in info.features, settings.LSPS1_ANNOUNCED)
 
 
 def _chain_source(lnd: LndNode, info: NodeInfo) -> Finding:
@@ -301,14 +311,21 @@ def _macaroon(lnd: LndNode, info: NodeInfo) -> Finding:
 
 
 def _unused() -> set[Feature]:
-    """What needs rights that nobody misses: no channel is to be closed by us, or nothing is promised."""
+    """What needs rights that nobody misses: no channel is to be closed by us, nothing is promised, staff want none."""
     closes = Service.objects.filter(after_lease=AfterLease.CLOSE).exists()
     wanted = closes or ChannelClosing.objects.filter(state__in=LIVE_CLOSINGS).exists()
     promised = (
         Service.objects.filter(most_routing_base_msat__isnull=False).exists()
         or ChannelOrder.objects.filter(state=OrderState.OPEN, most_routing_base_msat__isnull=False).exists()
     )
-    return ({Feature.CLOSING} if not wanted else set()) | ({Feature.CEILINGS} if not promised else set())
+    over_lightning = settings.LSPS1_OVER_LIGHTNING
+    used = {
+        Feature.CLOSING: wanted,
+        Feature.CEILINGS: promised,
+        Feature.MESSAGES: over_lightning,
+        Feature.ANNOUNCING: over_lightning and settings.LSPS1_ANNOUNCED,
+    }
+    return {feature for feature, is_used in used.items() if not is_used}
 
 
 def _allows(lnd: LndNode, method: str) -> bool | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Final
 
 from lightning.errors import LightningError
+from lightning.types import takes_zero_conf
 from lightning.versions import LOWEST_LND_VERSION, Fault, dotted, faults_of, is_supported
 from orders.figures import ENOUGH_COINS
 from watch.doctor.finding import Finding, failure, ok, warning
@@ -21,6 +22,10 @@ _STEADY: Final = frozenset({"mainnet", "signet"})
 _SHOWN: Final = 8
 
 _UNLOCK: Final = "Unlock LND's wallet (`lncli unlock`, or wallet-unlock-password-file), and wait until it has started."
+_ANNOUNCE: Final = (
+    "Set protocol.custom-nodeann=729 and protocol.custom-init=729 in lnd.conf, and start LND anew; or bake a macaroon "
+    "that allows UpdateNodeAnnouncement, with which the streams process announces it."
+)
 _BAKE: Final = "Bake a macaroon with `manage.py bake_macaroon`, and set LND_MACAROON to it."
 
 
@@ -129,6 +134,19 @@ def onchain(is_on: bool, lacking: str, owed_sat: int, deep_sat: int) -> Finding:
     return ok("onchain", f"on; {owed_sat:,} sat are kept to go back")
 
 
+def over_lightning(is_on: bool, lacking: str, is_announced: bool, is_to_be_announced: bool) -> Finding:
+    """Peers can buy by LSPS1 over Lightning, and wallets find out that they can."""
+    if not is_on:
+        return ok("lsps1", "over Lightning: off by LSPS1_OVER_LIGHTNING")
+    if lacking:
+        return warning("lsps1", f"not over Lightning: the macaroon does not allow {_listed([lacking])}", _BAKE)
+    if is_announced:
+        return ok("lsps1", "over Lightning, and announced (feature bit 729)")
+    if not is_to_be_announced:
+        return ok("lsps1", "over Lightning; not announced, by LSPS1_ANNOUNCED")
+    return warning("lsps1", "over Lightning, and not announced (feature bit 729)", _ANNOUNCE)
+
+
 def uncheckable_macaroon(refused: Collection[str]) -> Finding:
     """It may not be asked about: so what reads was called, and what changes anything is not known."""
     if refused:
@@ -150,6 +168,14 @@ def features(bits: Collection[int], largest_sat: int) -> Finding:
         return ok("features", f"large channels, up to {largest_sat:,} sat on sale")
     mend = "Set protocol.wumbo-channels=true in lnd.conf, or lower the service's largest channel."
     return failure("features", f"{largest_sat:,} sat on sale, and the node opens {LARGEST_SAT:,} at most", mend)
+
+
+def zero_conf(bits: Set[int]) -> Finding:
+    """Who asks for a channel that is usable at once can have one, from us as far as it is ours to say."""
+    if takes_zero_conf(bits):
+        return ok("zero_conf", "offered to who asks for it, where the peer takes such channels")
+    note = "For such channels set protocol.zero-conf=true and protocol.option-scid-alias=true in lnd.conf."
+    return ok("zero_conf", "no channel is usable before its funding is mined", note)
 
 
 def coins(deep_sat: Sequence[int], kept_sat: int, smallest_sat: int) -> Finding:

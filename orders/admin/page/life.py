@@ -11,6 +11,7 @@ from typing import Final
 from orders import story
 from orders.models import ChannelOrder, OrderEvent
 from orders.states import OrderState
+from orders.windows import usable_until
 
 _S: Final = OrderState
 
@@ -123,8 +124,8 @@ _OWN: Final[dict[OrderState, _Time]] = {
 #: By when an order that is one step before has to be there.
 _UNTIL: Final[dict[OrderState, _Time]] = {
     _S.PAID: lambda order: order.expires_at,
-    _S.URI_SET: lambda order: order.claim_expires_at,
-    _S.OPENING: lambda order: order.open_deadline_at,
+    _S.URI_SET: lambda order: usable_until(order, order.claim_expires_at),
+    _S.OPENING: lambda order: usable_until(order, order.open_deadline_at),
 }
 
 
@@ -171,5 +172,5 @@ def _next(order: ChannelOrder) -> list[Step]:
     if order.state == _S.OPEN and order.lease_ends_at is not None:
         return [Step("Lease ends", Stands.AHEAD, until=order.lease_ends_at)]
     if order.state == _S.GIVE_UP:
-        return [Step("Goes back", Stands.AHEAD, until=order.give_up_until)]
+        return [Step("Goes back", Stands.AHEAD, until=usable_until(order, order.give_up_until))]
     return []

@@ -46,13 +46,20 @@ class Holder:
 class Purse:
     """An order's money."""
 
-    #: Its price, and what was added to the channel of a surplus.
-    owed_sat: int
+    #: Its price, and what is pushed to the buyer.
+    total_sat: int
+    #: What was added to the channel of a surplus.
+    added_sat: int
     #: Seen, held or ours; and what was held and went back.
     came_sat: int
     #: More may come, and would buy.
     is_awaited: bool
     holders: list[Holder]
+
+    @property
+    def owed_sat(self) -> int:
+        """What is to have come for it."""
+        return self.total_sat + self.added_sat
 
     @property
     def missing_sat(self) -> int:
@@ -77,7 +84,8 @@ def of(order: ChannelOrder) -> Purse:
     )
     came_sat = seen.received_sat + _returned_sat(order)
     is_awaited = order.state not in _OVER
-    return Purse(seen.owed_sat, came_sat, is_awaited, [each for each in groups if each.sums])
+    total_sat = order.order_total_sat
+    return Purse(total_sat, seen.owed_sat - total_sat, came_sat, is_awaited, [each for each in groups if each.sums])
 
 
 def _returned_sat(order: ChannelOrder) -> int:

@@ -16,6 +16,7 @@ from orders.auditing.checking import Held, Report
 from orders.books import exporting
 from orders.errors import OrderError
 from orders.management.commands.retry_give_up import os_user
+from orders.management.taken_away import note_export
 from orders.models import Leg
 from orders.story import sat
 
@@ -60,6 +61,7 @@ class Command(BaseCommand):
         self.stderr.write(f"{txid}: booked {by_sat:+,} sat")
 
     def _export(self, name: str) -> None:
+        note_export("check_books --csv", file=name)
         if name == "-":
             for line in exporting.lines(Leg.objects.all()):
                 self.stdout.write(line)

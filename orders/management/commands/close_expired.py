@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Prefetch
@@ -15,6 +15,8 @@ from orders.models import ChannelOpening, ChannelOrder
 from orders.operations import closing, expiring
 from orders.operations.expiring import Expired
 from orders.states import OrderState
+
+_TABLE: Final = "{:<36}  {:<20}  {:<16}  {:>11}  {}"
 
 
 class Command(BaseCommand):
@@ -30,12 +32,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         told = _sold() if options["list"] else _expired(only_look=options["dry_run"])
-        count = 0
-        for facts in told:
-            self.stdout.write(json.dumps(facts) if options["json"] else _line(facts))
-            count += 1
-        if not count and not options["json"]:
-            self.stdout.write("no channel is open" if options["list"] else "no lease is over")
+        lines = map(json.dumps, told) if options["json"] else _as_table(told, "promise" if options["list"] else "then")
+        for line in lines:
+            self.stdout.write(line)
+
+
+def _as_table(told: Iterable[dict[str, Any]], last: str) -> Iterator[str]:
+    """With the names of its columns, where there is anything."""
+    count = 0
+    for count, facts in enumerate(told, 1):
+        if count == 1:
+            yield _TABLE.format("order", "channel", "lease ends (UTC)", "block", last)
+        yield _line(facts)
+    if not count:
+        yield "no channel is open" if last == "promise" else "no lease is over"
 
 
 def _expired(*, only_look: bool) -> Iterator[dict[str, Any]]:
@@ -69,10 +79,16 @@ def _facts(order: ChannelOrder) -> dict[str, Any]:
 
 
 def _line(facts: dict[str, Any]) -> str:
-    then = f"  {facts['then']}" if "then" in facts else f"  {_promise(facts)}"
+    then = facts["then"] if "then" in facts else _promise(facts)
     why_not = f": {facts['why_not']}" if facts.get("why_not") else ""
-    ends = f"{str(facts['lease_ends_at'] or '–')[:16]}  {facts['lease_ends_height']}"
-    return f"{facts['order']}  {facts['channel'] or facts['outpoint']:<20}  {ends}{then}{why_not}"
+    ends, height = facts["lease_ends_at"], facts["lease_ends_height"]
+    return _TABLE.format(
+        facts["order"],
+        facts["channel"] or facts["outpoint"],
+        ends[:16].replace("T", " ") if ends else "–",
+        f"{height:,}" if height else "–",
+        f"{then}{why_not}",
+    )
 
 
 def _promise(facts: dict[str, Any]) -> str:

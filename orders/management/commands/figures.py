@@ -17,6 +17,7 @@ from orders import figures
 from orders.dashboard.calls import calls
 from orders.figures import ChannelEarned, Earnings, Funnel, Lost, Openings, Parts, Period, Report, Step, Waits
 from orders.ids import short
+from orders.management.taken_away import note_export
 
 _UNTOLD: Final = timedelta(days=30)
 
@@ -38,6 +39,8 @@ class Command(BaseCommand):
             period = Period(since or until - _UNTOLD, until)
         except ValueError as error:
             raise CommandError(f"There is no such period: {error}.") from error
+        if json:
+            note_export("figures --json", since=period.since.isoformat(), until=period.until.isoformat())
         found = figures.report(period, now)
         self.stdout.write(as_json(found) if json else "\n".join(told(found)))
 
@@ -202,10 +205,14 @@ def _earnings(earned: Earnings) -> Iterator[str]:
     yield _row("a year, on the capital bound", _percent(earned.total.yearly_ppm))
     yield from _channels("the best channels", earned.best)
     yield from _channels("the worst channels", earned.worst)
+    if earned.alike:
+        yield from _section("channels that have earned the same", "", "each")
+        yield _row(f"{earned.alike:,} of {earned.channels:,}", _sat(earned.alike_msat))
 
 
-def _channels(title: str, listed: Iterable[ChannelEarned]) -> Iterator[str]:
-    yield from _section(title, "", "profit", "a year")
+def _channels(title: str, listed: Sequence[ChannelEarned]) -> Iterator[str]:
+    if listed:
+        yield from _section(title, "", "profit", "a year")
     for each in listed:
         named = f"{short(each.order_id)} {each.short_channel_id}"
         yield _row(named, _sat(each.parts.profit_msat), _percent(each.parts.yearly_ppm))

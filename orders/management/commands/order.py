@@ -14,10 +14,12 @@ from orders import actors, keys, queries, searching, story
 from orders.errors import OrderError
 from orders.management.commands.retry_give_up import os_user
 from orders.management.for_machines import whole
+from orders.management.taken_away import note_seen
 from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Refund
 from orders.operations import noting
 from orders.states import OrderState
 from orders.story import sat, when
+from orders.windows import usable_until
 
 Row = tuple[str, str]
 
@@ -46,6 +48,7 @@ class Command(BaseCommand):
                 noting.write(order_id, note, actor=actors.command(os_user()))
         except OrderError as error:
             raise CommandError(error.message) from error
+        note_seen(order_id)
         if json:
             self.stdout.write(jsons.dumps(whole(queries.order_or_raise(order_id)), indent=1))
         else:
@@ -75,7 +78,7 @@ class Command(BaseCommand):
 
 
 def _sections(order: ChannelOrder) -> Iterator[tuple[str, list[Row]]]:
-    yield "Price", list(_price(order))
+    yield "At which price", list(_price(order))
     yield "Payment", list(_payment(order))
     for number, refund in enumerate(order.refunds.select_related("transaction"), 1):
         yield f"Refund {number}", list(_refund(refund))
@@ -95,17 +98,20 @@ def _facts(order: ChannelOrder) -> Iterator[Row]:
     for flag in order.standing:
         yield "a person because", flag.words
     if order.give_up_reason:
-        yield "given up because", f"{order.give_up_reason}; retry possible until {when(order.give_up_until)}"
+        until = usable_until(order, order.give_up_until)
+        yield "given up because", f"{order.give_up_reason}; retry possible until {when(until)}"
     if order.last_failure_reason:
         yield "last failure", f"{order.last_failure_reason} ({order.failed_openings} in a row)"
     yield "reference", keys.reference(order.pk)
     yield "created", f"{when(order.created_at)}, block {order.created_height:,}"
+    yield "came by", story.came_by(order)
     yield "service", f"{order.service} ({order.service_id})"
     yield (
         "channel",
         f"{sat(order.capacity_sat)} = {sat(order.lsp_balance_sat)} ours + {sat(order.client_balance_sat)} pushed",
     )
     yield "term", story.term(order.channel_expiry_blocks)
+    yield "funding promised", story.funding_promise(order)
 
 
 def _price(order: ChannelOrder) -> Iterator[Row]:
@@ -116,9 +122,9 @@ def _price(order: ChannelOrder) -> Iterator[Row]:
         "closing": order.close_fee_sat,
         "up to the least": order.floor_fee_sat,
         **({f"coupon {order.coupon}": -order.discount_sat} if order.coupon else {}),
-        "fees": order.fee_total_sat,
+        "price": order.fee_total_sat,
         "pushed to the buyer": order.client_balance_sat,
-        "total": order.order_total_sat,
+        "total to pay": order.order_total_sat,
         "chain fees may be": order.fee_budget_sat,
     }
     width = max(len(sat(amount)) for amount in amounts.values())
@@ -174,8 +180,8 @@ def _node(order: ChannelOrder) -> Iterator[Row]:
         yield "was warned", story.warned(order)
     times = {
         "claimed": order.claimed_at,
-        "to be claimed until": order.claim_expires_at,
-        "gives up at": order.open_deadline_at,
+        "to be claimed until": usable_until(order, order.claim_expires_at),
+        "gives up at": usable_until(order, order.open_deadline_at),
     }
     yield from ((name, when(at)) for name, at in times.items() if at)
 
@@ -196,8 +202,11 @@ def _attempt(opening: ChannelOpening) -> Iterator[Row]:
         yield "block", f"{sent.block_height:,}" if sent.block_height else "not mined"
     if opening.conflict is not None:
         yield "put out by", opening.conflict.txid
-    if opening.short_channel_id:
-        yield "short channel id", opening.short_channel_id
+    if opening.zero_conf:
+        yield "usable", "before its funding is in a block"
+    for name, value in (("short channel id", opening.short_channel_id), ("alias", opening.alias)):
+        if value:
+            yield name, value
     if opening.closing_txid:
         yield "closing", f"{opening.closing_txid} ({opening.close_type or 'unknown'})"
 

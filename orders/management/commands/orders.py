@@ -17,11 +17,13 @@ from orders import filtering, story
 from orders.filtering import FILTERS
 from orders.management.commands.retry_give_up import moment
 from orders.management.for_machines import facts
+from orders.management.taken_away import note_export
 from orders.models import ChannelOpening, ChannelOrder, Flag
 
 #: So many are read from the database, and written, at a time.
 _AT_ONCE: Final = 500
 _OF_NO_FIXED_CHOICES: Final = "service"
+_ASKED: Final = (*FILTERS, "since", "until", "search", "limit")
 
 
 class Command(BaseCommand):
@@ -52,6 +54,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
         orders = chosen(options)
+        if json:
+            note_export("orders --json", **{name: options[name] for name in _ASKED})
         try:
             for line in _as_lines(orders) if json else _as_table(orders):
                 self.stdout.write(line)
@@ -87,11 +91,13 @@ def chosen(options: dict[str, Any]) -> QuerySet[ChannelOrder]:
     return orders[:limit] if limit else orders
 
 
-_TABLE: Final = "{:<36}  {:<9}  {:<16}  {:>13}  {:>11}  {:<9}  {:<14}  {}"
+_TABLE: Final = "{:<36}  {:<9}  {:<16}  {:>13}  {:>11}  {:<9}  {:<11}  {:<14}  {}"
 
 
 def _as_table(orders: QuerySet[ChannelOrder]) -> Iterator[str]:
-    yield _TABLE.format("order", "state", "quoted (UTC)", "channel (sat)", "price (sat)", "paid by", "node", "notable")
+    yield _TABLE.format(
+        "order", "state", "quoted (UTC)", "channel (sat)", "total (sat)", "paid by", "door", "node", "notable"
+    )
     count = total_sat = 0
     for order in orders.iterator(chunk_size=_AT_ONCE):
         count, total_sat = count + 1, total_sat + order.capacity_sat
@@ -107,6 +113,7 @@ def _row(order: ChannelOrder) -> str:
         f"{order.capacity_sat:,}",
         f"{order.order_total_sat:,}",
         order.get_counted_payment_display() or "–",
+        order.door,
         f"{order.node_pubkey[:12]}…" if order.node_pubkey else "–",
         ", ".join(story.surprises(order)),
     )

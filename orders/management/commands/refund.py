@@ -13,7 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from orders import actors, keys, searching
 from orders.actors import Authority
 from orders.errors import OrderError
+from orders.ids import short
 from orders.management.commands.retry_give_up import os_user
+from orders.management.taken_away import note_export
 from orders.models import Refund
 from orders.operations import deciding, refunding
 from orders.states import RefundState
@@ -56,6 +58,8 @@ class Command(BaseCommand):
         self.stdout.write(said)
 
     def _list(self, order_id: UUID | None, state: str | None, *, as_json: bool) -> None:
+        if as_json:
+            note_export("refund --list --json", order=order_id and short(order_id), state=state)
         count = 0
         for refund in refunds(order_id, state):
             count += 1

@@ -42,4 +42,5 @@ class Command(BaseCommand):
         self.stdout.write(said or "Made anew.")
         for each in rows:
             counted = f", {made[RollUpName(each.name)]:,} rows" if made else ""
-            self.stdout.write(f"  {each.get_name_display():<24} through {each.through}{counted}")
+            how_far = f"through {each.through}" if each.through else "no day yet"
+            self.stdout.write(f"  {each.get_name_display():<24} {how_far}{counted}")

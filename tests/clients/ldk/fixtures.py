@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,13 +19,14 @@ SKIPPED = "tests with a wallet of ldk-node skipped: cargo is not installed"
 #: A buyer who pays on chain has coins, and some are left: the wallet keeps 25,000 sat for each channel that it takes.
 COINS, EACH_COIN_SAT = 4, COIN_SAT // 10
 
+_WALLETS = {"ldk_wallet", "ldk_buyer"}
 _lacking = pytest.StashKey[Exception | None]()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """The wallet is built before the first test that wants it: no test's time limit pays for the compiler."""
-    if "ldk_wallet" in getattr(item, "fixturenames", ()) and fixtures.has_real_nodes(item.config):
+    if _WALLETS & set(getattr(item, "fixturenames", ())) and fixtures.has_real_nodes(item.config):
         _build(item.config)
     return (yield)
 
@@ -51,17 +53,30 @@ def ldk_wallet(real_network: Network, pytestconfig: pytest.Config) -> Iterator[L
 
     The next file has it again, with its coins and channels: its folder is the network's.
     """
-    problem = pytestconfig.stash.get(_lacking, None)
+    with _wallet(real_network, pytestconfig, "ldk") as wallet:
+        yield wallet
+
+
+@pytest.fixture(scope="module")
+def ldk_buyer(real_network: Network, pytestconfig: pytest.Config) -> Iterator[LdkWallet]:
+    """Another, which knows the LSP's node as the one to buy from by LSPS1."""
+    with _wallet(real_network, pytestconfig, "ldk-buyer", lsp=real_network.lsp.p2p_address) as wallet:
+        yield wallet
+
+
+@contextmanager
+def _wallet(network: Network, config: pytest.Config, folder: str, *, lsp: str = "") -> Iterator[LdkWallet]:
+    problem = config.stash.get(_lacking, None)
     if isinstance(problem, build.CargoMissing):
         pytest.skip(SKIPPED)
     if problem is not None:
         pytest.fail(str(problem), pytrace=False)
-    with BitcoinCore(real_network.chain) as core:
-        wallet = LdkWallet(build.program(), real_network.folder / "ldk", core.port)
+    with BitcoinCore(network.chain) as core:
+        wallet = LdkWallet(build.program(), network.folder / folder, core.port, lsp=lsp)
         try:
             wallet.open()
-            real_network.chain.pay([(wallet.new_address(), EACH_COIN_SAT) for _ in range(COINS)])
-            real_network.mine(1)
+            network.chain.pay([(wallet.new_address(), EACH_COIN_SAT) for _ in range(COINS)])
+            network.mine(1)
             until(lambda: wallet.spendable_sat() >= COINS * EACH_COIN_SAT, "the wallet has its coins")
             yield wallet
         finally:

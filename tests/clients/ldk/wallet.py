@@ -35,7 +35,7 @@ class Channel(NamedTuple):
 class LdkWallet(Program):
     """A node of ldk-node with its defaults: it listens and has no alias, so it takes no announced channel."""
 
-    def __init__(self, program: Path, folder: Path, core_port: int) -> None:
+    def __init__(self, program: Path, folder: Path, core_port: int, *, lsp: str = "", token: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__("ldk wallet", folder / "wallet.log")
         self.folder = folder
@@ -48,6 +48,8 @@ class LdkWallet(Program):
             self.p2p_host,
             f"{self._control[0]}:{self._control[1]}",
             str(core_port),
+            *([lsp] if lsp else []),  # key@host:port of who it buys from, by LSPS1
+            *([token] if token else []),
         ]
 
     @property
@@ -119,6 +121,15 @@ class LdkWallet(Program):
     def payment(self, id_: str) -> str:
         """ "Pending", "Succeeded" or "Failed"."""
         return str(self.tell("payment", id=id_))
+
+    def order(self, lsp_balance_sat: int, client_balance_sat: int = 0, *, announce: bool = False) -> dict[str, Any]:
+        """It has ordered a channel by LSPS1, over Lightning: what it read of the answer."""
+        wanted = {"lsp_balance_sat": lsp_balance_sat, "client_balance_sat": client_balance_sat}
+        return dict(self.tell("order", **wanted, expiry_blocks=6_048, announce=announce))
+
+    def order_status(self, id_: str) -> dict[str, Any]:
+        """How its order stands, by LSPS1."""
+        return dict(self.tell("order_status", id=id_))
 
     def channel(self, point: str) -> Channel | None:
         """The channel with this funding outpoint, as far as it has seen the chain just now."""

@@ -1,9 +1,10 @@
 //! A Lightning wallet that does what it is told: one JSON object a line on a TCP port, one answer a line.
 //!
-//!     ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT
+//!     ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT [LSP_KEY@LSP_ADDRESS [TOKEN]]
 //!
 //! `{"do": "send", "address": "bcrt1…", "amount_sat": 2822}` is answered by `{"done": "<txid>"}`, or by
-//! `{"refused": "<why>"}`. CORE_PORT is where 127.0.0.1 speaks Bitcoin Core's JSON-RPC.
+//! `{"refused": "<why>"}`. CORE_PORT is where 127.0.0.1 speaks Bitcoin Core's JSON-RPC. With an LSP it
+//! orders channels there by LSPS1, and trusts it as ldk-node then does.
 //!
 //! The node has the defaults of ldk-node. So it has no alias and takes no announced channel; and without coins
 //! for their reserve it takes no anchor channel.
@@ -17,6 +18,8 @@ use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::bitcoin::{Address, Network};
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::lightning_invoice::Bolt11Invoice;
+use ldk_node::lightning_liquidity::lsps1::msgs::LSPS1OrderId;
+use ldk_node::liquidity::LSPS1OrderStatus;
 use ldk_node::{Builder, ChannelDetails, Node};
 use serde_json::{json, Value};
 
@@ -24,10 +27,12 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, listening, control, core_port] = arguments.as_slice() else {
-        return Err("ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT".into());
+    let [folder, listening, control, core_port, lsp @ ..] = arguments.as_slice() else {
+        return Err(
+            "ldk-wallet FOLDER LISTENING_ADDRESS CONTROL_ADDRESS CORE_PORT [LSP [TOKEN]]".into(),
+        );
     };
-    let node = built(folder, listening, core_port)?;
+    let node = built(folder, listening, core_port, lsp)?;
     for caller in TcpListener::bind(control)?.incoming() {
         if let Err(problem) = served(&node, &caller?) {
             eprintln!("a caller went away: {problem}");
@@ -36,7 +41,7 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-fn built(folder: &str, listening: &str, core_port: &str) -> Fallible<Node> {
+fn built(folder: &str, listening: &str, core_port: &str, lsp: &[String]) -> Fallible<Node> {
     let mut builder = Builder::new();
     builder.set_network(Network::Regtest);
     builder.set_storage_dir_path(folder.to_string());
@@ -48,6 +53,14 @@ fn built(folder: &str, listening: &str, core_port: &str) -> Fallible<Node> {
         user,
         password,
     );
+    if let Some((key, address)) = lsp.first().and_then(|uri| uri.split_once('@')) {
+        let token = lsp.get(1).cloned();
+        builder.set_liquidity_source_lsps1(
+            PublicKey::from_str(key)?,
+            socket_address(address)?,
+            token,
+        );
+    }
     Ok(builder.build()?)
 }
 
@@ -92,6 +105,25 @@ fn answered(node: &Node, told: &Value) -> Fallible<Value> {
             json!(node.bolt11_payment().send(&invoice, None)?.to_string())
         }
         "payment" => payment(node, text(told, "id")?)?,
+        "order" => order(
+            &node.lsps1_liquidity().request_channel(
+                told["lsp_balance_sat"]
+                    .as_u64()
+                    .ok_or("no lsp_balance_sat")?,
+                told["client_balance_sat"]
+                    .as_u64()
+                    .ok_or("no client_balance_sat")?,
+                told["expiry_blocks"]
+                    .as_u64()
+                    .ok_or("no expiry_blocks")?
+                    .try_into()?,
+                told["announce"].as_bool().ok_or("no announce")?,
+            )?,
+        )?,
+        "order_status" => {
+            let id = LSPS1OrderId(text(told, "id")?.to_string());
+            order(&node.lsps1_liquidity().check_order_status(id)?)?
+        }
         other => return Err(format!("nobody can {other}").into()),
     })
 }
@@ -115,6 +147,15 @@ fn channel(channel: &ChannelDetails) -> Value {
         "outbound_msat": channel.outbound_capacity_msat,
         "inbound_msat": channel.inbound_capacity_msat,
     })
+}
+
+fn order(order: &LSPS1OrderStatus) -> Fallible<Value> {
+    Ok(json!({
+        "id": order.order_id.0,
+        "params": serde_json::to_value(&order.order_params)?,
+        "payment": serde_json::to_value(&order.payment_options)?,
+        "channel": serde_json::to_value(&order.channel_state)?,
+    }))
 }
 
 /// The state of a payment that `pay` has begun: "Pending", "Succeeded" or "Failed".

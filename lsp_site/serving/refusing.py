@@ -1,0 +1,35 @@
+"""What is too long to be read is refused in the API's manner: no application ever sees such a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from django.http import HttpRequest
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+
+#: The path that is asked for, of however much of a request has come.
+_PATH: Final = re.compile(rb"(?:\r\n)?[^ ]* (?:https?://[^/ ]*)?([^ ?#]*)")
+TOO_LONG: Final = (LimitRequestLine, LimitRequestHeaders)
+
+
+def refusal(request: bytes, error: LimitRequestLine | LimitRequestHeaders) -> bytes:
+    """The whole answer; the connection ends with it."""
+    from orders.api import errors  # not before gunicorn has the application
+
+    if isinstance(error, LimitRequestLine):
+        problem = errors.Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")
+    else:
+        problem = errors.Problem(431, "headers_too_large", "The request's headers are too large, or too many.")
+    asked = HttpRequest()
+    asked.path_info = _path(request)
+    answer = errors.answer(problem, asked)
+    answer["Connection"] = "close"
+    answer["Content-Length"] = str(len(answer.content))
+    return f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n".encode() + answer.serialize()
+
+
+def _path(request: bytes) -> str:
+    found = _PATH.match(request)
+    return unquote_to_bytes(found[1]).decode(errors="replace") if found else ""

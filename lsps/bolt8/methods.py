@@ -1,0 +1,103 @@
+"""What a peer may ask: each method, and what it is answered. They parse, call one operation or query, and tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+
+from lightning import connection
+from lsps import buying, lsps1
+from lsps.bolt8 import dialects
+from lsps.bolt8.codec import Call
+from lsps.reading import Params, no_order
+from lsps.refusing import CLIENT_REJECTED, NO_METHOD, Refusal
+from orders import limits, queries
+from orders.keys import client_hash
+from orders.models import ChannelOrder
+from orders.models.order import Door
+
+#: What we speak, by the numbers of their specifications. LSPS0 itself is not told (bLIP-50).
+PROTOCOLS: Final = (1,)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table."""
+
+    answer: Callable[[str, Call], Any]
+    #: It asks the node, and may wait for it.
+    is_slow: bool = False
+
+
+def of(call: Call) -> Method:
+    """Raises: Refusal where there is no such method."""
+    method = METHODS.get(call.method)
+    if method is None:
+        raise Refusal(NO_METHOD, "There is no such method.")
+    return method
+
+
+def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
+    Params(call.params, ())
+    return {"protocols": list(PROTOCOLS)}
+
+
+def _get_info(peer: str, call: Call) -> dict[str, Any]:
+    lsps1.read_get_info(call.params)
+    seen = queries.snapshot()
+    uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
+    return lsps1.info(buying.options(), uris=uris, website=settings.PUBLIC_URL, dialect=_words(call))
+
+
+def _create_order(peer: str, call: Call) -> dict[str, Any]:
+    """The peer is the buyer, and the node that gets the channel."""
+    asked = lsps1.read_create_order(call.params, network=settings.LND_NETWORK)
+    buyer = lsps1.buyers_node(asked, peer=peer)
+    _require_patience(peer)
+    order = buying.create(
+        asked, buyer, door=Door.LSPS1_BOLT8, node=connection.node(), client_hash=client_hash(client(peer))
+    )
+    return _told(order, call)
+
+
+def _get_order(peer: str, call: Call) -> dict[str, Any]:
+    """Only to who made it, and to who gets its channel. Raises: Refusal, which does not tell those from none."""
+    order = ChannelOrder.objects.filter(pk=lsps1.read_get_order(call.params)).first()
+    if order is None or not _is_theirs(order, peer):
+        no_order()
+    return _told(order, call)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "lsps0.list_protocols": Method(_list_protocols),
+    "lsps1.get_info": Method(_get_info),
+    "lsps1.create_order": Method(_create_order, is_slow=True),
+    "lsps1.get_order": Method(_get_order),
+}
+
+
+def client(peer: str) -> str:
+    """What limits count the peer by: its key, which it has proven. Nobody's network address looks like it."""
+    return f"node:{peer}"
+
+
+def _is_theirs(order: ChannelOrder, peer: str) -> bool:
+    return order.node_pubkey == peer or order.client_hash == client_hash(client(peer))
+
+
+def _require_patience(peer: str) -> None:
+    """By the limit of the other doors, which all processes count together."""
+    wait_seconds = limits.wait_seconds(f"BUY_RATE:{client(peer)}", settings.BUY_RATE)
+    if wait_seconds is not None:
+        raise Refusal(CLIENT_REJECTED, f"Too many orders: wait {wait_seconds} seconds.", again_in_seconds=wait_seconds)
+
+
+def _told(order: ChannelOrder, call: Call) -> dict[str, Any]:
+    return dialects.of(call).order(buying.told(order.pk, _words(call)))
+
+
+def _words(call: Call) -> lsps1.Dialect:
+    return dialects.of(call).words(aliases=settings.LSPS1_ALIASES)

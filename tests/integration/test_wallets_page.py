@@ -1,0 +1,86 @@
+"""docs/wallets.md is true: what it sends is sent, what it shows is compared; its table is the one that is tested."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from orders.models import NodeSnapshot
+from tests.factories import OrderFactory, SnapshotFactory, pubkey
+from tests.fakes import FakeNode, regtest_address
+from tests.integration.lsps1 import Wallet
+from tests.integration.test_lsps1_order import STATES
+from tests.site.conftest import needs_curl
+from tests.site.documented import blocks, commands
+
+PAGE = (Path(settings.BASE_DIR) / "docs" / "wallets.md").read_text()
+#: Of its node, and of an order.
+_KEY, _ORDER = "02" + "a" * 64, "3f0d2d3c-6a52-4b0f-9a34-0e6a5a9d7c11"
+#: What cannot be on a page that is for everybody.
+_STANDS_FOR = {_KEY: pubkey(1), "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqz5z2kp": regtest_address(77)}
+_EXCHANGE = re.compile(r"```text\n(\w+) (\S+)(?: → (\d+))?\n(.*?)```\n\n(?:```json\n(.*?)```)?", re.DOTALL)
+
+
+def exchanges() -> list[tuple[int, str, str, str, str]]:
+    found = _EXCHANGE.findall(PAGE)
+    return [(int(status or 200), method, path, body, answer) for method, path, status, body, answer in found]
+
+
+def alike(shown: Any, said: Any) -> bool:
+    """The same keys in the same order, and values of the same kinds; what is a word or a number is the same."""
+    if isinstance(shown, dict) and isinstance(said, dict):
+        return list(shown) == list(said) and all(alike(shown[name], said[name]) for name in shown)
+    if isinstance(shown, str) and re.search(r"[…@]|\dT\d|-.*-|bcrt1|^http|:\d$", shown):
+        return isinstance(said, str)
+    return bool(shown == said)
+
+
+@pytest.mark.parametrize(("status", "method", "path", "body", "answer"), exchanges(), ids=lambda value: str(value)[:24])
+def test_what_the_page_sends_is_answered_as_it_shows(
+    snapshot: NodeSnapshot, node: FakeNode, status: int, method: str, path: str, body: str, answer: str
+) -> None:
+    for shown, real in _STANDS_FOR.items():
+        body = body.replace(shown, real)
+    path = path.replace("ORDER", str(OrderFactory().pk))
+    wallet = Wallet("")
+    said = wallet.send(path, body.encode()) if method == "POST" else wallet.get(path)
+    assert said.status_code == status
+    if answer:
+        assert alike(json.loads(answer), said.said), json.dumps(said.said, indent=1)
+
+
+def test_all_of_its_exchanges_are_found() -> None:
+    assert len(exchanges()) == PAGE.count("```text") == 4
+
+
+def test_it_shows_a_channel_as_one_is_told(snapshot: NodeSnapshot, node: FakeNode) -> None:
+    [shown] = [each for each in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL) if '"funded_at"' in each]
+    assert alike(json.loads(shown), Wallet().get_order(OrderFactory(open=True).pk).said["channel"])
+
+
+def test_its_table_of_states_is_the_one_that_is_tested() -> None:
+    rows = re.findall(r"^\| ([a-z][^|]*) \| (\d+) (\w+) \| (\w+) \| (\w+) \| (\w+) \| (set|–) \|$", PAGE, re.MULTILINE)
+    shown = [(what, (int(number), name), *states, there == "set") for what, number, name, *states, there in rows]
+    assert shown == [(what, *told) for what, _, *told in STATES]
+
+
+@needs_curl
+def test_the_quick_start_is_run_as_it_stands(
+    transactional_db: None, node: FakeNode, live_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SnapshotFactory()
+    said: list[Any] = []
+    for block in blocks("docs/wallets.md", "Quick start", "sh"):
+        for command in commands(block.text):
+            command = command.replace("http://127.0.0.1:8000", live_server.url).replace(_KEY, pubkey(1))
+            if "get_order" in command:
+                command = command.replace(_ORDER, said[-1]["order_id"])
+            said.append(json.loads(subprocess.run(command, shell=True, check=True, capture_output=True).stdout))
+    info, made, seen = said
+    assert info["uris"] and made["order_state"] == "CREATED" and seen == made

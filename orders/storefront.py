@@ -49,7 +49,7 @@ def document(now: datetime) -> dict[str, Any]:
     return {
         "made_at": _written(now),
         "node": {"alias": node.alias, "public_key": node.node.pubkey, "network": node.network, "uris": _uris(node)},
-        "protocols": protocols(),
+        "protocols": _protocols(_uris(node)),
         "sales": {"open": paused is None, "paused": paused.reason if paused else ""},
         "offers": [_offer(service, seen) for service in queries.services_on_sale()],
         "chain": {
@@ -61,9 +61,10 @@ def document(now: datetime) -> dict[str, Any]:
     }
 
 
-def protocols() -> list[dict[str, Any]]:
+def _protocols(uris: list[str]) -> list[dict[str, Any]]:
     """Each way to buy, and where it is spoken."""
     url = settings.PUBLIC_URL
+    over_lightning = {"name": "lsps1-over-lightning", "version": "bLIP-50, bLIP-51", "urls": uris}
     return [
         {
             "name": "lsp-channel-request",
@@ -72,6 +73,8 @@ def protocols() -> list[dict[str, Any]]:
             "described_by": f"{url}/openapi.yaml",
         },
         {"name": "lnurl-channel", "version": "LUD-02", "urls": [f"{url}{lnurl.PATH}"]},
+        {"name": "lsps1", "version": "bLIP-51", "urls": [f"{url}{mount}" for mount in ("/api/v1", "/api/lsps1/v1")]},
+        *([over_lightning] if settings.LSPS1_OVER_LIGHTNING else []),
     ]
 
 

@@ -79,6 +79,11 @@ class Purchase:
     asked: Asked = NOTHING_BESIDES
 
     @property
+    def is_zero_conf(self) -> bool:
+        """The channel is to be usable before its funding is mined."""
+        return self.asked.required_channel_confirmations == 0
+
+    @property
     def takes_onchain(self) -> bool:
         """It may be paid on chain. Spec: bLIP-51 offers that to nobody who has not said where it goes back to."""
         return bool(self.refund_address) or not self.asked.door.speaks_lsps1
@@ -147,6 +152,7 @@ def _preflight(service: Service, purchase: Purchase, seen: NodeSnapshot, node: L
         purchase.wanted,
         purchase.address,
         announced=purchase.announced,
+        zero_conf=purchase.is_zero_conf,
         seen=seen,
         node=node,
         client=purchase.client_hash,

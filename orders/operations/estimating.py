@@ -71,7 +71,13 @@ def estimate(purchase: Purchase) -> Estimate:
 
 def _recorded(service: Service, purchase: Purchase, seen: NodeSnapshot) -> preflighting.Findings:
     return preflighting.checked(
-        service, purchase.wanted, purchase.address, announced=purchase.announced, seen=seen, node=None
+        service,
+        purchase.wanted,
+        purchase.address,
+        announced=purchase.announced,
+        zero_conf=purchase.is_zero_conf,
+        seen=seen,
+        node=None,
     )
 
 

@@ -23,6 +23,7 @@ def checked(
     address: NodeAddress | None,
     *,
     announced: bool | None,
+    zero_conf: bool,
     seen: NodeSnapshot,
     node: LndNode | None,
     client: str = "",
@@ -34,7 +35,7 @@ def checked(
     """
     if address is None or service.preflight == Preflight.OFF:
         return ()
-    asked = _asked(service, wanted, address, announced)
+    asked = replace(_asked(service, wanted, address, announced), zero_conf=zero_conf)
     facts = looking.recorded(asked) if node is None else looking.looked_at(asked, node, client)
     findings = rules.judge(asked, replace(facts, sat_per_kw=seen.estimate_sat_per_kw))
     if service.preflight == Preflight.REFUSE:

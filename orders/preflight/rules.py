@@ -132,7 +132,7 @@ def _features(asked: Asked, facts: Facts) -> Iterator[Finding]:
         yield Finding("CHAN_SIZE_TOO_BIG", words, CAPACITY, MOST_SMALL_SAT)
     if asked.zero_conf and not (facts.features & ZERO_CONF and facts.features & SCID_ALIAS):
         words = "Your node takes no channel before its funding is confirmed (zero-conf and scid-alias are needed)."
-        yield Finding("FEATURE_MISSING", words, CONFIRMATIONS, 1)
+        yield Finding("FEATURE_MISSING", words, CONFIRMATIONS, 1, is_sure=False)  # it gets an ordinary one
 
 
 def _too_small(asked: Asked, facts: Facts) -> Iterator[Finding]:

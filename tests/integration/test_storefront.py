@@ -47,6 +47,15 @@ def test_it_says_who_we_are_and_where_each_protocol_is_spoken(api: Api, settings
     by_name = {protocol["name"]: protocol for protocol in said["protocols"]}
     assert "https://lsp.example/v1" in by_name["lsp-channel-request"]["urls"]
     assert by_name["lnurl-channel"]["urls"] == ["https://lsp.example/lnurl/channel"]
+    assert "https://lsp.example/api/lsps1/v1" in by_name["lsps1"]["urls"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_lsps1_over_lightning_is_told_where_it_is_spoken(api: Api, settings: Any, is_on: bool) -> None:
+    settings.LSPS1_OVER_LIGHTNING = is_on
+    said = told()
+    found = [protocol["urls"] for protocol in said["protocols"] if protocol["name"] == "lsps1-over-lightning"]
+    assert found == ([said["node"]["uris"]] if is_on else [])
 
 
 def test_the_prices_are_those_of_who_buys(api: Api) -> None:

@@ -74,6 +74,7 @@ class TestFeatures:
         facts = Facts(features=frozenset(bits))
         assert ("FEATURE_MISSING" in found(replace(ASKED, zero_conf=True), facts)) is is_found
         assert "FEATURE_MISSING" not in found(ASKED, facts)
+        assert not any(finding.is_sure for finding in judge(replace(ASKED, zero_conf=True), facts))
 
 
 class TestSizes:

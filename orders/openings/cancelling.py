@@ -140,7 +140,7 @@ def _kept(opening: ChannelOpening, node: LndNode) -> bool:
 def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
     """This attempt's own channel, if there is one. What only the memo names is another attempt's, maybe delivered."""
     ours = opening.funding_outpoint
-    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels(), *node.channels()]
     return {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
 
 

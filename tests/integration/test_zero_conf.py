@@ -167,6 +167,14 @@ def test_a_channel_that_came_to_be_while_its_peer_was_being_disconnected_is_kept
     assert node.connected, "its channel is of no use while the peer is away"
 
 
+def test_a_channel_that_opens_while_we_look_is_in_one_of_the_lists(node: Node) -> None:
+    """LND has it among the pending for a moment; it was not open yet, and is not pending any more."""
+    opening = attempt(node, OpeningState.COMMITTED)
+    node.on_call = lambda name: appears(node, opening) if name == "pending_channels" else None
+    opening = look(opening, node)
+    assert (opening.state, node.disconnected) == (OpeningState.PUBLISHED, [])
+
+
 def publishing_of(node: Node, **fields: Any) -> ChannelOpening:
     order = OrderFactory(opening=True, attempts=False, required_channel_confirmations=0)
     node.by_hash[order.hold_invoice.payment_hash] = held(order)

@@ -118,6 +118,7 @@ def test_a_channel_of_a_given_up_attempt_whose_coins_are_anothers_is_left_to_a_p
     opening = look(opening, node, times=3)
     assert (opening.state, opening.order.state) == (OpeningState.CANCELLING, OrderState.URI_SET)
     assert node.abandoned == [] and node.published == []
+    assert node.disconnected == []  # he may be using it
     assert FlagKind.ZERO_CONF_UNFUNDED in kinds(opening)
     node.coin_is_gone = False
     assert look(opening, node).state == OpeningState.PUBLISHED

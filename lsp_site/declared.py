@@ -158,12 +158,17 @@ ORDERS = Group(
             p.integer(0, 10**4),
             "50",
             "A deposit that counts only after that time is taken if its order would cost at most so much more in fees "
-            "today. Else a person decides.",
+            "today. Else it goes back.",
         ),
         V("CLAIM_WINDOW_SECONDS", p.seconds(60), "21600", "How long a held Lightning payment may stay unclaimed."),
         V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(60), "2592000", "How long an on-chain payment may stay unclaimed."),
         V("OPEN_WINDOW_SECONDS", p.seconds(120), "43200", "How long we try to open, from the claim."),
-        V("GIVE_UP_GRACE_SECONDS", p.seconds(), "1800", "How long staff may retry before held money goes back."),
+        V(
+            "GIVE_UP_GRACE_SECONDS",
+            p.seconds(),
+            "1800",
+            "How long the buyer may claim anew, and staff retry, before held money goes back.",
+        ),
         V(
             "GIVE_UP_GRACE_ONCHAIN_SECONDS",
             p.seconds(),

@@ -105,6 +105,7 @@ class Cause(models.TextChoices):
     CLOSE_WITHDRAWN = "close_withdrawn", "we do not want to close the channel any more, or otherwise"
     LEASE_EXTENDED = "lease_extended", "the channel is promised for longer, as a gift"
     ROUTING_FEE_PUT_BACK = "routing_fee_put_back", "more was asked for forwarding than was promised: it is put back"
+    ROUTING_FEE_REFUSED = "routing_fee_refused", "the node has refused to put it back: it is tried again"
 
     NOTED = "noted", "somebody of staff has written a note"
     NEEDS_STAFF = "needs_staff", "a flag was raised, or says something else now"

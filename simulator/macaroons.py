@@ -18,11 +18,18 @@ _CHANGES = frozenset(
         "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
     }
 )  # fmt: skip
+#: What only looks, of what is no call of LND's: who plays buyers asks it again and again.
+_LOOKS = frozenset({"ListMempool", "ListCustomers", "GetPolicy", "LookPayment", "RivalOf", "ListWaiting"})
 
 
 def only_reads(method: str) -> bool:
-    """The RPC (`/package.Service/Method`) changes nothing."""
+    """The RPC (`/package.Service/Method`) of LND's changes nothing."""
     return method.rpartition("/")[2] not in _CHANGES and not method.startswith("/simulator.")
+
+
+def changes(method: str) -> bool:
+    """The RPC, of LND's or not, may leave something other than it was."""
+    return not only_reads(method) and method.rpartition("/")[2] not in _LOOKS
 
 
 @dataclass

@@ -28,7 +28,7 @@ from simulator import (
 )
 from simulator.certificate import certificate
 from simulator.faults import Faults
-from simulator.macaroons import only_reads
+from simulator.macaroons import changes
 from simulator.refused import Refused
 from simulator.world import Beginning, World
 
@@ -71,6 +71,7 @@ class Server:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._server.stop(None)
+        self.world.save(at_once=True)
         for task in tasks:
             if task.done():
                 task.result()  # it never ends well
@@ -79,7 +80,7 @@ class Server:
     async def _watch_the_clock(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.world.time_passed():
+            if self.world.time_passed() or self.world.is_unsaved:
                 self.world.save()
 
     async def _keep_mining(self, block_seconds: float) -> None:
@@ -140,7 +141,7 @@ class Server:
     def _done(self, path: str) -> None:
         """Whoever listens has heard of it, and it is on disk."""
         self.world.tell()
-        if not only_reads(path):
+        if changes(path):
             self.world.save()
 
     def _streaming(self, path: str, function: Method) -> Method:

@@ -24,6 +24,9 @@ from simulator.sync import Sync
 from simulator.wallet import Wallet
 
 _STATE = "state"
+#: All of it is written each time, so with much of it each call would take long.
+_MUCH_BYTES = 1_000_000
+_PAUSE_SECONDS = 1.0
 _FIRST_CUSTOMERS = ("alice", "bob", "carol", "dave")
 
 
@@ -60,6 +63,9 @@ class World:
         self.sync = Sync()
         self.events = Events()
         self._path = home / _STATE
+        #: Something has changed since it was last on disk.
+        self.is_unsaved = False
+        self._next_save_at = 0.0
         kept = self._read()
         self.kept = kept or _new(beginning)
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
@@ -81,9 +87,15 @@ class World:
         """Unix seconds, of a clock that can be set ahead."""
         return time.time() + self.kept.clock_ahead_seconds
 
-    def save(self) -> None:
-        """All of it is on disk."""
-        files.write(self._path, pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL))
+    def save(self, *, at_once: bool = False) -> None:
+        """All of it is on disk; where it is much, at most once a second, and a node that is killed forgets the last."""
+        if not at_once and time.monotonic() < self._next_save_at:
+            self.is_unsaved = True
+            return
+        content = pickle.dumps(self.kept, protocol=pickle.HIGHEST_PROTOCOL)
+        files.write(self._path, content)
+        self.is_unsaved = False
+        self._next_save_at = time.monotonic() + (_PAUSE_SECONDS if len(content) > _MUCH_BYTES else 0)
 
     def _read(self) -> Kept | None:
         if not self._path.exists():

@@ -60,8 +60,11 @@ class Lanes:
 
     def __init__(self, *, threads: int, openings: int, hands: Hands, ended: Callable[[], None]) -> None:
         self.slots = Slots(turns.limits(openings), _PATIENCE)
+        #: Of closes: their peers may be as silent, and they neither keep an opening waiting nor wait for one.
+        self.closes = Slots(turns.limits_of_closes(openings), _PATIENCE)
         self.dials = Dials(ended=self._dialled)
-        self.jobs = Jobs(threads=threads, aside=2 * openings, look=self._look, ended=self._looked)
+        aside = 2 * openings + self.closes.limits.at_once
+        self.jobs = Jobs(threads=threads, aside=aside, look=self._look, ended=self._looked)
         self._threads = threads
         self._hands = hands
         self._ended = ended
@@ -85,6 +88,7 @@ class Lanes:
         self.jobs.orders.forget()
         self.dials.forget()
         self.slots.forget_waiting()
+        self.closes.forget_waiting()
         self._outcomes.clear()
 
     def let_go(self) -> None:
@@ -119,10 +123,11 @@ class Lanes:
 
     def detail(self) -> str:
         """How many are at which stage."""
-        return f"dialling={len(self.dials)} negotiating={len(self.slots)} waiting={self.slots.waiting}"
+        waiting = f"negotiating={len(self.slots)} waiting={self.slots.waiting} closing={len(self.closes)}"
+        return f"dialling={len(self.dials)} {waiting}"
 
     def _has(self, order_id: UUID) -> bool:
-        stages = (self._unsorted, self.jobs.orders, self.dials, self.slots)
+        stages = (self._unsorted, self.jobs.orders, self.dials, self.slots, self.closes)
         return any(order_id in stage for stage in stages) or self.jobs.orders.is_running(order_id)
 
     # Which lane
@@ -160,7 +165,7 @@ class Lanes:
         if not advance_if_due(order_id, LaneTurn(self, order_id)):
             with suppress(Elsewhere):  # the process ends
                 self.in_loop(self._loop.call_later, _TAKEN_SECONDS, partial(self.add, order_id, is_news=False))
-        if len(self.slots) > self._threads:
+        if len(self.slots) + len(self.closes) > self._threads:
             connection.close()  # many threads have looked: each would keep one
 
     def in_loop(self, work: Callable[..., T], *args: object) -> T:
@@ -174,8 +179,9 @@ class Lanes:
 
     def _looked(self, order_id: UUID) -> None:
         self._negotiating.pop(order_id, None)
-        if self.slots.has(order_id):
-            self.slots.left(order_id)
+        for places in (self.slots, self.closes):
+            if places.has(order_id):
+                places.left(order_id)
         if order_id not in self.slots and order_id not in self.dials:
             self._outcomes.pop(order_id, None)
         self._hand_out_places()
@@ -202,6 +208,13 @@ class Lanes:
         self.slots.insist(_asking(order))
         self.jobs.step_aside(order.order_id)
 
+    def enter_to_close(self, order: Claimed) -> bool:
+        """Whether the look may wait for the peer now: its order has its turn when another close has ended."""
+        if not self.closes.ask(_asking(order)):
+            return False
+        self.jobs.step_aside(order.order_id)
+        return True
+
     def short(self, order_id: UUID) -> bool:
         """Whether the order waits for one of those who have its coins, and who give way as for a place."""
         is_waiting = self.slots.short(order_id)
@@ -216,6 +229,8 @@ class Lanes:
     def _hand_out_places(self) -> None:
         while (asking := self.slots.next()) is not None:
             self.jobs.add(asking.order_id, Rank.FIRST if asking.is_first else Rank.REPEATED)
+        while (asking := self.closes.next()) is not None:
+            self.jobs.add(asking.order_id, Rank.REPEATED)
 
     async def _press(self) -> None:
         """As time passes, others have had theirs."""
@@ -259,6 +274,11 @@ class LaneTurn:
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once. Raises: Elsewhere where the lanes have ended."""
         self._lanes.in_loop(self._lanes.enter_to_end, _claimed(order))
+
+    def enter_to_close(self, order: ChannelOrder) -> None:
+        """Raises: Elsewhere."""
+        if not self._lanes.in_loop(self._lanes.enter_to_close, _claimed(order)):
+            raise Elsewhere
 
     def wait_for_coins(self, order: ChannelOrder) -> None:
         """Raises: Elsewhere."""

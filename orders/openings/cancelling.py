@@ -174,7 +174,8 @@ def _write_off(opening: ChannelOpening) -> None:
 
 
 def _leave_opening(order: ChannelOrder, opening: ChannelOpening, still_secured: bool) -> None:
-    """The funding can never confirm: back to trying, where the payment still stands."""
+    """The funding can never confirm: no close is wanted any more, and it tries again where the payment still stands."""
+    undone.end_closing(order)
     if not still_secured:
         mark_given_up(order, reason="PAYMENT_NOT_SECURED", actor=LSP)
         return

@@ -126,15 +126,19 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
 
 
 def _follow_closing(order: ChannelOrder, opening: ChannelOpening, to: ClosingState, txid: str) -> None:
-    """A close that we want is as far as its channel; one that was never asked of the node has come to nothing."""
+    """A close that we want is as far as its channel; one that was never asked of the node has come to nothing.
+
+    Nor is one left that was wanted of another channel than the order's: the order has none any more that can be closed.
+    """
     closing = queries.live_closing(order)
-    if closing is None or closing.opening_id != opening.pk or closing.state == to:
+    if closing is None or (closing.opening_id == opening.pk and closing.state == to):
         return
-    if closing.may_have_begun:
+    if closing.opening_id == opening.pk and closing.may_have_begun:
         move_closing(order, closing, to, txid=txid or closing.txid, trouble="")
-    else:
-        move_closing(order, closing, ClosingState.WITHDRAWN, detail="It was closed otherwise.")
-        note(order, Cause.CLOSE_WITHDRAWN, reason="It was closed otherwise.")
+        return
+    why = "It was closed otherwise." if closing.opening_id == opening.pk else "Its channel is another one."
+    move_closing(order, closing, ClosingState.WITHDRAWN, detail=why)
+    note(order, Cause.CLOSE_WITHDRAWN, reason=why)
 
 
 def format_short_channel_id(number: int) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from lightning import transactions
 from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
-from lightning.types import FeeRates, FundedPsbt, FundingRequest
+from lightning.types import FeeRates, FundedPsbt, FundingRequest, Utxo
 from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
@@ -84,7 +84,8 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
 def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
     """The unsigned transaction, of native coins only. The node chooses them, unless it takes a nested one.
 
-    Raises: InsufficientFunds, Broken.
+    Nor does it where it could take hundreds: others may be quicker with the big ones, and to give hundreds back is as
+    many calls. Raises: InsufficientFunds, Broken.
     """
     draft = partial(
         node.fund_psbt,
@@ -95,19 +96,32 @@ def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNo
         lock_id=marks.lock_id(order_id),
         lease_seconds=settings.FUNDING_LEASE_SECONDS,
     )
-    funded = draft()
-    if not any(lease.is_nested for lease in funded.leases):
-        return funded
-    coins.release(marks.lock_id(order_id), node)
+    if len(_native(node)) <= _MANY_INPUTS:
+        funded = draft()
+        if not any(lease.is_nested for lease in funded.leases):
+            return funded
+        coins.release(marks.lock_id(order_id), node)
     for _ in range(_MOST_CHOICES):
-        native = choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
-        chosen = choosing.enough(native, wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
+        chosen = choosing.enough(_native(node), wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
+        if len(chosen) > _MANY_INPUTS:
+            _require_no_obstacle(order_id, request.amount_sat, node)
         try:
             return draft(inputs=[coin.outpoint for coin in chosen])
         except Rejected as error:  # others may have taken one since we looked
             if error.reason != "leased_by_another":
                 raise
     raise Broken("LSP_BUSY", "Others took the coins that we had chosen.")
+
+
+def _native(node: LndNode) -> list[Utxo]:
+    return choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
+
+
+def _require_no_obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> None:
+    """Raises: Broken, with nothing leased."""
+    why = obstacle(order_id, wanted_sat, node)
+    if why is not None:
+        raise Broken(*why)
 
 
 def _check_funding(

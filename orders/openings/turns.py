@@ -33,7 +33,10 @@ class Turn(Protocol):
         """
 
     def enter_to_end(self, order: ChannelOrder) -> None:
-        """The same for who ends an attempt, which disconnects the peer and connects it again, or closes its channel.
+        """The same for who ends an attempt, which disconnects the peer and connects it again. Raises: Elsewhere."""
+
+    def enter_to_close(self, order: ChannelOrder) -> None:
+        """The same for who closes its channel together with it: nothing is freed by that, so it may have to wait.
 
         Raises: Elsewhere.
         """
@@ -63,6 +66,9 @@ class _Here:
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once."""
 
+    def enter_to_close(self, order: ChannelOrder) -> None:
+        """At once."""
+
     def wait_for_coins(self, order: ChannelOrder) -> None:
         """Nobody is known."""
 
@@ -85,6 +91,10 @@ class _Never(_Here):
         raise Elsewhere
 
     def enter_to_end(self, order: ChannelOrder) -> None:
+        """Raises: Elsewhere."""
+        raise Elsewhere
+
+    def enter_to_close(self, order: ChannelOrder) -> None:
         """Raises: Elsewhere."""
         raise Elsewhere
 
@@ -118,6 +128,12 @@ def limits(at_once: int) -> Limits:
         of_client=at_once - at_once // 8,
         repeated_of_client=max(1, at_once // 4),
     )
+
+
+def limits_of_closes(openings: int) -> Limits:
+    """Beside so many openings: a quarter of that, whosesoever they are."""
+    most = max(1, openings // 4)
+    return Limits(at_once=most, repeated=most, of_client=most, repeated_of_client=most)
 
 
 def is_first(order: ChannelOrder) -> bool:

@@ -20,6 +20,7 @@ from orders.transitions import locked, move, move_closing, note
 
 #: Why it goes back: of each rail its own, as each has the price in another account.
 _CAUSES: Final = {Rail.LIGHTNING: Cause.NOT_DELIVERED, Rail.ONCHAIN: Cause.FUNDING_CONFLICTED}
+_NEVER_WAS: Final = "There never was a channel."
 
 
 def record(order: ChannelOrder, attempt: int) -> None:
@@ -33,18 +34,21 @@ def record(order: ChannelOrder, attempt: int) -> None:
     else:
         order.closed_at = timezone.now()
         move(order, OrderState.CLOSED, cause=Cause.FUNDING_CONFLICTED, attempt=attempt)
-    _end_closing(order)
+    end_closing(order)
     counting.give_back(order, cause=Cause.FUNDING_CONFLICTED, actor=LSP)
     is_proposed, sat = _settle_up(order)
     _say(order, f"a refund of {sat} sat is proposed" if is_proposed else "nothing of its price waits for a decision")
 
 
-def _end_closing(order: ChannelOrder) -> None:
-    """No close of it is wanted any more, nor under way."""
+def end_closing(order: ChannelOrder) -> None:
+    """No close of its channel is wanted any more, nor under way: its attempt has failed.
+
+    The caller holds the order's row. Repeat: safe.
+    """
     closing = queries.live_closing(order)
     if closing is not None:
-        move_closing(order, closing, ClosingState.WITHDRAWN, detail="There never was a channel.")
-        note(order, Cause.CLOSE_WITHDRAWN, reason="There never was a channel.")
+        move_closing(order, closing, ClosingState.WITHDRAWN, detail=_NEVER_WAS)
+        note(order, Cause.CLOSE_WITHDRAWN, reason=_NEVER_WAS)
 
 
 def tell_again(order_id: UUID) -> None:

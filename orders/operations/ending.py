@@ -31,7 +31,7 @@ _CANCELLABLE: Final = CLAIMABLE | {OrderState.CREATED, OrderState.GIVE_UP}
 
 @open_to(Kind.STAFF, Kind.COMMAND)
 def cancel(order_id: UUID, *, actor: Authority) -> ChannelOrder:
-    """The order comes to nothing: unpaid it expires, a held payment goes back, on-chain money waits for staff.
+    """The order comes to nothing: unpaid it expires; a held payment goes back, and on-chain money once it is final.
 
     Raises: OrderNotFound, NotPossible (an attempt to open is live, the order is over, or our records are behind the
     node's: its channel may be there already).

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise, takewhile
 from typing import Final
 from uuid import UUID
 
@@ -29,8 +31,18 @@ MOST_AT_ONCE: Final = 50
 _DAY: Final = timedelta(days=1)
 #: What is raised so often in a day is raised by a program that knows nothing of us.
 _AGAIN_AND_AGAIN: Final = 3
+#: What the node refuses once it does at the next look, as a rule: a person is told of what it refuses so often, and for
+#: so long.
+_REFUSED_OFTEN: Final = 3
+_REFUSED_FOR: Final = timedelta(minutes=30)
+#: Looks come every ten minutes. A refusal that is so old belongs to no row of them.
+_LATELY: Final = timedelta(hours=1)
+_PUT_BACK: Final = Cause.ROUTING_FEE_PUT_BACK
+_REFUSED: Final = Cause.ROUTING_FEE_REFUSED
 
 Promise = tuple[UUID, int, int]
+#: What was tried, or refused, and when.
+Word = tuple[str, datetime]
 
 
 def keep(node: LndNode) -> int:
@@ -84,35 +96,67 @@ def promised() -> dict[str, Promise]:
 
 
 def _put_back(order_id: UUID, asked: RoutingFee, most: RoutingFee, node: LndNode, pubkey: str) -> None:
-    """Recorded before it is done: whoever dies in between does it again."""
-    _record(order_id, asked, most)
+    """Recorded before it is done: whoever dies in between does it again. What was refused is on record already."""
+    was_refused = bool(refusals(_said(order_id), timezone.now()))
+    if not was_refused:
+        _record(order_id, asked, most)
     try:
         node.set_routing_fee(most, cltv_blocks=node.cltv_blocks(asked.outpoint, pubkey=pubkey))
     except NodeUnavailable:
         raise
     except LightningError as error:
         log.warning("order=%s its routing fee is not put back: %s: %s", order_id, type(error).__name__, error)
-        words = "More is asked for forwarding over its channel than was promised, and the node does not put it back."
-        flags.flag(order_id, FlagKind.ROUTING_FEE_HIGH, words)
+        _refused(order_id, str(error))
+        return
+    if was_refused:
+        _record(order_id, asked, most)
+    _tell_if_raised_again_and_again(order_id)
 
 
 def _record(order_id: UUID, asked: RoutingFee, most: RoutingFee) -> None:
     with locked(order_id) as order:
         note(
-            order, Cause.ROUTING_FEE_PUT_BACK, actor=LSP, asked_base_msat=asked.base_msat, asked_ppm=asked.ppm,
+            order, _PUT_BACK, actor=LSP, asked_base_msat=asked.base_msat, asked_ppm=asked.ppm,
             base_msat=most.base_msat, ppm=most.ppm,
         )  # fmt: skip
-        if _put_back_lately(order_id) >= _AGAIN_AND_AGAIN:
-            words = "Somebody asks for more over its channel than was promised, again and again: another program?"
+
+
+def _refused(order_id: UUID, detail: str) -> None:
+    """It is on record; a person is told once it is no matter of a moment."""
+    with locked(order_id) as order:
+        note(order, _REFUSED, actor=LSP, detail=detail[:300])
+        now = timezone.now()
+        row = refusals(_said(order_id), now)
+        if len(row) >= _REFUSED_OFTEN and row[0] <= now - _REFUSED_FOR:
+            words = "More is asked for forwarding than was promised, and the node does not put it back."
             raise_flag(order, FlagKind.ROUTING_FEE_HIGH, words, actor=LSP)
 
 
-def _put_back_lately(order_id: UUID) -> int:
-    since = timezone.now() - _DAY
-    return OrderEvent.objects.filter(order=order_id, cause=Cause.ROUTING_FEE_PUT_BACK, at__gte=since).count()
+def _tell_if_raised_again_and_again(order_id: UUID) -> None:
+    if times_put_back(_said(order_id)) >= _AGAIN_AND_AGAIN:
+        words = "Somebody asks for more over its channel than was promised, again and again: another program?"
+        flags.flag(order_id, FlagKind.ROUTING_FEE_HIGH, words)
+
+
+def _said(order_id: UUID) -> list[Word]:
+    """Of the last day, in order."""
+    rows = OrderEvent.objects.filter(order=order_id, cause__in=[_PUT_BACK, _REFUSED], at__gte=timezone.now() - _DAY)
+    return list(rows.order_by("version").values_list("cause", "at"))
+
+
+def refusals(said: Iterable[Word], now: datetime) -> list[datetime]:
+    """When the node has refused, each time since it last did as it was told; none where that is long ago."""
+    row = [at for _, at in takewhile(lambda word: word[0] == _REFUSED, reversed(list(said)))]
+    return row[::-1] if row and row[0] > now - _LATELY else []
+
+
+def times_put_back(said: Iterable[Word]) -> int:
+    """How often it was put back: what was tried, and not refused then."""
+    causes = [cause for cause, _ in said]
+    return sum(this == _PUT_BACK and then != _REFUSED for this, then in pairwise([*causes, ""]))
 
 
 def _found_kept(order_id: UUID) -> None:
-    """What was flagged is over, once nothing had to be put back for a day."""
-    if not _put_back_lately(order_id):
+    """What was flagged is over: the node does it, and nobody has raised it again for a day."""
+    if times_put_back(_said(order_id)) <= 1:
         flags.found(ChannelOrder.objects.get(pk=order_id), Found.FEE_KEPT)

@@ -25,7 +25,8 @@ from orders.transitions import locked, move
 def give_up(order_id: UUID, *, reason: str, actor: Authority) -> ChannelOrder:
     """The order is GIVE_UP; within the grace it may be retried, then a held payment goes back.
 
-    Money: a held payment stays held for the grace; settled or on-chain money waits for staff.
+    Money: a held payment stays held for the grace, then it goes back; so does what was paid on chain. Of a settled
+    payment a refund is proposed.
     Raises: OrderNotFound, NotPossible (not claimed, or an attempt is live).
     """
     with locked(order_id) as order:

@@ -67,7 +67,7 @@ def go_on(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
     if channel is None:
         return now + _SOON
     if not closing.is_forced:
-        turn.enter_to_end(order)
+        turn.enter_to_close(order)
     if not _intend(order.pk, closing.pk):
         return now + _SOON
     return _ask(order, closing, channel, node)

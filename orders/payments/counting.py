@@ -90,7 +90,7 @@ def expire(order_id: UUID) -> None:
 
 
 def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: Authority) -> None:
-    """The order is EXPIRED; what has arrived on chain all the same is for staff to return.
+    """The order is EXPIRED; what has arrived on chain all the same goes back once it is final, or buys it late.
 
     The caller holds the order's row.
     """

@@ -15,14 +15,21 @@ from orders import actors, queries
 from orders.advance import advance
 from orders.causes import Cause, FlagKind
 from orders.errors import InvalidField, NotAllowed, NotPossible
-from orders.models import ChannelClosing, ChannelOrder, ClosingKind, NodeSnapshot, SwitchName, WalletTransaction
+from orders.models import (
+    ChannelClosing,
+    ChannelOrder,
+    ClosingKind,
+    NodeSnapshot,
+    SwitchName,
+    WalletTransaction,
+)
 from orders.openings import cancelling, following, turns
 from orders.operations import closing, pausing, shutdown
 from orders.states import ClosingState, OpeningState, OrderState, TransactionState
 from streams import hints
 from tests.closing import ADA, HEIGHT, TXID, ClosingNode, journal, look, sold
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory
-from tests.scripted import channel, pending
+from tests.scripted import channel, held, pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -343,8 +350,9 @@ def test_a_close_of_another_channel_is_no_close_of_the_one_that_closes(node: Clo
     node.open.clear()
     node.pending.append(replace(pending(other, order), phase=PendingPhase.WAITING_CLOSE, closing_txid=TXID))
     following.follow(order.pk, node)  # type: ignore[arg-type]
-    assert queries.order_or_raise(order.pk).state == OrderState.CLOSING
-    assert (ChannelClosing.objects.get().state, ChannelClosing.objects.get().txid) == (ClosingState.WAITING, "")
+    order, row = queries.order_or_raise(order.pk), ChannelClosing.objects.get()
+    assert order.state == OrderState.CLOSING and "close_withdrawn" in journal(order)
+    assert (row.state, row.txid, row.detail) == (ClosingState.WITHDRAWN, "", "Its channel is another one.")
 
 
 def another_channel(node: ClosingNode) -> tuple[ChannelOrder, Outpoint]:
@@ -371,6 +379,29 @@ def test_of_a_channel_that_never_was_no_close_is_wanted_or_under_way(node: Closi
     cancelling.finish(order.pk, node)  # type: ignore[arg-type]
     order, row = queries.order_or_raise(order.pk), ChannelClosing.objects.get()
     assert (order.state, row.state) == (OrderState.CLOSED, ClosingState.WITHDRAWN)
+    assert row.ended_at is not None and "close_withdrawn" in journal(order)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize(("is_paid", "then"), [(True, OrderState.URI_SET), (False, OrderState.GIVE_UP)])
+def test_no_close_waits_for_ever_of_a_channel_that_was_undone_before_it_was_usable(
+    node: ClosingNode, is_asked: bool, is_paid: bool, then: OrderState
+) -> None:
+    """Its order tries again, and may never have another channel: nobody would come back to the row."""
+    order = sold(node, weeks_ago=0)
+    ChannelOrder.objects.update(state=OrderState.OPENING, opened_at=None)
+    closing.override(order.pk, kind=ClosingKind.TOGETHER, reason="The court asks for it.", actor=ADA)
+    if is_asked:
+        ChannelClosing.objects.update(asked_at=timezone.now(), tries=1, state=ClosingState.UNDER_WAY)
+    order.openings.update(state=OpeningState.PUBLISHED)
+    WalletTransaction.objects.update(state=TransactionState.PUBLISHED)
+    node.open.clear()
+    if is_paid:
+        node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    assert cancelling.begin(order.pk, reason="FUNDING_CONFLICT", conflict_is_deep=True)
+    cancelling.finish(order.pk, node)  # type: ignore[arg-type]
+    order, row = queries.order_or_raise(order.pk), ChannelClosing.objects.get()
+    assert (order.state, row.state, row.detail) == (then, ClosingState.WITHDRAWN, "There never was a channel.")
     assert row.ended_at is not None and "close_withdrawn" in journal(order)
 
 

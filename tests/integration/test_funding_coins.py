@@ -102,3 +102,22 @@ def test_dust_by_the_hundred_is_spent_only_where_no_attempt_gives_bigger_coins_b
     wallet = Wallet(*[2_000] * 200)
     why = funding.obstacle(OrderFactory(uri_set=True).pk, 100_000, cast(LndNode, wallet))
     assert (why == funding.COINS_LEASED) is waits
+
+
+@pytest.mark.django_db
+def test_who_is_too_slow_for_the_big_coin_leases_no_dust_by_the_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would have to be given back by a call of its own, while whoever waits for this peer's place waits on."""
+    monkeypatch.setattr("orders.queries.leased_by_attempts", lambda: [150_000])
+    wallet = Wallet(150_000, *[2_000] * 200, quicker=1)
+    order = OrderFactory(uri_set=True)
+    with pytest.raises(Broken) as caught:
+        funding._draft(order.pk, REQUEST, 1000, cast(LndNode, wallet))
+    assert (reason_of(caught.value), caught.value.detail) == funding.COINS_LEASED
+    assert len(wallet.named) == 1 and wallet.leased == {}
+
+
+def test_where_there_is_much_dust_the_node_is_not_left_to_choose() -> None:
+    wallet = Wallet(150_000, *[2_000] * 200)
+    drafted(wallet)
+    assert wallet.named == [[wallet.native[0].outpoint]]
+    assert set(wallet.leased) == {wallet.native[0].outpoint}

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.db.models import F
 
 from lightning import rights
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown, Rejected
@@ -117,17 +117,66 @@ def test_it_is_on_record_before_it_is_done(node: FeeNode) -> None:
     assert order.events.filter(cause=Cause.ROUTING_FEE_PUT_BACK).exists()
 
 
+def causes(order: ChannelOrder) -> list[str]:
+    rows = order.events.order_by("version").values_list("cause", flat=True)
+    return [cause.removeprefix("routing_fee_") for cause in rows if cause.startswith("routing_fee")]
+
+
+def flagged(order: ChannelOrder) -> list[str]:
+    return [flag.kind for flag in queries.order_or_raise(order.pk).standing]
+
+
+def later(minutes: int) -> None:
+    """So much time has passed."""
+    OrderEvent.objects.update(at=F("at") - timedelta(minutes=minutes))
+
+
 @pytest.mark.parametrize("error", [Rejected("not found", reason="refused"), OutcomeUnknown("deadline")])
-def test_what_the_node_does_not_put_back_is_for_a_person_until_it_is(node: FeeNode, error: LightningError) -> None:
+def test_what_the_node_refuses_for_long_is_for_a_person_once_until_it_works(
+    node: FeeNode, error: LightningError
+) -> None:
     order = promised(node, 2_000, 200)
     node.refuses = error
-    keep(node)
-    assert [flag.kind for flag in queries.order_or_raise(order.pk).standing] == [FlagKind.ROUTING_FEE_HIGH]
+    for _ in range(3):
+        keep(node)
+        assert not flagged(order)
+        later(10)
+    for _ in range(3):
+        keep(node)
+        assert flagged(order) == [FlagKind.ROUTING_FEE_HIGH]
+        later(10)
+    assert causes(order) == ["put_back", *["refused"] * 6]
+    assert order.events.filter(cause=Cause.NEEDS_STAFF).count() == 1
     node.refuses = None
     keep(node)
-    OrderEvent.objects.update(at=timezone.now() - timedelta(days=2))
+    later(10)
     keep(node)
-    assert not queries.order_or_raise(order.pk).standing
+    assert not flagged(order) and causes(order)[-1] == "put_back"
+
+
+def test_what_the_node_refuses_for_a_moment_is_nobodys_trouble(node: FeeNode) -> None:
+    """However often that happens: each time it did as it was told at the next look."""
+    order = promised(node, 2_000, 200)
+    for refuses in (True, True, False, True, True, False):
+        node.refuses = Rejected("could not update policies", reason="refused") if refuses else None
+        keep(node)
+        assert not flagged(order)
+        later(10)
+        node.fees = dict.fromkeys(node.fees, (2_000, 200))
+
+
+def test_what_was_refused_hours_ago_says_nothing_of_today(node: FeeNode) -> None:
+    order = promised(node, 2_000, 200)
+    node.refuses = Rejected("could not update policies", reason="refused")
+    for minutes in (10, 10, 300):
+        keep(node)
+        later(minutes)
+    for minutes in (10, 10, 10):
+        keep(node)
+        later(minutes)
+        assert not flagged(order)
+    keep(node)
+    assert flagged(order)
 
 
 def test_what_is_raised_again_and_again_is_for_a_person(node: FeeNode) -> None:
@@ -135,7 +184,13 @@ def test_what_is_raised_again_and_again_is_for_a_person(node: FeeNode) -> None:
     for _ in range(3):
         assert keep(node) == 1
         node.fees = dict.fromkeys(node.fees, (2000, 200))
-    assert [flag.kind for flag in queries.order_or_raise(order.pk).standing] == [FlagKind.ROUTING_FEE_HIGH]
+    assert flagged(order) == [FlagKind.ROUTING_FEE_HIGH]
+    node.fees = dict.fromkeys(node.fees, (1_000, 200))
+    keep(node)
+    assert flagged(order)  # it may well be raised again
+    later(24 * 60)
+    keep(node)
+    assert not flagged(order)
 
 
 def test_without_the_rights_nothing_is_asked(node: FeeNode) -> None:

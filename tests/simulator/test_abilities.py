@@ -325,3 +325,25 @@ def test_keys_come_from_the_seed(tmp_path) -> None:
 
     assert keys("one", b"a") == keys("two", b"a") != keys("three", b"b")
     assert keys("four", os.urandom(4))
+
+
+def test_a_world_with_much_in_it_is_not_written_anew_at_each_call_and_is_whole_in_the_end(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("simulator.world._MUCH_BYTES", 0)
+    world = World(tmp_path, Beginning())
+    state = tmp_path / "state"
+    for name in ("erin", "frank"):
+        world.customers.named(name)
+        world.save()
+    assert world.is_unsaved and b"frank" not in state.read_bytes()
+    world.save(at_once=True)
+    assert not world.is_unsaved and b"frank" in state.read_bytes()
+
+
+def test_a_world_with_little_in_it_is_on_disk_after_each_call(tmp_path) -> None:
+    world = World(tmp_path, Beginning())
+    for name in ("erin", "frank"):
+        world.customers.named(name)
+        world.save()
+        assert name.encode() in (tmp_path / "state").read_bytes()

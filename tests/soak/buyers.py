@@ -58,16 +58,16 @@ class Buyer:
     def pays(self, *, percent: int = 100) -> None:
         """Over Lightning. One that never left, because the node was down, is sent again."""
         invoice, amount = self.purchase.quote["ln_invoice"], self.purchase.quote["total_amount"]
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, why = time.monotonic() + PATIENCE_SECONDS, ""
         while time.monotonic() < deadline:
-            buyer = self.world.network.buyer
-            payment = buyer.pay(invoice) if percent == 100 else buyer.pay_amount(invoice, amount * percent * 10)
-            with suppress(NeverLeft):
-                payment.wait_locked()
-                self.purchase.payment = payment
+            try:
+                self.purchase.payment = self.world.buyer.pay(invoice, 0 if percent == 100 else amount * percent * 10)
+            except NeverLeft as problem:
+                why = str(problem)
+            else:
                 return
             time.sleep(_PAUSE_SECONDS)
-        raise Lost("no way to the node")
+        raise Lost(f"no way to the node: {why}")
 
     def sends(self, *, percent: int = 100) -> None:
         """On chain."""

@@ -54,5 +54,7 @@ def troubles(world: World, purchases: Sequence[Purchase]) -> Iterator[str]:
             yield f"{purchase.fate} {purchase.order_id}: taken for nothing, {state}"
         if paid == FAILED and state == "open" and purchase.fate != "both_ways":
             yield f"{purchase.fate} {purchase.order_id}: a channel for nothing"
+    if not any(channel.active for channel in world.network.buyer.channels(world.network.lsp)):
+        yield "the buyer's channel is dead: most Lightning payments could not leave, whatever the server did"
     memos = Counter(channel.memo for channel in world.network.lsp.channels() if channel.memo)
     yield from (f"two channels for {memo}" for memo, count in memos.items() if count > 1)

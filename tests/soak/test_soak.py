@@ -21,11 +21,14 @@ class Said:
         return self
 
 
-def troubles(fate: str, state: str, paid: str, *, trouble: str = "", memos: tuple[str, ...] = ()) -> list[str]:
+def troubles(
+    fate: str, state: str, paid: str, *, trouble: str = "", memos: tuple[str, ...] = (), is_active: bool = True
+) -> list[str]:
     purchase = Purchase(fate, {"order_id": "one"}, Said(status=lambda: paid), trouble)  # type: ignore[arg-type]
     channels = [Said(memo=memo) for memo in memos]
     server, lsp = Said(rows=lambda query: [("one", state)]), Said(channels=lambda: channels)
-    return list(table.troubles(Said(server=server, network=Said(lsp=lsp)), [purchase]))  # type: ignore[arg-type]
+    network = Said(lsp=lsp, buyer=Said(channels=lambda other: [Said(active=is_active)]))
+    return list(table.troubles(Said(server=server, network=network), [purchase]))  # type: ignore[arg-type]
 
 
 def test_every_fate_has_its_share_of_a_hundred() -> None:
@@ -44,6 +47,7 @@ def test_what_is_well_is_no_trouble() -> None:
         ("open", FAILED, {}, "a channel for nothing"),
         ("open", SUCCEEDED, {"trouble": "no answer"}, "no answer"),
         ("open", SUCCEEDED, {"memos": ("one", "one")}, "two channels"),
+        ("open", SUCCEEDED, {"is_active": False}, "channel is dead"),
     ],
 )
 def test_what_must_not_be_is_seen(state: str, paid: str, more: Any, said: str) -> None:

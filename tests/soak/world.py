@@ -17,6 +17,7 @@ from tests.regtest.lnd import Lnd
 from tests.regtest.network import BUYER, LSP, Network
 from tests.served import ROOT, Served
 from tests.soak import deaths
+from tests.soak.paying import OneByOne
 
 BLOCK_SECONDS: Final = 2.0
 #: Nodes that get channels; the buyer alone pays.
@@ -42,6 +43,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.network = Network([LSP, BUYER, *WALLETS])
+        self.buyer = OneByOne(self.network.buyer)
         self.server = Served(Path(tempfile.mkdtemp(prefix="lsp-soak-")), self.network.lsp, **SETTINGS)
         self.killed: Counter[str] = Counter()
         self._rng = random.Random(seed)
@@ -98,10 +100,11 @@ class World:
     # The end
 
     def keep_logs(self) -> Path:
-        """Copies of what the server and the node have said, in a folder that outlives them."""
+        """Copies of what the server and both ends of the buyer's channel have said, in a folder that outlives them."""
         kept = Path(tempfile.mkdtemp(prefix="lsp-soak-logs-"))
         (kept / "server.log").write_text(self.server.log())
-        (kept / "lnd.log").write_text(self.network.lsp.log.read_text(errors="replace"))
+        for node in (self.network.lsp, self.network.buyer):
+            (kept / f"{node.name}.log").write_text(node.log.read_text(errors="replace"))
         return kept
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:

@@ -98,6 +98,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
         # Our records are older than the truth: nothing is abandoned or freed; the next attempt's look adopts it.
         _record_failed(order_id, opening.pk, still_secured=security.look(order, node).secured)
         return
+    if _may_be_in_use(order, opening) and _left_behind(opening, node) and _kept(opening, node):
+        return  # before its peer is disconnected, for whom it is of use
     node.cancel_shim(bytes(opening.pending_chan_id))
     # Before FUNDED is recorded nothing was verified: no channel can come of it.
     if opening.transaction is not None and not _ended_at_the_peer(order, opening, node):
@@ -140,7 +142,7 @@ def _kept(opening: ChannelOpening, node: LndNode) -> bool:
 def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
     """This attempt's own channel, if there is one. What only the memo names is another attempt's, maybe delivered."""
     ours = opening.funding_outpoint
-    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels(), *node.channels()]
     return {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
 
 

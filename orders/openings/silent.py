@@ -18,8 +18,8 @@ def recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datet
     """It goes on, or is ended.
 
     A fresh one whose channel is pending goes on; the peer may have forgotten an older one. One whose channel is
-    zero-conf, and there, goes on whatever its age: it is in use. Whoever lost a reply has
-    left the reason; where nobody has, it was our own death, which costs the order no place.
+    zero-conf, and there, goes on whatever its age: it is in use. Whoever lost a reply has left the reason; where nobody
+    has, it was our own death, which costs the order no place.
     Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
     """
     if live.state == OpeningState.CANCELLING:

@@ -104,7 +104,10 @@ def open_or_opening(node: LndNode, outpoint: Outpoint) -> Channel | PendingChann
 
 
 def is_anywhere(node: LndNode, outpoint: Outpoint) -> bool:
-    """The node has this channel: it is open, or being opened, or on its way to its end."""
-    return any(each.outpoint == outpoint for each in node.channels()) or any(
-        each.outpoint == outpoint for each in node.pending_channels()
-    )
+    """The node has this channel: it is open, or being opened, or on its way to its end.
+
+    Open ones are asked for once more at the end: a zero-conf channel is pending in LND for a moment, and who looks
+    in this moment would see it in neither list.
+    """
+    looks = (node.channels, node.pending_channels, node.channels)
+    return any(each.outpoint == outpoint for look in looks for each in look())

@@ -118,6 +118,7 @@ def test_a_channel_of_a_given_up_attempt_whose_coins_are_anothers_is_left_to_a_p
     opening = look(opening, node, times=3)
     assert (opening.state, opening.order.state) == (OpeningState.CANCELLING, OrderState.URI_SET)
     assert node.abandoned == [] and node.published == []
+    assert node.disconnected == []  # he may be using it
     assert FlagKind.ZERO_CONF_UNFUNDED in kinds(opening)
     node.coin_is_gone = False
     assert look(opening, node).state == OpeningState.PUBLISHED
@@ -165,6 +166,14 @@ def test_a_channel_that_came_to_be_while_its_peer_was_being_disconnected_is_kept
     opening = look(opening, node)
     assert (opening.state, node.abandoned) == (OpeningState.PUBLISHED, [])
     assert node.connected, "its channel is of no use while the peer is away"
+
+
+def test_a_channel_that_opens_while_we_look_is_in_one_of_the_lists(node: Node) -> None:
+    """LND has it among the pending for a moment; it was not open yet, and is not pending any more."""
+    opening = attempt(node, OpeningState.COMMITTED)
+    node.on_call = lambda name: appears(node, opening) if name == "pending_channels" else None
+    opening = look(opening, node)
+    assert (opening.state, node.disconnected) == (OpeningState.PUBLISHED, [])
 
 
 def publishing_of(node: Node, **fields: Any) -> ChannelOpening:

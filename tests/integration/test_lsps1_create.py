@@ -74,6 +74,12 @@ class TestWhatIsRead:
         assert refused(answer)[0] == INVALID
         assert answer.said["error"]["data"]["unrecognized"] == ["confirms_within_blocks", "foo"]
 
+    @pytest.mark.parametrize("name", ["\ud800", "\x00", "x" * 60_000, "<script>", ""])
+    def test_l0_11_whatever_they_are_called(self, wallet: Wallet, name: str) -> None:
+        answer = wallet.create_order(**{name: 1})
+        assert (answer.status_code, refused(answer)[0]) == (400, INVALID)
+        assert len(answer.said["error"]["data"]["unrecognized"]) == 1
+
     def test_l0_11_who_the_wallet_is_may_be_told(self, wallet: Wallet) -> None:
         client = {"app": "ZEUS", "app_version": "0.9", "node": "lnd", "node_version": "0.18"}
         assert wallet.create_order(client_info=client).status_code == 200

@@ -177,6 +177,7 @@ SENTENCES = (
     "peer disconnected",
     "peer is not connected",
     "peer exiting",
+    "unable to find node",
     "error trying to update node features: invalid add action for bit 729, bit is already set",
     "error trying to update node addresses: unable to resolve address h.invalid:9735: lookup h.invalid: no such host",
     f"reservation timed out waiting for peer (peer_id:{KEY}, chan_id:00)",

@@ -15,6 +15,7 @@ from lightning.errors import NodeUnavailable
 from lightning.types import CustomMessage
 from lsps.bolt8 import methods
 from lsps.bolt8.limits import AT_ONCE, BURST, FLOOD
+from orders.models import Service
 from tests.factories import SnapshotFactory, pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -105,6 +106,7 @@ def test_a_hundred_peers_at_once_are_answered_while_one_of_them_floods(
 ) -> None:
     """A wallet waits for five seconds. The bound is for a busy machine: none of them waits for the flood."""
     SnapshotFactory()
+    Service.objects.create()
     honest = [pubkey(100 + number) for number in range(99)]
     began = time.monotonic()
     took: dict[str, float] = {}

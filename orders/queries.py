@@ -123,7 +123,7 @@ def is_used_up(coupon: Coupon, *, besides: UUID | None = None) -> bool:
     if coupon.most_uses is None:
         return False
     uses = ChannelOrder.objects.filter(coupon=coupon, state__in=COUPON_USED)
-    return uses.exclude(pk=besides).count() >= coupon.most_uses
+    return (uses if besides is None else uses.exclude(pk=besides)).count() >= coupon.most_uses
 
 
 def order_or_raise(order_id: UUID) -> ChannelOrder:

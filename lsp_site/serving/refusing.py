@@ -16,12 +16,12 @@ TOO_LONG: Final = (LimitRequestLine, LimitRequestHeaders)
 
 def refusal(request: bytes, error: LimitRequestLine | LimitRequestHeaders) -> bytes:
     """The whole answer; the connection ends with it."""
-    from orders.api import errors  # not before gunicorn has the application
+    from orders.api import errors, problems  # not before gunicorn has the application
 
     if isinstance(error, LimitRequestLine):
-        problem = errors.Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")
+        problem = problems.Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")
     else:
-        problem = errors.Problem(431, "headers_too_large", "The request's headers are too large, or too many.")
+        problem = problems.Problem(431, "headers_too_large", "The request's headers are too large, or too many.")
     asked = HttpRequest()
     asked.path_info = _path(request)
     answer = errors.answer(problem, asked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -13,7 +15,7 @@ from orders.tokens import LONGEST_CODE, SHORTEST_CODE
 _VISIBLE = RegexValidator(
     rf"^[!-~]{{{SHORTEST_CODE},{LONGEST_CODE}}}\Z", f"{SHORTEST_CODE} to {LONGEST_CODE} visible ASCII characters."
 )
-_OWN = {"null": True, "blank": True}
+_OWN: Final[dict[str, Any]] = {"null": True, "blank": True}
 
 
 class Coupon(models.Model):
@@ -27,7 +29,10 @@ class Coupon(models.Model):
     starts_at = models.DateTimeField(**_OWN, help_text="Empty: at once.")
     ends_at = models.DateTimeField(**_OWN, help_text="Empty: never by itself.")
     most_uses = models.PositiveIntegerField(
-        **_OWN, validators=[MinValueValidator(1)], help_text="Orders that stand or were sold; empty: any number."
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Orders that stand or were sold; empty: any number.",
     )
     discount_percent = models.PositiveSmallIntegerField(
         default=0, validators=[MaxValueValidator(100)], help_text="Of what we earn; what the chain costs stays."

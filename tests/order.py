@@ -11,6 +11,7 @@ ON_REAL_NODES = (
     "tests/e2e/",
     "tests/chaos/test_chain.py",
     "tests/chaos/test_kills.py",
+    "tests/chaos/test_kills_zero_conf.py",
     "tests/chaos/test_losses.py",
     "tests/simulator/test_real.py",
     "tests/simulator/test_signatures.py",

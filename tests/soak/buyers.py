@@ -17,6 +17,9 @@ from tests.regtest.payment import NeverLeft, Payment
 from tests.soak.world import World
 
 PATIENCE_SECONDS: Final = 180.0
+#: A quote that was asked of a process that died counts as under way for two minutes; and whoever comes then may be told
+#: that we are busy.
+_PATIENCE_FOR_A_QUOTE_SECONDS: Final = 600.0
 _PAUSE_SECONDS: Final = 0.5
 #: Not now, but soon: it is down, busy, or has not seen the payment yet.
 _LATER: Final = frozenset({409, 429, 502, 503})
@@ -53,7 +56,8 @@ class Buyer:
         if says_where:
             body["refund_onchain_address"] = somewhere()
         key = str(uuid.uuid4())
-        self.purchase.quote = self._answered("/channel/buy", body, Idempotency_Key=key).said
+        patience = _PATIENCE_FOR_A_QUOTE_SECONDS
+        self.purchase.quote = self._answered("/channel/buy", body, patience=patience, Idempotency_Key=key).said
 
     def pays(self, *, percent: int = 100) -> None:
         """Over Lightning. One that never left, because the node was down, is sent again."""
@@ -99,17 +103,20 @@ class Buyer:
             time.sleep(_PAUSE_SECONDS)
         raise Lost(f"not {what}")
 
-    def _answered(self, path: str, body: dict[str, Any], *fine: int, **headers: str) -> Answer:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def _answered(
+        self, path: str, body: dict[str, Any], *fine: int, patience: float = PATIENCE_SECONDS, **headers: str
+    ) -> Answer:
+        deadline, last = time.monotonic() + patience, "no answer"
         while time.monotonic() < deadline:
             with suppress(OSError, ValueError):
                 answer = self.client.ask("POST", path, body, **headers)
                 if answer.status == 200 or answer.status in fine:
                     return answer
+                last = f"{answer.status} {answer.said}"
                 if answer.status not in _LATER:
-                    raise Lost(f"{path}: {answer.status} {answer.said}")
+                    break
             time.sleep(_PAUSE_SECONDS)
-        raise Lost(f"{path}: no answer")
+        raise Lost(f"{path}: {last}")
 
 
 def lightning(buyer: Buyer) -> None:

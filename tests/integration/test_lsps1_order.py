@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -292,7 +291,7 @@ def test_l0_33_letters_stand_for_themselves(wallet: Wallet) -> None:
     assert "größe ✓".encode() in answer.content
 
 
-@pytest.mark.parametrize("order_id", ["x", "0" * 24, str(uuid4()), "", "\x00", "a" * 9_000])
+@pytest.mark.parametrize("order_id", ["x", "0" * 24, "00000000-0000-4000-8000-000000000000", "", "\x00", "a" * 9_000])
 @pytest.mark.parametrize("root", ROOTS)
 def test_l1_30_of_what_there_is_not_it_says_so(wallet: Wallet, root: str, order_id: str) -> None:
     answer = Wallet(root).get_order(order_id)

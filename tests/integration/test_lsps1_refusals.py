@@ -1,4 +1,4 @@
-"""Who asks LSPS1 over REST in a wrong way, and what he reads. Numbers are those of docs/conformance.md."""
+"""How LSPS1 over REST refuses: never with status 200, in one body for all clients, and in a browser too."""
 
 from __future__ import annotations
 

@@ -19,12 +19,16 @@ from orders.admin.shown import mark
 from orders.models import AuditKind
 
 _RIGHTS = ("is_superuser", "groups", "user_permissions")
+_SELECTOR = "orders/selector.js"
 
 
 class StaffGroupAdmin(RecordedAdmin, GroupAdmin):
     """Groups: who may change one gives everybody in it whatever they like, so superusers do."""
 
     recorded = AuditKind.GROUP
+
+    class Media:
+        js = [_SELECTOR]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Superusers."""
@@ -51,6 +55,7 @@ class StaffAdmin(RecordedAdmin, UserAdmin):
 
     class Media:
         css = {"all": ["orders/admin.css"]}
+        js = [_SELECTOR]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         """Rights, for who is no superuser."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -13,16 +14,21 @@ from django.utils.safestring import SafeString
 from lsp_site import factors
 from orders import actors, trail
 from orders.admin.changes import RecordedAdmin
+from orders.admin.moments import NamedMoment
 from orders.admin.shown import mark
 from orders.models import AuditKind
 
 _RIGHTS = ("is_superuser", "groups", "user_permissions")
+_SELECTOR = "orders/selector.js"
 
 
 class StaffGroupAdmin(RecordedAdmin, GroupAdmin):
     """Groups: who may change one gives everybody in it whatever they like, so superusers do."""
 
     recorded = AuditKind.GROUP
+
+    class Media:
+        js = [_SELECTOR]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Superusers."""
@@ -45,9 +51,11 @@ class StaffAdmin(RecordedAdmin, UserAdmin):
     list_display = ["username", "email", "factor", "is_staff", "is_superuser", "last_login"]
     list_select_related = ["second_factor"]
     actions = ["reset_factor"]
+    formfield_overrides = {models.DateTimeField: {"form_class": forms.SplitDateTimeField, "widget": NamedMoment}}
 
     class Media:
         css = {"all": ["orders/admin.css"]}
+        js = [_SELECTOR]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         """Rights, for who is no superuser."""

@@ -17,11 +17,14 @@ FEE, CLIENT, LSP = 8_120, 50_000, 1_000_000
 TOTAL = FEE + CLIENT
 
 
-def carry() -> None:
-    """Every row of today has its entry, as an upgrade makes it. Once in a test: there are no entries yet."""
+def carry(at: str = "now()") -> None:
+    """Every row of today has its entry, as an upgrade makes it. Once in a test: there are no entries yet.
+
+    `at`: when, of each of `legs`, in SQL.
+    """
     migration: Any = import_module("orders.migrations.0021_the_books")
     with connection.cursor() as cursor:
-        cursor.execute(migration.CARRIED)
+        cursor.execute(migration.CARRIED.replace("now()", at))
 
 
 def balances(order: ChannelOrder) -> dict[str, int]:

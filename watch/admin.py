@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,6 +18,7 @@ from django.utils.safestring import SafeString
 from orders import actors, trail
 from orders.admin.changes import RecordedAdmin
 from orders.admin.discretion import DiscreetAdmin
+from orders.admin.moments import NamedMoment
 from orders.admin.records import AlertAdmin
 from orders.admin.shown import NOTHING, at, mark, text
 from orders.causes import FlagKind
@@ -116,7 +116,7 @@ class MuteForm(forms.ModelForm):
     kind = forms.ChoiceField(required=False, label="What")
     channel = forms.ChoiceField(required=False, label="To")
     until = forms.SplitDateTimeField(
-        widget=AdminSplitDateTime(),
+        widget=NamedMoment(),
         label="Until (UTC)",
         help_text=f"At most {hearing.LONGEST.days} days, and a day where what loses money is among it.",
     )

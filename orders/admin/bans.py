@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from orders.admin.discretion import DiscreetAdmin
+from orders.admin.moments import NamedMoment
 from orders.admin.shown import NOTHING, at
 from orders.admin.steering import acting
 from orders.barring import BanKind
@@ -33,6 +34,8 @@ class BanForm(forms.ModelForm):
     class Meta:
         model = Ban
         fields = _WRITTEN
+        field_classes = {"until": forms.SplitDateTimeField}
+        widgets = {"until": NamedMoment}
 
     def clean(self) -> dict[str, Any]:
         """What the operation would refuse is said beside the field."""

@@ -236,8 +236,10 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     @admin.display(description="total to pay")
     def total_due(self, order: ChannelOrder) -> str:
         """The price, and what is pushed to the buyer."""
-        pushed = f" + {order.client_balance_sat:,} pushed to the buyer" if order.client_balance_sat else ""
-        return f"{story.sat(order.order_total_sat)} = {order.fee_total_sat:,} price{pushed}"
+        if not order.client_balance_sat:
+            return story.sat(order.order_total_sat)
+        parts = f"{order.fee_total_sat:,} price + {order.client_balance_sat:,} pushed to the buyer"
+        return f"{story.sat(order.order_total_sat)} = {parts}"
 
     budget = sats("fee_budget_sat", "its chain fees may be")
 

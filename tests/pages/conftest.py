@@ -26,8 +26,11 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, sync_playwright
 
 ORDERS = 150
+#: For each deed: one in each window, and one more for the quick ones.
+_OF_EACH = 5
 
 Opened = Callable[[str, str, Theme], Looked]
+Arranged = Callable[[str], tuple[str, str]]
 
 
 class Shop(Visited):
@@ -43,9 +46,12 @@ class Shop(Visited):
 
     def fill(self) -> None:
         """It has sold for months, and sells."""
+        self.orders = json.loads(self.run("-m", "tests.pages.history", str(ORDERS)))
+
+    def run(self, *command: str) -> str:
+        """What Python has said beside the server."""
         kept = {name: value for name, value in self.environment.items() if name in {"PATH", "HOME", "LANG"}}
-        beside = kept | {"LSP_ENV_FILE": str(self.env_file)}
-        self.orders = json.loads(_python(beside, "-m", "tests.pages.history", str(ORDERS)))
+        return _python(kept | {"LSP_ENV_FILE": str(self.env_file)}, *command)
 
     def buy(self, *asked: str) -> None:
         """One order more, as a wallet buys it."""
@@ -123,3 +129,10 @@ def opened(shop: Shop, browser: Browser, logged_in: dict[str, Any]) -> Opened:
         return windows[asked]
 
     return window_of
+
+
+@pytest.fixture(scope="package")
+def arranged(shop: Shop) -> Arranged:
+    """`arranged(deed)` is the id and the reference of an order that the deed fits, each time another one."""
+    orders: dict[str, list[tuple[str, str]]] = json.loads(shop.run("-m", "tests.pages.arranging", str(_OF_EACH)))
+    return lambda deed: orders[deed].pop()

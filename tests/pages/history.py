@@ -20,6 +20,12 @@ _CLOSES: Final = ("cooperative_close",) * 6 + ("remote_force_close", "local_forc
 _CAUSES: Final = {"closed": "channel_closed", "expired": "expired", "refunded": "gave_up"}
 _WHY: Final = ("PEER_NOT_REACHABLE", "PEER_NOT_REACHABLE", "CHANNEL_REJECTED", "FEE_TOO_HIGH")
 
+#: The books were kept all the time: an order's entries are of the moment when its channel opened, or it was paid.
+_WHEN: Final = """
+    coalesce((SELECT coalesce(o.opened_at, o.paid_at, o.created_at) FROM orders_channelorder o
+               WHERE o.id = legs.order_id), now())
+"""
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
@@ -55,7 +61,7 @@ def _orders(chance: Random, orders: int, days: int) -> None:
             age = timedelta(days=days * (1 - (number / orders) ** 0.7), seconds=chance.randrange(50_000) + 90_000)
             _one(chance, now - age, chance.choice(_ENDS))
         _one(chance, now - timedelta(days=3), "rejected")
-        booking.carry()
+        booking.carry(_WHEN)
     checking.remember(checking.check(None))
 
 

@@ -47,6 +47,12 @@ MORE: Final[dict[str, tuple[str, str]]] = {
     "second factor, first time": ("/admin/second-factor/enrol/", VIEWER),
     "coupon": ("/admin/orders/coupon/add/", BOSS),
     "mute": ("/admin/orders/alertmute/add/", BOSS),
+    "ban": ("/admin/orders/ban/add/", BOSS),
+    "new account": ("/admin/auth/user/add/", BOSS),
+    "account": ("/admin/auth/user/1/change/", BOSS),
+    "groups": ("/admin/auth/group/", BOSS),
+    "group": ("/admin/auth/group/1/change/", BOSS),
+    "applications": ("/admin/orders/", VIEWER),
     "rules of alerts": ("/admin/orders/alertrules/1/change/", BOSS),
     **{f"order, {state}": (f"/admin/orders/channelorder/{{{state}}}/change/", BOSS) for state in ("closed", "expired")},
 }

@@ -14,6 +14,11 @@ _BEYOND: Final = """(wanted) => Math.max(0, ...[...document.querySelectorAll(wan
   (each) => each.scrollWidth - each.clientWidth
 ))"""
 
+#: Values that stand out of their frame, where what is beyond it is cut off.
+_CUT_OFF: Final = """() => [...document.querySelectorAll('#channelorder_form .readonly')].filter(
+  (each) => each.getBoundingClientRect().right > each.closest('fieldset').getBoundingClientRect().right
+).map((each) => each.innerText)"""
+
 
 @pytest.mark.parametrize("state", ["open", "rejected"])
 def test_the_tables_of_an_order_are_not_pushed_to_and_fro(shop: Shop, opened: Opened, state: str) -> None:
@@ -21,6 +26,7 @@ def test_the_tables_of_an_order_are_not_pushed_to_and_fro(shop: Shop, opened: Op
     page = looked.open(f"/admin/orders/channelorder/{shop.orders[state]}/change/")
     assert page.locator(".lsp-belonging td").count() > 10
     assert page.evaluate(_BEYOND, ".lsp-belonging .lsp-scroll") == 0
+    assert page.evaluate(_CUT_OFF) == []
     first = page.locator(".lsp-belonging td:visible").first
     named = first.evaluate("(cell) => getComputedStyle(cell, '::before').content")
     assert named == f'"{first.get_attribute("data-label")}"', "a line says what it is about"

@@ -15,6 +15,7 @@ ON_REAL_NODES = (
     "tests/chaos/test_losses.py",
     "tests/simulator/test_real.py",
     "tests/simulator/test_signatures.py",
+    "tests/soak/test_paying.py",
     "tests/streams/test_real_nodes.py",
 )
 #: They share one server that was started as a visitor starts it.

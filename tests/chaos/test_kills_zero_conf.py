@@ -34,8 +34,9 @@ RECEIVED_SAT = 20_000
 
 
 @pytest.fixture
-def phone(add_peer: AddPeer) -> Iterator[Lnd]:
+def phone(shop: Shop, add_peer: AddPeer) -> Iterator[Lnd]:
     """A wallet that takes zero-conf channels."""
+    shop.network.mine(6)  # what earlier tests have published gives its change back
     wallet = add_peer()
     with wallet.accepting_zero_conf():
         yield wallet
@@ -56,13 +57,33 @@ def begin(shop: Shop, engine: Engine, point: str, phone: Lnd) -> tuple[Quote, Pa
 
 def receive(shop: Shop, phone: Lnd) -> int:
     """Somebody pays the phone over what it has; how much it has got."""
-    payment = shop.wallet.pay(phone.invoice(RECEIVED_SAT, private=True))
-    assert payment.wait() == SUCCEEDED
+    invoice = until(lambda: hinted(phone), "the phone knows a way to itself", timeout=30)
+    payment = shop.wallet.pay(invoice)
+    assert payment.wait() == SUCCEEDED, f"{payment.failure}\n{seen(shop, phone)}"
     return RECEIVED_SAT
+
+
+def hinted(phone: Lnd) -> str:
+    """An invoice that names the phone's channel, which nobody else knows; "" while its peer has told nothing of it."""
+    invoice = phone.invoice(RECEIVED_SAT, private=True)
+    return invoice if phone.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice).route_hints else ""
 
 
 def usable(phone: Lnd) -> bool:
     return any(channel.active for channel in phone.channels())
+
+
+def until_usable(shop: Shop, phone: Lnd) -> None:
+    try:
+        until(lambda: usable(phone), "the channel is usable, whoever died")
+    except TimeoutError as never:
+        raise AssertionError(f"{never}\n{seen(shop, phone)}") from None
+
+
+def seen(shop: Shop, phone: Lnd) -> str:
+    """By both nodes."""
+    lsp = shop.network.lsp
+    return f"{lsp.channels(phone)}\n{lsp.log_tail(40)}\n\n{phone.channels()}\n{phone.log_tail(40)}"
 
 
 def assert_received(shop: Shop, quote: Quote, phone: Lnd, received_sat: int) -> None:
@@ -78,7 +99,7 @@ def test_it_is_received_over_a_bought_channel_before_any_block(shop: Shop, phone
     ChannelOrder.objects.filter(pk=quote["order_id"]).update(required_channel_confirmations=0)
     payment, height = shop.pay(quote), shop.network.chain.height
     shop.run(quote, OrderState.OPEN)
-    until(lambda: usable(phone), "the phone says so too")
+    until_usable(shop, phone)
     received_sat = receive(shop, phone)
     assert shop.network.chain.height == height
     finish(shop, quote)
@@ -92,7 +113,7 @@ def test_our_process_killed_at_each_step_keeps_what_was_received(
     quote, payment = begin(shop, engine, point, phone)
     engine.kill()
     if point in USABLE:
-        until(lambda: usable(phone), "it is usable, whoever died")
+        until_usable(shop, phone)
     received_sat = receive(shop, phone) if usable(phone) else 0
     finish(shop, quote)
     assert_whole(shop, quote, payment, phone)
@@ -104,7 +125,7 @@ def test_lnd_and_we_killed_at_each_step_keep_what_was_received(
 ) -> None:
     quote, payment = begin(shop, engine, edge, phone)
     if edge in USABLE:
-        until(lambda: usable(phone), "it is usable")
+        until_usable(shop, phone)
     received_sat = receive(shop, phone) if usable(phone) else 0
     engine.kill()
     shop.network.lsp.kill()
@@ -128,7 +149,7 @@ def test_a_hold_that_ran_out_while_we_were_down_takes_nothing_from_who_has_recei
 ) -> None:
     quote, _ = begin(shop, engine, "after pending_outpoint", phone)
     engine.kill()
-    until(lambda: usable(phone), "it is usable")
+    until_usable(shop, phone)
     received_sat = receive(shop, phone)
     run_out(shop, quote)
     advance_until(shop, quote, lambda: "funding_confirmed" in shop.journal(quote), "delivered all the same")
@@ -154,7 +175,7 @@ def test_control_abandoned_instead_of_published_what_was_received_is_gone(
 ) -> None:
     quote, _ = begin(shop, engine, "after pending_outpoint", phone)
     engine.kill()
-    until(lambda: usable(phone), "it is usable")
+    until_usable(shop, phone)
     received_sat = receive(shop, phone)
 
     def cancelled(live: Any, node: Any) -> None:

@@ -12,6 +12,8 @@ from tests.regtest.waiting import until
 
 
 def the_channel(node: LndNode, outpoint: Outpoint) -> Channel:
+    """LND has it among the pending for a moment."""
+    until(lambda: [channel for channel in node.channels() if channel.outpoint == outpoint], "it is listed")
     [found] = [channel for channel in node.channels() if channel.outpoint == outpoint]
     return found
 

@@ -18,7 +18,7 @@ from orders.errors import KeyInFlight, NotClaimable, TokenNotTaken, TooManyOrder
 from orders.models import ChannelOpening, ChannelOrder, Coupon, IdempotencyKey, OrderEvent
 from orders.openings import opening, terms
 from orders.operations import claiming, creating
-from orders.operations.creating import Idempotency, Purchase
+from orders.operations.creating import Asked, Idempotency, Purchase
 from orders.options import Wanted
 from tests.factories import OrderFactory, ServiceFactory, pubkey
 from tests.fakes import FakeNode
@@ -97,7 +97,7 @@ def test_control_without_the_sales_lock_it_has(
 def test_the_last_use_of_a_coupon_is_sold_once_however_many_ask_at_once(scarce: FakeNode) -> None:
     scarce.spendable_sat = 100_000_000
     Coupon.objects.create(code="PARTNER-2026", discount_percent=50, most_uses=1)
-    results = at_once(*[lambda: creating.create(purchase(token="PARTNER-2026"), node=scarce)] * 6)
+    results = at_once(*[lambda: creating.create(purchase(asked=Asked(token="PARTNER-2026")), node=scarce)] * 6)
     assert ChannelOrder.objects.filter(coupon__isnull=False).count() == 1
     assert sum(isinstance(result, TokenNotTaken) for result in results) == 5
     assert len(scarce.invoices) == 1
@@ -116,7 +116,7 @@ def test_control_without_the_sales_lock_it_is_sold_twice(scarce: FakeNode, monke
 
     monkeypatch.setattr(creating.couponing, "require_left", slow)
     monkeypatch.setattr(creating.placing, "counting", lambda: None)
-    at_once(*[lambda: creating.create(purchase(token="PARTNER-2026"), node=scarce)] * 2)
+    at_once(*[lambda: creating.create(purchase(asked=Asked(token="PARTNER-2026")), node=scarce)] * 2)
     assert ChannelOrder.objects.filter(coupon__isnull=False).count() == 2
 
 

@@ -282,6 +282,7 @@ def every_way(client: Client, shop: list[ChannelOrder], methods: tuple[str, ...]
     body = temptations(shop)
     labels = {name: label for (label, _), name in of_models().items()}
     asked = [(name, labels.get(name, ""), route) for name, route in addresses().items()]
+    asked.sort(key=lambda each: each[2].startswith("auth/"))  # last: there accounts are deleted, its own among them
     for name, label, path in [(name, label, path_of(route, label)) for name, label, route in asked]:
         if name in {"logout", "login"}:
             continue

@@ -25,8 +25,8 @@ def _asks(settings: Any, network: Any) -> Iterator[None]:
 
 @pytest.fixture
 def wallet(shop: Shop, add_peer: Any) -> Any:
-    """A node that is connected to ours."""
-    peer = add_peer()
+    """A node with one place for a pending channel, as LND has where nobody says otherwise, connected to ours."""
+    peer = add_peer("--maxpendingchannels=1")
     key, _, host = peer.p2p_address.partition("@")
     shop.node.connect(NodeAddress(key, host), timeout_seconds=5)
     return peer

@@ -304,6 +304,7 @@ def test_found_b5_a_peer_that_we_disconnect_is_brought_back_to_where_the_node_it
     shop: Shop, add_peer: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attempt from before is cancelled: the node was connected to an address that no buyer could name any more."""
+    Service.objects.update(preflight="off")  # else it is connected before it is paid for
     wallet = add_peer()
     wallet.change(withholds_signature=True)
     quote = shop.buy(node_uri=wallet.p2p_address)

@@ -201,19 +201,15 @@ def _difficulty(uri: str) -> int:
         return 3 if host.endswith(".onion") else 1
 
 
-def _confirmations(view: OrderView) -> int:
-    asked = view.required_channel_confirmations
-    return _USUAL_CHANNEL_CONFIRMATIONS if asked is None else asked
-
-
 def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, Any]:
     """The answer to create_order and get_order. `least_blocks`: in which a funding confirms where nobody asked."""
+    depth, within = view.required_channel_confirmations, view.funding_confirms_within_blocks
     told = {
         "order_id": view.order_id,
         "lsp_balance_sat": str(view.lsp_balance_sat),
         "client_balance_sat": str(view.client_balance_sat),
-        "required_channel_confirmations": _confirmations(view),
-        "funding_confirms_within_blocks": view.funding_confirms_within_blocks or least_blocks,
+        "required_channel_confirmations": _USUAL_CHANNEL_CONFIRMATIONS if depth is None else depth,
+        "funding_confirms_within_blocks": least_blocks if within is None else within,
         "channel_expiry_blocks": view.channel_expiry_blocks,
         "token": view.token,
         "created_at": moment(view.created_at),

@@ -32,7 +32,7 @@ class Params:
     def __init__(self, sent: Any, known: Collection[str]) -> None:
         if not isinstance(sent, Mapping):
             raise Refusal(INVALID_PARAMS, "The parameters must be an object: they go by name.")
-        unknown = [str(name) for name in sent if name not in known and name not in TOLERATED]
+        unknown = [_written(str(name)) for name in sent if name not in known and name not in TOLERATED]
         if unknown:
             raise unrecognized(unknown)
         self._sent: Mapping[str, Any] = sent
@@ -126,6 +126,11 @@ def no_order(name: str = "order_id") -> NoReturn:
 
 def _invalid_because(name: str, error: ValueError) -> Refusal:
     return Refusal(INVALID_PARAMS, str(error), name)
+
+
+def _written(name: str) -> str:
+    """As it can be told: of what is half a letter a question mark."""
+    return name.encode(errors="replace").decode()
 
 
 def _is_text(value: str) -> bool:

@@ -319,6 +319,11 @@ def test_l1_51_what_is_pushed_asks_for_more_depth_and_that_is_told(wallet: Walle
     assert wallet.get_order(order.pk).said["payment"]["onchain"]["min_onchain_payment_confirmations"] == 3
 
 
+def test_l1_23_no_confirmations_are_told_as_none(wallet: Wallet) -> None:
+    order = OrderFactory(required_channel_confirmations=0, funding_confirms_within_blocks=6, door="lsps1_rest")
+    assert wallet.get_order(order.pk).said["required_channel_confirmations"] == 0
+
+
 def test_l1_78_the_channel_is_told_once_the_network_has_its_funding(wallet: Wallet) -> None:
     order = OrderFactory(opening=True, attempts__state=OpeningState.PUBLISHING, invoice__state=InvoiceState.HELD)
     assert wallet.get_order(order.pk).said["channel"] is None

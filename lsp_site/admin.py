@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
-from django_q import admin as _queue  # noqa: F401  (importing them registers them, and we come before it)
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from lsp_site.people import StaffAdmin, StaffGroupAdmin

@@ -156,8 +156,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "lsp_site.apps.StaffConfig",
-    "lsp_site.apps.SiteConfig",  # before Django's accounts, of whose commands it has its own
-    "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
@@ -173,6 +171,8 @@ INSTALLED_APPS = [
     "orders.apps.OrdersConfig",
     "watch.apps.WatchConfig",
     "streams.apps.StreamsConfig",
+    "lsp_site.apps.SiteConfig",
+    "django.contrib.auth",  # the last: of some of its commands the site has its own
 ]
 
 MIDDLEWARE = [

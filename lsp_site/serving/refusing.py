@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes
 from django.http import HttpRequest
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 
+from orders.api.problems import Problem
+
 #: The path that is asked for, of however much of a request has come.
 _PATH: Final = re.compile(rb"(?:\r\n)?[^ ]* (?:https?://[^/ ]*)?([^ ?#]*)")
 TOO_LONG: Final = (LimitRequestLine, LimitRequestHeaders)
@@ -16,12 +18,12 @@ TOO_LONG: Final = (LimitRequestLine, LimitRequestHeaders)
 
 def refusal(request: bytes, error: LimitRequestLine | LimitRequestHeaders) -> bytes:
     """The whole answer; the connection ends with it."""
-    from orders.api import errors, problems  # not before gunicorn has the application
+    from orders.api import errors  # not before gunicorn has the application
 
     if isinstance(error, LimitRequestLine):
-        problem = problems.Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")
+        problem = Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")
     else:
-        problem = problems.Problem(431, "headers_too_large", "The request's headers are too large, or too many.")
+        problem = Problem(431, "headers_too_large", "The request's headers are too large, or too many.")
     asked = HttpRequest()
     asked.path_info = _path(request)
     answer = errors.answer(problem, asked)

@@ -44,4 +44,4 @@ class Command(createsuperuser.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.UserModel = _Accounts()  # type: ignore[assignment]  # the model, but for its manager
+        self.UserModel = _Accounts()  # type: ignore[assignment]  # all of it that Django's command asks for

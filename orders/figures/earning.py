@@ -184,7 +184,8 @@ def earnings(
     found = rows(_listed(f"{ORDERS[order_by]} {way}"), **given, limit=limit, offset=offset, most=most)
     listed = {what: tuple(_channel(row) for kind, *row in found if kind == what) for what in ("page", "best", "worst")}
     count = sums[True][0] if True in sums else 0
-    ends = told_apart(*([each.parts.profit_msat for each in listed[what]] for what in ("best", "worst")), count)
+    best, worst = ([each.parts.profit_msat for each in listed[what]] for what in ("best", "worst"))
+    ends = told_apart(best, worst, count)
     return Earnings(
         first=given["first"],
         last=given["last"],

@@ -251,6 +251,7 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not refunding.why_not_kept(order),
             run=lambda order_id, actor, typed: refunding.keep(order_id, reason=typed, actor=actor),
             money=going_back.kept,
+            at_stake_sat=going_back.due_sat,
             field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
         ),
         Deed(
@@ -260,6 +261,7 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not refunding.why_not_released(order),
             run=lambda order_id, actor, _: refunding.release(order_id, actor=actor),
             money=going_back.released,
+            at_stake_sat=refunding.kept_sat,
         ),
         Deed(
             name="grant_refund",
@@ -268,6 +270,7 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not deciding.why_not_granted(order),
             run=lambda order_id, actor, _: deciding.grant(order_id, actor=actor),
             money=going_back.granted,
+            at_stake_sat=deciding.proposed_sat,
         ),
         Deed(
             name="decline_refund",
@@ -276,6 +279,7 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not deciding.why_not_declined(order),
             run=lambda order_id, actor, typed: deciding.decline(order_id, reason=typed, actor=actor),
             money=going_back.declined,
+            at_stake_sat=deciding.proposed_sat,
             field=Field("Reason", refunding.LONGEST_REASON, refunding.read_reason),
         ),
         Deed(

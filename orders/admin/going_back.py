@@ -36,10 +36,15 @@ _COST = (
 )
 
 
+def due_sat(order: ChannelOrder) -> int:
+    """What is to go back; 0: nothing is."""
+    refund = onchain.live_refund(order)
+    return refund.amount_sat if refund else 0
+
+
 def kept(order: ChannelOrder, reason: str) -> str:
     """What stays, whose it is, and why."""
-    refund = onchain.live_refund(order)
-    amount_sat = refund.amount_sat if refund else 0
+    amount_sat = due_sat(order)
     why = f" The journal says why: {reason}" if reason else ""
     return (
         f"{sat(amount_sat)} stay in our wallet and are the buyer's still. Nothing is sent, to nobody, until they are "

@@ -48,6 +48,14 @@ def test_staff_read_what_goes_where_before_they_grant_it(boss: Client, order: Ch
     assert state() == RefundState.DUE
 
 
+@pytest.mark.parametrize("deed", ["grant_refund", "decline_refund"])
+def test_what_is_counted_is_what_was_proposed_and_not_all_that_was_paid(
+    boss: Client, order: ChannelOrder, deed: str
+) -> None:
+    page = do(boss, deed, order, typed="He asks for it.")
+    assert "Closed 5,000 5,000 sat" in page and f"{order.order_total_sat:,}" not in page
+
+
 def test_an_address_can_be_said_before_it_is_granted(boss: Client, order: ChannelOrder) -> None:
     do(boss, "pay_back", order, typed=regtest_address(5), sure="1")
     order.refresh_from_db()

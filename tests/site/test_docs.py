@@ -30,6 +30,7 @@ from tests.site.documented import PAGES, blocks
 #: Words in capitals with an underscore that are no settings: states, reasons, where settings are read from, cargo's.
 DJANGOS = {f"DJANGO_SUPERUSER_{field}" for field in ("USERNAME", "PASSWORD", "EMAIL")}
 OTHERS = {"EXPECT_PAYMENT", "URI_SET", "GIVE_UP", "UNDER_WAY", "LSP_ENV_FILE", "CARGO_TARGET_DIR", shutdown.PAUSED}
+OTHERS |= {"WITHIN_RESERVE"}  # what a buyer is told of his node, and no attempt fails with
 NO_SETTINGS = reasons.FINAL | reasons.PASSING | DJANGOS | OTHERS
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -78,7 +78,7 @@ def old_shop(
     dump.place_node(tmp_path / "node", later_seconds=later_seconds)
     node = InsideNode(loop, tmp_path / "node")
     node.start()
-    node.look(lambda world: setattr(world, "save", lambda: None))  # what it learns here need not outlive it
+    node.look(lambda world: setattr(world, "save", lambda **_: None))  # what it learns here need not outlive it
     settings.LND_GRPC, settings.LND_NETWORK, settings.ONCHAIN_ENABLED = node.grpc_address, "regtest", True
     settings.LND_TLS_CERT, settings.LND_MACAROON = str(node.tls_certificate), str(node.admin_macaroon)
     settings.PREIMAGE_KEY, settings.SECRET_KEY = dump.preimage_key, dump.secret_key

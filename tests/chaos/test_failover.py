@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from lightning import node, transactions
+from lightning import reaching, transactions
 from orders import actors, queries, reconcile
 from orders.models import Service, SwitchName
 from orders.openings import committing, opening
@@ -34,8 +34,8 @@ def begin(loop: Loop, transactional_db: None, settings: Any, monkeypatch: pytest
     settings.ONCHAIN_ENABLED, settings.ONCHAIN_CONFIRMATIONS, settings.LND_NETWORK = True, 3, "regtest"
     settings.BUY_RATE = settings.READ_RATE = settings.CLAIM_RATE = "100000/min"
     clock = QuickClock()
-    monkeypatch.setattr(node, "monotonic", clock.monotonic)
-    monkeypatch.setattr(node, "sleep", clock.sleep)
+    monkeypatch.setattr(reaching, "monotonic", clock.monotonic)
+    monkeypatch.setattr(reaching, "sleep", clock.sleep)
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 1)
     monkeypatch.setattr(committing, "PENDING_SECONDS", 1)
     if not Service.objects.exists():

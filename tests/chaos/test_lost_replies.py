@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orders import actors, marks
-from orders.models import ChannelOrder, HoldInvoice
+from orders.models import ChannelOrder, HoldInvoice, Preflight, Service
 from orders.openings import committing, opening
 from orders.operations import ending
 from orders.states import InvoiceState, OrderState
@@ -175,6 +175,7 @@ def sale(shop: Shop, network: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 0.3)  # for answers that never come
     monkeypatch.setattr(committing, "PENDING_SECONDS", 0.3)
     monkeypatch.setattr(opening, "CONNECT_SECONDS", 2)
+    Service.objects.update(preflight=Preflight.OFF)  # whoever looks whether the node is there has connected it already
     control = network.lsp.control
     yield Sale(shop, Wire(control, monkeypatch), network.add_peer(), settings)
     control.end_faults()

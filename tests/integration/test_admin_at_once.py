@@ -18,7 +18,7 @@ from django.utils import timezone
 from orders import actors
 from orders.barring import BanKind
 from orders.errors import NotPossible
-from orders.models import Ban
+from orders.models import Ban, Coupon, TokenPattern
 from orders.operations import banning
 from tests.factories import pubkey
 
@@ -71,7 +71,7 @@ def test_what_has_ended_by_itself_is_no_rival(boss: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "form"),
+    ("model", "path", "posted"),
     [
         (
             User,
@@ -79,21 +79,23 @@ def test_what_has_ended_by_itself_is_no_rival(boss: Client) -> None:
             {"username": "carol", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
         ),
         (Group, "/admin/auth/group/add/", {"name": "carol"}),
+        (Coupon, "/admin/orders/coupon/add/", {"code": "carol-2026", "discount_percent": "5"}),
+        (TokenPattern, "/admin/orders/tokenpattern/add/", {"pattern": "carol/*"}),
     ],
 )
 def test_a_name_that_another_takes_at_this_moment_is_no_error_of_ours(
-    boss: Client, monkeypatch: pytest.MonkeyPatch, model: type[Model], path: str, form: dict[str, Any]
+    boss: Client, monkeypatch: pytest.MonkeyPatch, model: type[Model], path: str, posted: dict[str, Any]
 ) -> None:
     page = admin.site.get_model_admin(model)
     save = type(page).save_model
 
     def rivalled(self: Any, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        name = "username" if model is User else "name"
-        type(obj)._default_manager.create(**{name: "carol"})
+        name = next(iter(posted))
+        type(obj)._default_manager.create(**{name: posted[name]})
         save(self, request, obj, form, change)
 
     monkeypatch.setattr(type(page), "save_model", rivalled)
-    answer = boss.post(path, form, follow=True)
+    answer = boss.post(path, posted, follow=True)
     assert answer.status_code == 200 and COLLIDED in words(answer)
 
 
@@ -120,7 +122,9 @@ def test_every_form_that_adds_a_row_with_something_unique_is_known_here() -> Non
         for model in apps.get_models()
         if admin.site.is_registered(model) and admin.site.get_model_admin(model).has_add_permission(request)
     }
-    assert {model.__name__ for model in adding if is_unique(model)} == {"Ban", "User", "Group"}
+    assert {model.__name__ for model in adding if is_unique(model)} == {
+        "Ban", "User", "Group", "Coupon", "TokenPattern",
+    }  # fmt: skip
 
 
 def _partly(model: type[Model]) -> list[Any]:

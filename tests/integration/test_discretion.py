@@ -207,7 +207,7 @@ def test_no_search_box_tells_a_viewer_whether_a_piece_of_an_id_is_right(
 ) -> None:
     carry()
     plain = str(shop[0].pk)
-    assert len(search_boxes()) == 11
+    assert len(search_boxes()) == 12
     for path in search_boxes():
         for piece in (plain[:9], plain[:12], plain[9:], plain[:-1], f"at {plain[:12]}", f"funding:{plain[:9]}"):
             rows = reader.get(path, {"q": piece}).context["cl"].result_count

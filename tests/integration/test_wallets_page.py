@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from orders.models import NodeSnapshot
+from orders.models import NodeSnapshot, Service
 from tests.factories import OrderFactory, SnapshotFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from tests.integration.lsps1 import Wallet
@@ -75,6 +75,7 @@ def test_the_quick_start_is_run_as_it_stands(
     transactional_db: None, node: FakeNode, live_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SnapshotFactory()
+    Service.objects.get_or_create()  # other tests have emptied the tables
     said: list[Any] = []
     for block in blocks("docs/wallets.md", "Quick start", "sh"):
         for command in commands(block.text):

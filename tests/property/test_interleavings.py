@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from lightning import node
+from lightning import reaching
 from orders import actors
 from orders.models import Service
 from orders.openings import committing, opening
@@ -49,8 +49,8 @@ def configured(kind: type[Purchases], loop: Loop, settings: Any, monkeypatch: py
     settings.BUY_RATE = settings.READ_RATE = settings.CLAIM_RATE = "100000/min"
     settings.UNPAID_SHARE_PERCENT = 100
     clock = QuickClock()
-    monkeypatch.setattr(node, "monotonic", clock.monotonic)
-    monkeypatch.setattr(node, "sleep", clock.sleep)
+    monkeypatch.setattr(reaching, "monotonic", clock.monotonic)
+    monkeypatch.setattr(reaching, "sleep", clock.sleep)
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 1)
     monkeypatch.setattr(committing, "PENDING_SECONDS", 1)
     if not Service.objects.exists():

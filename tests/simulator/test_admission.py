@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lightning import node
+from lightning import reaching
 from orders import queries
 from orders.admission import rules
 from orders.models import NodeSnapshot, Reservation, Service
@@ -27,8 +27,8 @@ def siege(loop: Loop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     settings.LND_NETWORK = "regtest"
     settings.BUY_RATE = settings.CLAIM_RATE = settings.READ_RATE = "100000/min"
     clock = QuickClock()
-    monkeypatch.setattr(node, "monotonic", clock.monotonic)
-    monkeypatch.setattr(node, "sleep", clock.sleep)
+    monkeypatch.setattr(reaching, "monotonic", clock.monotonic)
+    monkeypatch.setattr(reaching, "sleep", clock.sleep)
     monkeypatch.setattr(opening, "NEGOTIATE_SECONDS", 1)
     monkeypatch.setattr(committing, "PENDING_SECONDS", 1)
     Service.objects.all().delete()

@@ -39,7 +39,7 @@ _BACKEND = "of another chain backend, or of mempool rules that nothing we sign c
 #: tests/simulator/test_refusals.py.
 UNMET: dict[str, str] = {
     r"^wallet locked, unlock it": _NO_LOCK,
-    r"zero[- ]?conf(?:irmation)?s?\b": "words of other nodes; an LND without an acceptor says no more than that it rejects",
+    r"zero[- ]?conf(?:irmation)?s?\b": "words of other nodes; LND says no more than that it rejects",
     r"^wallet not created": _NO_LOCK,
     r"is still in the process of starting": _MOMENT,
     r"^the RPC server is in the process of starting": _MOMENT,

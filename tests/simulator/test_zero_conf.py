@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,11 +30,14 @@ class Died(BaseException):
 
 
 @pytest.fixture
-def wallet(network: SimulatedNetwork, add_peer: Callable[..., Any]) -> Any:
+def wallet(network: SimulatedNetwork, add_peer: Callable[..., Any], shop: Shop) -> Iterator[Any]:
     network.mine(6)  # what earlier tests have published gives its change back
     peer = add_peer()
     peer.change(accepts_zero_conf=True)
-    return peer
+    yield peer
+    network.mine(6)
+    for lease in shop.node.leases():  # of attempts that died here: later tests buy of the same coins
+        shop.node.release(lease.outpoint, lock_id=lease.lock_id)
 
 
 def die(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, after: bool) -> None:

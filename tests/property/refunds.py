@@ -97,6 +97,13 @@ class Refunds(Purchases):
 
     @invariant()
     def no_stranger_is_paid(self) -> None:
+        self.see_who_was_paid()
+
+    def come_to_rest(self) -> None:
+        super().come_to_rest()
+        self.see_who_was_paid()  # most goes back only now, and no step is left whose invariants would see it
+
+    def see_who_was_paid(self) -> None:
         paid = self.facts().paid.get(scripts.script_of(somewhere("stranger")), [])
         self.checked(_is_nothing, paid)
 

@@ -51,6 +51,13 @@ def _least_confirmations() -> int:
     return 0 if seen is not None and seen.takes_zero_conf else 1
 
 
+def info(dialect: Dialect) -> dict[str, Any]:
+    """The answer to get_info, from our own records: no node is called. Raises: NotAvailable."""
+    seen = queries.snapshot()
+    uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
+    return lsps1.info(options(), uris=uris, website=settings.PUBLIC_URL, dialect=dialect)
+
+
 def create(
     asked: CreateOrder,
     buyer: NodeAddress,

@@ -14,7 +14,7 @@ from lsps.bolt8 import dialects
 from lsps.bolt8.codec import Call
 from lsps.reading import Params, no_order
 from lsps.refusing import CLIENT_REJECTED, NO_METHOD, Refusal
-from orders import limits, queries
+from orders import limits
 from orders.keys import client_hash
 from orders.models import ChannelOrder
 from orders.models.order import Door
@@ -47,9 +47,7 @@ def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
 
 def _get_info(peer: str, call: Call) -> dict[str, Any]:
     lsps1.read_get_info(call.params)
-    seen = queries.snapshot()
-    uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
-    return lsps1.info(buying.options(), uris=uris, website=settings.PUBLIC_URL, dialect=_words(call))
+    return buying.info(_words(call))
 
 
 def _create_order(peer: str, call: Call) -> dict[str, Any]:

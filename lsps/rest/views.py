@@ -12,7 +12,6 @@ from lightning import connection
 from lsps import buying, lsps1
 from lsps.lsps1 import CreateOrder, Dialect
 from lsps.rest import errors, schema
-from orders import queries
 from orders.api import turns
 from orders.api.clients import client_address, tells_apart
 from orders.api.requests import idempotency
@@ -35,10 +34,7 @@ class Lsps1ViewSet(ApiViewSet):
     def get_info(self, request: Request) -> Response:
         """From our own records: it calls no node, and answers while there is none."""
         lsps1.read_get_info(request.query_params.dict())
-        seen = queries.snapshot()
-        uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
-        told = lsps1.info(buying.options(), uris=uris, website=settings.PUBLIC_URL, dialect=_dialect())
-        return Response(told)
+        return Response(buying.info(_dialect()))
 
     @schema.CREATE_ORDER
     def create_order(self, request: Request) -> Response:

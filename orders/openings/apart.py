@@ -18,11 +18,20 @@ log = logging.getLogger(__name__)
 def apart(opening: ChannelOpening, node: LndNode) -> Iterator[None]:
     """The peer has dropped what it was about to complete; after the block it is back (LND forgets to connect it).
 
-    Whoever looks for the channel inside finds it, or it will never be. Raises: NodeUnavailable, OutcomeUnknown.
+    Whoever looks for the channel inside finds it, or it will never be; also who then fails leaves the peer connected.
+    Raises: NodeUnavailable, OutcomeUnknown.
     """
     address, was_there = _address_of(opening, node)
     node.disconnect(opening.node_pubkey)
-    yield
+    try:
+        yield
+    except LightningError:
+        _connect_again(opening, address, node, was_there=was_there)
+        raise
+    _connect_again(opening, address, node, was_there=was_there)
+
+
+def _connect_again(opening: ChannelOpening, address: NodeAddress, node: LndNode, *, was_there: bool) -> None:
     try:
         node.connect(address, timeout_seconds=5, was_there=was_there)
     except PeerOffline:

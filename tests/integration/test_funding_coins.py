@@ -28,9 +28,11 @@ class Wallet:
         self.quicker = quicker
         self.leased: dict[Outpoint, bytes] = {}
         self.named: list[list[Outpoint]] = []
+        self.chose = 0  # how often it was left to the node
 
     def fund_psbt(self, *, lock_id: bytes, inputs: Any = (), **_: Any) -> FundedPsbt:
         chosen = list(inputs) or [self.nested.outpoint]
+        self.chose += not inputs
         if inputs:
             self.named.append(chosen)
             if self.quicker:
@@ -113,11 +115,11 @@ def test_who_is_too_slow_for_the_big_coin_leases_no_dust_by_the_hundred(monkeypa
     with pytest.raises(Broken) as caught:
         funding._draft(order.pk, REQUEST, 1000, cast(LndNode, wallet))
     assert (reason_of(caught.value), caught.value.detail) == funding.COINS_LEASED
-    assert len(wallet.named) == 1 and wallet.leased == {}
+    assert (wallet.chose, len(wallet.named), wallet.leased) == (0, 1, {})
 
 
 def test_where_there_is_much_dust_the_node_is_not_left_to_choose() -> None:
     wallet = Wallet(150_000, *[2_000] * 200)
     drafted(wallet)
-    assert wallet.named == [[wallet.native[0].outpoint]]
+    assert wallet.chose == 0 and wallet.named == [[wallet.native[0].outpoint]]
     assert set(wallet.leased) == {wallet.native[0].outpoint}

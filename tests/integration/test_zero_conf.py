@@ -168,6 +168,16 @@ def test_a_channel_that_came_to_be_while_its_peer_was_being_disconnected_is_kept
     assert node.connected, "its channel is of no use while the peer is away"
 
 
+def test_a_peer_is_brought_back_also_where_its_channel_then_has_to_wait_for_a_person(node: Node) -> None:
+    """It came to be in the very moment of the disconnect, and its coins are gone: its buyer may be using it."""
+    opening = attempt(node, OpeningState.CANCELLING)
+    node.coin_is_gone = True
+    node.on_call = lambda name: appears(node, opening) if name == "disconnect" else None
+    opening = look(opening, node)
+    assert (opening.state, node.abandoned, len(node.disconnected)) == (OpeningState.CANCELLING, [], 1)
+    assert FlagKind.ZERO_CONF_UNFUNDED in kinds(opening) and node.connected
+
+
 def test_a_channel_that_opens_while_we_look_is_in_one_of_the_lists(node: Node) -> None:
     """LND has it among the pending for a moment; it was not open yet, and is not pending any more."""
     opening = attempt(node, OpeningState.COMMITTED)

@@ -241,7 +241,7 @@ def _warning(found: WarningView, client_balance_sat: int) -> dict[str, Any]:
 def _works(found: WarningView, client_balance_sat: int) -> str | int | bool | None:
     """As that parameter is sent: what a channel may have in all leaves so much for our side."""
     value = found.works
-    if isinstance(value, bool) or value is None or not found.field.endswith("_sat"):
+    if value is None or not found.field.endswith("_sat"):
         return value
     return str(value - client_balance_sat if found.field == "capacity_sat" else value)
 

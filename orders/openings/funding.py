@@ -61,7 +61,7 @@ def _rates(order: ChannelOrder, wanted_sat: int, node: LndNode) -> FeeRates:
     """
     now = timezone.now()
     left = _conf_target(order, (now - (order.paid_at or now)).total_seconds())
-    fees, whole = node.fee_rates(conf_target=left), _conf_target(order, 0)
+    fees, whole = _estimate(left, node), _conf_target(order, 0)
     if left == whole:
         return fees
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
@@ -69,7 +69,18 @@ def _rates(order: ChannelOrder, wanted_sat: int, node: LndNode) -> FeeRates:
     budget_sat = budget.left_sat(order)
     if made is None or budget.objection(budget_sat, fees, fee_sat=made.fee_sat, vbytes=made.vbytes) is None:
         return fees
-    return node.fee_rates(conf_target=whole)
+    return _estimate(whole, node)
+
+
+def _estimate(target: int, node: LndNode) -> FeeRates:
+    """For so many blocks, and never above what is asked for fewer: a node that cannot look so far ahead says a number
+    of its own, which may be a high one.
+    """
+    fees = node.fee_rates(conf_target=target)
+    if target == settings.FUNDING_CONF_TARGET:
+        return fees
+    usual = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    return min(fees, usual, key=lambda rates: rates.estimate_sat_per_kw)
 
 
 def _conf_target(order: ChannelOrder, waited_seconds: float) -> int:

@@ -31,15 +31,25 @@ class Estimating(FakeNode):
         return super().fee_rates(conf_target=conf_target)
 
 
-@pytest.mark.parametrize(("within", "hours", "target"), [(None, 0, 3), (144, 0, 144), (144, 2, 132), (144, 30, 3)])
+@pytest.mark.parametrize(
+    ("within", "hours", "targets"), [(None, 0, [3]), (144, 0, [144, 3]), (144, 2, [132, 3]), (144, 30, [3])]
+)
 def test_l1_75_the_node_is_asked_for_the_blocks_that_are_left(
-    db: None, within: int | None, hours: int, target: int
+    db: None, within: int | None, hours: int, targets: list[int]
 ) -> None:
     paid_at = timezone.now() - timedelta(hours=hours, seconds=5)
     order = OrderFactory(uri_set=True, paid_at=paid_at, funding_confirms_within_blocks=within)
     node: Any = Estimating()
     funding.obstacle(order.pk, order.capacity_sat, node)
-    assert node.targets == [target]
+    assert node.targets == targets
+
+
+def test_l1_75_a_node_that_cannot_look_so_far_ahead_makes_no_funding_dearer_than_usual(db: None) -> None:
+    """LND tells 25 sat/vB where its source has no estimate."""
+    order = OrderFactory(uri_set=True, paid_at=timezone.now(), funding_confirms_within_blocks=288)
+    node: Any = Estimating()
+    node.fee_rates = lambda *, conf_target: FeeRates(6_250 if conf_target > 100 else 498, 253)
+    assert funding._rates(order, order.capacity_sat, node).estimate_sat_per_kw == 498
 
 
 #: What the node estimates (sat/kW) for so many blocks.
@@ -97,17 +107,18 @@ def test_l1_75_what_is_sold_for_later_is_sold_while_others_are_too_dear_to_fund(
 
 
 @pytest.mark.parametrize(
-    ("hours", "budget_sat", "targets"), [(0, 5_000, [144]), (30, 5_000, [3, 144]), (30, 50_000, [3])]
+    ("hours", "budget_sat", "paid_for", "targets"),
+    [(0, 5_000, 144, [144, 3]), (30, 5_000, 144, [3, 144, 3]), (30, 50_000, 3, [3])],
 )
 def test_l1_75_a_buyer_who_is_away_gets_no_dearer_funding_than_his_order_bears(
-    market: Market, hours: int, budget_sat: int, targets: list[int]
+    market: Market, hours: int, budget_sat: int, paid_for: int, targets: list[int]
 ) -> None:
     paid_at = timezone.now() - timedelta(hours=hours, seconds=5)
     order = OrderFactory(uri_set=True, paid_at=paid_at, funding_confirms_within_blocks=144, fee_budget_sat=budget_sat)
     node: Any = market
     assert funding.obstacle(order.pk, order.capacity_sat, node) is None
     assert market.targets == targets
-    assert funding._rates(order, order.capacity_sat, node).estimate_sat_per_kw == MARKET[targets[-1]]
+    assert funding._rates(order, order.capacity_sat, node).estimate_sat_per_kw == MARKET[paid_for]
 
 
 @pytest.mark.parametrize(

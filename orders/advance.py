@@ -326,7 +326,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return now + _LOOK_AGAIN
     if (room := _room_at_node(order, node, now)) is not None:
         return room
-    opening.attempt(order.pk, node, turn)
+    opening.attempt(order.pk, node, turn, payment)
     return now + _LOOK_AGAIN
 
 

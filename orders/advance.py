@@ -278,7 +278,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
         if not opening.adopt_traced(order, node):
             giving_way.give_up(order.pk)
         return now + _LOOK_AGAIN
-    if order.due_at is not None and not queries.is_due(order.pk, now):
+    if order.due_at is not None and not queries.is_due_at(order.due_at, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
     wanted = terms.of(order)
     try:
@@ -326,7 +326,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return now + _LOOK_AGAIN
     if (room := _room_at_node(order, node, now)) is not None:
         return room
-    opening.attempt(order.pk, node, turn, payment)
+    opening.attempt(order, node, turn, payment)
     return now + _LOOK_AGAIN
 
 

@@ -67,10 +67,11 @@ NEGOTIATE_SECONDS: Final = 30
 _OTHERS: Final = "Other channels are being opened."
 
 
-def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE, payment: Security | None = None) -> None:
+def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment: Security | None = None) -> None:
     """One attempt was made: the order is OPENING, or the attempt is cancelled, or it waits for a later look.
 
-    `payment`: as the same look has just seen it. It is asked for again before the funding is published.
+    `order`, `payment`: as the same look has just read them. What has changed since is seen under the order's lock
+    before anything begins, and the payment is asked for again before the funding is published.
     Nothing before `turn` was entered waits for anybody but our own node.
 
     Money: a held payment stays held whatever happens here; nothing is signed that could be published before
@@ -78,8 +79,7 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE, payment: Sec
     Repeat: safe; a trace of an earlier attempt is adopted, never opened beside.
     Raises: NodeUnavailable, OutcomeUnknown (the next look recovers), Elsewhere (another look is to make it).
     """
-    order = queries.order_or_raise(order_id)
-    wanted = terms.of(order)
+    order_id, wanted = order.pk, terms.of(order)
     if _still_waits(order):
         return
     paused = queries.paused(SwitchName.OPENINGS)  # once: who did not enter the turn must not find them on again
@@ -179,7 +179,7 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    why = funding.obstacle(order_id, wanted.capacity_sat, node)
+    why = funding.obstacle(order, wanted.capacity_sat, node)
     if why is not None:  # don't trouble the peer for nothing
         if why == funding.COINS_LEASED:
             turn.wait_for_coins(order)

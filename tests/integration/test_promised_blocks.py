@@ -34,7 +34,7 @@ def test_l1_75_the_node_is_asked_for_the_blocks_that_are_left(
     paid_at = timezone.now() - timedelta(hours=hours, seconds=5)
     order = OrderFactory(uri_set=True, paid_at=paid_at, funding_confirms_within_blocks=within)
     node: Any = Estimating()
-    funding.obstacle(order.pk, order.capacity_sat, node)
+    funding.obstacle(order, order.capacity_sat, node)
     assert node.targets == [target]
 
 

@@ -68,7 +68,7 @@ def may_yet_be_paid(order: ChannelOrder, now: datetime) -> bool:
     if not covered(order):
         return False
     patience = timedelta(seconds=settings.DEPOSIT_PATIENCE_SECONDS)
-    in_time = [row for row in order.onchain_payments.all() if row.seen_at <= order.expires_at]
+    in_time = judging.in_time(order)
     if now >= order.expires_at + patience:
         in_time = [row for row in in_time if row.state == DepositState.CONFIRMED]
     came_sat = sum(row.received_sat(At.SEEN, height=0, depth=0) for row in in_time)

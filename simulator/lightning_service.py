@@ -281,14 +281,14 @@ def update_channel_policy(world: World, request: ln.PolicyUpdateRequest) -> ln.P
 
 
 def list_invoices(world: World, request: ln.ListInvoiceRequest) -> ln.ListInvoiceResponse:
-    """In the order they were added, from an index on, page by page."""
-    invoices = world.invoices
+    """In the order they were added, from an index on (or back from one), page by page."""
+    invoices, most = world.invoices, request.num_max_invoices or 100
     hashes = invoices.waiting if request.pending_only else invoices.by_hash
-    later = (invoices.by_hash[each] for each in hashes)
-    found = sorted(
-        (each for each in later if each.add_index > request.index_offset), key=lambda invoice: invoice.add_index
-    )
-    page = found[: request.num_max_invoices or 100]
+    found = sorted((invoices.by_hash[each] for each in hashes), key=lambda invoice: invoice.add_index)
+    if request.reversed:
+        page = [each for each in found if not request.index_offset or each.add_index < request.index_offset][-most:]
+    else:
+        page = [each for each in found if each.add_index > request.index_offset][:most]
     last = page[-1].add_index if page else 0
     return ln.ListInvoiceResponse(invoices=map(messages.invoice, page), last_index_offset=last)
 

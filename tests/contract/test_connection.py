@@ -41,6 +41,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     },
     "invoice": {"payment_hash": "ab" * 32},
     "pending_invoices": {"after_add_index": 0},
+    "newest_add_index": {},
     "settle_invoice": {"preimage": b"\x01" * 32},
     "cancel_invoice": {"payment_hash": "ab" * 32},
     "channels": {},
@@ -61,7 +62,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "new_address": {},
     "required_reserve_sat": {"additional_public_channels": 0},
     "coins": {"min_confirmations": 1},
-    "foreign_coins": {},
+    "foreign_coins": {"coins": ()},
     "transaction": {"txid": "ab" * 32},
     "transactions": {"from_height": 0},
     "fund_psbt": {

@@ -44,6 +44,11 @@ class _Shared(Generic[Value]):
                 self._known[node] = (at, found)
         return found
 
+    def forget(self) -> None:
+        """Nothing is known."""
+        with self._lock:
+            self._known.clear()
+
 
 _peers: Final = _Shared(lambda node, seconds: {peer.pubkey: peer for peer in node.peers(seconds=seconds)})
 _opening: Final = _Shared(
@@ -53,6 +58,12 @@ _opening: Final = _Shared(
         if channel.phase is PendingPhase.OPENING
     )
 )
+
+
+def forget() -> None:
+    """What was answered is of no use any more: the next who asks is told anew."""
+    for question in (_peers, _opening):
+        question.forget()
 
 
 def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float = _SECONDS) -> Peer | None:

@@ -57,6 +57,11 @@ def _no_outage_is_remembered() -> None:
     reconcile.listed.asking = None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See tests/simulator/test_costs.py."""
+    parser.addoption("--write-costs", action="store_true", help="write tests/simulator/costs.txt as it is now")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order is `tests.order`'s, which knows the files on real nodes by name."""

@@ -16,6 +16,7 @@ from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import stateservice_pb2 as states
 from lightning.proto import walletrpc_pb2 as wal
 from lightning.reaching import Reaching
 from lightning.refusals import legible
@@ -60,6 +61,15 @@ class LndNode(Reaching):
     def info(self) -> NodeInfo:
         """What the node says of itself."""
         return mapping.node_info(self._read(self._lightning.GetInfo, ln.GetInfoRequest()))
+
+    def require_active(self) -> None:
+        """The node answers calls, whether its chain is synced or not: as quick with thousands of channels as with none.
+
+        Raises: NodeUnavailable.
+        """
+        state = self._read(self._calls.link().state.GetState, states.GetStateRequest()).state
+        if state not in (states.RPC_ACTIVE, states.SERVER_ACTIVE):
+            raise NodeUnavailable(f"The node is {states.WalletState.Name(state).lower()}.")
 
     def fee_rates(self, *, conf_target: int) -> FeeRates:
         """The estimate for `conf_target` blocks, and the least that is relayed."""

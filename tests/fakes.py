@@ -68,6 +68,9 @@ class FakeNode:
             wallet_synced=self.synced,
         )
 
+    def require_active(self) -> None:
+        self._called("require_active")
+
     def fee_rates(self, *, conf_target: int) -> FeeRates:
         self._called("fee_rates")
         return FeeRates(estimate_sat_per_kw=2500, minimum_sat_per_kw=253)

@@ -47,7 +47,8 @@ class Reaching:
 
     def peers(self, *, seconds: float = LIST_SECONDS) -> tuple[Peer, ...]:
         """The nodes connected to ours now."""
-        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=seconds)
+        request = ln.ListPeersRequest(latest_error=True)  # else LND sends the last ten of each peer, which nobody reads
+        answer = self._read(self._lightning.ListPeers, request, seconds=seconds)
         return tuple(map(mapping.peer, answer.peers))
 
     def known_hosts(self, pubkey: str) -> tuple[str, ...]:

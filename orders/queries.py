@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
+from orders.causes import PauseCause
 from orders.errors import OrderNotFound
 from orders.models import (
     ChannelClosing,
@@ -28,6 +29,7 @@ from orders.models import (
     Reservation,
     Service,
     Switch,
+    SwitchEvent,
     SwitchName,
     WalletTransaction,
 )
@@ -90,6 +92,11 @@ def database_started_at() -> datetime:
 def paused(name: SwitchName) -> Switch | None:
     """The switch, where staff have put it off; None: this goes on."""
     return Switch.objects.filter(pk=name, on=False).first()
+
+
+def were_behind_since(at: datetime) -> bool:
+    """Our records were found to be behind the node's at that moment or later: they may have lost what was before it."""
+    return SwitchEvent.objects.filter(cause=PauseCause.BEHIND, at__gte=at).exists()
 
 
 def live_closing(order: ChannelOrder) -> ChannelClosing | None:

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from lightning.errors import NotFound, OutcomeUnknown, Rejected
 from lightning.node import LndNode
-from lightning.types import Channel, Outpoint, PendingChannel
+from lightning.types import Outpoint
 from orders import marks, queries
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
@@ -141,9 +141,9 @@ def _kept(opening: ChannelOpening, node: LndNode) -> bool:
 
 def _left_behind(opening: ChannelOpening, node: LndNode) -> set[Outpoint]:
     """This attempt's own channel, if there is one. What only the memo names is another attempt's, maybe delivered."""
-    ours = opening.funding_outpoint
-    everything: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels(), *node.channels()]
-    return {channel.outpoint for channel in everything if str(channel.outpoint) == ours}
+    if not opening.funding_outpoint:
+        return set()  # no transaction was drafted for it
+    return {Outpoint.parse(opening.funding_outpoint)} if tracing.is_anywhere(node, opening) else set()
 
 
 def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> None:

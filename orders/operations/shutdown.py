@@ -21,6 +21,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelClosing, ChannelOrder, SwitchName
 from orders.nudges import nudge
+from orders.openings import tracing
 from orders.openings.retrying import pause
 from orders.openings.turns import Turn
 from orders.operations import closing as wanted
@@ -92,8 +93,7 @@ def _keeps(closing: ChannelClosing, node: LndNode) -> tuple[str, str] | None:
 
 def _open_channel(closing: ChannelClosing, node: LndNode) -> Channel | None:
     """The channel at the node, where it is open, in whatever sense."""
-    outpoint = closing.opening.funding_outpoint
-    return next((channel for channel in node.channels() if str(channel.outpoint) == outpoint), None)
+    return tracing.open_channel(closing.opening, node)
 
 
 def _intend(order_id: UUID, closing_id: int) -> bool:

@@ -116,9 +116,12 @@ class FakeLnd:
         finally:
             self._queues[subscription].remove(entry)
 
-    def info(self) -> Any:
+    def require_active(self) -> None:
         if not self.is_up:
             raise NodeUnavailable("away")
+
+    def info(self) -> Any:
+        self.require_active()
         return NodeInfo("02" + "ab" * 32, "", (), "", "regtest", 800, 0, True, 0, features=frozenset(self.features))
 
     def peers(self) -> list[Any]:

@@ -24,6 +24,7 @@ from orders.figures.attention import (
     silent_since,
 )
 from orders.figures.closings import Ended, closings
+from orders.figures.coupons import CouponSum, coupons
 from orders.figures.days import (
     EarnedDay,
     RoutingDay,
@@ -81,6 +82,7 @@ __all__ = [
     "ChannelEarned",
     "CoinSum",
     "Coins",
+    "CouponSum",
     "Day",
     "Earned",
     "EarnedDay",
@@ -122,6 +124,7 @@ __all__ = [
     "channels_earned",
     "closings",
     "coins",
+    "coupons",
     "database_seconds",
     "earned",
     "earned_by_day",

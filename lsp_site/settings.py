@@ -235,6 +235,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "lsp_site.error_pages.forged"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "lsp_site.logs.SecretsHidden"
 
 #: Wallets in browsers use the API: open to every origin, and no cookie goes with it.

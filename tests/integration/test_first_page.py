@@ -205,6 +205,21 @@ def test_a_bar_of_failures_leads_to_these_attempts(well: NodeSnapshot, boss: Cli
         assert str(boss.get(bar.url).context["cl"].result_count) == bar.value
 
 
+def test_the_channels_that_stand_are_counted_as_their_lists_have_them(well: NodeSnapshot, boss: Client) -> None:
+    _leases()
+    OrderFactory(opening=True), OrderFactory(closing=True), OrderFactory(expired=True)
+    [group] = [each for each in dashboard.dashboard({}, timezone.now())["groups"] if each.name == "channels"]
+    told = {bar.label: int(bar.value) for bar in group.bars}
+    assert list(told.values()) == [4, 2, 1, 1, 1]
+    for bar in group.bars:
+        assert boss.get(bar.url).context["cl"].result_count == told[bar.label], bar
+
+
+def test_without_any_channel_none_is_drawn(well: NodeSnapshot, boss: Client) -> None:
+    OrderFactory()
+    assert "No channel that was sold stands." in seen(boss.get("/admin/"))
+
+
 def test_the_charts_of_every_period_have_the_sums_that_the_figures_have(well: NodeSnapshot) -> None:
     now = timezone.now()
     for days in (0, 0, 3, 12, 60, 300):

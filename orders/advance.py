@@ -21,13 +21,14 @@ from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
 from orders.flags import Found, flag, found
-from orders.models import ChannelOpening, ChannelOrder
+from orders.models import ChannelOrder
 from orders.openings import (
     cancelling,
     closes,
     conflicting,
     following,
     opening,
+    outliving,
     publishing,
     reasons,
     retrying,
@@ -52,8 +53,6 @@ _TROUBLE_PAUSE: Final = timedelta(seconds=10)
 _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
 _HAS_CHANNEL: Final = frozenset({OrderState.OPENING, OrderState.OPEN})
-#: Of these attempts nothing can be in the chain.
-_UNSIGNED: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED, OpeningState.CANCELLING})
 
 Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
 
@@ -185,7 +184,7 @@ def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
     if order.state in DELIVERED:
         return _delivering(order, node, now, turn)
     if live is not None:
-        return _end_left_over(order, live, node, now)
+        return now + (_LOOK_AGAIN if outliving.end(order, live, node) else _SELDOM)
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
 
@@ -196,20 +195,6 @@ def _is_unpaid_after_all(order: ChannelOrder, node: LndNode) -> bool:
     if order.on_credit:
         return onchain.follow_credit(order, node, is_delivered=is_delivered)
     return onchain.follow_missing(order, is_delivered=is_delivered)
-
-
-def _end_left_over(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> datetime:
-    """No attempt outlives its order, whose guards forbid it; one that an older version has left holds coins and a peer.
-
-    What was signed may be in the chain: that is for a person.
-    """
-    if live.state in _UNSIGNED:
-        words = "Its order is not to be opened any more."
-        cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=words, only=live.pk)
-        return now + _LOOK_AGAIN
-    words = f"The order is {order.get_state_display().lower()}, and an attempt to open its channel goes on."
-    flag(order.pk, FlagKind.ATTEMPT_STUCK, words)
-    return now + _SELDOM
 
 
 def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:

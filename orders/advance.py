@@ -198,7 +198,8 @@ def _end_left_over(order: ChannelOrder, live: ChannelOpening, node: LndNode, now
         words = "Its order is not to be opened any more."
         cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=words, only=live.pk)
         return now + _LOOK_AGAIN
-    words = f"The order is {order.get_state_display().lower()}, and an attempt to open its channel goes on."
+    over = f"its order is {order.get_state_display().lower()}"
+    words = f"An attempt to open stays {live.get_state_display().lower()}: {over}."
     flag(order.pk, FlagKind.ATTEMPT_STUCK, words)
     return now + _SELDOM
 

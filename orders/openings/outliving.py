@@ -21,6 +21,7 @@ def end(order: ChannelOrder, live: ChannelOpening, node: LndNode) -> bool:
         words = "Its order is not to be opened any more."
         cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=words, only=live.pk)
         return True
-    words = f"The order is {order.get_state_display().lower()}, and an attempt to open its channel goes on."
+    over = f"its order is {order.get_state_display().lower()}"
+    words = f"An attempt to open stays {live.get_state_display().lower()}: {over}."
     flag(order.pk, FlagKind.ATTEMPT_STUCK, words)
     return False

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from lightning.types import Outpoint
 from orders.books import recounting
+from orders.causes import Cause
 from orders.models import ChannelOrder, OnchainPayment, Refund
 from orders.payments import onchain
 from orders.payments.onchain import foreseeing, missing
@@ -139,16 +140,32 @@ def test_where_the_rest_still_pays_it_nothing_is_missing(world: World) -> None:
     assert blocks(world, order, 2 * FINAL) == OrderState.PAID
 
 
-def test_an_attempt_past_the_point_of_no_return_is_not_ended_by_it(world: World) -> None:
-    order, made = paid(world)
+def delivered(world: World, order: ChannelOrder, state: OpeningState) -> None:
+    """Its funding is signed, or with the network."""
     moved_to(order, OrderState.URI_SET)
-    opening = OpeningFactory(order=fresh(order), state=OpeningState.PUBLISHED, node_pubkey=pubkey(7))
+    opening = OpeningFactory(order=fresh(order), state=state, node_pubkey=pubkey(7))
     ChannelOrder.objects.filter(pk=order.pk).update(state=OrderState.OPENING)
     outpoint = Outpoint.parse(opening.funding_outpoint)
     world.node.pending, world.node.wallet[outpoint.txid] = [pending(outpoint, fresh(order))], unmined(outpoint.txid)
+
+
+def test_past_the_point_of_no_return_it_is_a_loss_with_a_name_told_once(world: World) -> None:
+    order, made = paid(world)
+    delivered(world, order, OpeningState.PUBLISHED)
     taken_back(world, order, made)
-    assert blocks(world, order, 2 * FINAL) == OrderState.OPENING
-    assert "deposit_taken_back" in standing(order)
+    look(world, order)
+    assert blocks(world, order, FINAL - 2) == OrderState.OPENING and "unpaid_channel" not in standing(order)
+    assert blocks(world, order, 1) == OrderState.OPENING and "unpaid_channel" in standing(order)
+    blocks(world, order, FINAL)
+    lost = order.events.get(cause=Cause.PAYMENT_LOST)
+    assert lost.facts == {"rail": "onchain", "amount_sat": order.order_total_sat}
+
+
+def test_what_is_only_signed_is_decided_by_who_would_publish_it(world: World) -> None:
+    order, _ = paid(world)
+    OnchainPayment.objects.update(state="seen", block_height=None, confirmations=0)
+    delivered(world, order, OpeningState.PUBLISHING)
+    assert not missing.is_missing(fresh(order))
 
 
 def test_nor_is_an_order_whose_channel_our_records_have_lost(world: World) -> None:

@@ -14,39 +14,51 @@ from django.conf import settings
 
 from chain import connection as chain
 from orders import money
-from orders.causes import Cause
+from orders.causes import Cause, FlagKind
+from orders.flags import raise_flag
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.payments.counting import unpay
 from orders.payments.onchain import due, foreseeing
 from orders.payments.onchain.foreseeing import Whereabouts
-from orders.states import UNDELIVERED, At, DepositState
+from orders.states import DELIVERED, UNDELIVERED, At, DepositState, OpeningState
 from orders.transitions import locked, note
 
 #: Of one order, the largest first: who has paid with more of them waits for a person.
 _MOST_ASKED: Final = 10
+_PUBLISHED: Final = frozenset({OpeningState.PUBLISHED, OpeningState.CONFIRMED})
 
 
 def is_missing(order: ChannelOrder) -> bool:
-    """It was paid by deposits that blocks do not have any more, nothing is delivered for it, and a source can be asked.
+    """It was paid by deposits that blocks do not have any more, nobody knows yet what that means, and somebody can say.
 
-    Not where something of it goes back just now, nor what was taken in no block: that has rules of its own.
+    Not what was taken in no block: that has rules of its own.
     """
     return (
         order.counted_payment == Rail.ONCHAIN
-        and order.state in UNDELIVERED
         and not order.on_credit
         and not money.of(order, At.CONFIRMED, rail=Rail.ONCHAIN).is_covered
-        and order.live_opening is None
-        and due.live(order) is None
+        and (_may_end(order) or _may_be_lost(order))
         and chain.node() is not None
     )
+
+
+def _may_end(order: ChannelOrder) -> bool:
+    """Nothing is delivered for it, nor being delivered; and nothing of it goes back just now."""
+    return order.state in UNDELIVERED and order.live_opening is None and due.live(order) is None
+
+
+def _may_be_lost(order: ChannelOrder) -> bool:
+    """Its funding is published, and nobody has been told yet that it is for nothing."""
+    is_published = order.state in DELIVERED and any(row.state in _PUBLISHED for row in order.openings.all())
+    return is_published and not order.events.filter(cause=Cause.PAYMENT_LOST).exists()
 
 
 def follow(order: ChannelOrder, *, is_delivered: Callable[[], bool]) -> bool:
     """Whether it is over: a rival of its deposits was in the chain `FINAL_DEPTH_BLOCKS` ago, and is there still.
 
-    Money: what is left of its deposits goes back once it is final; one that comes back after all is a late payment.
+    Money: an order of which nothing was delivered is unpaid: what is left of its deposits goes back once it is final;
+    one that comes back after all is a late payment. Else it is a loss, with a name.
     `is_delivered`: the node has its channel, though our records, which were put back, do not know: then it stays.
     Repeat: safe.
     """
@@ -55,13 +67,24 @@ def follow(order: ChannelOrder, *, is_delivered: Callable[[], bool]) -> bool:
     height, since = order.lsp_node.deposits_height or 0, _rivalled_since(order)
     if since is None:
         _note_rival(order.pk, height)
-    if since is None or height - since + 1 < settings.FINAL_DEPTH_BLOCKS or is_delivered():
+    if since is None or height - since + 1 < settings.FINAL_DEPTH_BLOCKS:
+        return False
+    if order.state in UNDELIVERED and is_delivered():
         return False
     with locked(order.pk) as held:
         is_over = is_missing(held)
         if is_over:
-            unpay(held, cause=Cause.DEPOSIT_DOUBLE_SPENT)
+            _end(held)
     return is_over
+
+
+def _end(order: ChannelOrder) -> None:
+    if order.state in UNDELIVERED:
+        unpay(order, cause=Cause.DEPOSIT_DOUBLE_SPENT)
+        return
+    note(order, Cause.PAYMENT_LOST, rail=str(Rail.ONCHAIN), amount_sat=order.order_total_sat)
+    words = "The funding is published, and the deposit that had paid for it was double-spent: this channel is unpaid."
+    raise_flag(order, FlagKind.UNPAID_CHANNEL, words)
 
 
 def _is_rivalled(order: ChannelOrder) -> bool:

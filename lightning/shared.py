@@ -66,9 +66,10 @@ def forget() -> None:
         question.forget()
 
 
-def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float = _SECONDS) -> Peer | None:
+def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | None = None) -> Peer | None:
     """The peer, where it is connected. Raises: NodeUnavailable."""
-    return _peers.of(node, seconds=seconds, no_older_than=no_older_than).get(pubkey)
+    age = _SECONDS if no_older_than is None else no_older_than
+    return _peers.of(node, seconds=seconds, no_older_than=age).get(pubkey)
 
 
 def opening_with(pubkey: str, node: LndNode, *, seconds: float) -> int:

@@ -107,7 +107,9 @@ class ScriptedNode(FakeNode):
     def cancel_shim(self, pending_chan_id: bytes) -> None:
         self._called("cancel_shim")
 
-    def connect(self, address: Any, *, timeout_seconds: int, was_there: bool = False) -> None:
+    def connect(
+        self, address: Any, *, timeout_seconds: int, was_there: bool = False, believed_seconds: float = 0.0
+    ) -> None:
         self._called("connect")
         self.connected.append(str(address))
 

@@ -155,11 +155,14 @@ def closed_channel(opening: ChannelOpening, node: LndNode) -> ClosedChannel | No
 
 
 def open_or_opening(node: LndNode, opening: ChannelOpening) -> Channel | PendingChannel | None:
-    """The attempt's channel where it is open or being opened."""
-    if (channel := open_channel(opening, node)) is not None:
-        return channel
+    """The attempt's channel where it is open or being opened.
+
+    Those under way are asked for first: from there a channel goes to the open ones, and so is in one of the two lists.
+    """
     pending = under_way(opening, node)
-    return pending if pending is not None and pending.phase is PendingPhase.OPENING else None
+    if pending is not None:
+        return pending if pending.phase is PendingPhase.OPENING else None
+    return open_channel(opening, node)
 
 
 def is_anywhere(node: LndNode, opening: ChannelOpening) -> bool:

@@ -92,7 +92,7 @@ def _with_channels(facts: Facts, asked: Asked, node: LndNode) -> Facts:
     return replace(facts, channels=channels, pending=pending)
 
 
-def _peer(asked: Asked, node: LndNode, *, no_older_than: float = 1.0) -> Peer | None:
+def _peer(asked: Asked, node: LndNode, *, no_older_than: float | None = None) -> Peer | None:
     return shared.peer(asked.pubkey, node, seconds=_NODE_SECONDS, no_older_than=no_older_than)
 
 

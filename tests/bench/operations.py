@@ -77,6 +77,7 @@ def _steps(shop: Any) -> Iterator[Step]:
     yield "minute, unpaid orders", reconcile.reconcile
     shop.pay(quote)
     yield from _looks(quote, "record a held payment", "look at a held order")
+    _forget_peers()
     yield "claim", lambda: shop.claim(quote)
     yield from _looks(quote, "open its channel, and settle", "look at an order that is opening")
     shop.network.mine(1)
@@ -98,6 +99,11 @@ def _start() -> None:
     reconcile._asked.clear()
     reconcile.listed.asking = None
     reconcile.look(lightning.node())
+
+
+def _forget_peers() -> None:
+    """As a moment later: whom the node has listed is not believed to be there any more."""
+    lightning.node()._seen = (0.0, frozenset())
 
 
 def _looks(quote: dict[str, Any], *names: str) -> Iterator[Step]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lightning import shared
 from tests.bench import operations
 from tests.property.inside import Loop
 from tests.simulator.chain_fees import FeeShop, open_shop
@@ -27,8 +28,9 @@ SELDOM = {"start of a process", "recover"}
 
 
 @pytest.fixture
-def shop(loop: Loop, settings: Any) -> Iterator[FeeShop]:
+def shop(loop: Loop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FeeShop]:
     settings.SNAPSHOT_MAX_AGE_SECONDS = 3600  # however slow this machine is
+    monkeypatch.setattr(shared, "_SECONDS", 3600.0)
     with open_shop(loop, settings) as opened:
         yield opened
 

@@ -22,6 +22,7 @@ from lightning.proto.chainrpc_pb2_grpc import ChainKitStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.peersrpc_pb2_grpc import PeersStub
+from lightning.proto.stateservice_pb2_grpc import StateStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 
 Request = TypeVar("Request", bound=Message)
@@ -58,6 +59,7 @@ class Link:
     wallet: WalletKitStub
     chain: ChainKitStub
     announcing: PeersStub
+    state: StateStub
 
 
 class Calls:
@@ -98,6 +100,7 @@ class Calls:
             WalletKitStub(channel),
             ChainKitStub(channel),
             PeersStub(channel),
+            StateStub(channel),
         )
         try:
             self._require_the_right_node(link)

@@ -16,6 +16,7 @@ from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import stateservice_pb2 as states
 from lightning.proto import walletrpc_pb2 as wal
 from lightning.reaching import Reaching
 from lightning.refusals import legible
@@ -60,6 +61,15 @@ class LndNode(Reaching):
     def info(self) -> NodeInfo:
         """What the node says of itself."""
         return mapping.node_info(self._read(self._lightning.GetInfo, ln.GetInfoRequest()))
+
+    def require_active(self) -> None:
+        """The node answers calls, whether its chain is synced or not: as quick with thousands of channels as with none.
+
+        Raises: NodeUnavailable.
+        """
+        state = self._read(self._calls.link().state.GetState, states.GetStateRequest()).state
+        if state not in (states.RPC_ACTIVE, states.SERVER_ACTIVE):
+            raise NodeUnavailable(f"The node is {states.WalletState.Name(state).lower()}.")
 
     def fee_rates(self, *, conf_target: int) -> FeeRates:
         """The estimate for `conf_target` blocks, and the least that is relayed."""
@@ -127,6 +137,11 @@ class LndNode(Reaching):
                 return tuple(found)
             after_add_index = answer.last_index_offset
 
+    def newest_add_index(self) -> int:
+        """The index of the invoice that was added last, whoever added it; 0: there is none."""
+        request = ln.ListInvoiceRequest(reversed=True, num_max_invoices=1)
+        return max((each.add_index for each in self._read(self._lightning.ListInvoices, request).invoices), default=0)
+
     def settle_invoice(self, preimage: bytes) -> None:
         """The held payment is ours.
 
@@ -145,11 +160,11 @@ class LndNode(Reaching):
     # Channels
 
     def channels(self) -> tuple[Channel, ...]:
-        """The open channels."""
+        """The open channels, all of them: for who asks seldom."""
         answer = self._read(self._lightning.ListChannels, ln.ListChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.channel, answer.channels))
 
-    def channels_with(self, pubkey: str, *, seconds: float) -> tuple[Channel, ...]:
+    def channels_with(self, pubkey: str, *, seconds: float = LIST_SECONDS) -> tuple[Channel, ...]:
         """The open channels with this peer alone; who asks waits no longer than `seconds`."""
         request = ln.ListChannelsRequest(peer=bytes.fromhex(pubkey))
         answer = self._read(self._lightning.ListChannels, request, seconds=seconds)
@@ -161,7 +176,7 @@ class LndNode(Reaching):
         return tuple(mapping.pending_channels(answer))
 
     def closed_channels(self) -> tuple[ClosedChannel, ...]:
-        """The channels that are over, those given up before they opened among them."""
+        """The channels that are over, those given up before they opened among them: all there ever were."""
         answer = self._read(self._lightning.ClosedChannels, ln.ClosedChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.closed_channel, answer.channels))
 
@@ -301,9 +316,9 @@ class LndNode(Reaching):
         answer = self._read(self._wallet.ListUnspent, request, seconds=LIST_SECONDS)
         return tuple(map(mapping.utxo, answer.utxos))
 
-    def foreign_coins(self) -> tuple[Utxo, ...]:
-        """What the wallet lists besides, of other accounts: it was imported, and nothing of ours spends it."""
-        own = {coin.outpoint for coin in self.coins(min_confirmations=0)}
+    def foreign_coins(self, coins: Collection[Utxo]) -> tuple[Utxo, ...]:
+        """What the wallet lists besides its own `coins`: it was imported, and nothing of ours spends it."""
+        own = {coin.outpoint for coin in coins}
         answer = self._read(self._wallet.ListUnspent, wal.ListUnspentRequest(), seconds=LIST_SECONDS)
         return tuple(coin for coin in map(mapping.utxo, answer.utxos) if coin.outpoint not in own)
 

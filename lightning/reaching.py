@@ -28,6 +28,8 @@ class Reaching:
 
     def __init__(self, credentials: Credentials) -> None:
         self._calls = Calls(credentials)
+        #: Who was connected when that was last asked.
+        self._seen: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._read = self._calls.read
         self._change = self._calls.change
 
@@ -47,7 +49,10 @@ class Reaching:
 
     def peers(self, *, seconds: float = LIST_SECONDS) -> tuple[Peer, ...]:
         """The nodes connected to ours now."""
-        answer = self._read(self._lightning.ListPeers, ln.ListPeersRequest(), seconds=seconds)
+        request = ln.ListPeersRequest(latest_error=True)  # else LND sends the last ten of each peer, which nobody reads
+        at = monotonic()
+        answer = self._read(self._lightning.ListPeers, request, seconds=seconds)
+        self._seen = (at, frozenset(peer.pub_key for peer in answer.peers))
         return tuple(map(mapping.peer, answer.peers))
 
     def known_hosts(self, pubkey: str) -> tuple[str, ...]:
@@ -58,16 +63,19 @@ class Reaching:
             return ()
         return tuple(address.addr for address in answer.node.addresses)
 
-    def connect(self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False) -> None:
+    def connect(
+        self, address: NodeAddress, *, timeout_seconds: int, was_there: bool = False, believed_seconds: float = 0.0
+    ) -> None:
         """The peer is connected; if it was already, that is fine.
 
         Without a host only a peer that is connected already will do. A peer we share a channel with is
         kept: the node tries for ever to reach it. A stranger is tried once, so that nobody can fill the
         node with addresses to try. What may not be dialled (`dialable`) is not, whoever asks; but where the node
-        itself `was_there`, connected by its own list of peers, it goes again.
+        itself `was_there`, connected by its own list of peers, it goes again. Who was listed no longer ago than
+        `believed_seconds` is taken for connected: the list is long, and what is done next says whether that is so.
         Raises: PeerOffline, Rejected("PEER_NOT_REACHABLE") for our own key.
         """
-        if self._connection(address.pubkey):
+        if self._was_there(address.pubkey, believed_seconds) or self._connection(address.pubkey):
             return
         if not address.host:
             raise PeerOffline("The peer is not connected and we know no address.", reason="PEER_NOT_REACHABLE")
@@ -109,6 +117,11 @@ class Reaching:
 
     def _connection(self, pubkey: str) -> Peer | None:
         return next((peer for peer in self.peers() if peer.pubkey == pubkey), None)
+
+    def _was_there(self, pubkey: str, seconds: float) -> bool:
+        """Whoever asked last, no longer ago than that, saw it."""
+        at, seen = self._seen
+        return pubkey in seen and monotonic() - at < seconds
 
     def _address(self, pubkey: str) -> str:
         """Where the peer is connected from or to: what tells one connection from the next."""

@@ -55,7 +55,7 @@ class Outage:
 class NodeOutage:
     """Whether the node is away, for all threads of one process: no order has to find it out for itself.
 
-    Away is what does not say who it is. A call that fails while the node answers that is the call's own trouble.
+    Away is what does not say that it answers. A call that fails while the node answers that is the call's own trouble.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class NodeOutage:
 
     def _answers(self, node: LndNode) -> bool:
         try:
-            node.info()
+            node.require_active()
         except LightningError as problem:
             self._outage.begun(problem)
             self._ask_at = time.monotonic() + self._outage.pause_seconds()

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
+from orders.causes import PauseCause
 from orders.errors import OrderNotFound
 from orders.models import (
     ChannelClosing,
@@ -28,6 +29,7 @@ from orders.models import (
     Reservation,
     Service,
     Switch,
+    SwitchEvent,
     SwitchName,
     WalletTransaction,
 )
@@ -90,6 +92,11 @@ def database_started_at() -> datetime:
 def paused(name: SwitchName) -> Switch | None:
     """The switch, where staff have put it off; None: this goes on."""
     return Switch.objects.filter(pk=name, on=False).first()
+
+
+def were_behind_since(at: datetime) -> bool:
+    """Our records were found to be behind the node's at that moment or later: they may have lost what was before it."""
+    return SwitchEvent.objects.filter(cause=PauseCause.BEHIND, at__gte=at).exists()
 
 
 def live_closing(order: ChannelOrder) -> ChannelClosing | None:
@@ -312,8 +319,17 @@ def due_ids(now: datetime) -> list[UUID]:
 
 def _due(now: datetime) -> Q:
     """Now or earlier; or so far ahead that only a clock that was wrong can have written it."""
+    return Q(due_at__lte=now) | Q(due_at__gt=now + _longest_wait())
+
+
+def _longest_wait() -> timedelta:
     longest = max(settings.ORDER_LIFETIME_SECONDS, settings.RETRY_MAX_SECONDS, 600)
-    return Q(due_at__lte=now) | Q(due_at__gt=now + timedelta(seconds=longest + 60))
+    return timedelta(seconds=longest + 60)
+
+
+def is_due_at(due_at: datetime, now: datetime) -> bool:
+    """What is due then is to be looked at now; as `is_due`, of an order that was just read."""
+    return due_at <= now or due_at > now + _longest_wait()
 
 
 def is_due(order_id: UUID, now: datetime) -> bool:

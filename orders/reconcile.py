@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -23,16 +26,19 @@ from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
 from orders.nudges import FOUND, nudge_all
 from orders.openings import dry_runs, reasons
-from orders.operations import creating, shaping
-from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_coins_aside
+from orders.operations import creating, shaping, shutdown
+from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_balances, remember_coins_aside
 from orders.payments import offering
-from orders.states import OpeningState, OrderState, RefundState
+from orders.states import LIVE_OPENINGS, OpeningState, OrderState, RefundState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
 
 log = logging.getLogger(__name__)
 
 _FOLLOWED = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
+#: How often all channels are listed, and after how long without a look they are all the same: blocks may have come.
+_ALL_CHANNELS_SECONDS: Final = 600.0
+_UNSEEN_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ def reconcile() -> Pass:
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
+    shutdown.end_undone()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     return Pass(reached, nudged, len(due))
 
@@ -100,9 +107,12 @@ def look(node: LndNode) -> int:
 
 
 def _forgotten() -> list[UUID]:
-    """Claimed orders always wait for some time to come: one that has none was left alone by an older version."""
-    rows = ChannelOrder.objects.filter(state=OrderState.URI_SET, due_at=None)
-    return list(rows.values_list("pk", flat=True))
+    """Claimed orders, and those with an attempt that lives, always wait for some time to come: what has none was left
+    alone by an older version.
+    """
+    claimed = ChannelOrder.objects.filter(state=OrderState.URI_SET, due_at=None)
+    attempts = ChannelOpening.objects.filter(state__in=LIVE_OPENINGS, order__due_at=None)
+    return [*claimed.values_list("pk", flat=True), *attempts.values_list("order_id", flat=True)]
 
 
 _asked: set[tuple[int, datetime]] = set()
@@ -135,26 +145,72 @@ def _say_once_what_is_off(node: LndNode) -> None:
             log.warning("on-chain payments are not offered: %s (`manage.py doctor` says more)", why)
 
 
+@dataclass
+class Listed:
+    """When a process has seen the node's channels, for one PostgreSQL each: all of them, and those under way."""
+
+    asking: tuple[int, datetime] | None = None
+    all_at: float = 0.0
+    at: float = 0.0
+
+    def are_all_due(self, asking: tuple[int, datetime], now: float) -> bool:
+        """At the start, now and then, and where a channel may have come to its end since anybody looked."""
+        is_new = self.asking != asking
+        return is_new or now - self.all_at >= _ALL_CHANNELS_SECONDS or now - self.at >= _UNSEEN_SECONDS
+
+    def saw(self, asking: tuple[int, datetime], now: float, *, all_of_them: bool) -> None:
+        """The node was asked at `now`."""
+        self.asking, self.at = asking, now
+        self.all_at = now if all_of_them else self.all_at
+
+
+listed = Listed()
+
+
 def _channels_that_differ(node: LndNode) -> set[UUID]:
-    """Orders whose channel is elsewhere than they say. Whatever is still opening is looked at each minute anyway."""
-    rows = ChannelOpening.objects.filter(
-        order__state__in=_FOLLOWED, state__in=[OpeningState.PUBLISHED, OpeningState.CONFIRMED]
-    )
-    expected = {
-        f"{txid}:{index}": (order_id, state)
-        for order_id, state, txid, index in rows.values_list(
-            "order_id", "order__state", "transaction__txid", "output_index"
-        )
-    }
-    if not expected:
+    """Orders whose channel is elsewhere than they say. Whatever is still opening is looked at each minute anyway.
+
+    A channel that ends is under way for a block at least, and those under way are few. All of them, which may be
+    thousands, are listed at the start, each ten minutes, and after a time in which nobody has looked.
+    """
+    asking, now = (os.getpid(), queries.database_started_at()), time.monotonic()
+    are_all = listed.are_all_due(asking, now)
+    differing = _among_all(node) if are_all else _among_those_under_way(node)
+    listed.saw(asking, now, all_of_them=are_all)
+    return differing
+
+
+def _among_all(node: LndNode) -> set[UUID]:
+    channels = node.channels()
+    remember_balances(channels)
+    there = {str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in channels}
+    rows = _followed()
+    if not rows:
         return set()
-    there = {str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in node.channels()}
     there |= {str(pending.outpoint): _state_of(pending) for pending in node.pending_channels()}
+    return {order_id for order_id, state, point in rows if _differs(state, there.get(point, OrderState.CLOSED))}
+
+
+def _among_those_under_way(node: LndNode) -> set[UUID]:
+    """An order that is opening, or open, has an open channel where it has none under way."""
+    if not ChannelOrder.objects.filter(state__in=_FOLLOWED).exists():
+        return set()
+    pending = node.pending_channels()
+    there = {str(each.outpoint): _state_of(each) for each in pending}
+    txids = {each.outpoint.txid for each in pending}
+    rows = _followed(Q(order__state=OrderState.CLOSING) | Q(transaction__txid__in=txids))
+    gone = {OrderState.CLOSING: OrderState.CLOSED}
     return {
-        order_id
-        for outpoint, (order_id, state) in expected.items()
-        if _differs(state, there.get(outpoint, OrderState.CLOSED))
+        order_id for order_id, state, point in rows if _differs(state, there.get(point, gone.get(OrderState(state))))
     }
+
+
+def _followed(among: Q = Q()) -> list[tuple[UUID, str, str]]:  # noqa: B008  # empty, and never changed
+    """Orders whose channel is followed: id, state and funding outpoint."""
+    rows = ChannelOpening.objects.filter(
+        among, order__state__in=_FOLLOWED, state__in=[OpeningState.PUBLISHED, OpeningState.CONFIRMED]
+    ).values_list("order_id", "order__state", "transaction__txid", "output_index")
+    return [(order_id, state, f"{txid}:{index}") for order_id, state, txid, index in rows]
 
 
 def _state_of(pending: types.PendingChannel) -> OrderState:

@@ -15,7 +15,7 @@ from itertools import dropwhile
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Min
+from django.db.models import Max, Min
 from django.utils import timezone
 
 from lightning import types
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 _REASON: Final = "Our records are being checked after a restart"
 #: A list of the node's may be so old: what was returned while it was made contradicts nothing, and pauses no shop.
 _TOLD_LATE: Final = timedelta(minutes=5)
+#: What was made within so many blocks of the newest order may be on record in another order, or not at all.
+_DAY_BLOCKS: Final = 144
 #: So many things a pause names; the next process that starts names the next.
 _MOST_NAMED: Final = 5
 #: States in which an order may still get the channel that the node has for it.
@@ -302,9 +304,21 @@ def suspicions(node: LndNode) -> list[Unknown]:
 
     Raises: NodeUnavailable.
     """
-    pending = node.pending_invoices(after_add_index=0)
+    pending = node.pending_invoices(after_add_index=_since_index())
     payments = (unknown for unknown in _invoices(pending) if unknown.kind is Kind.PAYMENT)
     return [unknown for unknown in (*_channels(node), *payments) if not _is_told(unknown)]
+
+
+def _since_index() -> int:
+    """After it all was added that our records may have lost: an invoice of a day's blocks before the newest order.
+
+    The node may have a million older ones, and reads them one by one.
+    """
+    newest = ChannelOrder.objects.aggregate(height=Max("created_height"))["height"]
+    if newest is None:
+        return 0
+    before = ChannelOrder.objects.filter(created_height__lt=newest - _DAY_BLOCKS, hold_invoice__isnull=False)
+    return before.order_by("-created_height").values_list("hold_invoice__add_index", flat=True).first() or 0
 
 
 def _name(unknown: Unknown) -> str:

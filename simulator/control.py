@@ -186,6 +186,17 @@ class Control:
 
     # The node itself
 
+    def fill(self, *, channels: int, closed_channels: int, invoices: int, transactions: int, blocks: int) -> None:
+        """The node has so much at rest, its transactions in so many blocks."""
+        request = control.AtRest(
+            channels=channels,
+            closed_channels=closed_channels,
+            invoices=invoices,
+            transactions=transactions,
+            blocks=blocks,
+        )
+        self._call("Fill", request)
+
     def pass_time(self, seconds: int) -> None:
         """The node's clock is so much later."""
         self._call("PassTime", control.Seconds(seconds=seconds))

@@ -35,6 +35,39 @@ class Nothing(_message.Message):
 Global___Nothing: _TypeAlias = Nothing  # noqa: Y015
 
 @_typing.final
+class AtRest(_message.Message):
+    """What the node has had for long. The transactions are mined in so many new blocks, as many in each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    CLOSED_CHANNELS_FIELD_NUMBER: _builtins.int
+    INVOICES_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    channels: _builtins.int
+    closed_channels: _builtins.int
+    invoices: _builtins.int
+    transactions: _builtins.int
+    blocks: _builtins.int
+    def __init__(
+        self,
+        *,
+        channels: _builtins.int = ...,
+        closed_channels: _builtins.int = ...,
+        invoices: _builtins.int = ...,
+        transactions: _builtins.int = ...,
+        blocks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "channels", b"channels", "closed_channels", b"closed_channels", "invoices", b"invoices", "transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AtRest: _TypeAlias = AtRest  # noqa: Y015
+
+@_typing.final
 class Tip(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

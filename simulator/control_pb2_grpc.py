@@ -139,6 +139,11 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.Forward.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
                 _registered_method=True)
+        self.Fill = channel.unary_unary(
+                '/simulator.Control/Fill',
+                request_serializer=simulator_dot_control__pb2.AtRest.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
         self.PassTime = channel.unary_unary(
                 '/simulator.Control/PassTime',
                 request_serializer=simulator_dot_control__pb2.Seconds.SerializeToString,
@@ -303,9 +308,15 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PassTime(self, request, context):
+    def Fill(self, request, context):
         """The node itself
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PassTime(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -446,6 +457,11 @@ def add_ControlServicer_to_server(servicer, server):
             'AddForward': grpc.unary_unary_rpc_method_handler(
                     servicer.AddForward,
                     request_deserializer=simulator_dot_control__pb2.Forward.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'Fill': grpc.unary_unary_rpc_method_handler(
+                    servicer.Fill,
+                    request_deserializer=simulator_dot_control__pb2.AtRest.FromString,
                     response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
             ),
             'PassTime': grpc.unary_unary_rpc_method_handler(
@@ -1045,6 +1061,33 @@ class Control:
             target,
             '/simulator.Control/AddForward',
             simulator_dot_control__pb2.Forward.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/Fill',
+            simulator_dot_control__pb2.AtRest.SerializeToString,
             simulator_dot_control__pb2.Nothing.FromString,
             options,
             channel_credentials,

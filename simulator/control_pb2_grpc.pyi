@@ -55,8 +55,9 @@ class ControlStub:
     Pay: _grpc.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]
     LookPayment: _grpc.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]
     AddForward: _grpc.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]
-    PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
+    Fill: _grpc.UnaryUnaryMultiCallable[_control_pb2.AtRest, _control_pb2.Nothing]
     """The node itself"""
+    PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
     SetSynced: _grpc.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]
     WatchAddress: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]
     AddFault: _grpc.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]
@@ -90,8 +91,9 @@ class ControlAsyncStub(ControlStub):
     Pay: _aio.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]  # type: ignore[assignment]
     LookPayment: _aio.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]  # type: ignore[assignment]
     AddForward: _aio.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]  # type: ignore[assignment]
-    PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
+    Fill: _aio.UnaryUnaryMultiCallable[_control_pb2.AtRest, _control_pb2.Nothing]  # type: ignore[assignment]
     """The node itself"""
+    PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
     SetSynced: _aio.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]  # type: ignore[assignment]
     WatchAddress: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]  # type: ignore[assignment]
     AddFault: _aio.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]  # type: ignore[assignment]
@@ -250,12 +252,19 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
 
     @_abc_1.abstractmethod
+    def Fill(
+        self,
+        request: _control_pb2.AtRest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]:
+        """The node itself"""
+
+    @_abc_1.abstractmethod
     def PassTime(
         self,
         request: _control_pb2.Seconds,
         context: _ServicerContext,
-    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]:
-        """The node itself"""
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
 
     @_abc_1.abstractmethod
     def SetSynced(

@@ -264,6 +264,22 @@ def _payment(payment: invoices.Payment) -> control.Payment:
 # The node itself
 
 
+def fill(world: World, request: control.AtRest) -> control.Nothing:
+    """The node has so much at rest: more than it has had of it, or less, as it is told. Refused where it has invoices
+    of its own already: those come after what is at rest.
+    """
+    if world.invoices.by_hash:
+        raise Refused("it has invoices already")
+    world.fill(
+        channels=request.channels,
+        closed=request.closed_channels,
+        invoices=request.invoices,
+        transactions=request.transactions,
+        blocks=max(1, request.blocks),
+    )
+    return control.Nothing()
+
+
 def pass_time(world: World, request: control.Seconds) -> control.Nothing:
     """The node's clock is so much later than it was."""
     world.kept.clock_ahead_seconds += request.seconds

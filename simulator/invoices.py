@@ -80,6 +80,8 @@ class Invoices:
     waiting: dict[str, None] = field(default_factory=dict)  # the hashes of what is open or held
     payments: dict[int, Payment] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
+    #: So many were added before the first of these.
+    added_before: int = 0
 
     def add(
         self, payment_hash: bytes, *, value_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int, now: float
@@ -102,11 +104,14 @@ class Invoices:
             cltv_blocks=cltv_blocks,
         )
         invoice = Invoice(
-            payment_hash.hex(), value_sat, memo, expiry_seconds, cltv_blocks, now, len(self.by_hash) + 1, request
+            payment_hash.hex(), value_sat, memo, expiry_seconds, cltv_blocks, now, self._next_index(), request
         )
         self.by_hash[invoice.payment_hash] = invoice
         self.by_request[request] = invoice.payment_hash
         return self._move(invoice, OPEN)
+
+    def _next_index(self) -> int:
+        return self.added_before + len(self.by_hash) + 1
 
     def find(self, payment_hash: bytes) -> Invoice:
         """Raises: Refused when there is none."""

@@ -15,6 +15,7 @@ from simulator import channels as ch
 from simulator import events, messages, scripts, strangers
 from simulator.channels import Flow
 from simulator.refused import Refused
+from simulator.rest import Rest
 from simulator.world import World
 
 #: Methods of LND's that we never call, for who asks whether he might.
@@ -64,7 +65,7 @@ def check_macaroon_permissions(world: World, request: ln.CheckMacPermRequest) ->
 def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
     """The customers that are connected."""
     connected = [each for each in world.customers.by_name.values() if each.is_connected]
-    return ln.ListPeersResponse(peers=map(messages.peer, connected))
+    return ln.ListPeersResponse(peers=[*map(messages.peer, connected), *world.rest.connected()])
 
 
 def get_node_info(world: World, request: ln.NodeInfoRequest) -> ln.NodeInfo:
@@ -118,7 +119,8 @@ def send_custom_message(world: World, request: ln.SendCustomMessageRequest) -> l
 def list_channels(world: World, request: ln.ListChannelsRequest) -> ln.ListChannelsResponse:
     """The open ones."""
     found = [each for each in world.channels.alive(request.peer.hex()) if each.stage == ch.OPEN]
-    return ln.ListChannelsResponse(channels=[messages.open_channel(world, each) for each in found])
+    ours = [messages.open_channel(world, each) for each in found]
+    return ln.ListChannelsResponse(channels=[*ours, *world.rest.open_channels(request.peer.hex())])
 
 
 def pending_channels(world: World, _: ln.PendingChannelsRequest) -> ln.PendingChannelsResponse:
@@ -129,7 +131,7 @@ def pending_channels(world: World, _: ln.PendingChannelsRequest) -> ln.PendingCh
 def closed_channels(world: World, _: ln.ClosedChannelsRequest) -> ln.ClosedChannelsResponse:
     """What is over, also what was abandoned."""
     over = [each for each in world.channels.by_point.values() if not each.is_alive]
-    return ln.ClosedChannelsResponse(channels=map(messages.closed_channel, over))
+    return ln.ClosedChannelsResponse(channels=[*map(messages.closed_channel, over), *world.rest.closed_channels()])
 
 
 async def open_channel(world: World, request: ln.OpenChannelRequest) -> AsyncIterator[Message]:
@@ -251,7 +253,7 @@ def _channel(world: World, message: ln.ChannelPoint) -> ch.Channel:
 def fee_report(world: World, _: ln.FeeReportRequest) -> ln.FeeReportResponse:
     """Of all open channels, announced or not."""
     found = [each for each in world.channels.alive() if each.stage == ch.OPEN]
-    return ln.FeeReportResponse(channel_fees=map(messages.fee_report, found))
+    return ln.FeeReportResponse(channel_fees=[*map(messages.fee_report, found), *world.rest.fees()])
 
 
 def get_chan_info(world: World, request: ln.ChanInfoRequest) -> ln.ChannelEdge:
@@ -281,16 +283,19 @@ def update_channel_policy(world: World, request: ln.PolicyUpdateRequest) -> ln.P
 
 
 def list_invoices(world: World, request: ln.ListInvoiceRequest) -> ln.ListInvoiceResponse:
-    """In the order they were added, from an index on, page by page."""
-    invoices = world.invoices
+    """In the order they were added, from an index on (or back from one), page by page."""
+    invoices, most = world.invoices, request.num_max_invoices or 100
     hashes = invoices.waiting if request.pending_only else invoices.by_hash
-    later = (invoices.by_hash[each] for each in hashes)
-    found = sorted(
-        (each for each in later if each.add_index > request.index_offset), key=lambda invoice: invoice.add_index
-    )
-    page = found[: request.num_max_invoices or 100]
+    found = sorted((invoices.by_hash[each] for each in hashes), key=lambda invoice: invoice.add_index)
+    offset, rest = request.index_offset, Rest() if request.pending_only else world.rest
+    if request.reversed:
+        own = [messages.invoice(each) for each in found if not offset or each.add_index < offset][-most:]
+        page = [*rest.invoices_before(offset, most - len(own)), *own]
+    else:
+        old = list(rest.invoices_after(offset, most))
+        page = [*old, *(messages.invoice(each) for each in found if each.add_index > offset)][:most]
     last = page[-1].add_index if page else 0
-    return ln.ListInvoiceResponse(invoices=map(messages.invoice, page), last_index_offset=last)
+    return ln.ListInvoiceResponse(invoices=page, last_index_offset=last)
 
 
 def forwarding_history(world: World, request: ln.ForwardingHistoryRequest) -> ln.ForwardingHistoryResponse:
@@ -322,7 +327,9 @@ def get_transactions(world: World, request: ln.GetTransactionsRequest) -> ln.Tra
         txid for txid in world.wallet.known if request.start_height <= world.wallet.mined.get(txid, (-1, ""))[0] <= end
     ]
     waiting = list(world.wallet.unmined) if request.end_height <= 0 else []
-    return ln.TransactionDetails(transactions=[messages.transaction(world, txid) for txid in [*mined, *waiting]])
+    ours = [messages.transaction(world, txid) for txid in [*mined, *waiting]]
+    old = world.rest.transactions_between(request.start_height, end, world.chain)
+    return ln.TransactionDetails(transactions=[*old, *ours])
 
 
 # Streams

@@ -49,7 +49,7 @@ def node_info(world: World, *, synced: bool) -> ln.GetInfoResponse:
         version=VERSION,
         identity_pubkey=pubkey,
         alias=world.kept.alias,
-        num_active_channels=sum(1 for each in world.channels.alive() if world.is_active(each)),
+        num_active_channels=sum(1 for each in world.channels.alive() if world.is_active(each)) + world.rest.peers,
         block_height=world.chain.height,
         best_header_timestamp=world.chain.tip.at,
         synced_to_chain=synced,

@@ -19,6 +19,7 @@ from simulator.invoices import SETTLED, Invoices
 from simulator.macaroons import Macaroons
 from simulator.peers import Customers
 from simulator.refused import Refused
+from simulator.rest import Rest
 from simulator.scripts import Output, Point, Tx
 from simulator.sync import Sync
 from simulator.telling import Telling
@@ -55,6 +56,7 @@ class Kept:
     macaroons: Macaroons
     clock_ahead_seconds: int = 0
     forwards: Forwards | None = None  # None: of an earlier version's world
+    rest: Rest | None = None  # None: nothing, or of an earlier version's world
 
 
 class World:
@@ -73,6 +75,7 @@ class World:
         self.chain, self.wallet, self.invoices = self.kept.chain, self.kept.wallet, self.kept.invoices
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
         self.forwards = self.kept.forwards = self.kept.forwards or Forwards()
+        self.rest = self.kept.rest = self.kept.rest or Rest()
         self.began_at = self.now()
         self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
@@ -228,6 +231,14 @@ class World:
                 self.wallet.unmined.pop(txid, None)
                 self.wallet.mined[txid] = (block.height, block.hash)
                 self.announce(events.TRANSACTIONS, txid)
+
+    def fill(self, *, channels: int, closed: int, invoices: int, transactions: int, blocks: int) -> None:
+        """The node has so much at rest, its transactions in the blocks that come now."""
+        first = self.chain.height + 1
+        self.mine(blocks)
+        seed = self.kept.seed
+        self.rest = self.kept.rest = Rest(seed, channels, closed, invoices, transactions, first, self.chain.height)
+        self.invoices.added_before = invoices
 
     # Channels and customers
 

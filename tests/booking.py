@@ -50,7 +50,7 @@ class WalletNode(ScriptedNode):
         besides = [(Outpoint("ee" * 32, 0), self.besides_sat)] if self.besides_sat else []
         return tuple(types.Utxo(outpoint, "bcrt1q", sat, 9) for outpoint, sat in left + besides)
 
-    def foreign_coins(self) -> Any:
+    def foreign_coins(self, coins: Any) -> Any:
         return ()
 
 

@@ -16,13 +16,6 @@ from tests.scripted import ScriptedNode
 class Closing(ScriptedNode):
     """A node whose channels are over."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed: list[ClosedChannel] = []
-
-    def closed_channels(self) -> Any:
-        return tuple(self.closed)
-
 
 def closed(
     node: Closing, order: ChannelOrder, kind: str, by_us: bool | None, *, height: int = 0

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import TransactionTestCase
 
 from lsp_site.running.embedded import EmbeddedPostgres
-from orders import outage
+from orders import outage, reconcile
 from tests.emptying import empty
 from tests.order import has_real_nodes, turn
 
@@ -54,6 +54,12 @@ def _emptied_quickly() -> Iterator[None]:
 def _no_outage_is_remembered() -> None:
     """What the process learnt of one test's node is nothing to the next test."""
     outage._of_node.cache_clear()
+    reconcile.listed.asking = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See tests/simulator/test_costs.py."""
+    parser.addoption("--write-costs", action="store_true", help="write tests/simulator/costs.txt as it is now")
 
 
 @pytest.hookimpl(trylast=True)

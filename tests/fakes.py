@@ -68,6 +68,9 @@ class FakeNode:
             wallet_synced=self.synced,
         )
 
+    def require_active(self) -> None:
+        self._called("require_active")
+
     def fee_rates(self, *, conf_target: int) -> FeeRates:
         self._called("fee_rates")
         return FeeRates(estimate_sat_per_kw=2500, minimum_sat_per_kw=253)
@@ -81,7 +84,7 @@ class FakeNode:
         coin = Utxo(Outpoint("aa" * 32, 0), regtest_address(1), self.spendable_sat, 100)
         return (coin,) if self.spendable_sat else ()
 
-    def foreign_coins(self) -> tuple[Utxo, ...]:
+    def foreign_coins(self, coins: Any) -> tuple[Utxo, ...]:
         self._called("foreign_coins")
         return ()
 
@@ -123,9 +126,9 @@ class FakeNode:
         later = [each for each in self.history if each.at_ns >= from_second * 10**9]
         return tuple(later[skip : skip + most])
 
-    def channels_with(self, pubkey: str, *, seconds: float) -> tuple[Channel, ...]:
+    def channels_with(self, pubkey: str, *, seconds: float = 0) -> tuple[Channel, ...]:
         self._called("channels_with")
-        return tuple(each for each in self.channels() if each.peer_pubkey == pubkey)
+        return ()
 
     def add_hold_invoice(
         self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
@@ -135,6 +138,16 @@ class FakeNode:
         request = f"lnbcrt{amount_sat}fake{payment_hash}"
         self.invoices[payment_hash] = Invoice(payment_hash, request, memo, amount_sat, NodeInvoiceState.OPEN, index)
         return OpenedInvoice(request, index)
+
+    def invoice(self, payment_hash: str) -> Invoice:
+        self._called("invoice")
+        if payment_hash not in self.invoices:
+            raise NotFound("unable to locate invoice")
+        return self.invoices[payment_hash]
+
+    def newest_add_index(self) -> int:
+        self._called("newest_add_index")
+        return len(self.invoices)
 
     def cancel_invoice(self, payment_hash: str) -> None:
         self._called("cancel_invoice")

@@ -9,7 +9,9 @@ from lightning.errors import NotFound
 from lightning.types import (
     ChainTransaction,
     Channel,
+    ClosedChannel,
     Invoice,
+    Lease,
     NodeInvoiceState,
     Outpoint,
     PendingChannel,
@@ -28,8 +30,10 @@ class ScriptedNode(FakeNode):
         super().__init__()
         self.open: list[Channel] = []
         self.pending: list[PendingChannel] = []
+        self.closed: list[ClosedChannel] = []
         self.wallet: dict[str, ChainTransaction] = {}
         self.by_hash: dict[str, Invoice] = {}
+        self.leased: list[Lease] = []
         self.abandoned: list[Outpoint] = []
         self.published: list[bytes] = []
         self.disconnected: list[str] = []
@@ -43,12 +47,17 @@ class ScriptedNode(FakeNode):
         self._called("channels")
         return tuple(self.open)
 
+    def channels_with(self, pubkey: str, *, seconds: float = 0) -> Any:
+        self._called("channels_with")
+        return tuple(each for each in self.open if each.peer_pubkey == pubkey)
+
     def pending_channels(self, *, seconds: float = 0) -> Any:
         self._called("pending_channels")
         return tuple(self.pending)
 
     def closed_channels(self) -> Any:
-        return ()
+        self._called("closed_channels")
+        return tuple(self.closed)
 
     def transaction(self, txid: str) -> ChainTransaction:
         if txid not in self.wallet:
@@ -67,6 +76,9 @@ class ScriptedNode(FakeNode):
             raise NotFound("unable to locate invoice")
         return self.by_hash[payment_hash]
 
+    def newest_add_index(self) -> int:
+        return max((each.add_index for each in self.by_hash.values()), default=0)
+
     def pending_invoices(self, *, after_add_index: int) -> Any:
         return tuple(i for i in self.by_hash.values() if i.state in {NodeInvoiceState.OPEN, NodeInvoiceState.ACCEPTED})
 
@@ -83,7 +95,8 @@ class ScriptedNode(FakeNode):
         return ()
 
     def leases(self) -> Any:
-        return ()
+        self._called("leases")
+        return tuple(self.leased)
 
     def lease(self, outpoint: Outpoint, *, lock_id: bytes, seconds: int) -> None:
         self._called("lease")
@@ -94,7 +107,9 @@ class ScriptedNode(FakeNode):
     def cancel_shim(self, pending_chan_id: bytes) -> None:
         self._called("cancel_shim")
 
-    def connect(self, address: Any, *, timeout_seconds: int, was_there: bool = False) -> None:
+    def connect(
+        self, address: Any, *, timeout_seconds: int, was_there: bool = False, believed_seconds: float = 0.0
+    ) -> None:
         self._called("connect")
         self.connected.append(str(address))
 

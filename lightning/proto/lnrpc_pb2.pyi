@@ -385,12 +385,16 @@ Global___SendCustomMessageResponse: _TypeAlias = SendCustomMessageResponse  # no
 class ListPeersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    LATEST_ERROR_FIELD_NUMBER: _builtins.int
+    latest_error: _builtins.bool
     def __init__(
         self,
+        *,
+        latest_error: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_error", b"latest_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1673,19 +1677,22 @@ class ListInvoiceRequest(_message.Message):
     PENDING_ONLY_FIELD_NUMBER: _builtins.int
     INDEX_OFFSET_FIELD_NUMBER: _builtins.int
     NUM_MAX_INVOICES_FIELD_NUMBER: _builtins.int
+    REVERSED_FIELD_NUMBER: _builtins.int
     pending_only: _builtins.bool
     index_offset: _builtins.int
     num_max_invoices: _builtins.int
+    reversed: _builtins.bool
     def __init__(
         self,
         *,
         pending_only: _builtins.bool = ...,
         index_offset: _builtins.int = ...,
         num_max_invoices: _builtins.int = ...,
+        reversed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_offset", b"index_offset", "num_max_invoices", b"num_max_invoices", "pending_only", b"pending_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_offset", b"index_offset", "num_max_invoices", b"num_max_invoices", "pending_only", b"pending_only", "reversed", b"reversed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

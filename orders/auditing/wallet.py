@@ -144,7 +144,7 @@ def _read(node: LndNode) -> Wallet:
     transactions = node.transactions(from_height=0)
     coins = {coin.outpoint: coin.amount_sat for coin in node.coins(min_confirmations=0)}
     coins |= {lease.outpoint: lease.amount_sat for lease in node.leases()}
-    foreign = frozenset(coin.outpoint for coin in node.foreign_coins())
+    foreign = frozenset(coin.outpoint for coin in node.foreign_coins(node.coins(min_confirmations=0)))
     known = {(tx.txid, tx.block_hash) for tx in transactions}
     is_steady = all((tx.txid, tx.block_hash) in known for tx in node.transactions(from_height=height))
     return Wallet(transactions, coins, foreign, height, is_steady)

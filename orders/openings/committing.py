@@ -49,7 +49,7 @@ def commit(order_id: UUID, node: LndNode) -> None:
     if opening is None or opening.state != OpeningState.FUNDED:
         return
     raw = _sign(order, opening, node)
-    if tracing.open_or_opening(node, Outpoint.parse(opening.funding_outpoint)) is None:
+    if tracing.open_or_opening(node, opening) is None:
         raise Broken("FAILED_OPENING", "The node does not know the channel.")
     _secure(order, raw, node)
     if not _record_committed(order_id, opening.pk, raw):
@@ -82,7 +82,7 @@ def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
     Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown; Rejected, NotFound where another has a coin.
     """
     opening = ChannelOpening.objects.select_related("transaction").get(pk=opening_id)
-    if opening.state not in _BEFORE_KEPT or not tracing.is_anywhere(node, Outpoint.parse(opening.funding_outpoint)):
+    if opening.state not in _BEFORE_KEPT or not tracing.is_anywhere(node, opening):
         return False
     transaction = _transaction(opening)
     # Unsigned: our records are older than the truth, and the same coins sign the same transaction.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from lightning import rights
 from lightning.errors import PeerOffline
 from lightning.node import LndNode
 from lightning.rights import Feature
 from lightning.types import NodeAddress
+
+#: Who dials for an order lists the peers too, just before its attempt.
+_BELIEVED_SECONDS: Final = 1.0
 
 
 def known_host(pubkey: str, node: LndNode, *, tries: int) -> str:
@@ -21,9 +25,12 @@ def known_host(pubkey: str, node: LndNode, *, tries: int) -> str:
 
 
 def connect(address: NodeAddress, node: LndNode, *, tries: int, timeout_seconds: int) -> None:
-    """The node is connected. Raises: PeerOffline, Rejected (our own key), NodeUnavailable."""
+    """The node is connected, or was a moment ago: then the attempt says that it has gone.
+
+    Raises: PeerOffline, Rejected (our own key), NodeUnavailable.
+    """
     try:
-        node.connect(address, timeout_seconds=timeout_seconds)
+        node.connect(address, timeout_seconds=timeout_seconds, believed_seconds=_BELIEVED_SECONDS)
     except PeerOffline:
         host = "" if address.host else known_host(address.pubkey, node, tries=tries)
         if not host:

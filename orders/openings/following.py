@@ -7,13 +7,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from lightning.node import LndNode
-from lightning.types import Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
+from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
 from orders import flags, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import Found
 from orders.models import ChannelOpening, ChannelOrder
-from orders.openings import closes
-from orders.openings.tracing import open_or_opening
+from orders.openings import closes, tracing
 from orders.states import ClosingState, OpeningState, OrderState
 from orders.transitions import locked, move, move_closing, note
 
@@ -31,13 +30,12 @@ def follow(order_id: UUID, node: LndNode) -> None:
     opening = order.openings.filter(state__in=states).select_related("transaction").order_by("-attempt").first()
     if opening is None:
         return
-    outpoint = opening.funding_outpoint
-    channel = next((c for c in node.channels() if str(c.outpoint) == outpoint), None)
+    channel = tracing.open_channel(opening, node)
     if channel is not None:
         flags.found(order, Found.CHANNEL)
         _record_open(order, opening, channel, node)
         return
-    pending = next((c for c in node.pending_channels() if str(c.outpoint) == outpoint), None)
+    pending = tracing.under_way(opening, node)
     if pending is not None:
         flags.found(order, Found.CHANNEL)
         if pending.phase is PendingPhase.OPENING:
@@ -45,11 +43,11 @@ def follow(order_id: UUID, node: LndNode) -> None:
         else:
             _record_closing(order_id, opening.pk, pending)
         return
-    closed = next((c for c in node.closed_channels() if str(c.outpoint) == outpoint), None)
+    closed = tracing.closed_channel(opening, node)
     if closed is not None:
         flags.found(order, Found.CHANNEL)
         _record_closed(order_id, opening.pk, closed)
-    elif opening.state == OpeningState.CONFIRMED and open_or_opening(node, Outpoint.parse(outpoint)) is None:
+    elif opening.state == OpeningState.CONFIRMED and tracing.open_or_opening(node, opening) is None:
         # Asked twice: between two lists a channel may go from the second to the first.
         words = "The funding is mined, but the node does not know the channel."
         flags.flag(order_id, FlagKind.CHANNEL_UNKNOWN, words)

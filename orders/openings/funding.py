@@ -32,9 +32,8 @@ _MANY_INPUTS: Final = 50
 COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
 
-def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
+def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
-    order = ChannelOrder.objects.get(pk=order_id)
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
     fees = _rates(order, wanted_sat, node)
@@ -97,16 +96,16 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
     fees = _rates(opening.order, request.amount_sat, node)
     try:
-        funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
+        funded = _draft(opening.order, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle
-        if obstacle(order_id, opening.capacity_sat, node) == COINS_LEASED:
+        if obstacle(opening.order, opening.capacity_sat, node) == COINS_LEASED:
             raise Broken(*COINS_LEASED) from None
         raise
     index, fee_sat = _check_funding(opening, request, funded, fees, node)
     _record_funded(order_id, opening, funded, index, fee_sat)
 
 
-def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
+def _draft(order: ChannelOrder, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
     """The unsigned transaction, of native coins only. The node chooses them, unless it takes a nested one.
 
     Nor does it where it could take hundreds: others may be quicker with the big ones, and to give hundreds back is as
@@ -118,18 +117,18 @@ def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNo
         amount_sat=request.amount_sat,
         sat_per_kw=sat_per_kw,
         min_confirmations=settings.FUNDING_MIN_CONFS,
-        lock_id=marks.lock_id(order_id),
+        lock_id=marks.lock_id(order.pk),
         lease_seconds=settings.FUNDING_LEASE_SECONDS,
     )
     if len(_native(node)) <= _MANY_INPUTS:
         funded = draft()
         if not any(lease.is_nested for lease in funded.leases):
             return funded
-        coins.release(marks.lock_id(order_id), node)
+        coins.release(marks.lock_id(order.pk), node)
     for _ in range(_MOST_CHOICES):
         chosen = choosing.enough(_native(node), wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
         if len(chosen) > _MANY_INPUTS:
-            _require_no_obstacle(order_id, request.amount_sat, node)
+            _require_no_obstacle(order, request.amount_sat, node)
         try:
             return draft(inputs=[coin.outpoint for coin in chosen])
         except Rejected as error:  # others may have taken one since we looked
@@ -142,9 +141,9 @@ def _native(node: LndNode) -> list[Utxo]:
     return choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
 
 
-def _require_no_obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> None:
+def _require_no_obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> None:
     """Raises: Broken, with nothing leased."""
-    why = obstacle(order_id, wanted_sat, node)
+    why = obstacle(order, wanted_sat, node)
     if why is not None:
         raise Broken(*why)
 

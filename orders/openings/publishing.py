@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from lightning.errors import OutcomeUnknown, Rejected
 from lightning.node import LndNode
-from lightning.types import ChainTransaction, Outpoint
+from lightning.types import ChainTransaction
 from orders import blocks, marks, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
@@ -65,7 +65,7 @@ def publish(order_id: UUID, node: LndNode) -> None:
         if _patience_is_over(opening):
             conflicting.begin(order_id, node, reason="PAYMENT_NOT_SECURED")
         return
-    if open_or_opening(node, Outpoint.parse(opening.funding_outpoint)) is None:
+    if open_or_opening(node, opening) is None:
         conflicting.begin(order_id, node, reason="FAILED_OPENING")  # published without its channel it would be burnt
         return
     try:
@@ -82,7 +82,7 @@ def _publish_promised(
     """A zero-conf channel is in use: its funding is published whatever has become of its payment, and is never put out
     while the channel is there.
     """
-    if not is_anywhere(node, Outpoint.parse(opening.funding_outpoint)):
+    if not is_anywhere(node, opening):
         conflicting.begin(order.pk, node, reason="FAILED_OPENING")  # somebody has abandoned it
         return
     try:

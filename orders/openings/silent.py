@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from lightning.node import LndNode
-from lightning.types import Outpoint
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import cancelling, committing, opening, reasons, tracing
 from orders.openings.apart import apart
@@ -51,4 +50,4 @@ def _is_fresh(live: ChannelOpening, now: datetime) -> bool:
 
 
 def _is_at_the_node(live: ChannelOpening, node: LndNode) -> bool:
-    return tracing.open_or_opening(node, Outpoint.parse(live.funding_outpoint)) is not None
+    return tracing.open_or_opening(node, live) is not None

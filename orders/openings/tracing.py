@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
-from orders import marks
+from orders import marks, queries
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind
 from orders.states import OpeningState, OrderState
+from orders.wallet import coins
 from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_it, wallet_transaction
 
 AnyChannel = Channel | PendingChannel | ClosedChannel
+AnyOfOne = TypeVar("AnyOfOne", Channel, PendingChannel, ClosedChannel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ def find_trace(order: ChannelOrder, node: LndNode) -> Trace | None:
     earlier = _earlier_outpoints(order)
     channel = _channel_of(order, node, earlier)
     transaction = _funding_of(order, node, {outpoint.txid for outpoint in earlier})
+    if channel is None and (transaction is not None or _may_be_with_anybody(order, node)):
+        channel = _named(order, node.channels(), earlier)
     if channel is not None and (transaction is None or transaction.txid != channel.outpoint.txid):
         transaction = wallet_transaction(node, channel.outpoint.txid)
     if channel is None and transaction is None:
@@ -46,15 +52,41 @@ def _earlier_outpoints(order: ChannelOrder) -> set[Outpoint]:
 
 
 def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> AnyChannel | None:
-    memo = marks.channel_memo(order.pk)
-    current: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
-    for channel in current:
-        if channel.memo == memo or channel.outpoint in earlier:
-            return channel
-    for closed in node.closed_channels():
+    """As far as our records tell whom it is with. A closed channel has no memo: it is known by its outpoint alone."""
+    found = _named(order, _current(order, node), earlier)
+    for closed in node.closed_channels() if found is None and earlier else ():
         if closed.outpoint in earlier and closed.close_type not in {"abandoned", "funding_canceled"}:
             return closed
-    return None
+    return found
+
+
+def _named(
+    order: ChannelOrder, channels: Iterable[Channel | PendingChannel], earlier: Collection[Outpoint]
+) -> Channel | PendingChannel | None:
+    memo = marks.channel_memo(order.pk)
+    return next((channel for channel in channels if channel.memo == memo or channel.outpoint in earlier), None)
+
+
+def _current(order: ChannelOrder, node: LndNode) -> list[Channel | PendingChannel]:
+    """The open channels with each node that the order was ever to be opened to, and all that are under way.
+
+    A node may have thousands at rest, and each order asks.
+    """
+    peers = {order.node_pubkey, *order.openings.values_list("node_pubkey", flat=True)} - {""}
+    with_peers = [channel for pubkey in sorted(peers) for channel in node.channels_with(pubkey)]
+    return [*with_peers, *node.pending_channels()]
+
+
+def _may_be_with_anybody(order: ChannelOrder, node: LndNode, explained: Collection[str] = ()) -> bool:
+    """An attempt that our records have lost may have been for another node than they know: all channels are asked for.
+
+    Either the records were found behind the node's once, after the order was made; or coins are leased for the order
+    that no attempt explains. What was mined or published has a transaction besides, which is found by its label, and
+    what is under way is listed whole: so this is about channels that are usable and not published yet.
+    """
+    if queries.were_behind_since(order.created_at):
+        return True
+    return any(str(coin) not in explained for coin in coins.held(marks.lock_id(order.pk), node))
 
 
 def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bool:
@@ -67,7 +99,10 @@ def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bo
     if _funding_of(order, node, {outpoint.txid for outpoint in known} | put_out) is not None:
         return True
     explained = {str(outpoint) for outpoint in known} | {attempt.funding_outpoint}
-    current: list[Channel | PendingChannel] = [*node.channels(), *node.pending_channels()]
+    current: list[Channel | PendingChannel] = _current(order, node)
+    spends = {str(coin) for coin in attempt.transaction.spends} if attempt.transaction else set()
+    if _may_be_with_anybody(order, node, explained=spends):
+        current += node.channels()
     return any(
         channel.memo == marks.channel_memo(order.pk) and str(channel.outpoint) not in explained for channel in current
     )
@@ -92,22 +127,49 @@ def _funding_output(order: ChannelOrder, transaction: ChainTransaction | None) -
     return None
 
 
-def open_or_opening(node: LndNode, outpoint: Outpoint) -> Channel | PendingChannel | None:
-    """The channel of this outpoint among those that are open or being opened."""
-    for channel in node.channels():
-        if channel.outpoint == outpoint:
-            return channel
-    for pending in node.pending_channels():
-        if pending.outpoint == outpoint and pending.phase is PendingPhase.OPENING:
-            return pending
-    return None
+def open_channel(opening: ChannelOpening, node: LndNode) -> Channel | None:
+    """The attempt's channel where it is open, in whatever sense.
+
+    It is with the node that we asked. Of an adopted attempt we know that only where its channel was there then: so one
+    that is not found is looked for among all.
+    """
+    found = _of(opening, node.channels_with(opening.node_pubkey))
+    is_adopted = not opening.pending_chan_id
+    return _of(opening, node.channels()) if found is None and is_adopted else found
 
 
-def is_anywhere(node: LndNode, outpoint: Outpoint) -> bool:
-    """The node has this channel: it is open, or being opened, or on its way to its end.
+def _of(opening: ChannelOpening, channels: Iterable[AnyOfOne]) -> AnyOfOne | None:
+    return next((channel for channel in channels if str(channel.outpoint) == opening.funding_outpoint), None)
+
+
+def under_way(opening: ChannelOpening, node: LndNode) -> PendingChannel | None:
+    """The attempt's channel where it is being opened or closed."""
+    return _of(opening, node.pending_channels())
+
+
+def closed_channel(opening: ChannelOpening, node: LndNode) -> ClosedChannel | None:
+    """The attempt's channel where it is over. Every channel that there ever was is read: for who has seen it nowhere
+    else.
+    """
+    return _of(opening, node.closed_channels())
+
+
+def open_or_opening(node: LndNode, opening: ChannelOpening) -> Channel | PendingChannel | None:
+    """The attempt's channel where it is open or being opened.
+
+    Those under way are asked for first: from there a channel goes to the open ones, and so is in one of the two lists.
+    """
+    pending = under_way(opening, node)
+    if pending is not None:
+        return pending if pending.phase is PendingPhase.OPENING else None
+    return open_channel(opening, node)
+
+
+def is_anywhere(node: LndNode, opening: ChannelOpening) -> bool:
+    """The node has the attempt's channel: it is open, or being opened, or on its way to its end.
 
     Open ones are asked for once more at the end: a zero-conf channel is pending in LND for a moment, and who looks
     in this moment would see it in neither list.
     """
-    looks = (node.channels, node.pending_channels, node.channels)
-    return any(each.outpoint == outpoint for look in looks for each in look())
+    looks: tuple[Callable[[ChannelOpening, LndNode], object], ...] = (open_channel, under_way, open_channel)
+    return any(look(opening, node) is not None for look in looks)

@@ -21,10 +21,11 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelClosing, ChannelOrder, SwitchName
 from orders.nudges import nudge
+from orders.openings import tracing, undone
 from orders.openings.retrying import pause
 from orders.openings.turns import Turn
 from orders.operations import closing as wanted
-from orders.states import ClosingState
+from orders.states import LIVE_CLOSINGS, ClosingState, OpeningState
 from orders.transitions import locked, move_closing, note
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,19 @@ def go_on(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
     return _ask(order, closing, channel, node)
 
 
+def end_undone() -> None:
+    """No close is wanted of a channel that never was: whoever put its attempt out ends it, and older versions did not.
+
+    Money: none; the node is not asked, which has nothing of it to close. Repeat: safe.
+    """
+    rows = ChannelClosing.objects.filter(state__in=LIVE_CLOSINGS, opening__state=OpeningState.FAILED)
+    for order_id in rows.values_list("order_id", flat=True):
+        with locked(order_id) as order:
+            closing = queries.live_closing(order)
+            if closing is not None and closing.opening.state == OpeningState.FAILED:
+                undone.end_closing(order)
+
+
 def _take_back(order_id: UUID) -> None:
     """No close of another channel than the order's is wanted any more."""
     with locked(order_id) as order:
@@ -92,8 +106,7 @@ def _keeps(closing: ChannelClosing, node: LndNode) -> tuple[str, str] | None:
 
 def _open_channel(closing: ChannelClosing, node: LndNode) -> Channel | None:
     """The channel at the node, where it is open, in whatever sense."""
-    outpoint = closing.opening.funding_outpoint
-    return next((channel for channel in node.channels() if str(channel.outpoint) == outpoint), None)
+    return tracing.open_channel(closing.opening, node)
 
 
 def _intend(order_id: UUID, closing_id: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from lightning.types import takes_zero_conf
+from lightning.types import Channel, takes_zero_conf
 from orders import alive, locks, queries
 from orders.errors import NotAvailable
 from orders.locks import Lock
@@ -101,9 +102,24 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     seen = NodeSnapshot.objects.filter(node=ours).first()
     if seen is not None and at < seen.at <= timezone.now():
         return seen  # somebody saw it later than we did (and not in a future that a wrong clock made)
+    if seen is None:
+        facts |= _balances(())  # until all channels are listed next
     kept = _what_passes(facts, at, seen)
     row, _ = NodeSnapshot.objects.update_or_create(node=ours, defaults={"at": at, **facts, **kept})
     return row
+
+
+def remember_balances(channels: Iterable[Channel]) -> None:
+    """It is stored what the node's channels hold, of all that are open: listed seldom, as they may be many."""
+    NodeSnapshot.objects.update(**_balances(channels))
+
+
+def _balances(channels: Iterable[Channel]) -> dict[str, object]:
+    shown = [channel for channel in channels if channel.active and not channel.private]
+    return {
+        "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
+        "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
+    }
 
 
 def remember_coins_aside(node: LndNode) -> None:
@@ -144,7 +160,6 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
     info = node.info()
     fees = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
     coins = choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
-    shown = [channel for channel in node.channels() if channel.active and not channel.private]
     # LND keeps 10,000 sat for each announced channel, 100,000 at most: count those that are promised too.
     coming = min(10, 1 + ChannelOrder.objects.filter(state__in=PROMISING).order_by()[:10].count())
     return info.pubkey, {
@@ -156,8 +171,6 @@ def _look(node: LndNode) -> tuple[str, dict[str, object]]:
         "synced_to_chain": info.synced_to_chain,
         "takes_zero_conf": takes_zero_conf(info.features),
         "active_channels": info.active_channels,
-        "local_balance_sat": sum(channel.local_balance_sat for channel in shown),
-        "remote_balance_sat": sum(channel.remote_balance_sat for channel in shown),
         "spendable_sat": choosing.total_sat(coins),
         "coin_sizes": sorted((coin.amount_sat for coin in coins), reverse=True)[:_MOST_COINS],
         "required_reserve_sat": node.required_reserve_sat(additional_public_channels=coming),

@@ -16,11 +16,11 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
-from lightning import dialling
+from lightning import dialling, shared
 from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.refusals import told_limits
-from lightning.types import NodeAddress, Peer, PendingPhase
+from lightning.types import NodeAddress, Peer
 from orders import limits
 from orders.models import ChannelOpening
 from orders.openings import dry_runs
@@ -34,7 +34,7 @@ _REMEMBERED: Final = timedelta(days=30)
 _MOST_PAST: Final = 20
 #: A buyer waits no longer for his own node, and others, who buy too, not at all.
 PATIENCE_SECONDS: Final = 2.0
-_PAUSE_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.2
 #: And what our own node does not tell so soon is not known.
 _NODE_SECONDS: Final = 2.0
 #: Strangers that are waited for at a time, in each process: the other places of those who buy stay free.
@@ -88,12 +88,12 @@ def looked_at(asked: Asked, node: LndNode, client: str) -> Facts:
 
 def _with_channels(facts: Facts, asked: Asked, node: LndNode) -> Facts:
     channels = len(node.channels_with(asked.pubkey, seconds=_NODE_SECONDS))
-    opening = [each for each in node.pending_channels(seconds=_NODE_SECONDS) if each.phase is PendingPhase.OPENING]
-    return replace(facts, channels=channels, pending=sum(each.peer_pubkey == asked.pubkey for each in opening))
+    pending = shared.opening_with(asked.pubkey, node, seconds=_NODE_SECONDS)
+    return replace(facts, channels=channels, pending=pending)
 
 
-def _peer(asked: Asked, node: LndNode) -> Peer | None:
-    return next((peer for peer in node.peers(seconds=_NODE_SECONDS) if peer.pubkey == asked.pubkey), None)
+def _peer(asked: Asked, node: LndNode, *, no_older_than: float | None = None) -> Peer | None:
+    return shared.peer(asked.pubkey, node, seconds=_NODE_SECONDS, no_older_than=no_older_than)
 
 
 def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: float) -> tuple[Facts, Peer | None]:
@@ -107,7 +107,7 @@ def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: floa
         return facts, None
     try:
         ended = _dialled(asked, node, until)
-        while (peer := _peer(asked, node)) is None and not ended and monotonic() < until:
+        while (peer := _peer(asked, node, no_older_than=_PAUSE_SECONDS)) is None and not ended and monotonic() < until:
             sleep(_PAUSE_SECONDS)
     finally:
         _waiting.release()

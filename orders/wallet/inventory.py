@@ -40,6 +40,6 @@ def take(node: LndNode) -> Inventory:
         Aside.LEASED: [lease.amount_sat for lease in node.leases()],
         Aside.YOUNG: [coin.amount_sat for coin in young],
         Aside.NESTED: [coin.amount_sat for coin in own if coin.is_nested],
-        Aside.FOREIGN: [coin.amount_sat for coin in node.foreign_coins()],
+        Aside.FOREIGN: [coin.amount_sat for coin in node.foreign_coins(own)],
     }
     return Inventory(tuple(deep), {why: (len(found), sum(found)) for why, found in aside.items() if found})

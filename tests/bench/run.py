@@ -15,13 +15,14 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import latency, page, passes, peers, purchase, rows, throughput
+from tests.bench import large, latency, page, passes, peers, purchase, rows, throughput
 from tests.bench.figures import Machine, Measured, Peers, Result
 from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
 from tests.regtest.build import BuildFailed, GoMissing, binaries
 
 PAGE = ROOT / "docs" / "performance.md"
+LARGE_PAGE = ROOT / "docs" / "large-nodes.md"
 CLIENTS = (1, 8, 64)
 
 
@@ -43,6 +44,7 @@ QUICK = Sizes(runs=2, rounds=1, orders=64, passes=3, asked=1, at_rest=(1_000, 5_
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
+    parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
     return parser.parse_args(given)
 
@@ -55,7 +57,7 @@ def main() -> int:
     try:
         if LND in kinds:
             binaries(say=say)
-        written = page.page(measure(kinds, QUICK if asked.quick else Sizes(), load_before))
+        written = _large(kinds, asked.quick) if asked.large else _usual(kinds, asked.quick, load_before)
     except (GoMissing, BuildFailed) as problem:
         say(str(problem))
         return 1
@@ -64,8 +66,16 @@ def main() -> int:
         return 130
     say("\n" + written)
     if not asked.quick and not asked.node:
-        PAGE.write_text(written, encoding="utf-8")
+        (LARGE_PAGE if asked.large else PAGE).write_text(written, encoding="utf-8")
     return 0
+
+
+def _usual(kinds: Sequence[str], quick: bool, load_before: float) -> str:
+    return page.page(measure(kinds, QUICK if quick else Sizes(), load_before))
+
+
+def _large(kinds: Sequence[str], quick: bool) -> str:
+    return large.page(list(large.measure(kinds, large.QUICK if quick else large.FILLINGS, say)))
 
 
 def measure(kinds: Sequence[str], sizes: Sizes, load_before: float) -> Result:

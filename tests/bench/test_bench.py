@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from lightning.proto import lnrpc_pb2 as ln
 from orders.models import ChannelOrder
 from tests import factories
-from tests.bench import page, processor, rows, run
+from tests.bench import operations, page, processor, rows, run
+from tests.bench.calls import Asked, named
 from tests.bench.figures import Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
 from tests.bench.statements import looked_at
 from tests.bench.timed_node import ANSWERED, SENT, answered_at, sent_at
@@ -126,6 +128,30 @@ def test_the_log_tells_when_a_channel_was_first_asked_for() -> None:
     assert sent_at(log, "abc") == 12.5
     with pytest.raises(LookupError):
         sent_at(log, "ab")
+
+
+def test_one_more_call_or_statement_shows_in_the_table_of_costs() -> None:
+    call = Asked("GetInfo", 10, 0.1)
+    before, dearer = operations.Cost("buy", 11, [call], 1.0), operations.Cost("buy", 12, [call, call], 1.0)
+    assert operations.table([before]).split() == ["operation", "SQL", "node", "calls", "buy", "11", "1", "GetInfo"]
+    assert operations.table([dearer]).endswith(" 12    2  2 x GetInfo\n")
+
+
+@pytest.mark.parametrize(
+    "request_, name",
+    [
+        (ln.ListChannelsRequest(), "ListChannels of all"),
+        (ln.ListChannelsRequest(peer=b"\x02" * 33), "ListChannels of a peer"),
+        (ln.ListInvoiceRequest(pending_only=True), "ListInvoices"),
+        (ln.ListInvoiceRequest(index_offset=7), "ListInvoices after an index"),
+        (ln.ListInvoiceRequest(reversed=True), "ListInvoices the newest"),
+        (ln.GetTransactionsRequest(start_height=0), "GetTransactions"),
+        (ln.GetTransactionsRequest(start_height=7), "GetTransactions from a height"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_call_is_named_by_whether_it_asks_for_everything(request_: Any, name: str) -> None:
+    assert named(request_) == name
 
 
 def test_a_quick_run_is_small_and_an_unknown_node_is_refused() -> None:

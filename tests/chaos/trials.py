@@ -148,6 +148,7 @@ class Trial:
         """As each process does: paused, if the node knows more than the database."""
         self.settings.PAUSE_IF_BEHIND = True
         reconcile._asked.clear()
+        reconcile.listed.asking = None
         self.turn()
 
     def facts(self) -> truths.Facts:

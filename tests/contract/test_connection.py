@@ -26,6 +26,7 @@ LOCK_ID = b"\x05" * 32
 #: Every method of a node, with something to call it with.
 EVERY_METHOD: dict[str, dict[str, Any]] = {
     "info": {},
+    "require_active": {},
     "fee_rates": {"conf_target": 6},
     "allows": {"method": "/lnrpc.Lightning/GetInfo"},
     "peers": {},
@@ -41,6 +42,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     },
     "invoice": {"payment_hash": "ab" * 32},
     "pending_invoices": {"after_add_index": 0},
+    "newest_add_index": {},
     "settle_invoice": {"preimage": b"\x01" * 32},
     "cancel_invoice": {"payment_hash": "ab" * 32},
     "channels": {},
@@ -61,7 +63,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "new_address": {},
     "required_reserve_sat": {"additional_public_channels": 0},
     "coins": {"min_confirmations": 1},
-    "foreign_coins": {},
+    "foreign_coins": {"coins": ()},
     "transaction": {"txid": "ab" * 32},
     "transactions": {"from_height": 0},
     "fund_psbt": {
@@ -114,6 +116,11 @@ def test_the_node_says_who_it_is(network: Network, node):
     assert info.synced_to_chain and info.wallet_synced
     assert is_supported(info.version)
     assert 23 in info.features or 22 in info.features  # anchors
+
+
+def test_a_node_that_answers_says_so_to_anybody(lsp, node):
+    node.require_active()
+    LndNode(credentials(lsp, macaroon="", network="")).require_active()
 
 
 def test_peers_and_channels_are_told(network: Network, node):
@@ -190,8 +197,8 @@ def test_where_nobody_listens_no_read_is_answered_and_every_change_may_have_happ
 
 def test_no_method_is_answered_without_a_macaroon(lsp):
     stranger = LndNode(credentials(lsp, macaroon="", network=""))
-    # Without one nothing is asked of the node, and nothing proves what it would allow.
-    asking = sorted(set(EVERY_METHOD) - {"allows"})
+    # Without one nothing is asked of the node, and nothing proves what it would allow. That it answers anybody is told.
+    asking = sorted(set(EVERY_METHOD) - {"allows", "require_active"})
     ends = {name: how_it_ends(stranger, name) for name in asking}
     refused_before = dict.fromkeys(asking, ("NodeUnavailable", "PERMISSION_DENIED"))
     assert ends == refused_before | {"verify_psbt": ("OutcomeUnknown", "PERMISSION_DENIED")}

@@ -45,6 +45,13 @@ def test_an_invoice_is_found_as_it_was_added(node, secret):
     assert (found.state, found.held_msat, found.nearest_expiry_height) == (NodeInvoiceState.OPEN, 0, None)
 
 
+def test_the_newest_index_is_that_of_the_last_one_whatever_has_become_of_it(node, secret):
+    opened = add(node, secret)
+    assert node.newest_add_index() == opened.add_index
+    node.cancel_invoice(secret.payment_hash)
+    assert node.newest_add_index() == opened.add_index
+
+
 def test_the_same_hash_twice_is_refused_and_the_first_stays(node, secret):
     opened = add(node, secret)
     with pytest.raises(Rejected) as caught:

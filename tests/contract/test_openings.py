@@ -165,6 +165,19 @@ def test_who_is_connected_already_needs_no_address(node, peer):
     node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
 
 
+def test_who_was_just_listed_is_not_listed_again_where_that_is_believed(node, peer, monkeypatch):
+    node.connect(NodeAddress.parse(peer.p2p_address), timeout_seconds=10)
+    node.peers()
+
+    def listed(pubkey: str) -> None:
+        raise RuntimeError(f"{pubkey} was listed")
+
+    monkeypatch.setattr(node, "_connection", listed)
+    node.connect(NodeAddress(peer.pubkey), timeout_seconds=1, believed_seconds=60)
+    with pytest.raises(RuntimeError):
+        node.connect(NodeAddress(peer.pubkey), timeout_seconds=1)
+
+
 def test_a_connection_that_came_meanwhile_is_as_good(node, peer):
     address = NodeAddress.parse(peer.p2p_address)
     node.connect(address, timeout_seconds=10)

@@ -24,9 +24,9 @@ from tests.integration.conftest import Api
 from tests.scripted import ScriptedNode, channel, held, unmined
 
 #: What one look at the node asks it.
-LOOK = ["info", "fee_rates", "coins", "channels", "required_reserve_sat"]
+LOOK = ["info", "fee_rates", "coins", "required_reserve_sat"]
 #: What only a look for an order's traces lists.
-LISTS = {"channels", "pending_channels", "closed_channels", "transactions"}
+LISTS = {"channels", "channels_with", "pending_channels", "closed_channels", "transactions"}
 
 
 def sold_out(node: FakeNode) -> None:

@@ -50,7 +50,7 @@ def asking(answers: list[LightningError | None]) -> LndNode:
     """A node that says these one after the other, and the last for ever."""
 
     class Node:
-        def info(self) -> None:
+        def require_active(self) -> None:
             error = answers.pop(0) if len(answers) > 1 else answers[0]
             if error is not None:
                 raise error
@@ -100,7 +100,7 @@ def test_one_thread_asks_while_the_others_go_on(clock: Callable[[float], None]) 
     clock(5)
 
     class Hanging:
-        def info(self) -> None:
+        def require_active(self) -> None:
             asked.set()
             go_on.wait(10)
             raise AWAY

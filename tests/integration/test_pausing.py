@@ -54,7 +54,7 @@ class OpeningNode(FakeNode):
     def transactions(self, *, from_height: int) -> tuple[()]:
         return ()
 
-    def connect(self, address: NodeAddress, *, timeout_seconds: int) -> None:
+    def connect(self, address: NodeAddress, *, timeout_seconds: int, believed_seconds: float) -> None:
         self._called("connect")
 
     def open_channel(self, **_: Any) -> Any:

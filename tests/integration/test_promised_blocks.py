@@ -40,7 +40,7 @@ def test_l1_75_the_node_is_asked_for_the_blocks_that_are_left(
     paid_at = timezone.now() - timedelta(hours=hours, seconds=5)
     order = OrderFactory(uri_set=True, paid_at=paid_at, funding_confirms_within_blocks=within)
     node: Any = Estimating()
-    funding.obstacle(order.pk, order.capacity_sat, node)
+    funding.obstacle(order, order.capacity_sat, node)
     assert node.targets == targets
 
 
@@ -116,7 +116,7 @@ def test_l1_75_a_buyer_who_is_away_gets_no_dearer_funding_than_his_order_bears(
     paid_at = timezone.now() - timedelta(hours=hours, seconds=5)
     order = OrderFactory(uri_set=True, paid_at=paid_at, funding_confirms_within_blocks=144, fee_budget_sat=budget_sat)
     node: Any = market
-    assert funding.obstacle(order.pk, order.capacity_sat, node) is None
+    assert funding.obstacle(order, order.capacity_sat, node) is None
     assert market.targets == targets
     assert funding._rates(order, order.capacity_sat, node).estimate_sat_per_kw == MARKET[paid_for]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,10 @@ _AT_THE_NODE: Final = {
     InvoiceState.OPEN: types.NodeInvoiceState.OPEN,
     InvoiceState.HELD: types.NodeInvoiceState.ACCEPTED,
 }
+#: What finding one invoice by its hash costs, in invoices that LND reads for a list: a call, beside some 20 µs each.
+_READS_OF_ONE_LOOK: Final = 50
+#: So few are asked for by hash, whatever the node has.
+_FEW: Final = 10
 _STANDS: Final = frozenset({InvoiceState.HELD, InvoiceState.SETTLED})
 
 
@@ -98,14 +103,46 @@ def _invoices_that_differ(node: LndNode) -> set[UUID]:
     )
     if not rows:
         return set()
-    first = min(add_index for _, _, _, add_index in rows)
-    pending = node.pending_invoices(after_add_index=max(0, first - 1))
-    states = {invoice.payment_hash: invoice.state for invoice in pending}
+    states = _states_at(node, {payment_hash: add_index for _, payment_hash, _, add_index in rows})
     return {
         order_id
         for order_id, payment_hash, state, _ in rows
         if states.get(payment_hash) is not _AT_THE_NODE[InvoiceState(state)]
     }
+
+
+def _states_at(node: LndNode, add_indices: Mapping[str, int]) -> dict[str, types.NodeInvoiceState]:
+    """Where these invoices stand at the node; nothing of one that it has not, nor of a listed one that is over.
+
+    To list them LND reads every invoice that anybody has added since the first, one by one. So they are asked for by
+    hash as far as that is cheaper: an order that stays for months makes nobody read all of those months.
+    """
+    oldest, listed_after = split(add_indices, newest=0 if len(add_indices) <= _FEW else node.newest_add_index())
+    found = {payment_hash: state for payment_hash in oldest if (state := _state_at(node, payment_hash)) is not None}
+    if len(oldest) < len(add_indices):
+        found |= {each.payment_hash: each.state for each in node.pending_invoices(after_add_index=listed_after)}
+    return found
+
+
+def split(add_indices: Mapping[str, int], *, newest: int) -> tuple[list[str], int]:
+    """Which invoices to ask for one by one, and after which index to list the others, at the least cost.
+
+    `newest`: the index of the last invoice of all; 0: few are asked for, and all of them one by one.
+    """
+    by_age = sorted(add_indices, key=lambda payment_hash: add_indices[payment_hash])
+    starts = [add_indices[payment_hash] - 1 for payment_hash in by_age]
+    costs = [_READS_OF_ONE_LOOK * before + newest - start for before, start in enumerate(starts)]
+    cheapest = costs.index(min(costs)) if newest else len(by_age)
+    if newest and _READS_OF_ONE_LOOK * len(by_age) > costs[cheapest]:
+        return by_age[:cheapest], max(0, starts[cheapest])
+    return by_age, 0
+
+
+def _state_at(node: LndNode, payment_hash: str) -> types.NodeInvoiceState | None:
+    try:
+        return node.invoice(payment_hash).state
+    except NotFound:
+        return None
 
 
 def _holds_running_out(seen: NodeSnapshot) -> set[UUID]:

@@ -1,0 +1,77 @@
+"""What of the node many want to know at a time is asked once for all of them, and again only after a moment.
+
+For what is told to strangers, and may be of a moment ago: how often they ask is theirs to say, and the lists are long.
+Nothing that moves money looks here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from lightning.node import LndNode
+from lightning.types import Peer, PendingPhase
+
+Value = TypeVar("Value")
+
+#: So old an answer may be.
+_SECONDS: Final = 1.0
+
+
+class _Shared(Generic[Value]):
+    """One question to each node."""
+
+    def __init__(self, ask: Callable[[LndNode, float], Value]) -> None:
+        self._ask = ask
+        self._lock = Lock()
+        self._known: WeakKeyDictionary[LndNode, tuple[float, Value]] = WeakKeyDictionary()
+
+    def of(self, node: LndNode, *, seconds: float, no_older_than: float) -> Value:
+        """The answer to a call that was begun no longer ago; a new call lasts for so many `seconds` at most.
+
+        Raises: NodeUnavailable.
+        """
+        wanted = monotonic() - no_older_than
+        with self._lock:
+            at, found = self._known.get(node, (0.0, None))
+            if found is None or at < wanted:
+                at = monotonic()
+                found = self._ask(node, seconds)
+                self._known[node] = (at, found)
+        return found
+
+    def forget(self) -> None:
+        """Nothing is known."""
+        with self._lock:
+            self._known.clear()
+
+
+_peers: Final = _Shared(lambda node, seconds: {peer.pubkey: peer for peer in node.peers(seconds=seconds)})
+_opening: Final = _Shared(
+    lambda node, seconds: Counter(
+        channel.peer_pubkey
+        for channel in node.pending_channels(seconds=seconds)
+        if channel.phase is PendingPhase.OPENING
+    )
+)
+
+
+def forget() -> None:
+    """What was answered is of no use any more: the next who asks is told anew."""
+    for question in (_peers, _opening):
+        question.forget()
+
+
+def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | None = None) -> Peer | None:
+    """The peer, where it is connected. Raises: NodeUnavailable."""
+    age = _SECONDS if no_older_than is None else no_older_than
+    return _peers.of(node, seconds=seconds, no_older_than=age).get(pubkey)
+
+
+def opening_with(pubkey: str, node: LndNode, *, seconds: float) -> int:
+    """How many channels are being opened with this peer, whoever asked for them. Raises: NodeUnavailable."""
+    return _opening.of(node, seconds=seconds, no_older_than=_SECONDS)[pubkey]

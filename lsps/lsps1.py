@@ -18,6 +18,7 @@ from lsps.refusing import PARAMETERS, invalid, mismatch
 from orders import blocks
 from orders.models.order import Rail
 from orders.options import Wanted
+from orders.pricing import Quote
 from orders.states import DELIVERED, OrderState
 from orders.wire import OrderView, PaymentState, WarningView
 
@@ -217,6 +218,7 @@ def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, 
         "order_state": order_state(view),
         "payment": _payment(view, dialect),
         "channel": _channel(view),
+        "price": _price(view.quote),
         "warnings": [_warning(each, view.client_balance_sat) for each in view.warnings],
     }
     return {**told, "expires_at": moment(view.expires_at)} if dialect.aliases else told
@@ -225,6 +227,19 @@ def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, 
 def moment(at: datetime) -> str:
     """UTC, with three decimals exactly."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _price(price: Quote) -> dict[str, Any]:
+    """What `fee_total_sat` is made of, by the names of POST /channel/estimate; a discount counts against the others."""
+    return {
+        "base_fee_sat": str(price.base_fee_sat),
+        "lease_fee_sat": str(price.lease_fee_sat),
+        "opening_fee_sat": str(price.open_fee_sat),
+        "closing_fee_sat": str(price.close_fee_sat),
+        "rest_to_minimum_sat": str(price.floor_fee_sat),
+        "discount_sat": str(price.discount_sat),
+        "sat_per_kw": price.sat_per_kw,
+    }
 
 
 def _warning(found: WarningView, client_balance_sat: int) -> dict[str, Any]:

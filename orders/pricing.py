@@ -42,7 +42,8 @@ class Quote:
     client_balance_sat: int
     #: The node's estimate now, by which a late payment is judged anew; the opening may be in less of a hurry.
     sat_per_kw: int
-    open_sat_per_kw: int
+    #: 0: of an order that was sold, where it is not known any more.
+    open_sat_per_kw: int = 0
     #: What a coupon takes off: of what we earn, never of what the chain costs.
     discount_sat: int = 0
 

@@ -13,6 +13,7 @@ from typing import Any
 from orders import blocks, keys, lnurl, money, windows
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment, Refund
 from orders.models.order import Door, Rail
+from orders.pricing import Quote
 from orders.states import (
     COMMITTED_OPENINGS,
     DELIVERED,
@@ -170,6 +171,7 @@ class OrderView:
     lease_ends_at: datetime
     fee_total_sat: int
     order_total_sat: int
+    quote: Quote
     payment_request: str | None
     lightning_state: PaymentState
     deposit_address: str | None
@@ -233,6 +235,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         lease_ends_at=order.lease_ends_at or order.created_at + blocks.lasting(_promised_blocks(order)),
         fee_total_sat=order.fee_total_sat,
         order_total_sat=order.order_total_sat,
+        quote=order.quote,
         payment_request=order.invoice.payment_request if order.invoice else None,
         lightning_state=_lightning_state(order, refund),
         deposit_address=order.deposit_address,

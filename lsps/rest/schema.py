@@ -146,6 +146,19 @@ class ChannelSerializer(serializers.Serializer):
     expires_at = serializers.DateTimeField(help_text="The LSP closes it no earlier.")
 
 
+@extend_schema_serializer(component_name="Lsps1Price")
+class PriceSerializer(serializers.Serializer):
+    """What `fee_total_sat` is made of: the sum of these, less the discount."""
+
+    base_fee_sat = Satoshis()
+    lease_fee_sat = Satoshis()
+    opening_fee_sat = Satoshis(help_text="What opening costs in the chain.")
+    closing_fee_sat = Satoshis(help_text="What closing will cost in the chain.")
+    rest_to_minimum_sat = Satoshis(help_text="What was missing to the least fee.")
+    discount_sat = Satoshis(help_text="What the coupon took off.")
+    sat_per_kw = serializers.IntegerField(help_text="The node's estimate when it was quoted.")
+
+
 @extend_schema_serializer(component_name="Lsps1Warning")
 class WarningSerializer(serializers.Serializer):
     """What would keep the node from taking the channel, as far as the LSP knew when it was ordered."""
@@ -173,6 +186,7 @@ class OrderSerializer(serializers.Serializer):
     order_state = serializers.ChoiceField(choices=["CREATED", "COMPLETED", "FAILED"])
     payment = PaymentSerializer()
     channel = ChannelSerializer(allow_null=True)
+    price = PriceSerializer()
     warnings = WarningSerializer(many=True, help_text="About the node that is named; empty where all is well.")
     expires_at = serializers.DateTimeField(required=False, help_text="As each payment's, for earlier clients.")
 

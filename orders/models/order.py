@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
-from orders import options
+from orders import options, pricing
 from orders.ids import short
 from orders.models.coupon import Coupon
 from orders.models.node import Node
@@ -220,6 +220,20 @@ class ChannelOrder(models.Model):
 
     def __str__(self) -> str:
         return short(self.id)
+
+    @property
+    def quote(self) -> pricing.Quote:
+        """Its price by parts."""
+        return pricing.Quote(
+            base_fee_sat=self.base_fee_sat,
+            lease_fee_sat=self.lease_fee_sat,
+            open_fee_sat=self.open_fee_sat,
+            close_fee_sat=self.close_fee_sat,
+            floor_fee_sat=self.floor_fee_sat,
+            client_balance_sat=self.client_balance_sat,
+            sat_per_kw=self.quoted_sat_per_kw,
+            discount_sat=self.discount_sat,
+        )
 
     @property
     def capacity_sat(self) -> int:

@@ -9,7 +9,17 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
-from orders.models import Ban, ChannelOrder, IdempotencyKey, NodeSnapshot, Service, Switch, SwitchName, TokenPattern
+from orders.models import (
+    Ban,
+    ChannelOrder,
+    Coupon,
+    IdempotencyKey,
+    NodeSnapshot,
+    Service,
+    Switch,
+    SwitchName,
+    TokenPattern,
+)
 from tests.factories import OrderFactory, pubkey
 from tests.fakes import OUR_KEY, FakeNode, regtest_address
 from tests.integration.conftest import KEY, Api
@@ -250,6 +260,20 @@ class TestWhatIsMade:
         for way in (payment["bolt11"], payment["onchain"]):
             assert int(way["order_total_sat"]) == int(way["fee_total_sat"]) + 50_000
             assert way["state"] == "EXPECT_PAYMENT"
+
+    @pytest.mark.parametrize("minimum_sat", [1, 50_000])
+    def test_the_price_is_told_by_its_parts_as_an_estimate_tells_it(self, wallet: Wallet, minimum_sat: int) -> None:
+        Service.objects.update(minimum_fee_sat=minimum_sat)
+        Coupon.objects.create(code="TENTH-OF-IT", discount_percent=10)
+        asked = {"local_balance": 1_000_000, "remote_balance": 50_000, "channel_expiry": 6, "coupon": "TENTH-OF-IT"}
+        estimate: Any = Api().post("/channel/estimate", asked)
+        told = wallet.create_order(token="TENTH-OF-IT", funding_confirms_within_blocks=3).said
+        price = told["price"]
+        assert price.pop("sat_per_kw") == estimate.said["chain"]["sat_per_kw"]
+        parts = {name.removesuffix("_sat"): int(sat) for name, sat in price.items()}
+        assert {**parts, "discount": -parts["discount"]} == estimate.said["price_parts"]
+        discount_sat = int(price.pop("discount_sat"))
+        assert 0 < discount_sat == sum(map(int, price.values())) - int(told["payment"]["bolt11"]["fee_total_sat"])
 
     def test_l1_27_rest_has_to_be_told_which_node_it_is_for(self, wallet: Wallet) -> None:
         assert refused(wallet.create_order(public_key=...)) == (INVALID, "public_key")

@@ -206,6 +206,7 @@ class OrderView:
     most_routing_base_msat: int | None
     most_routing_ppm: int | None
     lnurl: LnurlView
+    warnings: tuple[WarningView, ...]
 
 
 def view(order: ChannelOrder, place: Place) -> OrderView:
@@ -262,6 +263,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         most_routing_base_msat=order.most_routing_base_msat,
         most_routing_ppm=order.most_routing_ppm,
         lnurl=lnurl_view(str(order.pk), place),
+        warnings=warnings(order),
     )
 
 

@@ -180,6 +180,24 @@ def test_no_look_stands_behind_dead_hosts(
 
 
 @pytest.mark.parametrize("guard", [True, False])
+def test_a_node_that_is_named_by_its_key_alone_is_dialled_where_the_graph_has_it(
+    shop: Shop, network: SimulatedNetwork, streams: Any, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """Control: the lane that dials asks no graph."""
+    if not guard:
+        monkeypatch.setattr(dials, "_known_host", lambda pubkey, tries: "")
+    wallet = network.lsp.add_peer(is_announced=True)
+    [quote] = bought(shop, [wallet.pubkey], client="honest")
+    assert shop.order(quote).node_host == ""
+    streams()
+    if guard:
+        delivered(shop, quote, wallet)
+    else:
+        until(lambda: shop.order(quote).last_failure_reason == "PEER_NOT_REACHABLE", "it is said to be away")
+        assert begun([quote]) == 0
+
+
+@pytest.mark.parametrize("guard", [True, False])
 def test_a_place_is_kept_for_first_attempts(
     shop: Shop, network: SimulatedNetwork, streams: Any, monkeypatch: pytest.MonkeyPatch, guard: bool
 ) -> None:

@@ -23,7 +23,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import alive, outage, payments, queries, recovering
 from orders.errors import NotAvailable
-from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, Refund
+from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, NodeSnapshot, Refund
 from orders.nudges import FOUND, nudge_all
 from orders.openings import dry_runs, reasons
 from orders.operations import creating, shaping, shutdown
@@ -36,9 +36,12 @@ __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "
 log = logging.getLogger(__name__)
 
 _FOLLOWED = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING})
-#: How often all channels are listed, and after how long without a look they are all the same: blocks may have come.
+#: Where the channel of an order in this state is, once it is not under way any more.
+_MOVED_ON: Final[dict[str, OrderState]] = {OrderState.OPENING: OrderState.OPEN, OrderState.CLOSING: OrderState.CLOSED}
+#: How often all channels are listed at least.
 _ALL_CHANNELS_SECONDS: Final = 600.0
-_UNSEEN_SECONDS: Final = 300.0
+#: LND takes no close for final before it is three blocks deep: who has looked one block ago has missed none.
+_MOST_UNSEEN_BLOCKS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def look(node: LndNode) -> int:
     _say_once_what_is_off(node)
     asked: list[Callable[[], Collection[UUID]]] = [
         *(partial(rail.differing, node, seen) for rail in reversed(payments.RAILS.values())),
-        partial(_channels_that_differ, node),
+        partial(_channels_that_differ, node, seen),
         _forgotten,
         queries.giving_way,
     ]
@@ -151,32 +154,36 @@ class Listed:
 
     asking: tuple[int, datetime] | None = None
     all_at: float = 0.0
-    at: float = 0.0
+    at_height: int = 0
 
-    def are_all_due(self, asking: tuple[int, datetime], now: float) -> bool:
+    def are_all_due(self, asking: tuple[int, datetime], now: float, height: int) -> bool:
         """At the start, now and then, and where a channel may have come to its end since anybody looked."""
-        is_new = self.asking != asking
-        return is_new or now - self.all_at >= _ALL_CHANNELS_SECONDS or now - self.at >= _UNSEEN_SECONDS
+        unseen_blocks = height - self.at_height
+        return (
+            self.asking != asking
+            or now - self.all_at >= _ALL_CHANNELS_SECONDS
+            or not 0 <= unseen_blocks <= _MOST_UNSEEN_BLOCKS
+        )
 
-    def saw(self, asking: tuple[int, datetime], now: float, *, all_of_them: bool) -> None:
-        """The node was asked at `now`."""
-        self.asking, self.at = asking, now
+    def saw(self, asking: tuple[int, datetime], now: float, height: int, *, all_of_them: bool) -> None:
+        """The node was asked at `now`, and had this height before."""
+        self.asking, self.at_height = asking, height
         self.all_at = now if all_of_them else self.all_at
 
 
 listed = Listed()
 
 
-def _channels_that_differ(node: LndNode) -> set[UUID]:
+def _channels_that_differ(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
     """Orders whose channel is elsewhere than they say. Whatever is still opening is looked at each minute anyway.
 
-    A channel that ends is under way for a block at least, and those under way are few. All of them, which may be
-    thousands, are listed at the start, each ten minutes, and after a time in which nobody has looked.
+    LND has a channel that ends among those under way until its close is three blocks deep, and these are few. All of
+    them, which may be thousands, are listed at the start, each ten minutes, and after blocks at which nobody looked.
     """
     asking, now = (os.getpid(), queries.database_started_at()), time.monotonic()
-    are_all = listed.are_all_due(asking, now)
+    are_all = listed.are_all_due(asking, now, seen.block_height)
     differing = _among_all(node) if are_all else _among_those_under_way(node)
-    listed.saw(asking, now, all_of_them=are_all)
+    listed.saw(asking, now, seen.block_height, all_of_them=are_all)
     return differing
 
 
@@ -192,16 +199,17 @@ def _among_all(node: LndNode) -> set[UUID]:
 
 
 def _among_those_under_way(node: LndNode) -> set[UUID]:
-    """An order that is opening, or open, has an open channel where it has none under way."""
+    """An open order has an open channel where it has none under way; that of one that opens or closes has moved on."""
     if not ChannelOrder.objects.filter(state__in=_FOLLOWED).exists():
         return set()
     pending = node.pending_channels()
     there = {str(each.outpoint): _state_of(each) for each in pending}
     txids = {each.outpoint.txid for each in pending}
-    rows = _followed(Q(order__state=OrderState.CLOSING) | Q(transaction__txid__in=txids))
-    gone = {OrderState.CLOSING: OrderState.CLOSED}
+    rows = _followed(Q(order__state__in=_MOVED_ON) | Q(transaction__txid__in=txids))
     return {
-        order_id for order_id, state, point in rows if _differs(state, there.get(point, gone.get(OrderState(state))))
+        order_id
+        for order_id, state, point in rows
+        if _differs(state, there.get(point, _MOVED_ON.get(OrderState(state))))
     }
 
 

@@ -105,11 +105,11 @@ class OpeningAdmin(ReadOnlyAdmin):
 class DryRunAdmin(ReadOnlyAdmin):
     """What a peer has answered to a channel of this size, as a buyer's node was looked at before he paid."""
 
-    list_display = ["node", "answer", "size", "push", "announced", "begun", "said"]
+    list_display = ["node", "answer", "size", "push", "channel", "begun", "said"]
     list_filter = ["accepted", "begun_at"]
     search_fields = ["node_pubkey__startswith", "=reason"]
     ordering = ["-begun_at", "-id"]
-    fields = ["node_whole", ("size", "push"), "announced", ("begun", "ended"), "answer", "said", "words"]
+    fields = ["node_whole", ("size", "push"), "channel", ("begun", "ended"), "answer", "said", "words"]
     size = sats("capacity_sat", "size")
     push = sats("push_sat", "pushed")
     begun = at("begun_at", "asked")
@@ -126,6 +126,11 @@ class DryRunAdmin(ReadOnlyAdmin):
     def node_whole(self, row: DryRun) -> SafeString | str:
         """Its key."""
         return node_key(row.node_pubkey)
+
+    @admin.display(description="channel", ordering="announced")
+    def channel(self, row: DryRun) -> str:
+        """Public or not."""
+        return "announced" if row.announced else "unannounced"
 
     @admin.display(description="it would", ordering="accepted")
     def answer(self, row: DryRun) -> SafeString:

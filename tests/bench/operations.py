@@ -85,6 +85,7 @@ def _steps(shop: Any) -> Iterator[Step]:
     yield from _looks(quote, "look at its order after the block")
     for _ in range(_DEEP_BLOCKS):
         shop.network.mine(1)
+        reconcile.new_block(shop.node)
         _look_at(quote)()
     yield from _looks(quote, "look at an open order")
     yield "minute, an open channel", reconcile.reconcile

@@ -40,7 +40,7 @@ V1_SPEAKERS = (
     "lsp_site/running/playground.py",  # tells how to be one
 )
 #: LND calls the two sides of a channel as v1 does.
-LND_NAMES = {"lightning/mapping.py", "simulator/messages.py"}
+LND_NAMES = {"lightning/mapping.py", "simulator/messages.py", "simulator/rest.py"}
 #: bLIP-51 and its wallets say these too.
 LSPS_NAMES = {"refund_onchain_address", "node_uri", "Idempotency-Key"}
 HTTP_WORDS = re.compile(r"http_status|status_code|HTTPStatus|Retry-After|\bHTTP\b")

@@ -34,6 +34,7 @@ def test_each_answer_is_told_and_what_was_not_said_is_no_answer() -> None:
         row = said(number, **given)
         page = seen(browser(staff(f"vera{number}", "view_dryrun")).get(f"{PAGE}{row.pk}/change/"))
         assert f"It would: {words}" in page and row.node_pubkey in page and "1,050,000" in page
+        assert "Channel: unannounced" in page
         assert ("CHANNEL_REJECTED" in page and "too small" in page) is (number == 2)
 
 

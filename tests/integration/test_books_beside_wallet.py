@@ -148,9 +148,9 @@ def test_what_moves_while_the_wallet_is_read_is_read_again_and_is_no_alarm() -> 
     always, once = Busy(COINS), Busy(COINS)
     once.most = 1
     report = look(always)
-    assert always.reads == 3 and report.adds_up and report.node is not None and report.node.unmined
+    assert always.reads == 2 * 3 and report.adds_up and report.node is not None and report.node.unmined
     report = look(once)
-    assert once.reads == 2 and report.adds_up and report.node is not None and not report.node.unmined
+    assert once.reads == 2 * 2 and report.adds_up and report.node is not None and not report.node.unmined
 
 
 def test_what_staff_sent_back_by_hand_is_told_and_is_no_alarm() -> None:

@@ -184,9 +184,12 @@ def test_control_without_that_look_its_coins_are_freed(node: ScriptedNode, monke
 # Each minute
 
 
-def a_minute(node: ScriptedNode) -> set[Any]:
+def a_minute(node: ScriptedNode, *, blocks: int = 0) -> set[Any]:
     node.calls.clear()
-    return reconcile._channels_that_differ(node)  # type: ignore[arg-type]
+    seen = NodeSnapshot.objects.get()
+    seen.block_height += blocks
+    seen.save()
+    return reconcile._channels_that_differ(node, seen)  # type: ignore[arg-type]
 
 
 def test_all_channels_are_listed_at_the_start_and_not_each_minute(node: ScriptedNode) -> None:
@@ -222,17 +225,26 @@ def test_a_channel_that_has_closed_is_seen_the_next_minute(node: ScriptedNode) -
     assert "channels" not in node.calls
 
 
-@pytest.mark.parametrize("field, seconds", [("all_at", 600), ("at", 300)])
+def test_a_channel_that_has_opened_is_seen_the_next_minute(node: ScriptedNode) -> None:
+    order: Any = OrderFactory(opening=True)
+    node.pending = [pending(of(order)[1], order)]
+    assert a_minute(node) == set() and a_minute(node) == set()
+    node.open, node.pending = [channel(of(order)[1], order)], []
+    assert a_minute(node) == {order.pk}
+    assert "channels" not in node.calls
+
+
+@pytest.mark.parametrize("seconds, blocks", [(600, 0), (0, 2), (0, -1)])
 def test_a_channel_that_came_to_its_end_unseen_is_seen_once_all_are_listed(
-    node: ScriptedNode, field: str, seconds: int
+    node: ScriptedNode, seconds: int, blocks: int
 ) -> None:
     order: Any = OrderFactory(open=True)
     node.open = [channel(of(order)[1], order)]
     a_minute(node)
     node.open = []
-    assert a_minute(node) == set()
-    setattr(reconcile.listed, field, getattr(reconcile.listed, field) - seconds)
-    assert a_minute(node) == {order.pk}
+    assert a_minute(node, blocks=1) == set()
+    reconcile.listed.all_at -= seconds
+    assert a_minute(node, blocks=blocks) == {order.pk}
 
 
 # Invoices

@@ -23,7 +23,7 @@ from tests.property.test_refund_interleavings import refunding_machine
 
 __all__ = ["machine", "refunding_machine"]
 
-MOST_EXAMPLES = 60
+MOST_EXAMPLES = 100
 
 
 def forget_what_went_back(patch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from lightning.node import LndNode
-from orders import actors, money
+from orders import actors
 from orders.api import views
 from orders.models import ChannelOrder, OnchainPayment, Refund
-from orders.models.order import Rail
 from orders.payments import onchain
-from orders.payments.onchain import due, late, refunding, sending
-from orders.states import At, OrderState, RefundState
+from orders.payments.onchain import due, refunding, sending
+from orders.states import At, RefundState
 from orders.wallet import coins
 from tests.property.refunds import Refunds
 from tests.property.test_interleavings import machine
@@ -23,7 +22,7 @@ from tests.property.test_refund_interleavings import refunding_machine
 
 __all__ = ["machine", "refunding_machine"]
 
-MOST_EXAMPLES = 60
+MOST_EXAMPLES = 100
 
 
 def forget_what_went_back(patch: pytest.MonkeyPatch) -> None:
@@ -96,20 +95,6 @@ def leave_coins_leased(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sending, "coins", without)
 
 
-def sell_for_what_goes_back(patch: pytest.MonkeyPatch) -> None:
-    """A claim is taken, and an attempt begun, although the refund may be in the next block."""
-    for module in (refunding, onchain):
-        patch.setattr(module, "is_going_back", lambda order: False)
-
-
-def sell_late_for_what_went_back(patch: pytest.MonkeyPatch) -> None:
-    def buys(order: ChannelOrder, now: datetime) -> bool:
-        return order.state == OrderState.EXPIRED and money.of(order, At.DEEP, rail=Rail.ONCHAIN).is_covered
-
-    for module, name in ((late, "buys"), (onchain, "buys_late")):
-        patch.setattr(module, name, buys)
-
-
 def tell_nobody_that_an_address_is_needed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(refunding, "require_address", lambda order, amount_sat: None)
 
@@ -130,8 +115,6 @@ MUTANTS = (
     Mutant("never publishes", never_publish, "stays signed"),
     Mutant("counts what was replaced", count_what_was_replaced, "sat go back, of|sat came, .* accounted|has a channel"),
     Mutant("leaves leases", leave_coins_leased, "stays leased for money"),
-    Mutant("sells for what goes back", sell_for_what_goes_back, "and its money"),
-    Mutant("sells late for what went back", sell_late_for_what_went_back, "and its money|sat came, .* accounted"),
     Mutant("tells nobody", tell_nobody_that_an_address_is_needed, "needs an address, and nobody is told"),
     Mutant("books no refund", book_no_refund, "the books differ"),
 )

@@ -156,9 +156,15 @@ ORDERS = Group(
         V(
             "LATE_PRICE_SLACK_PERCENT",
             p.integer(0, 10**4),
-            "50",
-            "A deposit that counts only after that time is taken if its order would cost at most so much more in fees "
+            "1",
+            "What is paid on chain only after that time is taken if the order would cost at most so much more in fees "
             "today. Else it goes back.",
+        ),
+        V(
+            "DEEP_LATE_SLACK_PERCENT",
+            p.integer(0, 10**4),
+            "50",
+            "The same of what was paid within that time, and is deep enough only after it.",
         ),
         V("CLAIM_WINDOW_SECONDS", p.seconds(60), "21600", "How long a held Lightning payment may stay unclaimed."),
         V("CLAIM_WINDOW_ONCHAIN_SECONDS", p.seconds(60), "2592000", "How long an on-chain payment may stay unclaimed."),

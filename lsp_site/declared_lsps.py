@@ -15,7 +15,7 @@ LSPS = Group(
             p.boolean,
             "on",
             "LSPS1's answers carry the names of earlier drafts too, which shipped wallets read. Off: those of bLIP-51 "
-            "alone.",
+            "alone, and `warnings`.",
         ),
         V(
             "LSPS1_OVER_LIGHTNING",

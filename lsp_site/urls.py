@@ -19,9 +19,10 @@ admin.site.enable_nav_sidebar = False  # the list of orders needs the width
 #: The one that /docs has.
 _ICON = "drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"
 
-handler400 = "lsps.rest.errors.bad_request"
-handler404 = "lsp_site.views.not_found"
-handler500 = "lsps.rest.errors.server_error"
+handler400 = "lsp_site.error_pages.bad_request"
+handler403 = "lsp_site.error_pages.forbidden"
+handler404 = "lsp_site.error_pages.not_found"
+handler500 = "lsp_site.error_pages.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),

@@ -1,23 +1,18 @@
-"""The site's own answers: the API's description, whether the server is well, and that there is no such page."""
+"""The site's own answers: the API's description, and whether the server is well."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from orders import figures
-from orders.api import errors
 from watch import doctor
 
 
@@ -63,13 +58,3 @@ def ready(request: HttpRequest) -> JsonResponse:
     well = not any(finding.is_failure for finding in findings)
     checks = {finding.name: finding.health for finding in findings}
     return JsonResponse({"ok": well, "checks": checks}, status=200 if well else 503)
-
-
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    """Django's handler404: below the admin a page for staff, and the login for who is none; else the API's answer."""
-    if not request.path_info.startswith(reverse("admin:index")):
-        return errors.not_found(request, exception)
-    if not admin.site.has_permission(request):
-        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-    context = {**admin.site.each_context(request), "title": "There is no such page"}
-    return render(request, "admin/404.html", context, status=404)

@@ -13,26 +13,26 @@ from lsps import lsps1, reading
 from lsps.lsps1 import CreateOrder, Dialect, Options
 from orders import queries, wire
 from orders.errors import NotAvailable
-from orders.models import ChannelOrder, Service
+from orders.models import ChannelOrder, NodeSnapshot, Service
 from orders.models.order import Door
 from orders.operations import couponing, creating, quoting
 from orders.operations.creating import Asked, Idempotency, Purchase
 from orders.options import Limits
 
 
-def options() -> Options:
+def options(seen: NodeSnapshot | None) -> Options:
     """What is on offer by LSPS1: the default service, as staff have it. Raises: NotAvailable."""
-    return options_of(_service().limits)
+    return options_of(_service().limits, seen)
 
 
-def options_of(limits: Limits) -> Options:
+def options_of(limits: Limits, seen: NodeSnapshot | None) -> Options:
     """What is sold within these, as get_info tells it.
 
     So much at least on our side, whatever is on the client's: then no amount within these limits makes a channel that
     is too small, and a wallet's form needs to know no more.
     """
     return Options(
-        min_required_channel_confirmations=_least_confirmations(),
+        min_required_channel_confirmations=_least_confirmations(seen),
         min_funding_confirms_within_blocks=settings.FUNDING_CONF_TARGET,
         supports_zero_channel_reserve=False,
         max_channel_expiry_blocks=min(limits.max_expiry_blocks, reading.UINT32),
@@ -45,9 +45,8 @@ def options_of(limits: Limits) -> Options:
     )
 
 
-def _least_confirmations() -> int:
+def _least_confirmations(seen: NodeSnapshot | None) -> int:
     """None are offered where our node, as it was last seen, can make such channels; whether the peer can, it says."""
-    seen = queries.snapshot()
     return 0 if seen is not None and seen.takes_zero_conf else 1
 
 
@@ -55,7 +54,7 @@ def info(dialect: Dialect) -> dict[str, Any]:
     """The answer to get_info, from our own records: no node is called. Raises: NotAvailable."""
     seen = queries.snapshot()
     uris = lsps1.easiest_first(settings.NODE_URIS or (seen.uris if seen else ()))
-    return lsps1.info(options(), uris=uris, website=settings.PUBLIC_URL, dialect=dialect)
+    return lsps1.info(options(seen), uris=uris, website=settings.PUBLIC_URL, dialect=dialect)
 
 
 def create(
@@ -75,7 +74,7 @@ def create(
     """
     service, coupon = _service(), couponing.shown(asked.token)
     sold = quoting.limits(service, coupon.terms if coupon else None, door)
-    lsps1.require_offered(asked, options_of(sold))
+    lsps1.require_offered(asked, options_of(sold, queries.snapshot()))
     purchase = Purchase(
         wanted=asked.wanted,
         service_id=service.pk,

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from lightning.types import NodeAddress
 from lsps.reading import UINT16, UINT32, Params
-from lsps.refusing import invalid, mismatch
+from lsps.refusing import PARAMETERS, invalid, mismatch
 from orders import blocks
 from orders.models.order import Rail
 from orders.options import Wanted
 from orders.states import DELIVERED, OrderState
-from orders.wire import OrderView, PaymentState
+from orders.wire import OrderView, PaymentState, WarningView
 
 #: As long as the order's column.
 TOKEN_LENGTH: Final = 200
@@ -217,6 +217,7 @@ def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, 
         "order_state": order_state(view),
         "payment": _payment(view, dialect),
         "channel": _channel(view),
+        "warnings": [_warning(each, view.client_balance_sat) for each in view.warnings],
     }
     return {**told, "expires_at": moment(view.expires_at)} if dialect.aliases else told
 
@@ -224,6 +225,25 @@ def order(view: OrderView, dialect: Dialect, *, least_blocks: int) -> dict[str, 
 def moment(at: datetime) -> str:
     """UTC, with three decimals exactly."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _warning(found: WarningView, client_balance_sat: int) -> dict[str, Any]:
+    """What would keep the buyer's node from taking the channel; bLIP-50 lets an answer say more than bLIP-51 has."""
+    return {
+        "code": found.code,
+        "message": found.message,
+        "property": PARAMETERS.get(found.field, found.field),
+        "works": _works(found, client_balance_sat),
+        "is_sure": found.is_sure,
+    }
+
+
+def _works(found: WarningView, client_balance_sat: int) -> str | int | bool | None:
+    """As that parameter is sent: what a channel may have in all leaves so much for our side."""
+    value = found.works
+    if value is None or not found.field.endswith("_sat"):
+        return value
+    return str(value - client_balance_sat if found.field == "capacity_sat" else value)
 
 
 _FAILED: Final = frozenset({OrderState.GIVE_UP, OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})

@@ -107,7 +107,7 @@ _CODES: Final[Mapping[type[errors.OrderError], int]] = {
     errors.NotAvailable: NOT_AVAILABLE,
 }
 #: What the domain names, by bLIP-51's names; what is not here has the same.
-_PARAMETERS: Final[Mapping[str, str]] = {
+PARAMETERS: Final[Mapping[str, str]] = {
     "node": "public_key",
     "refund_address": "refund_onchain_address",
     "announced": "announce_channel",
@@ -136,7 +136,7 @@ def _worded(error: errors.OrderError) -> tuple[str, str]:
         case errors.OrderNotFound():
             return "order_id", ""
         case errors.InvalidField():
-            return _PARAMETERS.get(error.field, error.field), ""
+            return PARAMETERS.get(error.field, error.field), ""
     return "", ""
 
 

@@ -28,6 +28,7 @@ from orders.openings import (
     conflicting,
     following,
     opening,
+    outliving,
     publishing,
     reasons,
     retrying,
@@ -137,9 +138,10 @@ def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
 
     Raises: Elsewhere.
     """
-    refunded_by = _refund(order, node, now)
-    due = _state_step(order, node, now, turn)
-    return due if refunded_by is None else min(refunded_by, due or refunded_by)
+    looks = [_refund(order, node, now), _state_step(order, node, now, turn)]
+    if onchain.is_missing(order):  # nothing of ours tells when it is double-spent for good
+        looks.append(now + _SELDOM)
+    return min(filter(None, looks), default=None)
 
 
 def _refund(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -169,7 +171,7 @@ def _refund_besides(order: ChannelOrder, node: LndNode) -> None:
 def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:
     if order.state != OrderState.CREATED and onchain.see_who_paid(order):
         order = queries.order_or_raise(order.pk)
-    if order.on_credit and onchain.follow_credit(order, node, is_delivered=partial(_is_delivered, order, node)):
+    if _is_unpaid_after_all(order, node):
         return now + _LOOK_AGAIN
     going_back = [rail for rail in payments.RAILS.values() if rail.is_going_back(order)]
     if going_back:
@@ -181,8 +183,18 @@ def _state_step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
         return _claimed(order, node, now, turn)
     if order.state in DELIVERED:
         return _delivering(order, node, now, turn)
+    if live is not None:
+        return now + (_LOOK_AGAIN if outliving.end(order, live, node) else _SELDOM)
     step = _STEPS.get(OrderState(order.state))
     return step(order, node, now) if step else None
+
+
+def _is_unpaid_after_all(order: ChannelOrder, node: LndNode) -> bool:
+    """What was taken in no block is decided, or what counted can never count again."""
+    is_delivered = partial(_is_delivered, order, node)
+    if order.on_credit:
+        return onchain.follow_credit(order, node, is_delivered=is_delivered)
+    return onchain.follow_missing(order, is_delivered=is_delivered)
 
 
 def _finish_return(rail: PaymentRail, order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:
@@ -278,7 +290,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
         if not opening.adopt_traced(order, node):
             giving_way.give_up(order.pk)
         return now + _LOOK_AGAIN
-    if order.due_at is not None and not queries.is_due(order.pk, now):
+    if order.due_at is not None and not queries.is_due_at(order.due_at, now):
         return order.due_at  # it waits after a failure; whoever knows better nudges
     wanted = terms.of(order)
     try:
@@ -326,7 +338,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return now + _LOOK_AGAIN
     if (room := _room_at_node(order, node, now)) is not None:
         return room
-    opening.attempt(order.pk, node, turn)
+    opening.attempt(order, node, turn, payment)
     return now + _LOOK_AGAIN
 
 

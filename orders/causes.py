@@ -21,6 +21,8 @@ class Cause(models.TextChoices):
     DEPOSIT_SEEN = "deposit_seen", "a deposit is on its way, or was taken back out of a block"
     DEPOSIT_CONFIRMED = "deposit_confirmed", "a deposit is in a block"
     DEPOSIT_VANISHED = "deposit_vanished", "a deposit was replaced or double-spent"
+    DEPOSIT_RIVALLED = "deposit_rivalled", "a block has what spends the coins of a deposit that counted"
+    DEPOSIT_DOUBLE_SPENT = "deposit_double_spent", "what had paid it was double-spent, deep: it was not paid"
     PAYMENT_SETTLED = "payment_settled", "the Lightning payment is ours"
     PAYMENT_LOST = "payment_lost", "the payment of a funding that is published is gone: returned, or double-spent"
     CREDIT_GIVEN = "credit_given", "deposits in no block cover it, and are taken for paid: within the bounds for that"

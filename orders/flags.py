@@ -88,8 +88,8 @@ ENDS: Final[dict[FlagKind, tuple[Signal, ...]]] = {
         _C.REFUND_KEPT,
         _C.RETURNED_BY_HAND,
     ),
-    _K.DEPOSIT_TAKEN_BACK: (Found.DEPOSITS, _C.RETURNED_BY_HAND),
-    _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND, _C.CREDIT_ENDED),
+    _K.DEPOSIT_TAKEN_BACK: (Found.DEPOSITS, _C.RETURNED_BY_HAND, _C.DEPOSIT_DOUBLE_SPENT),
+    _K.DEPOSIT_VANISHED: (Found.DEPOSITS, _C.RETURNED_BY_HAND, _C.CREDIT_ENDED, _C.DEPOSIT_DOUBLE_SPENT),
     _K.PAYER_UNKNOWN: (),  # it counts, and nobody can tell any more who has paid it
     # Of the channel.
     _K.CHANNEL_UNKNOWN: (Found.CHANNEL,),

@@ -28,7 +28,8 @@ def locked(order_id: UUID) -> Iterator[ChannelOrder]:
     Raises: OrderNotFound.
     """
     with transaction.atomic(durable=True):
-        order = ChannelOrder.objects.select_for_update().filter(pk=order_id).first()
+        rows = ChannelOrder.objects.select_for_update(of=("self",)).select_related("service")
+        order = rows.filter(pk=order_id).first()
         if order is None:
             raise OrderNotFound
         before = (order.version, order.step, order.due_at)

@@ -40,7 +40,9 @@ class Quote:
     close_fee_sat: int
     floor_fee_sat: int
     client_balance_sat: int
+    #: The node's estimate now, by which a late payment is judged anew; the opening may be in less of a hurry.
     sat_per_kw: int
+    open_sat_per_kw: int
     #: What a coupon takes off: of what we earn, never of what the chain costs.
     discount_sat: int = 0
 
@@ -63,6 +65,7 @@ def quote(
     client_balance_sat: int,
     channel_expiry_blocks: int,
     sat_per_kw: int,
+    open_sat_per_kw: int | None = None,
     open_vbytes: int = OPEN_VBYTES,
     discount_percent: int = 0,
 ) -> Quote:
@@ -70,11 +73,13 @@ def quote(
 
     base + rate × LSP balance × blocks + the chain cost of opening and, one day, of closing; what is missing
     to the service's minimum fee is a part of its own, so that the parts always add up. A discount is of all but the
-    chain costs, rounded down, and leaves at least a satoshi: nothing is for nothing.
+    chain costs, rounded down, and leaves at least a satoshi: nothing is for nothing. `open_sat_per_kw`: what a funding
+    pays that was promised for later than usual.
     """
+    open_sat_per_kw = sat_per_kw if open_sat_per_kw is None else min(sat_per_kw, open_sat_per_kw)
     rate, charged_blocks = tariff.rate_ppm_per_1008_blocks, max(channel_expiry_blocks, tariff.least_blocks)
     lease = _ceil_div(lsp_balance_sat * rate * charged_blocks, _MILLION * blocks.WEEK)
-    opening, closing = chain_fee_sat(open_vbytes, sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
+    opening, closing = chain_fee_sat(open_vbytes, open_sat_per_kw), chain_fee_sat(CLOSE_VBYTES, sat_per_kw)
     missing = max(0, tariff.minimum_fee_sat - (tariff.base_fee_sat + lease + opening + closing))
     earned = tariff.base_fee_sat + lease + missing
     return Quote(
@@ -85,6 +90,7 @@ def quote(
         floor_fee_sat=missing,
         client_balance_sat=client_balance_sat,
         sat_per_kw=sat_per_kw,
+        open_sat_per_kw=open_sat_per_kw,
         discount_sat=max(0, min(earned * discount_percent // 100, earned + opening + closing - 1)),
     )
 

@@ -319,8 +319,17 @@ def due_ids(now: datetime) -> list[UUID]:
 
 def _due(now: datetime) -> Q:
     """Now or earlier; or so far ahead that only a clock that was wrong can have written it."""
+    return Q(due_at__lte=now) | Q(due_at__gt=now + _longest_wait())
+
+
+def _longest_wait() -> timedelta:
     longest = max(settings.ORDER_LIFETIME_SECONDS, settings.RETRY_MAX_SECONDS, 600)
-    return Q(due_at__lte=now) | Q(due_at__gt=now + timedelta(seconds=longest + 60))
+    return timedelta(seconds=longest + 60)
+
+
+def is_due_at(due_at: datetime, now: datetime) -> bool:
+    """What is due then is to be looked at now; as `is_due`, of an order that was just read."""
+    return due_at <= now or due_at > now + _longest_wait()
 
 
 def is_due(order_id: UUID, now: datetime) -> bool:

@@ -26,10 +26,10 @@ from orders.errors import NotAvailable
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, NodeSnapshot, Refund
 from orders.nudges import FOUND, nudge_all
 from orders.openings import dry_runs, reasons
-from orders.operations import creating, shaping
+from orders.operations import creating, shaping, shutdown
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_balances, remember_coins_aside
 from orders.payments import offering
-from orders.states import OpeningState, OrderState, RefundState
+from orders.states import LIVE_OPENINGS, OpeningState, OrderState, RefundState
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
 
@@ -76,6 +76,7 @@ def reconcile() -> Pass:
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
+    shutdown.end_undone()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     return Pass(reached, nudged, len(due))
 
@@ -109,9 +110,12 @@ def look(node: LndNode) -> int:
 
 
 def _forgotten() -> list[UUID]:
-    """Claimed orders always wait for some time to come: one that has none was left alone by an older version."""
-    rows = ChannelOrder.objects.filter(state=OrderState.URI_SET, due_at=None)
-    return list(rows.values_list("pk", flat=True))
+    """Claimed orders, and those with an attempt that lives, always wait for some time to come: what has none was left
+    alone by an older version.
+    """
+    claimed = ChannelOrder.objects.filter(state=OrderState.URI_SET, due_at=None)
+    attempts = ChannelOpening.objects.filter(state__in=LIVE_OPENINGS, order__due_at=None)
+    return [*claimed.values_list("pk", flat=True), *attempts.values_list("order_id", flat=True)]
 
 
 _asked: set[tuple[int, datetime]] = set()

@@ -70,6 +70,8 @@ MOVES: Final[dict[OrderState, frozenset[OrderState]]] = {
 PROMISING: Final = frozenset({_S.CREATED, _S.PAID, _S.URI_SET, _S.GIVE_UP})
 #: Paid, and not yet past the point of no return.
 CLAIMABLE: Final = frozenset({_S.PAID, _S.URI_SET})
+#: Paid, and no channel of it is past the point of no return.
+UNDELIVERED: Final = CLAIMABLE | {_S.GIVE_UP}
 #: A channel exists or existed.
 DELIVERED: Final = frozenset({_S.OPENING, _S.OPEN, _S.CLOSING, _S.CLOSED})
 

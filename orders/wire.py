@@ -40,6 +40,15 @@ class PaymentState(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+class DepositStage(StrEnum):
+    """How far one output that pays an order has come."""
+
+    SEEN = "seen"  # in no block: not yet, or not any more
+    CONFIRMING = "confirming"
+    DEEP = "deep"  # it counts
+    GONE = "gone"  # its payer has replaced it, or a reorganisation took it back for good
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the outside finds us: our URL and the node's address (`key@host:port`; "" unknown)."""
@@ -78,6 +87,7 @@ class DepositView:
     address: str | None
     amount_sat: int
     block_height: int | None
+    stage: DepositStage
     confirmed: bool
     depth: int
     #: At which it counts.
@@ -176,6 +186,8 @@ class OrderView:
     on_credit: bool
     zero_conf_satvbyte: int | None
     deposits: tuple[DepositView, ...]
+    #: What was seen once, and is not there any more.
+    gone_deposits: tuple[DepositView, ...]
     refund_needed: bool
     refund_sat: int | None
     refund_txid: str | None
@@ -194,6 +206,7 @@ class OrderView:
     most_routing_base_msat: int | None
     most_routing_ppm: int | None
     lnurl: LnurlView
+    warnings: tuple[WarningView, ...]
 
 
 def view(order: ChannelOrder, place: Place) -> OrderView:
@@ -202,7 +215,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
     opening = _delivering(order, openings)
     # Deposits in no block are listed, and not counted, but where they were taken for paid.
     came = money.of(order, At.SEEN if order.on_credit else At.CONFIRMED)
-    deposits = [row for row in order.onchain_payments.all() if row.state != DepositState.VANISHED]
+    deposits = [_deposit(order, row) for row in order.onchain_payments.all()]
     refund = _last_refund(order)
     return OrderView(
         order_id=str(order.pk),
@@ -234,7 +247,8 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         paid_late=order.paid_late,
         on_credit=order.on_credit,
         zero_conf_satvbyte=order.zero_conf_satvbyte,
-        deposits=tuple(_deposit(order, row) for row in deposits),
+        deposits=tuple(each for each in deposits if each.stage is not DepositStage.GONE),
+        gone_deposits=tuple(each for each in deposits if each.stage is DepositStage.GONE),
         **_refund(order, refund),
         node=_node(order),
         announced=order.is_announced,
@@ -249,6 +263,7 @@ def view(order: ChannelOrder, place: Place) -> OrderView:
         most_routing_base_msat=order.most_routing_base_msat,
         most_routing_ppm=order.most_routing_ppm,
         lnurl=lnurl_view(str(order.pk), place),
+        warnings=warnings(order),
     )
 
 
@@ -375,17 +390,27 @@ def _last_refund(order: ChannelOrder) -> Refund | None:
 
 
 def _deposit(order: ChannelOrder, row: OnchainPayment) -> DepositView:
+    depth, required = row.depth(order.lsp_node.deposits_height or 0), money.required_confirmations(order)
     return DepositView(
         txid=row.txid,
         vout=row.vout,
         address=order.deposit_address,
         amount_sat=row.amount_sat,
         block_height=row.block_height,
+        stage=_stage(row, depth, required),
         confirmed=row.state == DepositState.CONFIRMED,
-        depth=row.depth(order.lsp_node.deposits_height or 0),
-        required_depth=money.required_confirmations(order),
+        depth=depth,
+        required_depth=required,
         on_credit=order.on_credit and row.state == DepositState.SEEN,
     )
+
+
+def _stage(row: OnchainPayment, depth: int, required: int) -> DepositStage:
+    if row.state == DepositState.VANISHED:
+        return DepositStage.GONE
+    if row.state == DepositState.SEEN:
+        return DepositStage.SEEN
+    return DepositStage.DEEP if depth >= required else DepositStage.CONFIRMING
 
 
 def _node(order: ChannelOrder) -> NodeView | None:

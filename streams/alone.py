@@ -17,6 +17,7 @@ from django.utils import timezone
 from lightning import connection as lightning
 from orders import locks, outage, queries, reconcile
 from streams import standby
+from streams.connected import Connected
 from streams.hands import Hands
 from streams.lanes import Lanes
 from streams.process import OPENINGS
@@ -71,7 +72,13 @@ class StandIn:
                 return
             log.info("no streams process is at work: this one waits for peers")
             hands = Hands()
-            lanes = Lanes(threads=_THREADS, openings=settings.PARALLEL_OPENINGS, hands=hands, ended=lambda: None)
+            lanes = Lanes(
+                threads=_THREADS,
+                openings=settings.PARALLEL_OPENINGS,
+                hands=hands,
+                connected=Connected(hands),
+                ended=lambda: None,
+            )
             running = asyncio.create_task(lanes.run())
             try:
                 await self._work(lanes, hands, running, self._stopping)

@@ -17,6 +17,7 @@ from orders.openings import finding
 from orders.openings.opening import CONNECT_SECONDS
 from orders.openings.turns import Limits
 from orders.queries import Claimed
+from streams.connected import Connected
 from streams.hands import Hands
 from streams.slots import Asking, Patience, Slots
 
@@ -33,34 +34,14 @@ _LISTED_PAUSE_SECONDS: Final = 0.1
 Outcome = PeerOffline | None
 
 
-class Connected:
-    """Which nodes are connected to ours: one call for all who ask at a time."""
-
-    def __init__(self, hands: Hands) -> None:
-        self._hands = hands
-        self._asking = asyncio.Lock()
-        self._next: asyncio.Task[frozenset[str]] | None = None
-
-    async def now(self) -> frozenset[str]:
-        """From a call that begins after this. Raises: NodeUnavailable."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._next)
-
-    async def _ask(self) -> frozenset[str]:
-        async with self._asking:
-            self._next = None  # who asks from here on wants a later call
-            return await self._hands.do(_connected)
-
-
 class Dials:
     """Each order that is asked for has one end: `ended` is called with its outcome, in the event loop's thread."""
 
-    def __init__(self, *, ended: Callable[[UUID, NodeAddress, bool, Outcome], None]) -> None:
+    def __init__(self, *, connected: Connected, ended: Callable[[UUID, NodeAddress, bool, Outcome], None]) -> None:
         self.slots = Slots(_LIMITS, _PATIENCE, _MOST_OF_PEER)
         self._ended = ended
         self._hands = Hands()
-        self._connected = Connected(self._hands)
+        self._connected = connected
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._asked: dict[UUID, Claimed] = {}
         self._turns: dict[UUID, asyncio.Event] = {}
@@ -118,7 +99,7 @@ class Dials:
     async def _reached(self, order: Claimed) -> Outcome:
         """Raises: NodeUnavailable."""
         node = order.node
-        if node.pubkey in await self._connected.now():
+        if await self._connected.there(node.pubkey):
             return None
         host = node.host or await self._hands.do(_known_host, node.pubkey, order.failed_openings)
         if not host:
@@ -127,7 +108,7 @@ class Dials:
         try:
             async with asyncio.timeout(RESOLVE_SECONDS + CONNECT_SECONDS):
                 await self._dialled(order, host)
-                while node.pubkey not in await self._connected.now():
+                while not await self._connected.there(node.pubkey):
                     await asyncio.sleep(_LISTED_PAUSE_SECONDS)
         except TimeoutError:
             return _offline("The peer was not reached in time.")
@@ -136,7 +117,7 @@ class Dials:
         except NodeUnavailable:
             raise
         except LightningError as error:  # any text of a dialler: what counts is whether the peer is there
-            if node.pubkey not in await self._connected.now():
+            if not await self._connected.there(node.pubkey):
                 return _offline(str(error))
         return None
 
@@ -187,7 +168,3 @@ def _offline(why: str) -> PeerOffline:
 
 def _known_host(pubkey: str, tries: int) -> str:
     return finding.known_host(pubkey, lightning.node(), tries=tries)
-
-
-def _connected() -> frozenset[str]:
-    return frozenset(peer.pubkey for peer in lightning.node().peers())

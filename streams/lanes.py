@@ -28,6 +28,7 @@ from orders.models import ChannelOrder
 from orders.openings import turns
 from orders.openings.turns import Elsewhere
 from orders.queries import Claimed
+from streams.connected import Connected
 from streams.dials import Dials, Outcome
 from streams.hands import Hands
 from streams.jobs import Jobs, Rank, advance_if_due
@@ -58,15 +59,18 @@ _LONGEST_ASIDE_SECONDS: Final = 300.0
 class Lanes:
     """Every order that wants a look is given to these. Build and use it inside one running event loop."""
 
-    def __init__(self, *, threads: int, openings: int, hands: Hands, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, *, threads: int, openings: int, hands: Hands, connected: Connected, ended: Callable[[], None]
+    ) -> None:
         self.slots = Slots(turns.limits(openings), _PATIENCE)
         #: Of closes: their peers may be as silent, and they neither keep an opening waiting nor wait for one.
         self.closes = Slots(turns.limits_of_closes(openings), _PATIENCE)
-        self.dials = Dials(ended=self._dialled)
+        self.dials = Dials(connected=connected, ended=self._dialled)
         aside = 2 * openings + self.closes.limits.at_once
         self.jobs = Jobs(threads=threads, aside=aside, look=self._look, ended=self._looked)
         self._threads = threads
         self._hands = hands
+        self._connected = connected
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         #: Whether each is news.
@@ -182,7 +186,7 @@ class Lanes:
         for places in (self.slots, self.closes):
             if places.has(order_id):
                 places.left(order_id)
-        if order_id not in self.slots and order_id not in self.dials:
+        if not self._has(order_id):
             self._outcomes.pop(order_id, None)
         self._hand_out_places()
         self._ended()
@@ -191,17 +195,23 @@ class Lanes:
 
     def enter(self, order: Claimed) -> PeerOffline | bool:
         """Whether the look may wait for the peer now; or why the peer was not reached."""
-        node, outcome = self._outcomes.get(order.order_id, (None, None))
-        if node != order.node:
+        if (outcome := self._outcome(order)) is None:
             self.dials.ask(order)
             return False
-        if outcome is not None:
-            return outcome
-        if not self.slots.ask(_asking(order)):
+        if outcome is True and not self.slots.ask(_asking(order)):
             self._make_way()
             return False
-        self.jobs.step_aside(order.order_id)
-        return True
+        self._outcomes.pop(order.order_id, None)
+        if outcome is True:
+            self.jobs.step_aside(order.order_id)
+        return outcome
+
+    def _outcome(self, order: Claimed) -> PeerOffline | bool | None:
+        """Why the claimed node was not reached, or True: it is there. None: it is to be dialled."""
+        node, why = self._outcomes.get(order.order_id, (None, None))
+        if node == order.node:
+            return why or True
+        return self._connected.has(order.node.pubkey) or None
 
     def enter_to_end(self, order: Claimed) -> None:
         """It has had a place before: what frees that, and its coins, is not kept waiting."""

@@ -16,6 +16,7 @@ from orders import outage, reconcile
 from orders.errors import NotAvailable
 from orders.outage import Outage
 from streams import hints, peers
+from streams.connected import Connected
 from streams.desk import Desk
 from streams.hands import Hands
 from streams.invoices import Invoices
@@ -29,12 +30,13 @@ Value = TypeVar("Value")
 class NodeStreams:
     """What the node says becomes nudges. After each connection all is looked at, so that nothing stays missed."""
 
-    def __init__(self, hands: Hands) -> None:
+    def __init__(self, hands: Hands, connected: Connected) -> None:
         self.is_up = False
         #: Set when the node has come or gone.
         self.changed = asyncio.Event()
         self.invoices: Invoices | None = None
         self._hands = hands
+        self._connected = connected
         self._desk = Desk()
         self._peers = hints.PeersSeen()
         self._outage = Outage(log, "the node's subscriptions")
@@ -75,6 +77,7 @@ class NodeStreams:
             )
         finally:
             self.is_up, self.invoices = False, None
+            self._connected.forget()
             self.changed.set()
             await node.close()
 
@@ -88,6 +91,7 @@ class NodeStreams:
             await block.wait()
             block.clear()
             await self._hands.do(_new_block)
+            await self._connected.compare()
             if not self.is_up:
                 log.info("the node is listened to")
                 self.is_up = True
@@ -101,6 +105,7 @@ class NodeStreams:
         await self._hands.follow(hints.channel_changed, event)
 
     async def _peer(self, event: PeerEvent) -> None:
+        self._connected.told(event)
         if event.online and self._peers.counts(event.pubkey):
             await self._hands.follow(hints.peer_came, event.pubkey)
 

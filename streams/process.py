@@ -24,6 +24,7 @@ from orders.nudges import CHANNEL, NEW
 from orders.operations import snapshot
 from orders.outage import Outage
 from streams import standby
+from streams.connected import Connected
 from streams.due import Due
 from streams.hands import Hands
 from streams.lanes import Lanes
@@ -55,8 +56,11 @@ class Process:
         self._hands = Hands()
         self._wake = asyncio.Event()
         openings = settings.PARALLEL_OPENINGS if openings is None else openings
-        self._lanes = Lanes(threads=threads, openings=openings, hands=self._hands, ended=self._wake.set)
-        self._node = NodeStreams(self._hands)
+        connected = Connected(self._hands)
+        self._lanes = Lanes(
+            threads=threads, openings=openings, hands=self._hands, connected=connected, ended=self._wake.set
+        )
+        self._node = NodeStreams(self._hands, connected)
         self._due = Due()
         self._outage = Outage(log, "the database")
 

@@ -26,6 +26,7 @@ ON_ONE_SERVER = (
     "tests/site/test_operating.py",
     "tests/site/test_readme.py",
     "tests/site/test_slow_clients.py",
+    "tests/site/test_wallets.py",
 )
 #: They share one server and one browser.
 ON_ONE_BROWSER = "tests/pages/"

@@ -31,8 +31,16 @@ class Dialect:
     reads_data: bool = True
     #: A number stands where the specification has none.
     always_a_feerate: bool = False
+    #: Names of an earlier draft, by those of today; and what that draft did not ask for.
+    names: Mapping[str, str] = field(default_factory=dict)
+    unsaid: Mapping[str, Any] = field(default_factory=dict)
     #: States of a payment that they do not know, by the nearest that they do.
     states: Mapping[str, str] = field(default_factory=dict)
+
+    def params(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """What an order asks for, by the names of today; who sends both is told that one of them is none."""
+        renamed = {old: new for old, new in self.names.items() if new not in sent}
+        return {**self.unsaid, **{renamed.get(name, name): value for name, value in sent.items()}}
 
     def words(self, *, aliases: bool) -> lsps1.Dialect:
         """How an order is told to them."""
@@ -67,6 +75,11 @@ def _is_of_zeus(call: Call) -> bool:
     return isinstance(client, dict) and str(client.get("app", "")).lower().startswith("zeus")
 
 
+def _is_of_bos(call: Call) -> bool:
+    """It names the blocks of the funding as the first draft did."""
+    return "confirms_within_blocks" in call.params
+
+
 #: As bLIP-51 has it.
 PLAIN: Final = Dialect("bLIP-51", lambda call: True)
 #: The first whose sign the request shows.
@@ -75,6 +88,13 @@ DIALECTS: Final = (
     Dialect("ZEUS", _is_of_zeus),
     # lightning-liquidity parses strictly: what it does not expect is a malformed message, and no answer.
     Dialect("LDK", _is_of_ldk, reads_data=False, always_a_feerate=True, states={"HOLD": "PAID"}),
+    # balanceofsatoshis orders by the first draft, which knew no confirmations of the channel.
+    Dialect(
+        "balanceofsatoshis",
+        _is_of_bos,
+        names={"confirms_within_blocks": "funding_confirms_within_blocks"},
+        unsaid={"required_channel_confirmations": 1},
+    ),
     PLAIN,
 )
 

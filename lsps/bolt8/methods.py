@@ -52,7 +52,7 @@ def _get_info(peer: str, call: Call) -> dict[str, Any]:
 
 def _create_order(peer: str, call: Call) -> dict[str, Any]:
     """The peer is the buyer, and the node that gets the channel."""
-    asked = lsps1.read_create_order(call.params, network=settings.LND_NETWORK)
+    asked = lsps1.read_create_order(dialects.of(call).params(call.params), network=settings.LND_NETWORK)
     buyer = lsps1.buyers_node(asked, peer=peer)
     _require_patience(peer)
     order = buying.create(

@@ -69,12 +69,12 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler400, for all of the site."""
+    """Of what could not be read, outside of the admin."""
     return _answer(api.BAD_REQUEST) if _is_ours(request) else api.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500, for all of the site. The exception is in the log."""
+    """Of a defect, outside of the admin. The exception is in the log."""
     return _answer(api.INTERNAL) if _is_ours(request) else api.server_error(request)
 
 

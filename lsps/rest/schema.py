@@ -91,6 +91,11 @@ class State(serializers.CharField):
     """Where the money of one rail is."""
 
 
+@extend_schema_field({"type": ["string", "integer", "boolean", "null"]})
+class Works(serializers.Field):
+    """A value of whichever parameter."""
+
+
 class _BillSerializer(serializers.Serializer):
     state = State()
     expires_at = serializers.DateTimeField(help_text="UTC, with milliseconds.")
@@ -141,6 +146,17 @@ class ChannelSerializer(serializers.Serializer):
     expires_at = serializers.DateTimeField(help_text="The LSP closes it no earlier.")
 
 
+@extend_schema_serializer(component_name="Lsps1Warning")
+class WarningSerializer(serializers.Serializer):
+    """What would keep the node from taking the channel, as far as the LSP knew when it was ordered."""
+
+    code = serializers.CharField(help_text="One word for machines: that of an attempt that fails so.")
+    message = serializers.CharField(help_text="One sentence for people.")
+    property = serializers.CharField(help_text="The parameter to send otherwise.")
+    works = Works(help_text="What of it would work, as it is sent; null: nothing that could be named.")
+    is_sure = serializers.BooleanField(help_text="As things stand it would fail; else it may.")
+
+
 @extend_schema_serializer(component_name="Lsps1Order")
 class OrderSerializer(serializers.Serializer):
     """An order, whichever door it came by."""
@@ -157,6 +173,7 @@ class OrderSerializer(serializers.Serializer):
     order_state = serializers.ChoiceField(choices=["CREATED", "COMPLETED", "FAILED"])
     payment = PaymentSerializer()
     channel = ChannelSerializer(allow_null=True)
+    warnings = WarningSerializer(many=True, help_text="About the node that is named; empty where all is well.")
     expires_at = serializers.DateTimeField(required=False, help_text="As each payment's, for earlier clients.")
 
 

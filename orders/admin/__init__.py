@@ -1,6 +1,6 @@
 """What staff see and do. Nothing here writes a row of an order: deeds call operations, the rest is for reading."""
 
-from orders.admin.attempts import OpeningAdmin, TransactionAdmin
+from orders.admin.attempts import DryRunAdmin, OpeningAdmin, TransactionAdmin
 from orders.admin.bans import BanAdmin
 from orders.admin.books import BooksCheckAdmin, EntryAdmin
 from orders.admin.coupons import CouponAdmin, TokenPatternAdmin
@@ -28,6 +28,7 @@ __all__ = [
     "BooksCheckAdmin",
     "CouponAdmin",
     "DepositAdmin",
+    "DryRunAdmin",
     "EntryAdmin",
     "EventAdmin",
     "FlagAdmin",

@@ -1,4 +1,4 @@
-"""The attempts to open channels, and our own transactions: read, never written."""
+"""The attempts to open channels, what peers said to none that was meant, and our own transactions: only read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orders.admin.shown import (
     text,
     txid,
 )
-from orders.models import ChannelOpening, WalletTransaction
+from orders.models import ChannelOpening, DryRun, WalletTransaction
 
 
 @admin.register(ChannelOpening)
@@ -99,6 +99,45 @@ class OpeningAdmin(ReadOnlyAdmin):
     def failure(self, row: ChannelOpening) -> SafeString | str:
         """The reason."""
         return mark(row.failure_reason, "bad") if row.failure_reason else NOTHING
+
+
+@admin.register(DryRun)
+class DryRunAdmin(ReadOnlyAdmin):
+    """What a peer has answered to a channel of this size, as a buyer's node was looked at before he paid."""
+
+    list_display = ["node", "answer", "size", "push", "channel", "begun", "said"]
+    list_filter = ["accepted", "begun_at"]
+    search_fields = ["node_pubkey__startswith", "=reason"]
+    ordering = ["-begun_at", "-id"]
+    fields = ["node_whole", ("size", "push"), "channel", ("begun", "ended"), "answer", "said", "words"]
+    size = sats("capacity_sat", "size")
+    push = sats("push_sat", "pushed")
+    begun = at("begun_at", "asked")
+    ended = at("ended_at", "over")
+    said = text("reason", "reason")
+    words = text("detail", "its words")
+
+    @admin.display(description="node", ordering="node_pubkey")
+    def node(self, row: DryRun) -> SafeString | str:
+        """Its key's beginning."""
+        return cut(row.node_pubkey)
+
+    @admin.display(description="node")
+    def node_whole(self, row: DryRun) -> SafeString | str:
+        """Its key."""
+        return node_key(row.node_pubkey)
+
+    @admin.display(description="channel", ordering="announced")
+    def channel(self, row: DryRun) -> str:
+        """Public or not."""
+        return "announced" if row.announced else "unannounced"
+
+    @admin.display(description="it would", ordering="accepted")
+    def answer(self, row: DryRun) -> SafeString:
+        """Take the channel, or not; of one that is under way, or that the peer has not answered, nobody knows."""
+        if row.accepted is not None:
+            return mark("take it", "good") if row.accepted else mark("refuse it", "bad")
+        return mark("not said", "over") if row.ended_at else mark("asked", "busy")
 
 
 @admin.register(WalletTransaction)

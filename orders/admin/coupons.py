@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from orders import figures
 from orders.admin.changes import RecordedAdmin
 from orders.admin.discretion import DiscreetAdmin
-from orders.admin.shown import at
+from orders.admin.shown import Column, at
+from orders.figures import CouponSum
 from orders.models import AuditKind, Coupon, TokenPattern
-from orders.queries import COUPON_USED
 
 
 class CouponForm(forms.ModelForm):
@@ -68,18 +70,40 @@ class _Managed(RecordedAdmin, DiscreetAdmin):
         return {}
 
 
+def _tell(shown: Iterable[Coupon]) -> None:
+    """What the figures have of each, beside it: a page asks them once."""
+    told = {each.coupon_id: each for each in figures.coupons()}
+    for coupon in shown:
+        coupon.__dict__["told"] = told.get(coupon.pk)
+
+
+def _sums(coupon: Coupon) -> CouponSum:
+    return coupon.__dict__.get("told") or CouponSum(coupon.pk)
+
+
+def _summed(name: str, label: str) -> Column:
+    """A column with one of its figures."""
+
+    @admin.display(description=label)
+    def column(self: Any, coupon: Coupon) -> str:
+        return f"{getattr(_sums(coupon), name):,}"
+
+    return column
+
+
 @admin.register(Coupon)
 class CouponAdmin(_Managed):
     """Codes with a discount, or sizes and prices of their own."""
 
     unrecorded = ("code",)
     form = CouponForm
-    list_display = ["code", "note", "is_active", "discount", "used", "starts", "ends"]
+    list_display = ["code", "note", "is_active", "discount", "used", "sold", "given", "starts", "ends"]
     list_filter = ["is_active"]
     search_fields = ["=code", "note"]
     ordering = ["code"]
     fieldsets = [
-        (None, {"fields": ["code", "note", "is_active", "used"]}),
+        (None, {"fields": ["code", "note", "is_active"]}),
+        ("What it has brought", {"fields": ["used", ("sold", "size"), ("earned", "given")]}),
         ("How often, and when", {"fields": ["most_uses", ("starts_at", "ends_at")]}),
         ("Discount", {"fields": ["discount_percent"]}),
         (
@@ -97,15 +121,25 @@ class CouponAdmin(_Managed):
             {"fields": ["base_fee_sat", "rate_ppm_per_1008_blocks", "minimum_fee_sat"]},
         ),
     ]
-    readonly_fields = ["used"]
+    readonly_fields = ["used", "sold", "size", "earned", "given"]
     starts = at("starts_at", "from")
     ends = at("ends_at", "until")
+    sold = _summed("sold", "sold")
+    size = _summed("sold_sat", "capacity sold (sat)")
+    earned = _summed("fees_sat", "fees of these (sat)")
+    given = _summed("discount_sat", "discount given (sat)")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Coupon]:
-        """With the number of orders that count."""
-        counted = Count("orders", filter=Q(orders__state__in=COUPON_USED))
-        coupons: QuerySet[Coupon] = super().get_queryset(request).annotate(used_count=counted)
-        return coupons
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """With the figures of each row, read once."""
+        shown = super().get_changelist_instance(request)
+        _tell(shown.result_list)
+        return shown
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Coupon | None:
+        """With its figures."""
+        coupon: Coupon | None = super().get_object(request, object_id, from_field)
+        _tell([coupon] if coupon is not None else [])
+        return coupon
 
     def get_readonly_fields(self, request: HttpRequest, obj: Coupon | None = None) -> list[str]:
         """A code that has orders stays what it is."""
@@ -124,7 +158,7 @@ class CouponAdmin(_Managed):
     @admin.display(description="used")
     def used(self, coupon: Coupon) -> SafeString | str:
         """How many orders stand or were sold with it, of how many."""
-        count, most = getattr(coupon, "used_count", 0), coupon.most_uses
+        count, most = _sums(coupon).used, coupon.most_uses
         words = f"{count:,}" + (f" of {most:,}" if most else "")
         url = reverse("admin:orders_channelorder_changelist")
         return format_html('<a href="{}?coupon__id__exact={}">{}</a>', url, coupon.pk, words) if count else words

@@ -234,6 +234,7 @@ DEEDS: Final[dict[str, Deed]] = {
             fits=lambda order: not ending.why_not_revived(order),
             why_not=ending.why_not_revived,
             run=lambda order_id, actor, _: ending.revive(order_id, actor=actor),
+            money=going_back.taken,
         ),
         Deed(
             name="pay_back",

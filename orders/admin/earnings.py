@@ -132,7 +132,9 @@ class EarningsAdmin(admin.ModelAdmin):
             offset=(given["p"] - 1) * PER_PAGE,
             limit=PER_PAGE,
         )
+        books = figures.books(timezone.now())
         context = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media, "asked": asked}
+        context["astray"] = None if books is None or books.adds_up else books
         return TemplateResponse(request, "admin/orders/channelorder/earnings.html", context | _told(found, given))
 
     def table_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from orders import money
 from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.operations import deciding, refunding
-from orders.payments import onchain, security
+from orders.payments import judging, onchain, security
+from orders.states import At
 from orders.story import sat
 
 #: In a few words, by which many are counted.
@@ -34,6 +36,23 @@ _COST = (
     "What sending costs is taken from it, and is not known before it is signed. From then on the address "
     "cannot be changed, and what was sent to a wrong one is lost."
 )
+
+
+def taken(order: ChannelOrder, _: str) -> str:
+    """What of a late payment becomes ours, for what, and what of it stays the buyer's."""
+    came = money.of(order, At.DEEP, rail=Rail.ONCHAIN)
+    rest = f" {sat(came.surplus_sat)} more stay the buyer's: they go back, or into the channel."
+    return (
+        f"{sat(came.owed_sat)} of the buyer's that came on chain become ours, and the channel is owed for them at the "
+        f"price of its quote, {_price(order)}. They go back only if it cannot be opened, or nobody claims it."
+        f"{rest if came.surplus_sat else ''}"
+    )
+
+
+def _price(order: ChannelOrder) -> str:
+    today_sat = judging.fee_today_sat(order)
+    today = f" (today it would be {sat(today_sat)})" if today_sat != order.fee_total_sat else ""
+    return f"{sat(order.fee_total_sat)}{today}"
 
 
 def due_sat(order: ChannelOrder) -> int:

@@ -138,12 +138,15 @@ def end_surplus_quotes(unpaid: int) -> None:
 
 
 def _make_room(ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True) -> bool:
-    """There is room for what is asked, by others that were told to go where need be; else nobody was."""
-    seen = queries.snapshot()
+    """There is room for what is asked, by others that were told to go where need be; else nobody was.
+
+    What is held has its room already.
+    """
+    seen = None if ours.firmness == Firmness.HELD else queries.snapshot()
     if seen is None:
         return True
     room_sat = queries.stock(seen, besides=ours.order_id).room_sat + queries.change_sat(seen)
-    if ours.firmness == Firmness.HELD or ours.value_sat <= room_sat:
+    if ours.value_sat <= room_sat:
         return True
     if not has_time:  # who had his time already takes nobody's
         return False

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from orders.api import problems, weeks
 from orders.models import Service
 from orders.states import ORDER_STATE_NUMBERS
-from orders.wire import OrderView, WarningView
+from orders.wire import DepositStage, OrderView, WarningView
 
 _MOST_BASE: Final = (
     "What the LSP promises to ask at most for each payment that it forwards to the buyer over the channel, in "
@@ -159,6 +159,12 @@ class OnchainPaymentSerializer(serializers.Serializer):
     amount_base = serializers.IntegerField(source="amount_sat", help_text="Satoshis.")
     fee_base = serializers.SerializerMethodField(help_text="Null: the node does not tell the fees of others.")
     zero_conf = serializers.BooleanField(source="on_credit", help_text="It was taken for paid in no block.")
+    state = serializers.ChoiceField(
+        choices=[stage.value for stage in DepositStage],
+        source="stage",
+        help_text="`seen`: in no block, not yet or not any more; `confirming`; `deep`: it counts; `gone`: replaced by "
+        "its payer, or taken back for good by a reorganisation.",
+    )
     confirmed = serializers.BooleanField()
     confirmations = serializers.IntegerField(source="depth", help_text="How deep it is; 0: in no block.")
     confirmations_required = serializers.IntegerField(source="required_depth", help_text="So deep it counts.")
@@ -218,6 +224,9 @@ class ChannelOrderSerializer(serializers.Serializer):
     purchase_invoice = serializers.CharField(source="payment_request", allow_null=True)
     ln_invoice = serializers.CharField(source="payment_request", allow_null=True)
     onchain_payments = OnchainPaymentSerializer(source="deposits", many=True)
+    onchain_payments_gone = OnchainPaymentSerializer(
+        source="gone_deposits", many=True, help_text="What was seen and is not there any more: nothing counts of it."
+    )
     zero_conf = serializers.BooleanField(
         source="on_credit", help_text="It was taken for paid while its deposits were in no block; not deep yet."
     )

@@ -11,7 +11,7 @@ from django.urls import reverse
 from orders.causes import Cause
 from orders.dashboard.asked import Asked
 from orders.dashboard.words import count, part, sat, why
-from orders.figures import Capacity, Coins, Ended, Funnel, Lost, Openings, RefundSum, Step
+from orders.figures import Capacity, Channels, Coins, Ended, Funnel, Lost, Openings, RefundSum, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,23 @@ def endings(ended: Sequence[Ended]) -> list[Bar]:
             f"{each.early:,} before the lease’s end" if each.early else "",
         )
         for each in ended
+    ]
+
+
+def standing(now: Channels) -> list[Bar]:
+    """Channels that were sold and stand, each with the list of them."""
+    told = (
+        ("Open", now.open, "good", {"state__exact": "open"}),
+        ("Their lease ends within a week", now.ending, "warm", {"lease": "ending"}),
+        ("Their lease is over", now.ended, "warm", {"lease": "ended"}),
+        ("Being opened", now.opening, "main", {"state__exact": "opening"}),
+        ("Being closed", now.closing, "quiet", {"state__exact": "closing"}),
+    )
+    longest, listed = max(number for _, number, _, _ in told), reverse("admin:orders_channelorder_changelist")
+    return [
+        Bar(label, f"{number:,}", 100 * number / longest, tone, url=f"{listed}?{urlencode(asked)}")
+        for label, number, tone, asked in told
+        if number
     ]
 
 

@@ -55,7 +55,7 @@ def dashboard(query: Mapping[str, str], now: datetime) -> dict[str, Any]:
         "calls": _calls(now, seen),
         "asked": chosen,
         "lengths": list(LENGTHS),
-        **_told(chosen, seen, sold, earned),
+        **_told(chosen, now, seen, sold, earned),
         "charts": drawn,
         "drawn": [chart.drawn for chart in drawn if not chart.is_empty],
     }
@@ -88,13 +88,15 @@ def _daily(period: Period, earned: list[EarnedDay]) -> list[Chart]:
     ]
 
 
-def _told(chosen: Asked, seen: NodeSnapshot | None, sold: list[Sold], earned: list[EarnedDay]) -> dict[str, Any]:
+def _told(
+    chosen: Asked, now: datetime, seen: NodeSnapshot | None, sold: list[Sold], earned: list[EarnedDay]
+) -> dict[str, Any]:
     """What stands beside the charts. Sums are those of the slots: the command and Prometheus say the same."""
     tried, waits = figures.openings(chosen.period), figures.waits(chosen.period)
     return {
         "tiles": [_profit(chosen, earned), *_tiles(sold, tried, waits)],
         "stages": bars.stages(figures.funnel(chosen.period)),
-        "groups": [*_happened(chosen, tried), *_stands(seen)],
+        "groups": [*_happened(chosen, tried), *_stands(now, seen)],
     }
 
 
@@ -137,9 +139,10 @@ def _happened(chosen: Asked, tried: Openings) -> list[Group]:
     ]
 
 
-def _stands(seen: NodeSnapshot | None) -> list[Group]:
-    held = figures.coins(seen) if seen else None
+def _stands(now: datetime, seen: NodeSnapshot | None) -> list[Group]:
+    held, channels = figures.coins(seen) if seen else None, bars.standing(figures.channels(now, seen))
     return [
+        Group("channels", "Channels", channels, "No channel that was sold stands.", "now"),
         Group("stock", "Capacity", bars.stock(figures.capacity(seen)), "The node was never seen.", "now"),
         Group("coins", "Coins in the wallet", bars.purse(held) if held else [], "No coins were seen.", "now, by size"),
         Group("refunds", "Refunds on chain", bars.refunded(figures.refunds()), "There were none.", "of all time"),

@@ -15,6 +15,7 @@ from orders.figures.attention import (
     LowCoins,
     Needs,
     Owed,
+    books,
     failing,
     failing_as,
     lease_ended,
@@ -23,7 +24,9 @@ from orders.figures.attention import (
     needs,
     silent_since,
 )
+from orders.figures.channels import Channels, channels
 from orders.figures.closings import Ended, closings
+from orders.figures.coupons import CouponSum, coupons
 from orders.figures.days import (
     EarnedDay,
     RoutingDay,
@@ -79,8 +82,10 @@ __all__ = [
     "Books",
     "Capacity",
     "ChannelEarned",
+    "Channels",
     "CoinSum",
     "Coins",
+    "CouponSum",
     "Day",
     "Earned",
     "EarnedDay",
@@ -115,13 +120,16 @@ __all__ = [
     "Waited",
     "Waits",
     "alerts_standing",
+    "books",
     "by_day",
     "by_month",
     "by_state",
     "capacity",
+    "channels",
     "channels_earned",
     "closings",
     "coins",
+    "coupons",
     "database_seconds",
     "earned",
     "earned_by_day",

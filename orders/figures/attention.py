@@ -152,7 +152,7 @@ def needs(now: datetime, seen: NodeSnapshot | None) -> Needs:
         never_reported=tuple(name for name in PROCESSES if name not in {beat.name for beat in beats}),
         paused=tuple(paused()),
         checks=_checks(),
-        books=_books(now),
+        books=books(now),
     )
 
 
@@ -190,7 +190,8 @@ def _checks() -> tuple[str, ...]:
     return tuple(key.removeprefix(_CHECK) for key in keys)
 
 
-def _books(now: datetime) -> Books | None:
+def books(now: datetime) -> Books | None:
+    """The last look at them; None: nobody has looked yet."""
     last = BooksCheck.objects.first()
     if last is None:
         return None

@@ -8,6 +8,7 @@ from datetime import datetime
 from orders import queries
 from orders.figures.attention import Needs, needs
 from orders.figures.closings import Ended, closings
+from orders.figures.coupons import CouponSum, coupons
 from orders.figures.days import StockDay, UptimeDay, stock_by_day, uptime_by_day
 from orders.figures.earning import Earnings, earnings
 from orders.figures.funnel import Funnel, funnel
@@ -35,6 +36,7 @@ class Report:
     closings: list[Ended]
     days: list[Day]
     months: list[Month]
+    coupons: list[CouponSum]
     #: Of the whole days that the period touches; the best and the worst channels, and no list of all.
     earnings: Earnings
     stock: list[StockDay]
@@ -63,6 +65,7 @@ def report(period: Period, now: datetime) -> Report:
         closings=closings(period),
         days=by_day(period),
         months=by_month(period),
+        coupons=coupons(period),
         earnings=earnings(period, now, limit=0),
         stock=stock_by_day(period),
         uptime=uptime_by_day(period),

@@ -31,4 +31,4 @@ class DryRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.node_pubkey[:8]}… {self.capacity_sat} sat"
+        return f"{self.node_pubkey[:8]}… {self.capacity_sat:,} sat"

@@ -21,13 +21,14 @@ from orders.openings.apart import apart
 from orders.openings.reasons import known
 from orders.openings.retrying import after_attempt, after_failure, mark_given_up
 from orders.payments import security
-from orders.states import OpeningState, OrderState
+from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
 from orders.wallet import coins
 from orders.wallet import transaction as machine
 
 #: Nothing that could be published was signed for them.
 _ENDED: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED})
+_HAD_CHANNEL: Final = DELIVERED - {OrderState.OPENING}
 
 
 def cancel(
@@ -94,7 +95,7 @@ def finish(order_id: UUID, node: LndNode) -> None:
         opening = order.live_opening
         if opening is None or opening.state != OpeningState.CANCELLING:
             return
-    if order.state in {OrderState.URI_SET, OrderState.OPENING} and tracing.is_behind(order, opening, node):
+    if order.state not in _HAD_CHANNEL and tracing.is_behind(order, opening, node):
         # Our records are older than the truth: nothing is abandoned or freed; the next attempt's look adopts it.
         _record_failed(order_id, opening.pk, still_secured=security.look(order, node).secured)
         return
@@ -158,7 +159,7 @@ def _record_failed(order_id: UUID, opening_id: int, *, still_secured: bool) -> N
             _leave_opening(order, opening, still_secured)
         elif order.state == OrderState.URI_SET:
             after_attempt(order, opening)
-        else:
+        elif order.state in DELIVERED:
             undone.record(order, opening.attempt)
     # Only those that waited for us: two orders of one failing peer would else end each other's pauses for ever.
     nudge_all(set(queries.waiting_for_peer(opening.node_pubkey, reason="PEER_BUSY")) - {order.pk})

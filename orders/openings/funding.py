@@ -32,12 +32,11 @@ _MANY_INPUTS: Final = 50
 COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
 
-def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
+def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, str] | None:
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
-    order = ChannelOrder.objects.get(pk=order_id)
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
-    fees = node.fee_rates(conf_target=_conf_target(order))
+    fees = _rates(order, wanted_sat, node)
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
@@ -54,13 +53,38 @@ def obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> tuple[str, str] 
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
 
 
-def _conf_target(order: ChannelOrder) -> int:
+def _rates(order: ChannelOrder, wanted_sat: int, node: LndNode) -> FeeRates:
+    """For the blocks that are left of what was promised; where the order's budget does not bear that, for all of them.
+
+    An order that may confirm late has paid for a low fee: while its buyer is away nobody pays him a higher one.
+    """
     now = timezone.now()
-    return promised.conf_target(
-        order.funding_confirms_within_blocks,
-        waited_seconds=(now - (order.paid_at or now)).total_seconds(),
-        usual_blocks=settings.FUNDING_CONF_TARGET,
-    )
+    left = _conf_target(order, (now - (order.paid_at or now)).total_seconds())
+    fees, whole = _estimate(left, node), _conf_target(order, 0)
+    if left == whole:
+        return fees
+    sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
+    made = shape.draft([coin.amount_sat for coin in _native(node)], wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
+    budget_sat = budget.left_sat(order)
+    if made is None or budget.objection(budget_sat, fees, fee_sat=made.fee_sat, vbytes=made.vbytes) is None:
+        return fees
+    return _estimate(whole, node)
+
+
+def _estimate(target: int, node: LndNode) -> FeeRates:
+    """For so many blocks, and never above what is asked for fewer: a node that cannot look so far ahead says a number
+    of its own, which may be a high one.
+    """
+    fees = node.fee_rates(conf_target=target)
+    if target == settings.FUNDING_CONF_TARGET:
+        return fees
+    usual = node.fee_rates(conf_target=settings.FUNDING_CONF_TARGET)
+    return min(fees, usual, key=lambda rates: rates.estimate_sat_per_kw)
+
+
+def _conf_target(order: ChannelOrder, waited_seconds: float) -> int:
+    within, usual = order.funding_confirms_within_blocks, settings.FUNDING_CONF_TARGET
+    return promised.conf_target(within, waited_seconds=waited_seconds, usual_blocks=usual)
 
 
 def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node: LndNode) -> None:
@@ -70,18 +94,18 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     """
     if request.amount_sat != opening.capacity_sat:
         raise Broken("FAILED_OPENING", f"The node asks for {request.amount_sat} sat.")
-    fees = node.fee_rates(conf_target=_conf_target(opening.order))
+    fees = _rates(opening.order, request.amount_sat, node)
     try:
-        funded = _draft(order_id, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
+        funded = _draft(opening.order, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle
-        if obstacle(order_id, opening.capacity_sat, node) == COINS_LEASED:
+        if obstacle(opening.order, opening.capacity_sat, node) == COINS_LEASED:
             raise Broken(*COINS_LEASED) from None
         raise
     index, fee_sat = _check_funding(opening, request, funded, fees, node)
     _record_funded(order_id, opening, funded, index, fee_sat)
 
 
-def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
+def _draft(order: ChannelOrder, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
     """The unsigned transaction, of native coins only. The node chooses them, unless it takes a nested one.
 
     Nor does it where it could take hundreds: others may be quicker with the big ones, and to give hundreds back is as
@@ -93,18 +117,18 @@ def _draft(order_id: UUID, request: FundingRequest, sat_per_kw: int, node: LndNo
         amount_sat=request.amount_sat,
         sat_per_kw=sat_per_kw,
         min_confirmations=settings.FUNDING_MIN_CONFS,
-        lock_id=marks.lock_id(order_id),
+        lock_id=marks.lock_id(order.pk),
         lease_seconds=settings.FUNDING_LEASE_SECONDS,
     )
     if len(_native(node)) <= _MANY_INPUTS:
         funded = draft()
         if not any(lease.is_nested for lease in funded.leases):
             return funded
-        coins.release(marks.lock_id(order_id), node)
+        coins.release(marks.lock_id(order.pk), node)
     for _ in range(_MOST_CHOICES):
         chosen = choosing.enough(_native(node), wanted_sat=request.amount_sat, sat_per_kw=sat_per_kw)
         if len(chosen) > _MANY_INPUTS:
-            _require_no_obstacle(order_id, request.amount_sat, node)
+            _require_no_obstacle(order, request.amount_sat, node)
         try:
             return draft(inputs=[coin.outpoint for coin in chosen])
         except Rejected as error:  # others may have taken one since we looked
@@ -117,9 +141,9 @@ def _native(node: LndNode) -> list[Utxo]:
     return choosing.native(node.coins(min_confirmations=settings.FUNDING_MIN_CONFS))
 
 
-def _require_no_obstacle(order_id: UUID, wanted_sat: int, node: LndNode) -> None:
+def _require_no_obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> None:
     """Raises: Broken, with nothing leased."""
-    why = obstacle(order_id, wanted_sat, node)
+    why = obstacle(order, wanted_sat, node)
     if why is not None:
         raise Broken(*why)
 

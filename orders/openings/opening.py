@@ -56,6 +56,7 @@ from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
 from orders.payments import security, surplus
+from orders.payments.rail import Security
 from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
 
@@ -66,9 +67,11 @@ NEGOTIATE_SECONDS: Final = 30
 _OTHERS: Final = "Other channels are being opened."
 
 
-def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
+def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment: Security | None = None) -> None:
     """One attempt was made: the order is OPENING, or the attempt is cancelled, or it waits for a later look.
 
+    `order`, `payment`: as the same look has just read them. What has changed since is seen under the order's lock
+    before anything begins, and the payment is asked for again before the funding is published.
     Nothing before `turn` was entered waits for anybody but our own node.
 
     Money: a held payment stays held whatever happens here; nothing is signed that could be published before
@@ -76,8 +79,7 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     Repeat: safe; a trace of an earlier attempt is adopted, never opened beside.
     Raises: NodeUnavailable, OutcomeUnknown (the next look recovers), Elsewhere (another look is to make it).
     """
-    order = queries.order_or_raise(order_id)
-    wanted = terms.of(order)
+    order_id, wanted = order.pk, terms.of(order)
     if _still_waits(order):
         return
     paused = queries.paused(SwitchName.OPENINGS)  # once: who did not enter the turn must not find them on again
@@ -85,7 +87,7 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     if away is not None and reason_of(away) == order.last_failure_reason:
         postpone(order_id, reason_of(away), str(away), wanted=wanted)
         return
-    if adopt_traced(order, node) or not _payable(order, node):
+    if adopt_traced(order, node) or not _payable(order, payment or security.look(order, node), node):
         return
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
@@ -98,10 +100,9 @@ def attempt(order_id: UUID, node: LndNode, turn: Turn = turns.HERE) -> None:
     _run(opening, node, turn)
 
 
-def _payable(order: ChannelOrder, node: LndNode) -> bool:
+def _payable(order: ChannelOrder, payment: Security, node: LndNode) -> bool:
     """The payment is there for us to take; else the order says why not. `advance` returns what is lost."""
     why = security.obstacle(order)
-    payment = security.look(order, node)
     if why:
         flag(order.pk, FlagKind.CANNOT_SETTLE, why)
     elif payment.spare_blocks is None and security.sent_back(order, node):
@@ -178,7 +179,7 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
     if busy is not None:
         postpone(order_id, *busy)
         return False
-    why = funding.obstacle(order_id, wanted.capacity_sat, node)
+    why = funding.obstacle(order, wanted.capacity_sat, node)
     if why is not None:  # don't trouble the peer for nothing
         if why == funding.COINS_LEASED:
             turn.wait_for_coins(order)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress
 from orders import options, pricing, queries, reservations
@@ -32,6 +33,7 @@ from orders.journal import tell
 from orders.models import ChannelOrder, Coupon, IdempotencyKey, NodeSnapshot, OrderEvent, Service
 from orders.models.order import Door
 from orders.nudges import NEW, notify
+from orders.openings import promised
 from orders.operations import couponing, preflighting, quoting, snapshot
 from orders.payments import offering, onchain
 from orders.payments.offering import Payable
@@ -132,11 +134,12 @@ def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
         seen = snapshot.look_again(node, seen)
     quoting.require_synced(seen, timezone.now())
     quoting.require_named(purchase.address, purchase.refund_address, purchase.wanted)  # by now we know our own node
+    rate = _promised_rate(purchase, node)
     try:
-        quote = _quote_in_stock(service, purchase, seen, coupon)
+        quote = _quote_in_stock(service, purchase, seen, coupon, rate)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
         seen = snapshot.look_again(node, seen)
-        quote = _quote_in_stock(service, purchase, seen, coupon)
+        quote = _quote_in_stock(service, purchase, seen, coupon, rate)
     findings = _preflight(service, purchase, seen, node)
     payable = offering.offer(uuid4(), service, quote.order_total_sat, node, onchain=purchase.takes_onchain)
     try:
@@ -165,9 +168,28 @@ def _require_payable(service: Service, purchase: Purchase) -> None:
         raise InvalidField(words, field="refund_address")
 
 
-def _quote_in_stock(service: Service, purchase: Purchase, seen: NodeSnapshot, coupon: Coupon | None) -> pricing.Quote:
+def _promised_rate(purchase: Purchase, node: LndNode) -> int | None:
+    """What the funding has to pay (sat/kW) that may confirm later than usual; None: as usual, and where the node does
+    not tell.
+
+    Spec: bLIP-51, `funding_confirms_within_blocks`.
+    """
+    within, usual = purchase.asked.funding_confirms_within_blocks, settings.FUNDING_CONF_TARGET
+    target = promised.conf_target(within, waited_seconds=0, usual_blocks=usual)
+    if target == usual:
+        return None
+    with suppress(LightningError):
+        rates = node.fee_rates(conf_target=target)
+        return max(rates.estimate_sat_per_kw, rates.minimum_sat_per_kw)
+    return None
+
+
+def _quote_in_stock(
+    service: Service, purchase: Purchase, seen: NodeSnapshot, coupon: Coupon | None, rate: int | None
+) -> pricing.Quote:
     """The price of a funding with the coins that are left. Raises: NotEnoughCoins, TooManyOrders."""
-    priced = quoting.priced(service, purchase.wanted, seen, purchase.client_hash, coupon.terms if coupon else None)
+    terms = coupon.terms if coupon else None
+    priced = quoting.priced(service, purchase.wanted, seen, purchase.client_hash, terms, rate)
     quoting.require_stock(purchase.wanted, priced.quote, seen, priced.stock, purchase.client_hash)
     return priced.quote
 

@@ -97,10 +97,15 @@ def require_offered(service: Service, wanted: Wanted, coupon: tokens.Coupon | No
 
 
 def priced(
-    service: Service, wanted: Wanted, seen: NodeSnapshot, client_hash: str, coupon: tokens.Coupon | None
+    service: Service,
+    wanted: Wanted,
+    seen: NodeSnapshot,
+    client_hash: str,
+    coupon: tokens.Coupon | None,
+    open_sat_per_kw: int | None = None,
 ) -> Priced:
     """The price of a funding with the coins that are left, whether or not they suffice."""
-    return reckoned(service, wanted, seen, queries.stock(seen, client_hash), coupon)
+    return reckoned(service, wanted, seen, queries.stock(seen, client_hash), coupon, open_sat_per_kw)
 
 
 def reckoned(
@@ -109,6 +114,7 @@ def reckoned(
     seen: NodeSnapshot,
     stock: queries.Stock,
     coupon: tokens.Coupon | None = None,
+    open_sat_per_kw: int | None = None,
 ) -> Priced:
     """The same of a stock that is known; the database is not asked."""
     open_vbytes = selling.open_vbytes(wanted, seen, stock)
@@ -118,6 +124,7 @@ def reckoned(
         client_balance_sat=wanted.client_balance_sat,
         channel_expiry_blocks=wanted.channel_expiry_blocks,
         sat_per_kw=seen.estimate_sat_per_kw,
+        open_sat_per_kw=open_sat_per_kw,
         open_vbytes=open_vbytes,
         discount_percent=coupon.discount_percent if coupon else 0,
     )

@@ -18,7 +18,7 @@ _MANY: Final = 2
 
 def open_vbytes(wanted: Wanted, seen: NodeSnapshot, stock: Stock) -> int:
     """How big the funding will be that is quoted: as of two coins, or of as many as it takes."""
-    made = _funding(wanted.capacity_sat, seen, stock)
+    made = _funding(wanted.capacity_sat, seen, stock, seen.estimate_sat_per_kw)
     return max(pricing.OPEN_VBYTES, made.vbytes if made else 0)
 
 
@@ -27,11 +27,9 @@ def require_fundable(wanted: Wanted, quote: pricing.Quote, seen: NodeSnapshot, s
 
     Raises: TooDearToFund.
     """
-    made, budget_sat = _funding(wanted.capacity_sat, seen, stock), budget.of(quote)
-    if (
-        made is not None
-        and budget.objection(budget_sat, _rates(seen), fee_sat=made.fee_sat, vbytes=made.vbytes) is None
-    ):
+    rates, budget_sat = FeeRates(quote.open_sat_per_kw, seen.minimum_sat_per_kw), budget.of(quote)
+    made = _funding(wanted.capacity_sat, seen, stock, quote.open_sat_per_kw)
+    if made is not None and budget.objection(budget_sat, rates, fee_sat=made.fee_sat, vbytes=made.vbytes) is None:
         return
     if made is not None and made.inputs <= _MANY:
         words = "Chain fees are too high to open a channel now; please try again later."
@@ -60,10 +58,10 @@ def largest_sat(seen: NodeSnapshot, stock: Stock) -> int:
 _NO_BUDGET: Final = 21 * 10**14
 
 
-def _funding(capacity_sat: int, seen: NodeSnapshot, stock: Stock) -> shape.Draft | None:
+def _funding(capacity_sat: int, seen: NodeSnapshot, stock: Stock, sat_per_kw: int) -> shape.Draft | None:
     """As it would be made once all that is promised for good is opened; None where too little is left."""
     left = shape.without(seen.shape, stock.taken_sat)
-    return shape.draft(left, wanted_sat=capacity_sat, sat_per_kw=seen.estimate_sat_per_kw)
+    return shape.draft(left, wanted_sat=capacity_sat, sat_per_kw=sat_per_kw)
 
 
 def _rates(seen: NodeSnapshot) -> FeeRates:

@@ -21,11 +21,11 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelClosing, ChannelOrder, SwitchName
 from orders.nudges import nudge
-from orders.openings import tracing
+from orders.openings import tracing, undone
 from orders.openings.retrying import pause
 from orders.openings.turns import Turn
 from orders.operations import closing as wanted
-from orders.states import ClosingState
+from orders.states import LIVE_CLOSINGS, ClosingState, OpeningState
 from orders.transitions import locked, move_closing, note
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,19 @@ def go_on(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> date
     if not _intend(order.pk, closing.pk):
         return now + _SOON
     return _ask(order, closing, channel, node)
+
+
+def end_undone() -> None:
+    """No close is wanted of a channel that never was: whoever put its attempt out ends it, and older versions did not.
+
+    Money: none; the node is not asked, which has nothing of it to close. Repeat: safe.
+    """
+    rows = ChannelClosing.objects.filter(state__in=LIVE_CLOSINGS, opening__state=OpeningState.FAILED)
+    for order_id in rows.values_list("order_id", flat=True):
+        with locked(order_id) as order:
+            closing = queries.live_closing(order)
+            if closing is not None and closing.opening.state == OpeningState.FAILED:
+                undone.end_closing(order)
 
 
 def _take_back(order_id: UUID) -> None:

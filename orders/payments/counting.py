@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -68,7 +69,7 @@ def may_yet_be_paid(order: ChannelOrder, now: datetime) -> bool:
     if not covered(order):
         return False
     patience = timedelta(seconds=settings.DEPOSIT_PATIENCE_SECONDS)
-    in_time = [row for row in order.onchain_payments.all() if row.seen_at <= order.expires_at]
+    in_time = judging.in_time(order)
     if now >= order.expires_at + patience:
         in_time = [row for row in in_time if row.state == DepositState.CONFIRMED]
     came_sat = sum(row.received_sat(At.SEEN, height=0, depth=0) for row in in_time)
@@ -99,3 +100,13 @@ def end_unpaid(order: ChannelOrder, *, cause: Cause, actor: Authority) -> None:
     if received_sat:
         words = f"Ended unpaid with {received_sat} sat on chain: return them, or revive the order."
         raise_flag(order, FlagKind.ENDED_WITH_DEPOSITS, words, actor=actor)
+
+
+def unpay(order: ChannelOrder, *, cause: Cause, **facts: Any) -> None:
+    """The order was not paid after all, and is EXPIRED; its coins are free. What pays it from now on is late.
+
+    The caller holds the order's row, and knows that nothing was delivered for it, and no attempt is live.
+    """
+    order.counted_payment, order.paid_at, order.claim_expires_at = "", None, None
+    order.open_deadline_at, order.give_up_reason, order.give_up_until = None, "", None
+    move(order, OrderState.EXPIRED, cause=cause, **facts)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import quote_plus
 
+from tests.attack.asking import Peer
 from tests.attack.client import Answer, Client
 from tests.attack.ground import Ground
 from tests.attack.shop import CALM_SAT_PER_KW
@@ -326,10 +329,91 @@ def read_invoice(invoice: str) -> dict[str, bytes]:
     return fields
 
 
+class Messages(Attacker):
+    """Says whatever may hurt over Lightning itself: a key costs nothing, so he is as many peers as he likes.
+
+    One floods; one sends what is no request, or as large as a message can be; others order all that is sold, each with
+    a key of its own; and one has seen honest invoices, and asks for their orders.
+    """
+
+    name = "messages"
+    pause_seconds = 0.2
+    flood: ClassVar[int] = 100
+    most_bytes: ClassVar[int] = 65_533
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self._flooder, self._writer, self._thief = (self._peer(what) for what in ("flooder", "writer", "thief"))
+        self._deeds = (self._floods, self._writes, self._orders, self._steals)
+
+    def _peer(self, what: str) -> Peer:
+        return Peer(self.ground.control, f"{self.name}-{what}-{self.ground.number()}")
+
+    def step(self) -> None:
+        self.ground.rng.choice(self._deeds)()
+
+    def _floods(self) -> None:
+        for _ in range(self.flood):
+            self._flooder.request("lsps1.get_info")
+        self.ledger.asked += self.flood
+        self._hear(self._flooder)
+
+    def _writes(self) -> None:
+        for payload in self._nonsense():
+            self._writer.say(payload)
+            self.ledger.asked += 1
+        self._hear(self._writer)
+
+    def _nonsense(self) -> Iterator[bytes]:
+        rng = self.ground.rng
+        yield rng.randbytes(rng.randrange(200))
+        yield b'{"jsonrpc":"2.0","id":"a","method":"lsps1.get_order","params":{"order_id":' + b"[" * 60_000
+        yield b'{"jsonrpc":"2.0","id":"' + b"a" * (self.most_bytes - 60) + b'","method":"x","params":{}}'
+        yield b"\x00" * self.most_bytes
+        yield json.dumps({"id": rng.choice([1, None, {}, "a"]), "method": rng.choice([1, "lsps1.get_order"])}).encode()
+
+    def _orders(self) -> None:
+        peer = self._peer("buyer")
+        order = {**ORDER, "lsp_balance_sat": str(some_size(self.ground.rng))}
+        answer = peer.asks("lsps1.create_order", seconds=5, until=self.ground.ends_at, **order)
+        self.ledger.asked += 1
+        if answer is None:
+            self.ledger.unanswered += 1
+        elif "result" in answer:
+            self.ledger.orders.append(answer["result"]["order_id"])
+        else:
+            self.ledger.refused += 1
+
+    def _steals(self) -> None:
+        for guess in possible_ids(self.ground.rng.choice(self.ground.invoices)) if self.ground.invoices else ():
+            answer = self._thief.asks("lsps1.get_order", seconds=5, until=self.ground.ends_at, order_id=guess)
+            self.ledger.asked += 1
+            self.ledger.refused += answer is not None and "error" in answer
+            if answer is not None and "result" in answer:
+                self.ledger.gained.append(f"a look at the order of an invoice, by {guess}")
+
+    def _hear(self, peer: Peer) -> None:
+        self.ledger.refused += sum("error" in answer for answer in peer.news())
+
+
+ORDER: Final[dict[str, Any]] = {
+    "client_balance_sat": "0",
+    "required_channel_confirmations": 1,
+    "funding_confirms_within_blocks": 6,
+    "channel_expiry_blocks": 1008,
+    "announce_channel": False,
+}
+
+
+def some_size(rng: random.Random) -> int:
+    """Of a channel: the largest most often."""
+    return rng.choice([LARGEST_SAT, LARGEST_SAT, LARGEST_SAT // 4, SMALLEST_SAT])
+
+
 EVERYONE: Final[dict[str, Callable[[Ground], Attacker]]] = {
     kind.name: kind
     for kind in (
         UnpaidOrders, HeldUnclaimed, DeadHosts, StallingPeers, FlappingPeers, SlowBodies, FeeWatcher, DustDeposits,
-        LateDeposits, PasswordGuesser, InvoiceReader,
+        LateDeposits, PasswordGuesser, InvoiceReader, Messages,
     )
 }  # fmt: skip

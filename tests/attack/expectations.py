@@ -50,6 +50,7 @@ EXPECTATIONS: Final = (
     Expectation("Nobody gains what is another's.", lambda r: not any(a.ledger.gained for a in r.attackers), held=True),
     Expectation("No honest buyer is robbed.", lambda r: share(_everybody(r), Got.ROBBED) == 0, held=True),
     Expectation("Reads are answered.", lambda r: not r.seen.unanswered, held=True),
+    Expectation("Who asks by messages is told.", lambda r: not r.seen.unheard, held=True),
     Expectation("The log has no defect.", lambda r: "Traceback" not in r.log, held=True),
     Expectation(
         "Every honest buyer has a channel, his money back, or was told no before he paid.",
@@ -72,6 +73,10 @@ EXPECTATIONS: Final = (
     Expectation("No order costs us more chain fees than it paid us.", lambda r: r.worst_loss_sat <= 0, held=True),
     Expectation(
         "Reads are answered within 5 s.", lambda r: r.seen.slowest_health_seconds < 5, held=True, is_timed=True
+    ),
+    Expectation(
+        "Who asks by messages is told within 5 s.",
+        lambda r: r.seen.slowest_message_seconds < 5, held=True, is_timed=True,
     ),
     Expectation(
         "No heartbeat is older than 70 s.", lambda r: r.seen.oldest_heartbeat_seconds <= 70, held=True, is_timed=True

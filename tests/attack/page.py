@@ -24,7 +24,8 @@ def lines(report: Report) -> Iterator[str]:
     yield f"honest, patient: {_told(report.patient)}"
     yield (
         f"promised at most {seen.most_promised_sat:,}; /healthz at most {seen.slowest_health_seconds:.1f} s,"
-        f" {seen.unanswered} times not at all; the oldest heartbeat {seen.oldest_heartbeat_seconds} s"
+        f" {seen.unanswered} times not at all; by messages at most {seen.slowest_message_seconds:.1f} s,"
+        f" {seen.unheard} times not at all; the oldest heartbeat {seen.oldest_heartbeat_seconds} s"
     )
     yield (
         f"earned {report.earned_sat:,}, chain fees {report.chain_fees_sat:,};"

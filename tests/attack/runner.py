@@ -14,6 +14,7 @@ from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from simulator.control import Refused
+from tests.attack.asking import Peer
 from tests.attack.attackers import EVERYONE, Attacker
 from tests.attack.client import wait
 from tests.attack.ground import Ground
@@ -21,6 +22,8 @@ from tests.attack.honest import Buyer, Outcome
 from tests.attack.shop import Shop
 
 _SAMPLE_SECONDS: Final = 1.0
+_ASK_SECONDS: Final = 0.5
+_MOST_TRIES: Final = 3
 #: The first buyer comes before the attackers: they are told of an invoice to read.
 HEAD_START_SECONDS: Final = 2.0
 #: Orders whose coins are promised.
@@ -58,6 +61,9 @@ class Seen:
     slowest_health_seconds: float = 0.0
     unanswered: int = 0
     most_promised_sat: int = 0
+    #: By messages between nodes; who is not answered asks again, as wallets do.
+    slowest_message_seconds: float = 0.0
+    unheard: int = 0
 
 
 @dataclass
@@ -98,7 +104,7 @@ class Attack:
         """All have done what they do, the buyers have had time to get what they bought, and everything was counted."""
         self._ground.ends_at = time.monotonic() + self._plan.seconds
         self._until = self._ground.ends_at + self._plan.settles_seconds
-        at_work = [self._started(self._sell), self._started(self._watch)]
+        at_work = [self._started(work) for work in (self._sell, self._watch, self._ask)]
         wait(HEAD_START_SECONDS, self._ground.ends_at)
         at_work += [self._started(self._attack, each) for each in self._report.attackers]
         for each in at_work:
@@ -149,6 +155,19 @@ class Attack:
             seen.slowest_health_seconds = max(seen.slowest_health_seconds, time.monotonic() - begun)
             self._sample()
             wait(_SAMPLE_SECONDS, self._ground.ends_at)
+
+    def _ask(self) -> None:
+        """Somebody asks what is sold, by messages, from a node of his own each time."""
+        number, seen = 0, self._report.seen
+        while not self._ground.is_over:
+            number += 1
+            peer = Peer(self._ground.control, f"asking-{number}")
+            begun = time.monotonic()
+            answers = (peer.asks("lsps1.get_info", seconds=7, until=self._until) for _ in range(_MOST_TRIES))
+            is_told = any(answer is not None and "result" in answer for answer in answers)
+            seen.unheard += not is_told
+            seen.slowest_message_seconds = max(seen.slowest_message_seconds, time.monotonic() - begun)
+            wait(_ASK_SECONDS, self._ground.ends_at)
 
     def _sample(self) -> None:
         """What is promised to whom just now."""

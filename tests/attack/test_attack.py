@@ -11,7 +11,7 @@ from tests.attack.attackers import EVERYONE, possible_ids, read_invoice
 from tests.attack.expectations import EXPECTATIONS, Expectation
 from tests.attack.honest import Got, Outcome
 from tests.attack.page import lines
-from tests.attack.runner import Attack, Plan, Report
+from tests.attack.runner import Attack, Plan, Report, Seen
 from tests.attack.shop import Shop
 
 SMALL = Plan(
@@ -51,6 +51,8 @@ def test_everybody_has_done_what_he_came_for(report: Report) -> None:
         ({"taken_for_nothing": ["one"]}, "No payment is taken for nothing."),
         ({"given_for_nothing": ["one"]}, "No channel is given for nothing."),
         ({"prompt": [Outcome(Got.ROBBED)]}, "No honest buyer is robbed."),
+        ({"seen": Seen(unheard=1)}, "Who asks by messages is told."),
+        ({"seen": Seen(slowest_message_seconds=6)}, "Who asks by messages is told within 5 s."),
         ({"log": "Traceback"}, "The log has no defect."),
         ({"prompt": [Outcome(Got.MONEY_BACK)]}, "Who pays at once and names his node has his channel."),
         ({"prompt": [Outcome(Got.REFUSED)]}, "Who asks for a quarter of a minute may buy, nine times of ten."),

@@ -100,6 +100,16 @@ class Passes:
 
 
 @dataclass(frozen=True)
+class Peers:
+    """So many peers that ask over Lightning at once, in rounds, while one more floods."""
+
+    peers: int
+    flood_per_second: float
+    #: From when the node was told of a request to when it was given the answer.
+    seconds: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where it ran."""
 
@@ -124,6 +134,8 @@ class Measured:
     purchase: Purchase
     reactions: Sequence[Reaction]
     passes: Sequence[Passes]
+    #: None: this kind of node has not so many peers to ask it.
+    peers: Peers | None = None
 
 
 @dataclass(frozen=True)

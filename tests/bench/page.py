@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.bench.figures import Level, Machine, Measured, Passes, Purchase, Reaction, Result, percentile
+from tests.bench.figures import Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
 
 #: What was noted of a paid order, in the order in which it happens.
 STEPS: tuple[tuple[str, Callable[[Reaction], float]], ...] = (
@@ -57,6 +57,10 @@ rest waiting invoices, none of them due: `orders.reconcile.look` and the query o
 of each size; medians. "Ours" is without the time in which the node was waited for; "rows" are those that PostgreSQL
 looks at in tables that grow with every order. Orders that are over should cost nothing: the rows must not become more
 (they may be fewer: a small table is read whole where that is quicker).""",
+    """\
+**Peers that ask at once.** A hundred peers of the node each ask `lsps1.get_info` over Lightning, all together, round
+after round, while one more asks without end. Milliseconds from telling the node of a request to the server's giving it
+the answer.""",
 )
 
 
@@ -75,6 +79,7 @@ def section(measured: Measured) -> list[str]:
         "### One pass of reconcile",
         passes(measured.passes),
         f"Medians of {len(measured.passes[0].seconds)}.",
+        *(peers(measured.peers) if measured.peers else ()),
     ]
 
 
@@ -152,6 +157,14 @@ def passes(seen: Sequence[Passes]) -> str:
     ]
     titles = ("at rest", "in work", "calls", "statements", "rows", "whole ms", "ours ms")
     return table((*titles, f"whole ÷ {first.at_rest:,}", f"ours ÷ {first.at_rest:,}"), rows)
+
+
+def peers(seen: Peers) -> Iterator[str]:
+    values = [each * 1000 for each in seen.seconds]
+    cells = (f"{percentile(values, 50):.0f}", f"**{percentile(values, 99):.0f}**", f"{max(values):.0f}")
+    yield "### Peers that ask at once"
+    yield table((f"answers to {seen.peers} peers", "p50 ms", "p99 ms", "longest ms"), [(f"{len(values):,}", *cells)])
+    yield f"The one that floods sent {seen.flood_per_second:.0f} requests a second beside them."
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

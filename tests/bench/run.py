@@ -15,9 +15,9 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import large, latency, page, passes, purchase, rows, throughput
-from tests.bench.figures import Machine, Measured, Result
-from tests.bench.nodes import KINDS, LND
+from tests.bench import large, latency, page, passes, peers, purchase, rows, throughput
+from tests.bench.figures import Machine, Measured, Peers, Result
+from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
 from tests.regtest.build import BuildFailed, GoMissing, binaries
 
@@ -34,10 +34,11 @@ class Sizes:
     rounds: int = 3
     orders: int = 192
     passes: int = 15
+    asked: int = 10
     at_rest: tuple[int, ...] = (1_000, 100_000)
 
 
-QUICK = Sizes(runs=2, rounds=1, orders=64, passes=3, at_rest=(1_000, 5_000))
+QUICK = Sizes(runs=2, rounds=1, orders=64, passes=3, asked=1, at_rest=(1_000, 5_000))
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -102,9 +103,18 @@ def _measured(kind: str, shop: Shop, sizes: Sizes) -> Measured:
         levels = throughput.measure(shop, CLIENTS, rounds=sizes.rounds, orders=sizes.orders, say=say)
     rows.forget_unpaid()
     alone = purchase.measure(shop, sizes.orders)
+    asking = _asking(kind, shop, sizes.asked)
     node_version = shop.node.info().version.partition(" ")[0]
     about = KINDS[kind]
-    return Measured(about.title, about.said, node_version, sizes.orders, levels, alone, reactions, seen)
+    return Measured(about.title, about.said, node_version, sizes.orders, levels, alone, reactions, seen, asking)
+
+
+def _asking(kind: str, shop: Shop, rounds: int) -> Peers | None:
+    """Only a simulated node has a hundred peers that do as they are told."""
+    if kind != SIMULATOR:
+        return None
+    say("peers that ask at once")
+    return peers.measure(shop, shop.network.lsp.control, rounds)
 
 
 def _machine(load_before: float) -> Machine:

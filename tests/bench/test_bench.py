@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from orders.models import ChannelOrder
 from tests import factories
 from tests.bench import operations, page, processor, rows, run
 from tests.bench.calls import Asked, named
-from tests.bench.figures import Level, Machine, Measured, Passes, Purchase, Reaction, Result, percentile
+from tests.bench.figures import Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
 from tests.bench.statements import looked_at
-from tests.bench.timed_node import SENT, sent_at
+from tests.bench.timed_node import ANSWERED, SENT, answered_at, sent_at
 from tests.regtest.waiting import until
 
 MACHINE = Machine(2, "Some CPU", 0.5, "3.11.7", "5.2", "23.0", "18.1")
@@ -85,6 +86,19 @@ def test_the_page_has_percentiles_in_milliseconds() -> None:
 
 def test_the_page_compares_the_passes_with_the_smallest_database() -> None:
     assert "| 100,000 | 100 | 9 | 12 | 301 | 22 | 17 | **2.00** | **3.40** |" in written()
+
+
+def test_the_page_tells_of_peers_only_where_there_were_so_many() -> None:
+    assert "### Peers that ask at once" not in written()
+    asking = replace(measured(), peers=Peers(100, 812.4, [0.001 * n for n in range(1, 1001)]))
+    told = page.page(Result(MACHINE, [asking]))
+    assert "| answers to 100 peers | p50 ms | p99 ms | longest ms |" in told
+    assert "| 1,000 | 500 | **990** | 1000 |" in told and "sent 812 requests a second" in told
+
+
+def test_the_log_tells_when_a_peer_was_answered() -> None:
+    log = f"other\n{ANSWERED} a 1.5\n{ANSWERED} a 2.5\n{ANSWERED} b 3.5\n{ANSWERED} c 4."
+    assert answered_at(log) == {"a": 1.5, "b": 3.5}
 
 
 def test_rows_that_a_scan_leaves_out_were_looked_at_too() -> None:

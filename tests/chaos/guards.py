@@ -18,9 +18,8 @@ from lightning.node import LndNode
 from orders import journal, keys, queries
 from orders.actors import LSP
 from orders.causes import COINS_PROMISED_ELSEWHERE, Cause
-from orders.models import ChannelOpening, OrderEvent, WalletTransaction
+from orders.models import ChannelOpening, ChannelOrder, OrderEvent, WalletTransaction
 from orders.openings import cancelling, committing, opening, publishing, silent, tracing
-from orders.openings.turns import Turn
 from orders.operations import creating, giving_way, shaping
 from orders.payments import counting
 from orders.payments import lightning as lightning_rail
@@ -47,9 +46,9 @@ def settling_waits_for_publishing() -> None:
     """Settled as soon as an attempt begins."""
     attempt = opening.attempt
 
-    def settled_first(order_id: UUID, node: LndNode, *turn: Turn) -> None:
-        node.settle_invoice(keys.preimage(order_id))
-        attempt(order_id, node, *turn)
+    def settled_first(order: ChannelOrder, node: LndNode, *more: Any) -> None:
+        node.settle_invoice(keys.preimage(order.pk))
+        attempt(order, node, *more)
 
     opening.attempt = settled_first  # type: ignore[assignment]
 

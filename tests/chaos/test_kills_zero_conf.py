@@ -27,7 +27,7 @@ POINTS = [f"{when} {step}" for step in STEPS for when in ("before", "after")]
 #: The channel is there from then on.
 USABLE = POINTS[POINTS.index("after pending_outpoint") :]
 #: Around COMMITTED, the peer's signature and PUBLISHING: in every run. The rest in the long one.
-_EVERY_RUN = {"before verify_psbt", "after verify_psbt", "after pending_outpoint", "before publish"}
+_EVERY_RUN = {"before verify_psbt", "after pending_outpoint", "before publish"}
 KNIFE_EDGES = ("before verify_psbt", "after verify_psbt", "after pending_outpoint")
 
 RECEIVED_SAT = 20_000
@@ -193,6 +193,6 @@ def point(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=KNIFE_EDGES)
+@pytest.fixture(params=[pytest.param(KNIFE_EDGES[0], marks=pytest.mark.long), *KNIFE_EDGES[1:]])
 def edge(request: pytest.FixtureRequest) -> str:
     return str(request.param)

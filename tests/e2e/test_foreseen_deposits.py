@@ -60,9 +60,11 @@ class Payer:
 
     def takes_back(self, fee_sat: int) -> str:
         """All of it to himself."""
-        return self.chain.send_raw(
-            spend_ours([self.coin], [Output(OURS, self.coin.amount_sat - fee_sat)], replaceable=True)
-        )
+        return self.chain.send_raw(self.raw_back(fee_sat))
+
+    def raw_back(self, fee_sat: int) -> str:
+        """The same, to be put into a block."""
+        return spend_ours([self.coin], [Output(OURS, self.coin.amount_sat - fee_sat)], replaceable=True)
 
 
 def firmness(shop: Shop, quote: dict[str, Any]) -> str:

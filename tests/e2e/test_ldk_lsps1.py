@@ -85,3 +85,27 @@ def test_an_order_that_is_not_to_be_had_is_refused_in_words_that_the_wallet_read
     with pytest.raises(Refused):
         ldk_buyer.order_status("00000000-0000-4000-8000-000000000000")
     assert ldk_buyer.order_status(ordered(ldk_buyer, 500_000)["id"])["channel"] is None
+
+
+def test_a_wallet_that_is_killed_in_the_middle_of_its_purchase_reads_its_order_again_and_gets_its_channel_once(
+    shop: Shop, ldk_buyer: LdkWallet, streams: None
+) -> None:
+    """Once before it pays, and once when it has paid and is gone as its channel is due."""
+    order = ordered(ldk_buyer, 450_000)
+    ldk_buyer.kill()
+    ldk_buyer.open()
+    assert ldk_buyer.order_status(order["id"])["payment"] == order["payment"]
+
+    onchain = order["payment"]["onchain"]
+    txid = ldk_buyer.send(onchain["address"], int(onchain["order_total_sat"]))
+    until(lambda: txid in shop.network.chain.mempool(), "its payment is in the mempool")
+    ldk_buyer.kill()
+    shop.network.mine(1)
+    quote = {"order_id": order["id"]}
+    until(lambda: shop.order(quote).last_failure_reason == "PEER_NOT_REACHABLE", "the wallet is missed", timeout=60)
+    assert shop.order(quote).state == "uri_set"
+
+    ldk_buyer.open()
+    assert delivered(shop, ldk_buyer, order).capacity_sat == 450_000
+    labels = [each.label for each in shop.network.lsp.transactions()]
+    assert labels.count(f"funding:{order['id']}") == 1

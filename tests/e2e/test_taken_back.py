@@ -11,9 +11,11 @@ from orders.models import OnchainPayment
 from orders.operations import ending
 from orders.states import At
 from tests.e2e.shop import Shop
-from tests.e2e.test_foreseen_deposits import Payer
+from tests.e2e.test_foreseen_deposits import Payer, foreseeing_shop
 from tests.regtest.payment import FAILED
 from tests.regtest.waiting import until
+
+__all__ = ["foreseeing_shop"]
 
 TAKEN_BACK = "deposit_taken_back"
 
@@ -48,6 +50,32 @@ def test_a_payment_taken_back_three_blocks_deep_opens_nothing_and_counts_in_anot
     assert shop.seen(quote)["onchain_payments"][0]["height"] > before
     assert TAKEN_BACK not in kinds(shop, quote)
     shop.assert_delivered(quote)
+
+
+def test_a_payment_taken_back_three_blocks_deep_and_double_spent_ends_its_order_once_that_is_deep(
+    foreseeing_shop: Shop, settings: Any
+) -> None:
+    """LND's wallet lists it on as if it could come back; btcd knows better."""
+    shop = foreseeing_shop
+    settings.ONCHAIN_CONFIRMATIONS = 3
+    quote, payer = shop.buy(), Payer(shop.network.chain)
+    payer.sends(quote["btc_address"], quote["total_amount"], 20_000)
+    shop.network.mine(3)
+    shop.run(quote, "paid")
+    shop.claim(quote)
+    shop.network.reorganise(3, [payer.raw_back(30_000)])
+    turns_until(shop, quote, "a rival is found", lambda: "deposit_rivalled" in shop.journal(quote))
+    assert TAKEN_BACK in kinds(shop, quote)
+    shop.network.mine(4)
+    for _ in range(3):
+        shop.hurry(quote)
+        shop.turn()
+    assert shop.order(quote).state == "uri_set"
+    shop.network.mine(1)
+    turns_until(shop, quote, "it is over", lambda: shop.order(quote).state == "expired")
+    assert "deposit_double_spent" in shop.journal(quote) and "opening_begun" not in shop.journal(quote)
+    assert not kinds(shop, quote)
+    shop.assert_nothing_left(quote)
 
 
 def test_a_payment_taken_back_three_blocks_deep_after_the_opening_is_alarmed(shop: Shop) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from orders.causes import Cause, FlagKind
-from orders.models import ChannelOrder, OrderEvent
+from orders.models import ChannelOrder, Coupon, OrderEvent
 from orders.states import OrderState
 from tests.factories import FlagFactory, OpeningFactory, OrderFactory
 from tests.refunding import RefundFactory
@@ -99,8 +99,17 @@ def _order(chance: Random, life: Life, made: datetime, number: int) -> tuple[Cha
         "closed_at": at.get(_S.CLOSED),
         "give_up_reason": chance.choice([*WHY[:-1], "COINS_PROMISED_ELSEWHERE"]) if life.is_given_up else "",
         "last_failure_reason": chance.choice(WHY) if _S.URI_SET in at else "",
+        **_coupon(number),
     }
     return OrderFactory(**fields, invoice=False, deposits=False, attempts=False, flagged=False), moments
+
+
+def _coupon(number: int) -> dict[str, Any]:
+    """Every third order has one of three, and some of these have taken nothing off."""
+    if number % 3:
+        return {}
+    code = f"PARTNER-{number % 9}"
+    return {"coupon": Coupon.objects.get_or_create(code=code)[0], "discount_sat": number % 4 * 111}
 
 
 def _journal(order: ChannelOrder, life: Life, moments: Sequence[datetime]) -> list[OrderEvent]:

@@ -127,6 +127,17 @@ def months(period: Period) -> dict[date, list[int]]:
     return dict(found)
 
 
+def coupons(period: Period | None) -> dict[int, list[int]]:
+    """Of each: quoted, used, sold, and of these capacity, fees and discount."""
+    found: dict[int, list[int]] = defaultdict(lambda: [0] * 6)
+    for order in orders():
+        if order.coupon_id is not None and within(order.created_at, period):
+            used = order.state not in {"expired", "rejected", "refunded"}
+            sold = [1, order.capacity_sat, order.fee_total_sat, order.discount_sat] if order.opened_at else [0] * 4
+            _add(found[order.coupon_id], [1, int(used), *sold])
+    return dict(found)
+
+
 def _add(to: list[int], more: list[int]) -> None:
     to[:] = [one + other for one, other in zip(to, more, strict=True)]
 

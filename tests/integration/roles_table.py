@@ -24,7 +24,7 @@ MODELS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             *("orders.channelorder", "orders.holdinvoice", "orders.onchainpayment", "orders.channelopening"),
             *("orders.wallettransaction", "orders.orderevent", "orders.flag", "orders.node", "orders.nodesnapshot"),
             *("orders.heartbeat", "orders.switchevent", "orders.idempotencykey", "orders.refund", "orders.entry"),
-            *("orders.bookscheck", "orders.alert", "orders.auditentry"),
+            *("orders.bookscheck", "orders.alert", "orders.auditentry", "orders.dryrun"),
         ),
         (VIEWERS, NONE, NONE, NONE),
     ),

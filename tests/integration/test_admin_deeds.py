@@ -11,9 +11,9 @@ from django.test import Client
 
 from orders import actors
 from orders.admin.deeds import DEEDS, perform
-from orders.models import Flag, HoldInvoice, OrderEvent
+from orders.models import ChannelOrder, Flag, HoldInvoice, OrderEvent
 from orders.states import InvoiceState, OrderState
-from tests.factories import DepositFactory, OrderFactory
+from tests.factories import DepositFactory, OrderFactory, SnapshotFactory
 from tests.integration.staff import LIST, STEER, browser, do, journal, listed, page_of, seen, staff
 
 pytestmark = pytest.mark.django_db
@@ -116,12 +116,30 @@ def test_a_late_payment_is_accepted_and_an_uncovered_one_is_not(boss: Client, se
     late, short = OrderFactory(expired=True, paid_late=True), OrderFactory(expired=True, paid_late=True)
     DepositFactory(order=late, confirmations=6)
     DepositFactory(order=short, confirmations=6, amount_sat=5)
-    page = do(boss, "revive", late, short)
+    asked = do(boss, "revive", late, short)
+    assert f"{short.pk} is Expired: No on-chain payment covers this order." in asked
+    assert ChannelOrder.objects.get(pk=late.pk).state == OrderState.EXPIRED
+    page = do(boss, "revive", late, short, sure="yes")
     assert f"Paid after all: {str(late.pk)[:8]}." in page
     assert f"not {str(short.pk)[:8]}: No on-chain payment covers this order." in page
     late.refresh_from_db()
     assert (late.state, late.counted_payment) == (OrderState.PAID, "onchain")
     assert journal(late) == [("late_payment_accepted", "staff:alice")]
+
+
+@pytest.mark.parametrize("more_sat", [0, 900])
+def test_before_a_late_payment_is_accepted_it_is_said_what_of_it_becomes_ours_and_at_which_price(
+    boss: Client, more_sat: int
+) -> None:
+    order = OrderFactory(expired=True, paid_late=True)
+    DepositFactory(order=order, confirmations=6, amount_sat=order.order_total_sat + more_sat)
+    SnapshotFactory(estimate_sat_per_kw=2 * order.quoted_sat_per_kw)
+    told = do(boss, "revive", order)
+    today_sat = order.fee_total_sat + order.open_fee_sat + order.close_fee_sat
+    assert f"{order.order_total_sat:,} sat of the buyer's that came on chain become ours" in told
+    assert f"{order.fee_total_sat:,} sat (today it would be {today_sat:,} sat)" in told
+    assert ("900 sat more stay the buyer's" in told) is bool(more_sat)
+    assert journal(order) == []
 
 
 def test_a_flag_is_taken_down_and_the_journal_keeps_it(boss: Client) -> None:

@@ -17,7 +17,7 @@ from orders import figures
 from orders.admin.earnings import PER_PAGE, msat, percent
 from orders.figures import Parts, Period
 from orders.ids import short
-from orders.models import ChannelOrder
+from orders.models import BooksCheck, ChannelOrder
 from tests import booking
 from tests.factories import OrderFactory
 from tests.integration.earned_history import History, happen
@@ -54,6 +54,16 @@ def test_the_page_has_the_sum_with_its_parts_and_what_of_it_is_of_no_channel(his
         assert f"{msat(whole)} {msat(whole - beside)} {msat(beside)}" in text
     assert f"All channels: {told.channels}" in text
     assert f"{msat(-told.unpaid_msat)} sat given to buyers with channels that are not paid for yet" in text
+
+
+@pytest.mark.parametrize("adds_up", [True, False, None])
+def test_books_that_did_not_add_up_are_told_beside_what_rests_on_them(viewer: Client, adds_up: bool | None) -> None:
+    if adds_up is not None:
+        BooksCheck.objects.create(at=timezone.now() - timedelta(days=1), adds_up=not adds_up, words="an older look")
+        check = BooksCheck.objects.create(at=timezone.now(), adds_up=adds_up, words="x")
+    page = viewer.get(PAGE).content.decode()
+    assert ("did not add up" in page) is (adds_up is False)
+    assert adds_up is not False or f"/admin/orders/bookscheck/{check.pk}/change/" in page
 
 
 def test_the_list_is_ordered_and_paged_by_its_address(history: History, viewer: Client) -> None:

@@ -27,7 +27,8 @@ SERVED_AT_FIRST = {
 }  # fmt: skip
 A_QUOTE_DECODES_FROM_IT = {"order_id", "ln_invoice", "lnurl_channel"}
 OURS = {
-    "product_id", "state_name", "payment_held", "underpaid", "overpaid", "paid_late", "claim_expiry", "give_up_reason",
+    "product_id", "state_name", "onchain_payments_gone", "payment_held", "underpaid", "overpaid", "paid_late",
+    "claim_expiry", "give_up_reason",
     "max_routing_fee_base_msat", "max_routing_fee_ppm",
 }  # fmt: skip
 NUMBERS = ["local_balance", "remote_balance", "channel_expiry", "total_amount", "price", "amount_received", "state"]
@@ -165,6 +166,7 @@ class TestMoney:
                 "amount_base": order.order_total_sat,
                 "fee_base": None,
                 "zero_conf": False,
+                "state": "seen",
                 "confirmed": False,
                 "confirmations": 0,
                 "confirmations_required": 1,
@@ -178,6 +180,15 @@ class TestMoney:
         [deposit] = shown(api, order)["onchain_payments"]
         assert (deposit["confirmations"], deposit["confirmations_required"]) == (2, 3)
 
+    @pytest.mark.parametrize(("confirmations", "state"), [(2, "confirming"), (3, "deep")])
+    def test_whether_a_deposit_counts_is_told_in_a_word(
+        self, api: Api, settings: Any, confirmations: int, state: str
+    ) -> None:
+        settings.ONCHAIN_CONFIRMATIONS = 3
+        order = OrderFactory()
+        DepositFactory(order=order, block_height=700, confirmations=confirmations)
+        assert [each["state"] for each in shown(api, order)["onchain_payments"]] == [state]
+
     def test_a_confirmed_deposit_is_counted(self, api: Api) -> None:
         order = OrderFactory(paid_onchain=True)
         said = shown(api, order)
@@ -187,8 +198,11 @@ class TestMoney:
 
     def test_a_deposit_that_was_replaced_is_not_added_up(self, api: Api) -> None:
         order = OrderFactory()
-        DepositFactory(order=order, vanished=True)
-        assert shown(api, order)["onchain_payments"] == []
+        gone = DepositFactory(order=order, vanished=True)
+        said = shown(api, order)
+        assert (said["onchain_payments"], said["amount_received"]) == ([], 0)
+        [told] = said["onchain_payments_gone"]
+        assert (told["hash"], told["state"], told["confirmations"]) == (gone.txid, "gone", 0)
 
     def test_d16_a_partial_payment_is_told(self, api: Api) -> None:
         order = OrderFactory(underpaid=True)

@@ -20,6 +20,7 @@ from orders.states import OrderState
 from tests.factories import DepositFactory, OrderFactory
 from tests.fakes import FakeNode
 from tests.integration.conftest import KEY, Api
+from tests.integration.staff import seen
 
 CODE = "PARTNER-2026"
 
@@ -187,6 +188,25 @@ class TestStaff:
         page = boss.get(f"/admin/orders/coupon/{row.pk}/change/").content.decode()
         assert 'name="code"' not in page and "1 of 3" in page
         assert boss.post(f"/admin/orders/coupon/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+    def test_its_page_and_its_list_say_what_it_has_brought_and_cost(self, boss: Client) -> None:
+        row, other = coupon(most_uses=3), coupon(code="ANOTHER-2026")
+        sold = OrderFactory(coupon=row, open=True, discount_sat=1_234)
+        OrderFactory(coupon=row, discount_sat=777_777)
+        OrderFactory(coupon=other, open=True, discount_sat=888_888)
+        page = seen(boss.get(f"/admin/orders/coupon/{row.pk}/change/"))
+        for said in ("Used: 2 of 3", "Sold: 1", f"Capacity sold (sat): {sold.capacity_sat:,}",
+                     f"Fees of these (sat): {sold.fee_total_sat:,}", "Discount given (sat): 1,234"):  # fmt: skip
+            assert said in page
+        listed = seen(boss.get("/admin/orders/coupon/"))
+        assert "1,234" in listed and "888,888" in listed and "777,777" not in listed
+
+    def test_a_list_of_many_asks_for_their_figures_once(self, boss: Client) -> None:
+        for number in range(20):
+            OrderFactory(coupon=coupon(code=f"PARTNER-{number}"), open=True)
+        with CaptureQueriesContext(connection) as asked:
+            boss.get("/admin/orders/coupon/")
+        assert len([each for each in asked if "GROUP BY coupon_id" in each["sql"]]) == 1 and len(asked) < 15
 
     def test_who_may_only_look_sees_no_code(self, db: None) -> None:
         row = coupon()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,23 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from orders import figures
 from orders.figures import Parts, Period
 from orders.models import Leg, RollUp
-from orders.rollups import days, forwards
-from tests.fakes import FakeNode
+from orders.rollups import days
 from tests.integration import naive_earnings as naive
-from tests.integration.earned_history import ELSEWHERE, History, happen
+from tests.integration.earned_history import ELSEWHERE, History
+from tests.integration.earned_told import PPM, assert_days, assert_told, made, periods
 
 pytestmark = pytest.mark.django_db
-
-PPM = 45_000
-
-
-def made(seed: int, orders: int, passed: int) -> History:
-    history = happen(seed, orders, forwards=passed)
-    node = FakeNode()
-    node.history = history.forwards
-    while not forwards.read(node, history.now)[1]:  # type: ignore[arg-type]
-        pass
-    return history
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +33,6 @@ def shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[History]:
 def history(shop: History, db: None, settings: Any) -> History:
     settings.CAPITAL_COST_PPM = PPM
     return shop
-
-
-def periods(now: datetime) -> list[Period]:
-    """All of it, a month, a day, a part of a day, today, and one before anything was."""
-    month = datetime(2025, 6, 1, tzinfo=UTC)
-    return [
-        Period(now - timedelta(days=900), now + timedelta(days=3)),
-        Period(month, datetime(2025, 7, 1, tzinfo=UTC)),
-        Period(month, month + timedelta(days=1)),
-        Period(month + timedelta(hours=5), month + timedelta(hours=6)),
-        Period(now - timedelta(minutes=5), now),
-        Period(datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)),
-    ]
-
-
-def assert_told(history: History, period: Period) -> None:
-    """Each channel, and all together, to the millisatoshi."""
-    wanted = naive.by_order(period, history.now, history.forwards, PPM)
-    sold = set(naive.sold().values())
-    told = figures.earnings(period, history.now, limit=100_000)
-    assert {each.order_id: each.parts for each in told.rows} == {o: p for o, p in wanted.items() if o in sold}
-    assert told.total == naive.cost_msat(sum(wanted.values(), Parts()), PPM)
-    beside = sum((parts for order, parts in wanted.items() if order not in sold), Parts())
-    assert told.beside == naive.cost_msat(beside, PPM)
-    assert told.channels == len(told.rows)
 
 
 def test_each_channel_and_the_sum_are_as_books_and_forwards_have_them_one_by_one(history: History) -> None:
@@ -156,27 +120,6 @@ def test_all_channels_can_be_had_one_after_the_other(history: History) -> None:
     assert tuple(figures.channels_earned(whole, history.now)) == figures.earnings(whole, history.now, limit=9_999).rows
 
 
-def assert_days(history: History, period: Period) -> None:
-    """Day by day, and their sum."""
-    first, last = period.whole_days
-    books = naive.legs()
-    begun = min(leg["entry__at"] for leg in books).date()
-    routing = naive.routed(history.forwards, first, last, lambda order, day: day)
-    told = figures.earned_by_day(period, history.now)
-    for each in told:
-        since = datetime(each.day.year, each.day.month, each.day.day, tzinfo=UTC)
-        sums: dict[str, int] = {}
-        for of_order in naive.booked(books, since, min(history.now, since + timedelta(days=1))).values():
-            for name, value in of_order.items():
-                sums[name] = sums.get(name, 0) + value
-        bound = sums.pop("bound", 0)
-        assert abs(each.parts.bound_msat_seconds - bound // 1_000_000) <= 1
-        wanted = Parts(**sums, routing_msat=routing.get(each.day, 0), bound_msat_seconds=each.parts.bound_msat_seconds)
-        assert each.parts == naive.cost_msat(wanted, PPM)
-    days_wanted = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    assert [each.day for each in told] == [d for d in days_wanted if begun <= d <= history.now.date()]
-
-
 def test_the_days_are_as_the_books_have_them_and_none_is_left_out(history: History) -> None:
     assert_days(history, Period(history.now - timedelta(days=40), history.now))
 
@@ -227,12 +170,3 @@ def test_capital_costs_nothing_where_nobody_has_said_so_and_earns_by_the_year(hi
     assert total.capital_cost_msat == 0
     assert total.yearly_ppm == total.profit_msat * 1_000_000 * 31_536_000 // total.bound_msat_seconds
     assert Parts(sale_fees_msat=5).yearly_ppm is None, "nothing was bound"
-
-
-@pytest.mark.long
-def test_ten_thousand_orders_of_two_years_are_told_as_they_were(settings: Any) -> None:
-    settings.CAPITAL_COST_PPM = PPM
-    history = made(12, 10_000, 30_000)
-    for period in periods(history.now):
-        assert_told(history, period)
-    assert_days(history, Period(history.now - timedelta(days=20), history.now))

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -113,6 +114,15 @@ def test_the_histogram_has_every_wait_in_each_bucket_that_is_long_enough(now: da
     wanted = [(bound, sum(wait <= bound for wait in waited)) for bound in figures.BUCKETS_SECONDS]
     assert list(told.buckets) == [*wanted, (None, len(waited))]
     assert told.sum_seconds == sum(waited) and told.orders == len(waited)
+
+
+def test_coupons_have_the_orders_that_were_quoted_with_them_and_what_they_took_off(now: datetime) -> None:
+    for period in (*periods(now), None):
+        told = {each.coupon_id: list(astuple(each))[1:] for each in figures.coupons(period)}
+        assert told == naive.coupons(period)
+    sold = figures.coupons()
+    assert len(sold) == 3 and all(each.quoted > each.used > each.sold > 0 for each in sold)
+    assert sum(each.discount_sat for each in sold) > 0
 
 
 def test_the_days_have_what_was_paid_and_what_was_earned(now: datetime) -> None:

@@ -17,7 +17,7 @@ from orders import dashboard, figures, queries
 from orders.causes import FlagKind
 from orders.dashboard.asked import asked
 from orders.dashboard.calls import Call, calls
-from orders.models import Alert, BooksCheck, ChannelOpening, Heartbeat, NodeSnapshot, Service, Switch
+from orders.models import Alert, BooksCheck, Heartbeat, NodeSnapshot, Service, Switch
 from orders.reconcile import beat
 from tests import booking
 from tests.bench import rows
@@ -243,18 +243,6 @@ def test_a_slot_without_a_channel_has_no_wait_rather_than_none_of_it(well: NodeS
     charts = {chart.name: chart for chart in dashboard.dashboard({"period": "week"}, now)["charts"]}
     assert charts["waiting"].series[0].values == (None,) * 6 + (30.0,)
     assert charts["sales"].series[1].values == (0,) * 6 + (1,)
-
-
-def test_closes_are_counted_by_who_closed_and_whether_the_lease_had_ended() -> None:
-    now = timezone.now()
-    kinds = (("local_force_close", 9), ("remote_force_close", 9), ("cooperative_close", -1), ("a new one", 9), ("", 9))
-    for kind, days in kinds:
-        order = OrderFactory(closed=True, lease_ends_at=now + timedelta(days=days), closed_at=now)
-        ChannelOpening.objects.filter(order=order).update(close_type=kind)
-    OrderFactory(closed=True, closed_at=now - timedelta(days=3))
-    found = figures.closings(figures.Period(now - timedelta(days=1), now + timedelta(days=1)))
-    told = {each.by: (each.closed, each.early) for each in found}
-    assert told == {"us": (1, 1), "peer": (1, 1), "together": (1, 0), "unknown": (2, 2)}
 
 
 NOON = datetime(2026, 3, 18, 12, 30, tzinfo=UTC)  # a Wednesday

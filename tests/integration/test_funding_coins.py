@@ -11,6 +11,7 @@ from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, FundedPsbt, FundingRequest, Lease, Outpoint, Utxo
 from orders import marks
+from orders.models import ChannelOrder
 from orders.openings import funding
 from orders.openings.reasons import Broken, reason_of
 from tests.factories import OrderFactory, txid
@@ -60,9 +61,9 @@ class Wallet:
 
 
 def drafted(wallet: Wallet) -> Any:
-    order_id = uuid4()
-    funded = funding._draft(order_id, REQUEST, 1000, cast(LndNode, wallet))
-    assert set(wallet.leased.values()) == {marks.lock_id(order_id)}
+    order = ChannelOrder(pk=uuid4())
+    funded = funding._draft(order, REQUEST, 1000, cast(LndNode, wallet))
+    assert set(wallet.leased.values()) == {marks.lock_id(order.pk)}
     return funded
 
 
@@ -102,7 +103,7 @@ def test_dust_by_the_hundred_is_spent_only_where_no_attempt_gives_bigger_coins_b
 ) -> None:
     monkeypatch.setattr("orders.queries.leased_by_attempts", lambda: leased)
     wallet = Wallet(*[2_000] * 200)
-    why = funding.obstacle(OrderFactory(uri_set=True).pk, 100_000, cast(LndNode, wallet))
+    why = funding.obstacle(OrderFactory(uri_set=True), 100_000, cast(LndNode, wallet))
     assert (why == funding.COINS_LEASED) is waits
 
 
@@ -113,7 +114,7 @@ def test_who_is_too_slow_for_the_big_coin_leases_no_dust_by_the_hundred(monkeypa
     wallet = Wallet(150_000, *[2_000] * 200, quicker=1)
     order = OrderFactory(uri_set=True)
     with pytest.raises(Broken) as caught:
-        funding._draft(order.pk, REQUEST, 1000, cast(LndNode, wallet))
+        funding._draft(order, REQUEST, 1000, cast(LndNode, wallet))
     assert (reason_of(caught.value), caught.value.detail) == funding.COINS_LEASED
     assert (wallet.chose, len(wallet.named), wallet.leased) == (0, 1, {})
 

@@ -22,6 +22,8 @@ from tests.fakes import FakeNode, regtest_address
 from tests.integration.described import CHECKS, lsps1_description, make_knowing
 
 CASES = 100
+#: 20,000: most of them where there is most to say.
+LONG_CASES = {"/api/v1/get_info": 2_000, "/api/v1/create_order": 14_000, "/api/v1/get_order": 4_000}
 
 api = schemathesis.openapi.from_dict(lsps1_description())
 api.app = get_wsgi_application()
@@ -67,24 +69,38 @@ def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         signal.connect(close_old_connections)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-def test_every_answer_is_described_and_none_is_a_defect(shop: list[str], operation: Any) -> None:
-    cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
+def fuzz(operation: Any, orders: list[str], cases: int, **how: Any) -> None:
+    """So many requests, by what the file allows and by what it does not; each answer is as it says."""
 
     @settings(
-        max_examples=CASES,
+        max_examples=cases,
         deadline=None,
-        derandomize=True,
         database=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
+        **how,
     )
-    @given(case=cases, data=st.data())
+    @given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)), data=st.data())
     def ask(case: Any, data: Any) -> None:
-        make_knowing(case, {**GOOD, "order_id": shop}, data.draw)
+        make_knowing(case, {**GOOD, "order_id": orders}, data.draw)
         case.call_and_validate(checks=CHECKS)
 
     ask()
+
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+
+
+@each_operation
+def test_every_answer_is_described_and_none_is_a_defect(shop: list[str], operation: Any) -> None:
+    fuzz(operation, shop, CASES, derandomize=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@each_operation
+def test_of_twenty_thousand_requests_none_is_a_defect(shop: list[str], operation: Any) -> None:
+    fuzz(operation, shop, LONG_CASES[operation.path])
 
 
 @settings(max_examples=500, deadline=None)

@@ -43,7 +43,9 @@ def _shop(db: None, node: FakeNode, snapshot: NodeSnapshot) -> None:
 def ask(method: str, params: Any = None, *, peer: str = PEER, id: str = "a-1") -> dict[str, Any]:
     """What the peer is answered, by whichever lane."""
     request = {"jsonrpc": "2.0", "id": id, "method": method, "params": {} if params is None else params}
-    return answered(json.dumps(request).encode(), peer=peer)
+    answer = answered(json.dumps(request).encode(), peer=peer)
+    assert answer["id"] == id
+    return answer
 
 
 def answered(payload: bytes, *, peer: str = PEER) -> dict[str, Any]:
@@ -212,6 +214,27 @@ def test_balanceofsatoshis_finds_the_options_nested_and_one_state_of_the_payment
     order = bought()
     assert order["payment"]["bolt11"]["invoice"].startswith("lnbcrt")
     assert ask("lsps1.get_order", {"order_id": order["order_id"]})["result"]["payment"]["state"] == "EXPECT_PAYMENT"
+
+
+#: As its client (17.10.0) sends an order: by the first draft's names, and with an id of 64 hex digits.
+BOS_ORDER: dict[str, Any] = {
+    "announce_channel": True,
+    "channel_expiry_blocks": 90 * 144,
+    "client_balance_sat": "0",
+    "confirms_within_blocks": 48 * 6,
+    "lsp_balance_sat": "5000000",
+    "token": "",
+}
+
+
+def test_balanceofsatoshis_orders_by_the_first_drafts_names_and_finds_what_it_reads() -> None:
+    Service.objects.update(max_expiry_blocks=90 * 144)
+    told = ask("lsps1.create_order", BOS_ORDER, id="ab" * 32)["result"]
+    assert told["payment"]["lightning_invoice"].startswith("lnbcrt") and told["order_id"]
+    assert told["funding_confirms_within_blocks"] == 288
+    assert told["required_channel_confirmations"] == 1
+    both = ask("lsps1.create_order", {**BOS_ORDER, "funding_confirms_within_blocks": 6})
+    assert both["error"]["data"]["unrecognized"] == ["confirms_within_blocks"]
 
 
 def test_ldk_reads_every_field_of_an_order() -> None:

@@ -148,7 +148,7 @@ def test_an_order_paid_on_chain_needs_no_preimage(node: ScriptedNode) -> None:
     deposit = order.onchain_payments.get()
     node.wallet[deposit.txid] = mined(deposit.txid)
     HoldInvoice.objects.update(payment_hash="ab" * 32, state=InvoiceState.CANCELLED)
-    opening.attempt(order.pk, node)  # type: ignore[arg-type]
+    opening.attempt(queries.order_or_raise(order.pk), node)  # type: ignore[arg-type]
     assert "connect" in node.calls
 
 

@@ -13,6 +13,7 @@ from lightning import types
 from lightning.types import ChainTransaction, Invoice, Outpoint, PendingChannel
 from orders import queries, reconcile, recovering
 from orders.models import NodeSnapshot
+from orders.operations import shutdown
 from orders.states import InvoiceState, OrderState
 from orders.templatetags import server_panel
 from tests.bench import rows
@@ -66,6 +67,7 @@ def asked(snapshot: NodeSnapshot) -> list[Statement]:
     with noted(seen):
         recovering.pause_if_behind(QuietNode())
         reconcile.new_block(QuietNode())
+        shutdown.end_undone()
         _by_the_streams()
         queries.stock(snapshot, "somebody")
         _by_those_who_watch()

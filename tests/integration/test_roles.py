@@ -29,6 +29,7 @@ from orders.models import (
     BooksCheck,
     ChannelOrder,
     Coupon,
+    DryRun,
     IdempotencyKey,
     Service,
     SwitchEvent,
@@ -73,6 +74,8 @@ def shop(node: FakeNode) -> list[ChannelOrder]:
     ServiceFactory(description="unused")
     Coupon.objects.create(code="PARTNER-2026")
     TokenPattern.objects.get_or_create(pattern="Zeus/*")
+    asked = {"capacity_sat": 100_000, "push_sat": 0, "announced": False, "begun_at": now}
+    DryRun.objects.create(node_pubkey="02" * 33, pending_chan_id=b"x", **asked)
     beat("reconcile")
     trail.add(AuditKind.LOGIN, "logged in", actor=actors.staff("x"))
     return orders

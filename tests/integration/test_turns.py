@@ -31,7 +31,7 @@ def attempt() -> tuple[Any, ScriptedNode]:
     SnapshotFactory()
     order, node = OrderFactory(uri_set=True, node_pubkey=pubkey(1)), ScriptedNode()
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
-    opening.attempt(order.pk, node)  # type: ignore[arg-type]
+    opening.attempt(queries.order_or_raise(order.pk), node)  # type: ignore[arg-type]
     return queries.order_or_raise(order.pk), node
 
 
@@ -67,7 +67,7 @@ class Away(turns._Here):
 def away(**fields: Any) -> tuple[Any, ScriptedNode]:
     order, node = OrderFactory(uri_set=True, node_pubkey=pubkey(1), **fields), ScriptedNode()
     node.by_hash[order.hold_invoice.payment_hash] = held(order)
-    opening.attempt(order.pk, node, Away())  # type: ignore[arg-type]
+    opening.attempt(queries.order_or_raise(order.pk), node, Away())  # type: ignore[arg-type]
     return queries.order_or_raise(order.pk), node
 
 

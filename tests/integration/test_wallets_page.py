@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from orders.models import NodeSnapshot, Service
-from tests.factories import OrderFactory, SnapshotFactory, pubkey
+from orders.models import NodeSnapshot
+from tests.factories import OrderFactory, pubkey
 from tests.fakes import FakeNode, regtest_address
 from tests.integration.lsps1 import Wallet
 from tests.integration.test_lsps1_order import STATES
-from tests.site.conftest import needs_curl
-from tests.site.documented import blocks, commands
 
 PAGE = (Path(settings.BASE_DIR) / "docs" / "wallets.md").read_text()
 #: Of its node, and of an order.
@@ -68,20 +65,3 @@ def test_its_table_of_states_is_the_one_that_is_tested() -> None:
     rows = re.findall(r"^\| ([a-z][^|]*) \| (\d+) (\w+) \| (\w+) \| (\w+) \| (\w+) \| (set|–) \|$", PAGE, re.MULTILINE)
     shown = [(what, (int(number), name), *states, there == "set") for what, number, name, *states, there in rows]
     assert shown == [(what, *told) for what, _, *told in STATES]
-
-
-@needs_curl
-def test_the_quick_start_is_run_as_it_stands(
-    transactional_db: None, node: FakeNode, live_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    SnapshotFactory()
-    Service.objects.get_or_create()  # other tests have emptied the tables
-    said: list[Any] = []
-    for block in blocks("docs/wallets.md", "Quick start", "sh"):
-        for command in commands(block.text):
-            command = command.replace("http://127.0.0.1:8000", live_server.url).replace(_KEY, pubkey(1))
-            if "get_order" in command:
-                command = command.replace(_ORDER, said[-1]["order_id"])
-            said.append(json.loads(subprocess.run(command, shell=True, check=True, capture_output=True).stdout))
-    info, made, seen = said
-    assert info["uris"] and made["order_state"] == "CREATED" and seen == made

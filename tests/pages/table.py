@@ -7,9 +7,21 @@ from typing import Final
 BOSS, VIEWER = "boss", "viewer"
 
 _LISTS: Final = (
-    *("alertmute", "ban", "bookscheck", "channelopening", "channelorder", "entry", "flag", "heartbeat", "holdinvoice"),
+    *(
+        "alertmute",
+        "ban",
+        "bookscheck",
+        "channelopening",
+        "channelorder",
+        "dryrun",
+        "entry",
+        "flag",
+        "heartbeat",
+        "holdinvoice",
+    ),
     *(
         "coupon",
+        "dryrun",
         "tokenpattern",
         "idempotencykey",
         "node",

@@ -135,7 +135,7 @@ def test_the_machine_finds_what_it_costs_where_coins_are_short(
     look_for(mutant, shortage)
 
 
-def look_for(mutant: Mutant, among: type[Purchases]) -> None:
+def look_for(mutant: Mutant, among: type[Purchases], *, examples_at_most: int = MOST_EXAMPLES, steps: int = 30) -> None:
     """The machine has told the loss; how long it took is printed."""
     found: list[str] = []
     begun, examples = time.monotonic(), itertools.count()
@@ -153,7 +153,7 @@ def look_for(mutant: Mutant, among: type[Purchases]) -> None:
                 raise
 
     only_found = {**OPTIONS, "phases": [Phase.generate]}  # the smallest example is of no interest here
-    options = settings(max_examples=MOST_EXAMPLES, stateful_step_count=30, derandomize=True, **only_found)
+    options = settings(max_examples=examples_at_most, stateful_step_count=steps, derandomize=True, **only_found)
     with pytest.raises((AssertionError, Flaky, BaseExceptionGroup)):
         run_state_machine_as_test(Told, settings=options)
     print(f"{mutant.name}: found in {time.monotonic() - begun:.0f} s, {next(examples)} examples")

@@ -6,7 +6,6 @@ Each test is named by the fault's number in docs/conformance.md. Faults that nee
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -15,7 +14,6 @@ from lightning.node import LndNode
 from orders import queries, reconcile
 from orders.models import ChannelOrder
 from orders.openings import opening
-from orders.openings.turns import Turn
 from orders.payments.lightning import holding
 from simulator import control as faults
 from streams.jobs import advance_if_due
@@ -64,10 +62,10 @@ def test_d1_a_failure_in_the_same_pass_never_opens_the_others_again(
     opened, broken = quotes[first], quotes[1 - first]
     attempt = opening.attempt
 
-    def breaks_for_one(order_id: UUID, node: LndNode, *turn: Turn) -> None:
-        if str(order_id) == broken["order_id"]:
+    def breaks_for_one(order: ChannelOrder, node: LndNode, *more: Any) -> None:
+        if str(order.pk) == broken["order_id"]:
             raise ZeroDivisionError
-        attempt(order_id, node, *turn)
+        attempt(order, node, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "attempt", breaks_for_one)

@@ -106,12 +106,12 @@ def test_who_comes_last_of_all_that_came_while_nobody_worked_has_his_turn_before
 def test_the_worker_alone_keeps_its_rounds_and_opens_for_the_honest(
     shop: Shop, network: SimulatedNetwork, server_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    hostile, honest = paid(shop, DEAD + STALLING, client="hostile"), paid(shop, 1, client="honest")
+    dead_hosts, silent = DEAD // 2, STALLING // 2
+    hostile, honest = paid(shop, dead_hosts + silent, client="hostile"), paid(shop, 1, client="honest")
     recorded_by_us(shop)
     with swallowing() as host:
-        claim_all(
-            shop, [*hostile, *honest], [*dead(DEAD, host), *stalling(network), network.lsp.add_peer().p2p_address]
-        )
+        nodes = [*dead(dead_hosts, host), *stalling(network, silent), network.lsp.add_peer().p2p_address]
+        claim_all(shop, [*hostile, *honest], nodes)
         with process(by_default(server_environment), tmp_path / "worker.log", "qcluster"):
             async_task("orders.tasks.reconcile_all")  # what the schedule does each minute
             until(lambda: begun(honest) == 1, "the honest opening began", timeout=60)
@@ -119,7 +119,7 @@ def test_the_worker_alone_keeps_its_rounds_and_opens_for_the_honest(
             async_task("orders.tasks.reconcile_all")
             recording = seconds(lambda: all_recorded([late]), "the next pass records what is held", timeout=30)
             print(f"a held payment was recorded {recording:.1f} s after a pass was due")
-            until(lambda: begun(hostile) == STALLING, "each that stalls had its attempt", timeout=60)
+            until(lambda: begun(hostile) == silent, "each that stalls had its attempt", timeout=60)
             assert max(oldest_heartbeat_seconds().values()) < 70
             assert oldest_heartbeat_seconds().keys() == {"reconcile", "openings"}
 
@@ -177,6 +177,24 @@ def test_no_look_stands_behind_dead_hosts(
         streams()
         until(lambda: network.lsp.is_running and not failed(hostile), "they are tried")
         assert soon(bought(shop, [network.lsp.add_peer().p2p_address], client="honest")) is guard
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_node_that_is_named_by_its_key_alone_is_dialled_where_the_graph_has_it(
+    shop: Shop, network: SimulatedNetwork, streams: Any, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """Control: the lane that dials asks no graph."""
+    if not guard:
+        monkeypatch.setattr(dials, "_known_host", lambda pubkey, tries: "")
+    wallet = network.lsp.add_peer(is_announced=True)
+    [quote] = bought(shop, [wallet.pubkey], client="honest")
+    assert shop.order(quote).node_host == ""
+    streams()
+    if guard:
+        delivered(shop, quote, wallet)
+    else:
+        until(lambda: shop.order(quote).last_failure_reason == "PEER_NOT_REACHABLE", "it is said to be away")
+        assert begun([quote]) == 0
 
 
 @pytest.mark.parametrize("guard", [True, False])

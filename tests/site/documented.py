@@ -11,8 +11,9 @@ from pathlib import Path
 from tests.house.source import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
-#: `sh` is run, `json` is an answer, `ini` is a file; `text` and `mermaid` are to be looked at.
-LANGUAGES = {"sh", "json", "ini", "text", "mermaid"}
+#: These are run; `json` is an answer, `ini` is a file; `text` and `mermaid` are to be looked at.
+RUNNABLE = {"sh", "python", "js"}
+LANGUAGES = RUNNABLE | {"json", "ini", "text", "mermaid"}
 #: A span between backticks that begins with one of these is a command.
 PROGRAMS = {"make", "manage.py", "curl", "lncli", "docker", "systemctl", "sudo", "apt", "pip", "python", "python3"}
 PROGRAMS |= {"pg_dump", "pg_restore", "psql", "createuser", "createdb", "git", "cp", "install", "useradd"}

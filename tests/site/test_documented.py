@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 
 from tests.house.source import PACKAGES, ROOT, with_tests
-from tests.site.documented import LANGUAGES, PAGES, Block, blocks, commands, inline_commands, plain
+from tests.site.documented import LANGUAGES, PAGES, RUNNABLE, Block, blocks, commands, inline_commands, plain
 
 README, OPERATING, WALLETS = "README.md", "docs/operating.md", "docs/wallets.md"
 #: Where the blocks of a heading are run, as they stand: the test takes them from the page, so a new line is run too.
@@ -53,7 +53,9 @@ RUN = {
     (OPERATING, "Pause and resume"): "tests/site/test_operating.py::test_sales_and_openings_are_paused_and_go_on",
     (OPERATING, "The doctor"): "tests/site/test_operating.py::test_the_doctor_looks_at_what_the_page_lists",
 }
-RUN[WALLETS, "Quick start"] = "tests/integration/test_wallets_page.py::test_the_quick_start_is_run_as_it_stands"
+RUN[WALLETS, "By curl"] = "tests/site/test_wallets.py::test_the_commands_of_the_page_buy_a_channel"
+for _heading in ("In Python", "In JavaScript"):
+    RUN[WALLETS, _heading] = "tests/site/test_wallets.py::test_the_program_of_the_page_buys_a_channel"
 #: Where each target of make that the pages name is run.
 MADE = {
     "run": "tests/site/test_readme.py::test_a_visitor_sees_a_channel_sold_each_way",
@@ -102,8 +104,8 @@ def test_every_block_says_what_it_is(page: str) -> None:
 
 @all_pages
 def test_every_block_of_commands_is_run(page: str) -> None:
-    headings = {block.heading for block in blocks(page, language="sh")}
-    ours = {heading for heading in headings if not all(map(is_of_make, blocks(page, heading, "sh")))}
+    told = [block for block in blocks(page) if block.language in RUNNABLE]
+    ours = {block.heading for block in told if not is_of_make(block)}
     assert [heading for heading in sorted(ours) if not has_its_proof(RUN.get((page, heading)))] == []
     for heading in ours:
         file = RUN[page, heading].partition("::")[0]
@@ -111,7 +113,7 @@ def test_every_block_of_commands_is_run(page: str) -> None:
 
 
 def is_of_make(block: Block) -> bool:
-    return all(command.startswith("make ") for command in commands(block.text))
+    return block.language == "sh" and all(command.startswith("make ") for command in commands(block.text))
 
 
 @all_pages
@@ -184,7 +186,7 @@ def options() -> set[str]:
 def test_every_table_here_is_of_what_the_pages_have() -> None:
     """What no page names any more is taken out here too."""
     pages = [str(path.relative_to(ROOT)) for path in PAGES]
-    assert [key for key in RUN if not blocks(*key, "sh")] == []
+    assert [key for key in RUN if not RUNNABLE & {block.language for block in blocks(*key)}] == []
     assert set(OTHER) <= {command for page in pages for command in inline_commands(page)}
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +78,8 @@ class FakeLnd:
         self.sent: list[tuple[str, bytes]] = []
         self.sending: Callable[[str], Future[Any]] = lambda pubkey: _done()
         self.disconnected: list[str] = []
+        #: Who is connected; each listing is in the story as "peers".
+        self.connected: list[str] = []
         self.features: set[int] = set()
         self.announced: list[tuple[int | None, tuple[str, ...]]] = []
         self._queues: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any]]]] = defaultdict(list)
@@ -120,6 +123,10 @@ class FakeLnd:
     def info(self) -> Any:
         self.require_active()
         return NodeInfo("02" + "ab" * 32, "", (), "", "regtest", 800, 0, True, 0, features=frozenset(self.features))
+
+    def peers(self) -> list[Any]:
+        self.story.append("peers")
+        return [SimpleNamespace(pubkey=pubkey) for pubkey in self.connected]
 
     def disconnect(self, pubkey: str) -> None:
         self.disconnected.append(pubkey)

@@ -13,6 +13,7 @@ import pytest
 
 from orders.openings.turns import Elsewhere, Turn
 from streams import lanes
+from streams.connected import Connected
 from streams.hands import Hands
 from streams.jobs import Rank
 from streams.lanes import Lanes, LaneTurn
@@ -40,7 +41,9 @@ class Lane:
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         hands = Hands()
-        self.lanes = Lanes(threads=THREADS, openings=OPENINGS, hands=hands, ended=lambda: None)
+        self.lanes = Lanes(
+            threads=THREADS, openings=OPENINGS, hands=hands, connected=Connected(hands), ended=lambda: None
+        )
         self._begun.set()
         await self._stop.wait()
         assert await self.lanes.close(10) and await hands.close(10)

@@ -12,6 +12,7 @@ from lightning.errors import NodeUnavailable
 from lightning.types import ChainTransaction, Invoice, NodeInvoiceState
 from orders.models import HoldInvoice
 from orders.nudges import NEW, notify, nudge_all
+from streams.connected import Connected
 from streams.hands import Hands
 from streams.node import NodeStreams
 from tests.factories import OrderFactory
@@ -137,7 +138,7 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
 ) -> None:
     async def main() -> bool:
         hands = Hands()
-        listening = asyncio.create_task(NodeStreams(hands).run())
+        listening = asyncio.create_task(NodeStreams(hands, Connected(hands)).run())
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:

@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from lightning.errors import NodeUnavailable
 from lightning.types import CustomMessage
-from lsps.bolt8 import methods
+from lsps.bolt8 import limits, methods
 from lsps.bolt8.limits import AT_ONCE, BURST, FLOOD
 from orders.models import Service
+from streams import desk
 from tests.factories import SnapshotFactory, pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -83,6 +85,40 @@ def test_l0_09_a_slow_purchase_delays_no_other_answer_and_answers_come_as_they_a
     until(lambda: len(answers(lnd)) == 4, "the slow ones too")
 
 
+def test_what_has_waited_for_longer_than_any_wallet_does_is_refused_and_makes_no_order(
+    door: Running, lnd: FakeLnd, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that is made when its buyer has gone would only be in the way."""
+    for number in range(3):  # one more than there are threads for it
+        say(lnd, method="lsps1.create_order", id=f"slow-{number}")
+        say(lnd, id=f"quick-{number}")
+        until(lambda number=number: f"quick-{number}" in answers(lnd), "so far all is read")
+    monkeypatch.setattr(desk, "_PATIENCE_SECONDS", 0.0)
+    slow.set()
+    until(lambda: len(answers(lnd)) == 6, "each has its answer")
+    assert [answers(lnd)[f"slow-{number}"] for number in range(2)] == ["made", "made"]
+    assert answers(lnd)["slow-2"]["code"] == -32000
+    say(lnd, id="late")
+    until(lambda: "late" in answers(lnd), "this one too")
+    assert answers(lnd)["late"]["code"] == -32000
+
+
+def test_what_waits_when_peers_are_heard_no_more_makes_no_order(
+    door: Running, lnd: FakeLnd, slow: threading.Event
+) -> None:
+    """Its peer asks again once we are heard: then there would be two."""
+    for number in range(3):  # one more than there are threads for it
+        say(lnd, method="lsps1.create_order", id=f"slow-{number}")
+    say(lnd, id="quick")
+    until(lambda: "quick" in answers(lnd), "so far all is read")
+    lnd.put("custom_messages", NodeUnavailable("odd"))
+    until(lambda: lnd.story.count("custom_messages") == 2, "peers are listened to again")
+    slow.set()
+    say(lnd, method="lsps1.create_order", id="again")
+    until(lambda: "again" in answers(lnd), "who asks again has his order")
+    assert answers(lnd).keys() == {"quick", "slow-0", "slow-1", "again"}
+
+
 def test_slow_purchases_delay_no_look_at_an_order(
     door: Running, lnd: FakeLnd, slow: threading.Event, looks: Looks
 ) -> None:
@@ -90,6 +126,26 @@ def test_slow_purchases_delay_no_look_at_an_order(
         for number in range(AT_ONCE):
             say(lnd, pubkey(100 + peer), method="lsps1.create_order", id=str(number))
     nudges_heard(looks)
+
+
+def test_what_gives_way_to_others_counts_no_more_for_its_peer(
+    start: Callable[..., Running], lnd: FakeLnd, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a peer whose requests nobody will answer may ask nothing any more."""
+    monkeypatch.setattr(limits, "WAITING", 6)
+    start()
+    until(lambda: lnd.is_asked_for("custom_messages"), "peers are listened to")
+    peers = [pubkey(100 + number) for number in range(4)]
+    for peer in peers * AT_ONCE:
+        say(lnd, peer, method="lsps1.create_order", id="slow")
+
+    def all_told() -> bool:
+        untold = [peer for peer in peers if {"protocols": [1]} not in answers(lnd, peer).values()]
+        for peer in untold:  # this too may have to give way
+            say(lnd, peer, id=str(uuid4()))
+        return not untold
+
+    until(all_told, "each of them is answered again", pause=0.5, timeout=20)
 
 
 def test_a_flood_of_one_peer_is_told_once_and_another_is_answered(door: Running, lnd: FakeLnd) -> None:
@@ -134,6 +190,45 @@ def test_who_floods_without_end_is_disconnected(door: Running, lnd: FakeLnd) -> 
     until(lambda: lnd.disconnected == [PEER], "it was disconnected")
     say(lnd, OTHER)
     until(lambda: "a" in answers(lnd, OTHER), "another is answered")
+
+
+def test_that_a_flooding_peer_cannot_be_disconnected_is_no_defect_of_ours(
+    door: Running, lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def disconnect(pubkey: str) -> None:
+        tried.append(pubkey)
+        raise NodeUnavailable("away")
+
+    monkeypatch.setattr(lnd, "disconnect", disconnect)
+    for number in range(2 * FLOOD):
+        say(lnd, id=str(number))
+    until(lambda: tried == [PEER], "it was tried")
+    say(lnd, OTHER)
+    until(lambda: "a" in answers(lnd, OTHER), "another is answered")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("fate", ["delivered", "gone while it is told", "gone before"])
+def test_whatever_became_of_its_answers_a_peer_may_ask_again(
+    door: Running, lnd: FakeLnd, caplog: pytest.LogCaptureFixture, fate: str
+) -> None:
+    """One request after another: each that is over counts no more, and that its peer is gone is no defect of ours."""
+
+    def sending(pubkey: str) -> Future[Any]:
+        future: Future[Any] = Future()
+        if fate == "gone before":
+            raise NodeUnavailable("gone")
+        future.set_exception(NodeUnavailable("gone")) if fate != "delivered" else future.set_result(None)
+        return future
+
+    lnd.sending = sending
+    for number in range(AT_ONCE + 3):
+        say(lnd, id=str(number))
+        until(lambda number=number: str(number) in answers(lnd), "it is answered")
+        assert answers(lnd)[str(number)] == {"protocols": [1]}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_l0_29_a_peer_that_does_not_read_holds_no_thread_and_is_asked_for_nothing(door: Running, lnd: FakeLnd) -> None:

@@ -141,6 +141,7 @@ LDK_ID = "9f86d081884c7d659a2feaa0c55ad015"
         (call(client_info={"app": "ZEUS", "node": "Embedded LND"}), "ZEUS"),
         (call(client_info={"app": "zeus"}, token=None), "ZEUS"),
         (call(client_info="zeus"), "bLIP-51"),
+        (call(confirms_within_blocks=288), "balanceofsatoshis"),
     ],
 )
 def test_a_wallet_is_known_by_what_it_sends(shown: Call, name: str) -> None:

@@ -15,7 +15,19 @@ from django.utils import timezone
 
 from orders import figures
 from orders.dashboard.calls import calls
-from orders.figures import ChannelEarned, Earnings, Funnel, Lost, Openings, Parts, Period, Report, Step, Waits
+from orders.figures import (
+    ChannelEarned,
+    CouponSum,
+    Earnings,
+    Funnel,
+    Lost,
+    Openings,
+    Parts,
+    Period,
+    Report,
+    Step,
+    Waits,
+)
 from orders.ids import short
 from orders.management.taken_away import note_export
 
@@ -181,6 +193,14 @@ def _sales(found: Report) -> Iterator[str]:
     yield from _section("months", "", "opened", "sat", "closed", "sat")
     for month in found.months:
         yield _row(f"{month.month:%Y-%m}", month.opened, month.opened_sat, month.closed, month.closed_sat)
+    yield from _coupons(found.coupons)
+
+
+def _coupons(found: Iterable[CouponSum]) -> Iterator[str]:
+    """By their numbers, which the addresses of their pages have."""
+    yield from _section("orders with coupons", "", "quoted", "used", "sold", "fees", "discount")
+    for each in found:
+        yield _row(f"coupon {each.coupon_id}", each.quoted, each.used, each.sold, each.fees_sat, each.discount_sat)
 
 
 _EARNED: Final = (

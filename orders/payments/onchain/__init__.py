@@ -21,6 +21,8 @@ from orders.payments.onchain.looking import (
     obstacle,
     settle,
 )
+from orders.payments.onchain.missing import follow as follow_missing
+from orders.payments.onchain.missing import is_missing
 from orders.payments.onchain.payers import look as see_who_paid
 from orders.payments.onchain.proposing import decline as decline_refund
 from orders.payments.onchain.proposing import grant as grant_refund
@@ -45,12 +47,14 @@ __all__ = [
     "due_sat",
     "finish_return",
     "follow_credit",
+    "follow_missing",
     "give_back",
     "grant_refund",
     "insecurity",
     "intend_refund",
     "is_going_back",
     "is_held",
+    "is_missing",
     "is_ours",
     "is_over",
     "is_returned_unasked",

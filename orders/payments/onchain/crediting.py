@@ -25,21 +25,20 @@ from orders.causes import Cause, FlagKind
 from orders.flags import raise_flag
 from orders.models import ChannelOrder, Credit, NodeSnapshot, OnchainPayment
 from orders.models.order import Rail
-from orders.payments.counting import pay
+from orders.payments.counting import pay, unpay
 from orders.payments.onchain import depth, foreseeing, payers
 from orders.payments.onchain.foreseeing import Whereabouts
 from orders.payments.onchain.reserving import patience
 from orders.payments.rail import Security
 from orders.queries import deposits_of
-from orders.states import At, DepositState, OpeningState, OrderState
-from orders.transitions import locked, move, note
+from orders.states import UNDELIVERED, At, DepositState, OpeningState, OrderState
+from orders.transitions import locked, note
 
 #: Of one order: who pays with more transactions waits for their blocks.
 _MOST_ASKED: Final = 3
 #: It is looked at each minute; who has not done so for so long was not there.
 _STOOD_STILL: Final = timedelta(minutes=10)
 _RELIED_ON: Final = frozenset({Whereabouts.WAITS, Whereabouts.MINED})
-_UNDELIVERED: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 _OVER: Final = frozenset({OrderState.EXPIRED, OrderState.REJECTED, OrderState.REFUNDED})
 
 
@@ -242,7 +241,7 @@ def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], boo
     found = standing(order, node)
     if found not in {Standing.DEEP, Standing.GONE} and not _is_over(order):
         return False
-    if found is Standing.GONE and order.state in _UNDELIVERED and order.live_opening is None and is_delivered():
+    if found is Standing.GONE and order.state in UNDELIVERED and order.live_opening is None and is_delivered():
         return False
     with locked(order.pk) as held:
         if not held.on_credit:
@@ -255,7 +254,7 @@ def follow(order: ChannelOrder, node: LndNode, *, is_delivered: Callable[[], boo
             note(held, Cause.CREDIT_ENDED, amount_sat=held.order_total_sat)
         elif held.openings.filter(state__in=[OpeningState.PUBLISHED, OpeningState.CONFIRMED]).exists():
             _lose(held)
-        elif held.live_opening is None and held.state in _UNDELIVERED:
+        elif held.live_opening is None and held.state in UNDELIVERED:
             _take_back(held)
     return not held.on_credit
 
@@ -283,9 +282,7 @@ def _lose(order: ChannelOrder) -> None:
 def _take_back(order: ChannelOrder) -> None:
     """Nothing was delivered: the order was not paid. What pays it after all is a late payment."""
     _end(order)
-    order.counted_payment, order.paid_at, order.claim_expires_at = "", None, None
-    order.open_deadline_at, order.give_up_reason, order.give_up_until = None, "", None
-    move(order, OrderState.EXPIRED, cause=Cause.CREDIT_ENDED, amount_sat=order.order_total_sat)
+    unpay(order, cause=Cause.CREDIT_ENDED, amount_sat=order.order_total_sat)
 
 
 def to_look_at() -> list[UUID]:

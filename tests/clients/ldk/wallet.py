@@ -60,7 +60,8 @@ class LdkWallet(Program):
     # The program
 
     def open(self) -> None:
-        """The wallet runs, and is online."""
+        """The wallet runs, and is online; also once it was killed."""
+        self.pubkey = ""
         self.launch(self._command)
         until(self._answers, "the wallet answers")
         self.go_online()

@@ -1,0 +1,64 @@
+"""Which nodes are connected to ours: as its events tell, and asked of it where they do not."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lightning import connection as lightning
+from lightning.types import PeerEvent
+from streams.hands import Hands
+
+
+class Connected:
+    """Use it inside one running event loop.
+
+    What events tell may be wrong for a moment, as any answer may: whoever opens a channel connects first, which costs
+    nothing where the peer is there. So a node that is known to be there is not dialled; one that is not is asked about.
+    """
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        self._told: set[str] = set()
+        self._asking = asyncio.Lock()
+        self._next: asyncio.Task[frozenset[str]] | None = None
+
+    def has(self, pubkey: str) -> bool:
+        """The node's events say that it is connected. False: it is not, or nobody has told."""
+        return pubkey in self._told
+
+    def told(self, event: PeerEvent) -> None:
+        """The node has said that a peer came or went."""
+        if event.online:
+            self._told.add(event.pubkey)
+        else:
+            self._told.discard(event.pubkey)
+
+    async def compare(self) -> None:
+        """Those who were there before the node's events were listened to are known too, and no others.
+
+        To be called now and then: an event that came meanwhile may be lost. Raises: NodeUnavailable.
+        """
+        self._told = set(await self._now())
+
+    def forget(self) -> None:
+        """The node's events are not listened to any more."""
+        self._told.clear()
+
+    async def there(self, pubkey: str) -> bool:
+        """The node is connected; asked where no event says so. Raises: NodeUnavailable."""
+        return self.has(pubkey) or pubkey in await self._now()
+
+    async def _now(self) -> frozenset[str]:
+        """From a call that begins after this, and is one for all who ask at a time. Raises: NodeUnavailable."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._next)
+
+    async def _ask(self) -> frozenset[str]:
+        async with self._asking:
+            self._next = None  # who asks from here on wants a later call
+            return await self._hands.do(_listed)
+
+
+def _listed() -> frozenset[str]:
+    return frozenset(peer.pubkey for peer in lightning.node().peers())

@@ -1,0 +1,106 @@
+"""A claimed order's node is reached once, and not at all where our node has told that it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from lightning.types import NodeAddress, PeerEvent
+from orders.openings.turns import Elsewhere
+from orders.queries import Claimed
+from streams import lanes
+from streams.connected import Connected
+from streams.hands import Hands
+from streams.jobs import Rank
+from streams.lanes import Lanes, LaneTurn
+from tests.streams.conftest import FakeLnd
+
+PUBKEY = "02" + "ab" * 32
+OTHER = "03" + "cd" * 32
+
+
+class Lane:
+    """One order's looks: each asks to wait for the peer, and takes its time where it may not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks: list[object] = []
+        monkeypatch.setattr(lanes, "advance_if_due", self._look)
+        monkeypatch.setattr(lanes, "_claimed", lambda order: order)
+
+    def run(self, told: Callable[[Connected], object], *, looks: int) -> None:
+        asyncio.run(self._main(told, looks))
+
+    async def _main(self, told: Callable[[Connected], object], looks: int) -> None:
+        hands = Hands()
+        connected = Connected(hands)
+        self._lanes = Lanes(threads=2, openings=4, hands=hands, connected=connected, ended=lambda: None)
+        told(connected)
+        self._order = Claimed(uuid4(), NodeAddress(PUBKEY, ""), "", 0, False)
+        self._lanes.jobs.add(self._order.order_id, Rank.NEWS)
+        async with asyncio.timeout(20):
+            while len(self.looks) < looks or len(self._lanes.jobs.orders):
+                await asyncio.sleep(0.01)
+        assert await self._lanes.close(10) and await hands.close(10)
+
+    def _look(self, order_id: UUID, turn: LaneTurn) -> bool:
+        order: Any = self._order
+        try:
+            turn.enter(order, None)  # type: ignore[arg-type]
+            self.looks.append("may wait")
+        except Elsewhere:
+            while order_id in self._lanes.dials:
+                time.sleep(0.01)
+            self.looks.append("elsewhere")
+        return True
+
+
+@pytest.fixture
+def lane(monkeypatch: pytest.MonkeyPatch, lnd: FakeLnd) -> Lane:
+    return Lane(monkeypatch)
+
+
+def test_who_was_reached_while_the_look_that_asked_for_it_still_ran_is_not_asked_for_again(
+    lane: Lane, lnd: FakeLnd
+) -> None:
+    lnd.connected = [PUBKEY]
+    lane.run(lambda connected: None, looks=2)
+    assert lane.looks == ["elsewhere", "may wait"]
+    assert lnd.story.count("peers") == 1
+
+
+def test_whoever_our_node_has_told_of_is_waited_for_by_the_first_look(lane: Lane, lnd: FakeLnd) -> None:
+    lane.run(lambda connected: connected.told(PeerEvent(PUBKEY, online=True)), looks=1)
+    assert lane.looks == ["may wait"]
+    assert "peers" not in lnd.story
+
+
+def test_who_has_gone_since_is_asked_about(lane: Lane, lnd: FakeLnd) -> None:
+    def told(connected: Connected) -> None:
+        for pubkey, online in ((PUBKEY, True), (OTHER, True), (PUBKEY, False)):
+            connected.told(PeerEvent(pubkey, online=online))
+
+    lnd.connected = [PUBKEY]
+    lane.run(told, looks=2)
+    assert lane.looks == ["elsewhere", "may wait"]
+    assert "peers" in lnd.story
+
+
+def test_the_list_corrects_what_events_have_told(lnd: FakeLnd) -> None:
+    async def main() -> tuple[bool, bool]:
+        hands = Hands()
+        connected = Connected(hands)
+        connected.told(PeerEvent(OTHER, online=True))
+        await connected.compare()
+        has = connected.has(PUBKEY), connected.has(OTHER)
+        connected.forget()
+        assert not connected.has(PUBKEY)
+        assert await hands.close(10)
+        return has
+
+    lnd.connected = [PUBKEY]
+    assert asyncio.run(main()) == (True, False)

@@ -53,7 +53,7 @@ CONTROLS = {
         "claimed_later", AFTER, "COMMIT-after-NewAddress", "never rests: created", WEB
     ),
     "who_was_told_to_go_is_looked_for": Control(
-        "gives_way", AFTER, "COMMIT-after-ListPeers", "never: those that were told to go"
+        "gives_way", AFTER, "COMMIT-after-EstimateFee", "never: those that were told to go"
     ),
     "a_quote_ends_with_its_invoice": Control("gives_way", AFTER, "CancelInvoice", "node OPEN, we open"),
     "a_reshaping_is_stored_before_it_is_published": Control(

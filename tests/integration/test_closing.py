@@ -134,7 +134,7 @@ def test_the_intent_is_committed_before_the_node_is_asked(node: ClosingNode) -> 
     seen: list[tuple[str, bool]] = []
     node.on_call = lambda name: seen.append((name, ChannelClosing.objects.get().may_have_begun))
     look(order, node)
-    assert ("close_channel", True) in seen and ("channels", False) in seen
+    assert ("close_channel", True) in seen and ("channels_with", False) in seen
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_pause_between_the_look_and_the_call_stops_it_too(node: ClosingNode) -
     order = sold(node)
     closing.close(order.pk, reason="Its lease is over.", actor=ADA)
     node.on_call = lambda name: (
-        pausing.pause(SwitchName.CLOSINGS, reason="stop", actor=ADA) if name == "channels" else None
+        pausing.pause(SwitchName.CLOSINGS, reason="stop", actor=ADA) if name == "channels_with" else None
     )
     look(order, node)
     assert not node.asked

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from lightning.errors import Rejected
-from lightning.types import FeeRates
+from lightning.types import FeeRates, Outpoint
 from orders import pricing
 from orders.models import ChannelOrder, WalletTransaction
 from orders.openings import conflicting, publishing
@@ -108,7 +108,7 @@ def test_a_funding_that_is_only_too_cheap_waits_while_putting_it_out_costs_more_
     settings.PUBLISH_PATIENCE_SECONDS = 0
     order = committed(node, fee_budget_sat=7_000)
     opening = order.openings.get()
-    node.pending = [pending(publishing.Outpoint.parse(opening.funding_outpoint), order)]
+    node.pending = [pending(Outpoint.parse(opening.funding_outpoint), order)]
     node.sat_per_kw = sat_per_kw
     monkeypatch.setattr(node, "publish", refusing(node, "fee_too_low"))
     publishing.publish(order.pk, node)  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ TROUBLE: list[tuple[str, LightningError, str]] = [
     ("connect", NodeUnavailable("locked", reason="NODE_NOT_READY"), "NODE_NOT_READY"),
     ("transactions", NodeUnavailable("away"), "NODE_NOT_READY"),
     ("coins", NodeUnavailable("no", reason="PERMISSION_DENIED"), "NODE_NOT_READY"),
-    ("channels", NotFound("what?"), "FAILED_OPENING"),
+    ("channels_with", NotFound("what?"), "FAILED_OPENING"),
     ("pending_channels", OutcomeUnknown("what?"), "FAILED_OPENING"),
 ]
 

@@ -61,7 +61,7 @@ def test_found_c4_two_flags_of_an_order_that_gets_no_further_make_no_busy_loop(n
     for _ in range(50):
         node.calls.clear()
         look(order, node)
-        asked.append(node.calls.count("channels"))
+        asked.append(node.calls.count("channels_with"))
         assert rests(order.pk)
     assert OrderEvent.objects.filter(order=order).count() == journalled <= 8
     assert set(asked) == {1}

@@ -36,7 +36,7 @@ CONTROLS = {
     "settling_is_looked_at_again": Control("named_at_purchase", BEFORE, "SettleInvoice", "node ACCEPTED, we held"),
     "publishing_is_looked_at_again": Control("named_at_purchase", BEFORE, "PublishTransaction", "never: delivered"),
     "the_journal_is_written_with_the_move": Control(
-        "named_at_purchase", AFTER, "COMMIT-after-LookupInvoiceV2", "a gap in the journal"
+        "named_at_purchase", AFTER, "COMMIT-after-GetInfo", "a gap in the journal"
     ),
     "a_silent_attempt_is_cancelled_at_the_node": Control("begun_anew", AFTER, "FundingStateStep", "never: delivered"),
     "a_cancelled_channel_is_abandoned": Control("begun_anew", BEFORE, "AbandonChannel", "never: delivered"),

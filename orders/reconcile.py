@@ -59,11 +59,13 @@ def reconcile() -> Pass:
     One slow peer never stops the others. While the node is away nothing is queued. Repeat: safe, beside itself too.
     """
     nudged, reached, node = 0, True, lightning.node()
+    all_at = listed.all_at
     try:
         nudged = look(node)
         shaping.go_on(node)
         dry_runs.end_forgotten(node)
-        remember_coins_aside(node)
+        if listed.all_at != all_at:  # the wallet may have as many coins as the node has channels
+            remember_coins_aside(node)
     except (LightningError, NotAvailable) as error:
         reached = False
         if not outage.of_node().explains(node):

@@ -139,8 +139,9 @@ operation asks of the node: how many calls, how many bytes their answers have to
 ourselves included; once on a new node and once on one with much at rest. Bytes are exact, times are those of one
 machine on one day. A start and `manage.py recover` list everything. Each ten minutes one look is as large as a start's,
 and each hour the wallet's transactions of some weeks are read once more. The peers are listed for who names a node,
-once a second for all who do, and before a channel is opened. `make test` compares statements and calls with
-`tests/simulator/costs.txt`."""
+once a second for all who do, and before a channel is opened. Coins are listed each minute, and transactions from a
+height: those of a real node here are of its last blocks, and each has left it a coin. `make test` compares statements
+and calls with `tests/simulator/costs.txt`."""
 
 
 def _by_operation(compared: Compared) -> str:

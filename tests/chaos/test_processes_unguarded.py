@@ -36,7 +36,7 @@ CONTROLS = {
     "settling_is_looked_at_again": Control("named_at_purchase", BEFORE, "SettleInvoice", "node ACCEPTED, we held"),
     "publishing_is_looked_at_again": Control("named_at_purchase", BEFORE, "PublishTransaction", "never: delivered"),
     "the_journal_is_written_with_the_move": Control(
-        "named_at_purchase", AFTER, "COMMIT-after-LookupInvoiceV2", "a gap in the journal"
+        "named_at_purchase", AFTER, "COMMIT-after-GetInfo", "a gap in the journal"
     ),
     "a_silent_attempt_is_cancelled_at_the_node": Control("begun_anew", AFTER, "FundingStateStep", "never: delivered"),
     "a_cancelled_channel_is_abandoned": Control("begun_anew", BEFORE, "AbandonChannel", "never: delivered"),
@@ -53,7 +53,7 @@ CONTROLS = {
         "claimed_later", AFTER, "COMMIT-after-NewAddress", "never rests: created", WEB
     ),
     "who_was_told_to_go_is_looked_for": Control(
-        "gives_way", AFTER, "COMMIT-after-ListPeers", "never: those that were told to go"
+        "gives_way", AFTER, "COMMIT-after-EstimateFee", "never: those that were told to go"
     ),
     "a_quote_ends_with_its_invoice": Control("gives_way", AFTER, "CancelInvoice", "node OPEN, we open"),
     "a_reshaping_is_stored_before_it_is_published": Control(

@@ -148,7 +148,7 @@ def test_a_call_of_an_order_that_fails_alone_is_told_and_pauses_that_order(
     node: ScriptedNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = claimed(node)
-    node.fails_at["channels"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")
+    node.fails_at["channels_with"] = NodeUnavailable("permission denied", reason="PERMISSION_DENIED")
     advance(order.pk, node=node)  # type: ignore[arg-type]
     assert not outage.of_node().is_on
     assert queries.due_ids(timezone.now()) == []

@@ -77,7 +77,7 @@ def _opening() -> Any:
 def _batch(shop: Shop, listener: Calls, size: int) -> Iterator[Reaction]:
     for _ in range(size):
         with closing(shop.client()) as client:
-            quote = shop.buy(client, node_uri=shop.network.buyer.p2p_address)
+            quote = shop.buy(client, tries=30, node_uri=shop.network.buyer.p2p_address)
         accepted = Accepted(listener, HoldInvoice.objects.get(order=quote["order_id"]).payment_hash)
         payment = shop.network.buyer.pay(quote["ln_invoice"])
         published = _at(quote, "funding_published")

@@ -163,15 +163,23 @@ class Shop:
         """A connection of its own, kept alive between requests."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
 
-    def buy(self, client: http.client.HTTPConnection, **more: Any) -> dict[str, Any]:
-        """The quote of a new order. Raises: RuntimeError for any other answer."""
-        body = json.dumps(REQUEST | more)
+    def buy(self, client: http.client.HTTPConnection, *, tries: int = 1, **more: Any) -> dict[str, Any]:
+        """The quote of a new order. Who may try again does where he is asked to, as after a block that concerns many.
+
+        Raises: RuntimeError for any other answer.
+        """
+        status, content = self._answer_to(client, json.dumps(REQUEST | more))
+        if status == 503 and tries > 1:
+            time.sleep(1)
+            return self.buy(client, tries=tries - 1, **more)
+        if status != 200:
+            raise RuntimeError(f"POST /channel/buy answered {status}: {content[:300]!r}")
+        return dict(json.loads(content))
+
+    def _answer_to(self, client: http.client.HTTPConnection, body: str) -> tuple[int, bytes]:
         client.request("POST", "/channel/buy", body, {"Content-Type": "application/json"})
         answer = client.getresponse()
-        content = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"POST /channel/buy answered {answer.status}: {content[:300]!r}")
-        return dict(json.loads(content))
+        return answer.status, answer.read()
 
     def copied_database(self, name: str) -> BaseDatabaseWrapper:
         """A connection to a copy of the database. The server is cut off for a moment, and comes back by itself."""

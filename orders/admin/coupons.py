@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,6 +17,7 @@ from django.utils.safestring import SafeString
 from orders import figures
 from orders.admin.changes import RecordedAdmin
 from orders.admin.discretion import DiscreetAdmin
+from orders.admin.moments import NamedMoment
 from orders.admin.shown import Column, at
 from orders.figures import CouponSum
 from orders.models import AuditKind, Coupon, TokenPattern
@@ -97,6 +99,9 @@ class CouponAdmin(_Managed):
 
     unrecorded = ("code",)
     form = CouponForm
+    formfield_overrides: ClassVar[Any] = {
+        models.DateTimeField: {"form_class": forms.SplitDateTimeField, "widget": NamedMoment}
+    }
     list_display = ["code", "note", "is_active", "discount", "used", "sold", "given", "starts", "ends"]
     list_filter = ["is_active"]
     search_fields = ["=code", "note"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -200,6 +201,17 @@ class TestStaff:
             assert said in page
         listed = seen(boss.get("/admin/orders/coupon/"))
         assert "1,234" in listed and "888,888" in listed and "777,777" not in listed
+
+    def test_who_does_not_see_the_page_hears_which_is_the_day_and_which_the_time(self, boss: Client) -> None:
+        page = boss.get("/admin/orders/coupon/add/").content.decode()
+        for name, said in (
+            ("starts_at_0", "Date"),
+            ("starts_at_1", "Time"),
+            ("ends_at_0", "Date"),
+            ("ends_at_1", "Time"),
+        ):
+            [field] = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page)
+            assert f'aria-label="{said}"' in field
 
     def test_a_list_of_many_asks_for_their_figures_once(self, boss: Client) -> None:
         for number in range(20):

@@ -45,6 +45,7 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
     "order, open, read only": ("/admin/orders/channelorder/{open}/change/", VIEWER),
     "order, cancelled": ("/admin/orders/channelorder/{rejected}/change/", BOSS),
     "service": ("/admin/orders/service/add/", BOSS),
+    "coupon": ("/admin/orders/coupon/add/", BOSS),
     "what we earn": ("/admin/orders/channelorder/earnings/", VIEWER),
     "second factor": ("/admin/second-factor/", VIEWER),
     "who did what": ("/admin/orders/auditentry/", BOSS),
@@ -57,7 +58,6 @@ PAGES: Final[dict[str, tuple[str, str]]] = {
 MORE: Final[dict[str, tuple[str, str]]] = {
     **{f"list of {name}": (f"/admin/orders/{name}/", BOSS) for name in _LISTS},
     "second factor, first time": ("/admin/second-factor/enrol/", VIEWER),
-    "coupon": ("/admin/orders/coupon/add/", BOSS),
     "mute": ("/admin/orders/alertmute/add/", BOSS),
     "ban": ("/admin/orders/ban/add/", BOSS),
     "new account": ("/admin/auth/user/add/", BOSS),

@@ -72,6 +72,7 @@ def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | N
     return _peers.of(node, seconds=seconds, no_older_than=age).get(pubkey)
 
 
-def opening_with(pubkey: str, node: LndNode, *, seconds: float) -> int:
+def opening_with(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | None = None) -> int:
     """How many channels are being opened with this peer, whoever asked for them. Raises: NodeUnavailable."""
-    return _opening.of(node, seconds=seconds, no_older_than=_SECONDS)[pubkey]
+    age = _SECONDS if no_older_than is None else no_older_than
+    return _opening.of(node, seconds=seconds, no_older_than=age)[pubkey]

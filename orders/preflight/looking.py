@@ -88,7 +88,9 @@ def looked_at(asked: Asked, node: LndNode, client: str) -> Facts:
 
 def _with_channels(facts: Facts, asked: Asked, node: LndNode) -> Facts:
     channels = len(node.channels_with(asked.pubkey, seconds=_NODE_SECONDS))
-    pending = shared.opening_with(asked.pubkey, node, seconds=_NODE_SECONDS)
+    # A dry run beside a channel that is being opened would take the place that it needs.
+    age = 0.0 if settings.PREFLIGHT_DRY_RUN else None
+    pending = shared.opening_with(asked.pubkey, node, seconds=_NODE_SECONDS, no_older_than=age)
     return replace(facts, channels=channels, pending=pending)
 
 
@@ -102,7 +104,7 @@ def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: floa
     One that we share a channel with our node reaches by itself: a buyer's word must not send it elsewhere.
     """
     if not asked.host or facts.channels or facts.pending or not _may_dial(asked, client):
-        return facts, None
+        return facts, _peer(asked, node, no_older_than=0.0)  # it may have connected since others were told
     if not _waiting.acquire(blocking=False):
         return facts, None
     try:

@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from lightning import shared
-from lightning.types import Channel, ClosedChannel, Invoice, Lease, NodeInvoiceState, Outpoint, PendingPhase
+from lightning.types import Channel, ClosedChannel, Invoice, Lease, NodeInvoiceState, Outpoint, Peer, PendingPhase
 from orders import marks, queries, reconcile, recovering
 from orders.advance import advance
 from orders.causes import PauseCause
@@ -328,9 +328,17 @@ def quotes(fake: FakeNode, times: int) -> None:
 
 
 def test_however_many_name_a_node_its_lists_are_asked_for_once(fake: FakeNode) -> None:
+    fake.connected_peers = [Peer(pubkey(number + 1), "10.0.0.1:9735", inbound=True) for number in range(20)]
     quotes(fake, 20)
     assert (fake.calls.count("peers"), fake.calls.count("pending_channels")) == (1, 1)
     assert "channels" not in fake.calls
+
+
+def test_who_has_connected_since_others_were_told_is_not_said_to_be_away(fake: FakeNode) -> None:
+    quotes(fake, 1)
+    fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
+    asked = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
+    assert preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
 
 
 def test_control_what_may_be_of_no_age_is_asked_for_by_each(fake: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from orders import figures
@@ -45,6 +46,7 @@ def wallet_fees(lsp: Any, *, label: str) -> int:
     return sum(each.total_fees for each in lsp.transactions() if each.label.startswith(label)) * 1000
 
 
+@pytest.mark.long
 def test_the_profit_of_ten_channels_is_what_both_nodes_wallets_come_to(
     shop: Shop, settings: Any, add_own: Callable[..., Any], add_peer: Callable[..., Any]
 ) -> None:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from lightning.errors import NodeUnavailable
 from lightning.node import LndNode
 from lightning.types import Peer, PendingPhase
 
@@ -36,12 +37,16 @@ class _Shared(Generic[Value]):
         Raises: NodeUnavailable.
         """
         wanted = monotonic() - no_older_than
-        with self._lock:
+        if not self._lock.acquire(timeout=seconds):  # whoever asks has waited as long for a node that hangs
+            raise NodeUnavailable("The node takes too long to answer others.")
+        try:
             at, found = self._known.get(node, (0.0, None))
             if found is None or at < wanted:
                 at = monotonic()
                 found = self._ask(node, seconds)
                 self._known[node] = (at, found)
+        finally:
+            self._lock.release()
         return found
 
     def forget(self) -> None:

@@ -53,13 +53,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     It asks neither the database nor who asks: either may be what is broken.
     """
-    if not _is_for_staff(request):
+    if not _is_below_the_admin(request):
         return lsps1.server_error(request)
     told = {"title": "Something went wrong here", "site_header": admin.site.site_header}
     return HttpResponse(render_to_string("admin/500.html", {**told, "site_title": admin.site.site_title}), status=500)
 
 
 def _is_for_staff(request: HttpRequest) -> bool:
+    """Not what is refused before anybody knows who asks, as a host that is not ours."""
+    return _is_below_the_admin(request) and hasattr(request, "user")
+
+
+def _is_below_the_admin(request: HttpRequest) -> bool:
     return request.path_info.startswith(reverse("admin:index"))
 
 

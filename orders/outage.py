@@ -91,6 +91,7 @@ class NodeOutage:
     def _answers(self, node: LndNode) -> bool:
         try:
             node.require_active()
+            node.newest_add_index()  # it answers us, too: a macaroon may have been revoked
         except LightningError as problem:
             self._outage.begun(problem)
             self._ask_at = time.monotonic() + self._outage.pause_seconds()

@@ -78,8 +78,8 @@ def reconcile() -> Pass:
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
-    shutdown.end_undone()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
+    shutdown.end_undone()
     return Pass(reached, nudged, len(due))
 
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from orders import blocks
 
-#: Nobody estimates further ahead: a week.
-_MOST_BLOCKS: Final = 1008
+#: Whoever is in less of a hurry than a day is as one who has a day: until the funding is mined and deep, its change,
+#: which may be most of our biggest coin, is nobody's.
+_MOST_BLOCKS: Final = 144
 
 
 def conf_target(within_blocks: int | None, *, waited_seconds: float, usual_blocks: int) -> int:
@@ -26,7 +27,10 @@ def conf_target(within_blocks: int | None, *, waited_seconds: float, usual_block
 
 
 def bump_after_seconds(within_blocks: int | None, *, usual_blocks: int, usual_seconds: int) -> int:
-    """So long it may stay unmined before it gets a child: half of what was promised, or what its fee was for."""
+    """So long it may stay unmined before it gets a child: half of what was promised, or what its fee was for.
+
+    Half a day at most.
+    """
     if within_blocks is None:
         return usual_seconds
-    return max(usual_blocks, within_blocks // 2) * blocks.SECONDS
+    return max(usual_blocks, min(within_blocks, _MOST_BLOCKS) // 2) * blocks.SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
@@ -15,6 +15,8 @@ from orders.wallet import coins
 from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_it, wallet_transaction
 
 AnyChannel = Channel | PendingChannel | ClosedChannel
+#: For one peer LND reads all its channels too, and answers less: who has named many nodes makes it read them once.
+_FEW_PEERS: Final = 2
 AnyOfOne = TypeVar("AnyOfOne", Channel, PendingChannel, ClosedChannel)
 
 
@@ -36,7 +38,7 @@ def find_trace(order: ChannelOrder, node: LndNode) -> Trace | None:
     earlier = _earlier_outpoints(order)
     channel = _channel_of(order, node, earlier)
     transaction = _funding_of(order, node, {outpoint.txid for outpoint in earlier})
-    if channel is None and (transaction is not None or _may_be_with_anybody(order, node)):
+    if channel is None and (transaction is not None or _wants_zero_conf(order) or _may_be_with_anybody(order, node)):
         channel = _named(order, node.channels(), earlier)
     if channel is not None and (transaction is None or transaction.txid != channel.outpoint.txid):
         transaction = wallet_transaction(node, channel.outpoint.txid)
@@ -73,8 +75,15 @@ def _current(order: ChannelOrder, node: LndNode) -> list[Channel | PendingChanne
     A node may have thousands at rest, and each order asks.
     """
     peers = {order.node_pubkey, *order.openings.values_list("node_pubkey", flat=True)} - {""}
+    if len(peers) > _FEW_PEERS:
+        return [*node.channels(), *node.pending_channels()]
     with_peers = [channel for pubkey in sorted(peers) for channel in node.channels_with(pubkey)]
     return [*with_peers, *node.pending_channels()]
+
+
+def _wants_zero_conf(order: ChannelOrder) -> bool:
+    """Its channel may be usable while nothing of it is published: then no label tells of one that our records lost."""
+    return order.required_channel_confirmations == 0
 
 
 def _may_be_with_anybody(order: ChannelOrder, node: LndNode, explained: Collection[str] = ()) -> bool:
@@ -101,7 +110,7 @@ def is_behind(order: ChannelOrder, attempt: ChannelOpening, node: LndNode) -> bo
     explained = {str(outpoint) for outpoint in known} | {attempt.funding_outpoint}
     current: list[Channel | PendingChannel] = _current(order, node)
     spends = {str(coin) for coin in attempt.transaction.spends} if attempt.transaction else set()
-    if _may_be_with_anybody(order, node, explained=spends):
+    if _wants_zero_conf(order) or _may_be_with_anybody(order, node, explained=spends):
         current += node.channels()
     return any(
         channel.memo == marks.channel_memo(order.pk) and str(channel.outpoint) not in explained for channel in current

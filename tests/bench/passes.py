@@ -27,7 +27,7 @@ def measure(shop: Shop, sizes: Sequence[int], *, repeats: int, say: Callable[[st
     """Some passes for each number of orders at rest, each number in a database of its own, in turn."""
     with closing(shop.client()) as client:
         for _ in range(OPEN_ORDERS - _in_work()):
-            shop.buy(client)
+            shop.buy(client, tries=30)
     with ExitStack() as opened:
         series = [opened.enter_context(closing(_Series(shop, at_rest))) for at_rest in sizes]
         for _ in range(repeats):

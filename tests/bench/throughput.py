@@ -70,7 +70,7 @@ def _adding_to(total: Counter[str], shop: Shop) -> Iterator[None]:
 
 def _total(shop: Shop) -> int:
     with closing(shop.client()) as client:
-        return int(shop.buy(client)["total_amount"])
+        return int(shop.buy(client, tries=30)["total_amount"])
 
 
 def _buying(shop: Shop, clients: int, orders: int) -> float:

@@ -121,3 +121,10 @@ def test_a_defect_elsewhere_is_answered_as_its_clients_read_it(path: str, told: 
     request = RequestFactory().get(path)
     said = json.loads(error_pages.server_error(request).content)
     assert said["code"] == told if told else said["error"]["code"]
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/orders/channelorder/", "/node/info"])
+def test_a_host_that_is_not_ours_is_refused_before_anybody_knows_who_asks(path: str, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["lsp.example"]
+    answer = Client(raise_request_exception=False).get(path, HTTP_HOST="scanner.example")
+    assert answer.status_code == 400 and b"scanner" not in answer.content

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from lightning import shared
+from lightning.errors import NodeUnavailable
 from lightning.types import Channel, ClosedChannel, Invoice, Lease, NodeInvoiceState, Outpoint, Peer, PendingPhase
 from orders import marks, queries, reconcile, recovering
 from orders.advance import advance
@@ -59,6 +60,26 @@ def test_an_open_order_asks_for_the_channels_of_its_peer_alone(node: ScriptedNod
     node.open = [channel(of(order)[1], order)]
     assert look(order, node).state == OrderState.OPEN
     assert "channels_with" in node.calls and not WHOLE & set(node.calls)
+
+
+def test_who_has_named_many_nodes_makes_ours_read_its_channels_once(node: ScriptedNode) -> None:
+    order: Any = OrderFactory(uri_set=True, node_pubkey=pubkey(1))
+    for number in range(2, 12):
+        OpeningFactory(order=order, state=OpeningState.FAILED, node_pubkey=pubkey(number))
+    node.open = [replace(channel(POINT, order), peer_pubkey=pubkey(11))]
+    trace = tracing.find_trace(order, node)  # type: ignore[arg-type]
+    assert trace is not None and trace.outpoint == POINT
+    assert (node.calls.count("channels"), node.calls.count("channels_with")) == (1, 0)
+
+
+@pytest.mark.parametrize(("confirmations", "is_found"), [(0, True), (1, False)])
+def test_a_channel_that_may_be_used_before_it_is_published_is_looked_for_whoever_it_is_with(
+    node: ScriptedNode, confirmations: int, is_found: bool
+) -> None:
+    """Nothing else tells of it: no label, and its coins may not be leased any more."""
+    order: Any = OrderFactory(uri_set=True, node_pubkey=pubkey(1), required_channel_confirmations=confirmations)
+    node.open = [replace(channel(POINT, order), peer_pubkey=pubkey(2))]
+    assert (tracing.find_trace(order, node) is not None) is is_found  # type: ignore[arg-type]
 
 
 def test_a_channel_that_is_over_is_found_among_all_that_are(node: ScriptedNode) -> None:
@@ -339,6 +360,11 @@ def test_who_has_connected_since_others_were_told_is_not_said_to_be_away(fake: F
     fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
     asked = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
     assert preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
+
+
+def test_who_waits_for_an_answer_to_others_waits_no_longer_than_for_his_own(fake: FakeNode) -> None:
+    with shared._peers._lock, pytest.raises(NodeUnavailable):
+        shared.peer(pubkey(1), fake, seconds=0.01)  # type: ignore[arg-type]
 
 
 def test_control_what_may_be_of_no_age_is_asked_for_by_each(fake: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:

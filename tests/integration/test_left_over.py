@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from orders import queries, reconcile
-from orders.models import ChannelClosing, ChannelOpening, ChannelOrder
+from orders.models import ChannelClosing, ChannelOpening, ChannelOrder, Heartbeat
 from orders.operations import closing, shutdown
 from orders.states import ClosingState, InvoiceState, OpeningState, OrderState
 from orders.transitions import locked
@@ -122,3 +122,13 @@ def test_an_attempt_that_nobody_looks_at_is_looked_at_again(node: ClosingNode, t
     assert reconcile._forgotten() == [order.pk]
     ChannelOrder.objects.update(due_at=timezone.now())
     assert reconcile._forgotten() == []
+
+
+def test_what_cannot_be_withdrawn_silences_nobody(node: ClosingNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shutdown, "end_undone", fail)
+    with pytest.raises(ZeroDivisionError):
+        reconcile.reconcile()
+    assert Heartbeat.objects.filter(name="reconcile").exists()

@@ -55,6 +55,9 @@ def asking(answers: list[LightningError | None]) -> LndNode:
             if error is not None:
                 raise error
 
+        def newest_add_index(self) -> int:
+            return 0
+
     return cast(LndNode, Node())
 
 
@@ -92,6 +95,19 @@ def test_many_threads_that_meet_it_at_once_say_it_once(caplog: pytest.LogCapture
     known = Outage(outage.log, "the node")
     at_once(*[lambda: known.begun(AWAY)] * 8)
     assert len(caplog.messages) == 1
+
+
+def test_a_node_that_is_up_and_answers_us_no_more_is_away() -> None:
+    """As with a macaroon that was revoked while we run."""
+
+    class Closed:
+        def require_active(self) -> None:
+            pass
+
+        def newest_add_index(self) -> int:
+            raise NodeUnavailable("verification failed", reason="PERMISSION_DENIED")
+
+    assert NodeOutage().explains(cast(LndNode, Closed()))
 
 
 def test_one_thread_asks_while_the_others_go_on(clock: Callable[[float], None]) -> None:

@@ -120,6 +120,9 @@ class FakeLnd:
         if not self.is_up:
             raise NodeUnavailable("away")
 
+    def newest_add_index(self) -> int:
+        return 0
+
     def info(self) -> Any:
         self.require_active()
         return NodeInfo("02" + "ab" * 32, "", (), "", "regtest", 800, 0, True, 0, features=frozenset(self.features))

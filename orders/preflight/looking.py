@@ -108,9 +108,10 @@ def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: floa
     if not _waiting.acquire(blocking=False):
         return facts, None
     try:
-        ended = _dialled(asked, node, until)
-        while (peer := _peer(asked, node, no_older_than=_PAUSE_SECONDS)) is None and not ended and monotonic() < until:
-            sleep(_PAUSE_SECONDS)
+        ended, age = _dialled(asked, node, until), 0.0  # what was listed before the dial ended says nothing of it
+        while (peer := _peer(asked, node, no_older_than=age)) is None and not ended and monotonic() < until:
+            age = _PAUSE_SECONDS
+            sleep(age)
     finally:
         _waiting.release()
     return replace(facts, dialled=True), peer

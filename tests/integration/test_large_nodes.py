@@ -355,10 +355,11 @@ def test_however_many_name_a_node_its_lists_are_asked_for_once(fake: FakeNode) -
     assert "channels" not in fake.calls
 
 
-def test_who_has_connected_since_others_were_told_is_not_said_to_be_away(fake: FakeNode) -> None:
+@pytest.mark.parametrize("host", ["", "10.0.0.1:9735"])
+def test_who_has_connected_since_others_were_told_is_not_said_to_be_away(fake: FakeNode, host: str) -> None:
     quotes(fake, 1)
     fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
-    asked = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
+    asked = Asked(pubkey(1), host, 500_000, 0, announced=False, announced_is_asked=False)
     assert preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
 
 

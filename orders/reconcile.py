@@ -184,14 +184,14 @@ def _channels_that_differ(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
     """
     asking, now = (os.getpid(), queries.database_started_at()), time.monotonic()
     are_all = listed.are_all_due(asking, now, seen.block_height)
-    differing = _among_all(node) if are_all else _among_those_under_way(node)
+    differing = _among_all(node, seen) if are_all else _among_those_under_way(node)
     listed.saw(asking, now, seen.block_height, all_of_them=are_all)
     return differing
 
 
-def _among_all(node: LndNode) -> set[UUID]:
+def _among_all(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
     channels = node.channels()
-    remember_balances(channels)
+    remember_balances(seen, channels)
     there = {str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in channels}
     rows = _followed()
     if not rows:

@@ -76,7 +76,7 @@ class StandIn:
                 threads=_THREADS,
                 openings=settings.PARALLEL_OPENINGS,
                 hands=hands,
-                connected=Connected(hands),
+                connected=Connected(),
                 ended=lambda: None,
             )
             running = asyncio.create_task(lanes.run())

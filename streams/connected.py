@@ -14,10 +14,11 @@ class Connected:
 
     What events tell may be wrong for a moment, as any answer may: whoever opens a channel connects first, which costs
     nothing where the peer is there. So a node that is known to be there is not dialled; one that is not is asked about.
+    Strangers make us ask, and the list is long: that is done by hands of its own, which nothing else waits for.
     """
 
-    def __init__(self, hands: Hands) -> None:
-        self._hands = hands
+    def __init__(self) -> None:
+        self._hands = Hands()
         self._told: set[str] = set()
         self._asking = asyncio.Lock()
         self._next: asyncio.Task[frozenset[str]] | None = None
@@ -47,6 +48,10 @@ class Connected:
     async def there(self, pubkey: str) -> bool:
         """The node is connected; asked where no event says so. Raises: NodeUnavailable."""
         return self.has(pubkey) or pubkey in await self._now()
+
+    async def close(self, patience_seconds: float) -> bool:
+        """Nothing is asked any more; False where the node is still waited for after so long."""
+        return await self._hands.close(patience_seconds)
 
     async def _now(self) -> frozenset[str]:
         """From a call that begins after this, and is one for all who ask at a time. Raises: NodeUnavailable."""

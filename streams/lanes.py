@@ -108,7 +108,8 @@ class Lanes:
     async def close(self, patience_seconds: float) -> bool:
         """Nothing begins any more; False where a look still runs after so long."""
         self.forget()
-        return all(await asyncio.gather(self.jobs.close(patience_seconds), self.dials.close(patience_seconds)))
+        parts = (self.jobs, self.dials, self._connected)
+        return all(await asyncio.gather(*(part.close(patience_seconds) for part in parts)))
 
     @property
     def looks_move(self) -> bool:

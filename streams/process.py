@@ -56,7 +56,7 @@ class Process:
         self._hands = Hands()
         self._wake = asyncio.Event()
         openings = settings.PARALLEL_OPENINGS if openings is None else openings
-        connected = Connected(self._hands)
+        connected = Connected()
         self._lanes = Lanes(
             threads=threads, openings=openings, hands=self._hands, connected=connected, ended=self._wake.set
         )

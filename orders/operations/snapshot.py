@@ -109,9 +109,9 @@ def refresh_snapshot(node: LndNode) -> NodeSnapshot:
     return row
 
 
-def remember_balances(channels: Iterable[Channel]) -> None:
+def remember_balances(seen: NodeSnapshot, channels: Iterable[Channel]) -> None:
     """It is stored what the node's channels hold, of all that are open: listed seldom, as they may be many."""
-    NodeSnapshot.objects.update(**_balances(channels))
+    NodeSnapshot.objects.filter(pk=seen.pk).update(**_balances(channels))
 
 
 def _balances(channels: Iterable[Channel]) -> dict[str, object]:

@@ -41,9 +41,7 @@ class Lane:
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         hands = Hands()
-        self.lanes = Lanes(
-            threads=THREADS, openings=OPENINGS, hands=hands, connected=Connected(hands), ended=lambda: None
-        )
+        self.lanes = Lanes(threads=THREADS, openings=OPENINGS, hands=hands, connected=Connected(), ended=lambda: None)
         self._begun.set()
         await self._stop.wait()
         assert await self.lanes.close(10) and await hands.close(10)

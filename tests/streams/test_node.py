@@ -138,7 +138,8 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
 ) -> None:
     async def main() -> bool:
         hands = Hands()
-        listening = asyncio.create_task(NodeStreams(hands, Connected(hands)).run())
+        connected = Connected()
+        listening = asyncio.create_task(NodeStreams(hands, connected).run())
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:
@@ -149,7 +150,7 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
         await asyncio.wait({listening}, timeout=10)
         ended = listening.done()
         listening.cancel()
-        return await hands.close(10) and ended
+        return await hands.close(10) and await connected.close(10) and ended
 
     ended = asyncio.run(main())
     gc.collect()  # the threads' connections to the database

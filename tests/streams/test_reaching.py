@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from streams.connected import Connected
 from streams.hands import Hands
 from streams.jobs import Rank
 from streams.lanes import Lanes, LaneTurn
-from tests.streams.conftest import FakeLnd
+from tests.streams.conftest import FakeLnd, Running
 
 PUBKEY = "02" + "ab" * 32
 OTHER = "03" + "cd" * 32
@@ -37,7 +38,7 @@ class Lane:
 
     async def _main(self, told: Callable[[Connected], object], looks: int) -> None:
         hands = Hands()
-        connected = Connected(hands)
+        connected = Connected()
         self._lanes = Lanes(threads=2, openings=4, hands=hands, connected=connected, ended=lambda: None)
         told(connected)
         self._order = Claimed(uuid4(), NodeAddress(PUBKEY, ""), "", 0, False)
@@ -92,15 +93,30 @@ def test_who_has_gone_since_is_asked_about(lane: Lane, lnd: FakeLnd) -> None:
 
 def test_the_list_corrects_what_events_have_told(lnd: FakeLnd) -> None:
     async def main() -> tuple[bool, bool]:
-        hands = Hands()
-        connected = Connected(hands)
+        connected = Connected()
         connected.told(PeerEvent(OTHER, online=True))
         await connected.compare()
         has = connected.has(PUBKEY), connected.has(OTHER)
         connected.forget()
         assert not connected.has(PUBKEY)
-        assert await hands.close(10)
+        assert await connected.close(10)
         return has
 
     lnd.connected = [PUBKEY]
     assert asyncio.run(main()) == (True, False)
+
+
+def test_while_all_hands_are_full_peers_are_listed_all_the_same(streams: Running) -> None:
+    """Strangers make us list peers: no hand that records payments does it, and so none is kept by that."""
+    process, free = streams.process, threading.Event()
+
+    async def compare() -> None:
+        full = [asyncio.create_task(process._hands.do(free.wait, 20)) for _ in range(3)]
+        try:
+            async with asyncio.timeout(5):
+                await process._node._connected.compare()
+        finally:
+            free.set()
+            await asyncio.gather(*full)
+
+    asyncio.run_coroutine_threadsafe(compare(), streams.loop).result(30)

@@ -92,8 +92,15 @@ class Lnd(Program):
             until(self._is_ready, f"{self.name} is ready", timeout=timeout / 3)
         except NeverHappened:
             self.chain.mine_only()  # a node that missed the last block learns of it with the next
-            until(self._is_ready, f"{self.name} is ready", timeout=timeout)
+            self._wait_longer(timeout)
         self.pubkey = self.info().identity_pubkey
+
+    def _wait_longer(self, timeout: float) -> None:
+        try:
+            until(self._is_ready, f"{self.name} is ready", timeout=timeout)
+        except NeverHappened as never:
+            never.add_note(f"its log ends:\n{self.log_tail()}")
+            raise
 
     def wait_synced(self, timeout: float = PATIENCE) -> None:
         """The node has seen the chain's best block."""
@@ -136,8 +143,11 @@ class Lnd(Program):
             raise ProgramDied(f"{self.name} ended at start:\n{self.log_tail()}")
         try:
             return self.call("lnrpc.State/GetState").state == _SERVER_ACTIVE and self._is_synced()
-        except (OSError, grpc.RpcError):
-            return False  # no certificate, no macaroon or no server yet
+        except OSError:
+            return False  # no certificate or no macaroon yet
+        except grpc.RpcError:
+            self._close()  # no server yet; or its macaroon was read while the node was writing it
+            return False
 
     def _is_synced(self) -> bool:
         info = self.info()

@@ -249,7 +249,9 @@ def _order_of(row: Any) -> UUID:
     return opening.order_id
 
 
-def test_who_may_steer_reads_the_whole_id_and_finds_by_any_beginning_of_it(shop: list[ChannelOrder], boss: Client) -> None:
+def test_who_may_steer_reads_the_whole_id_and_finds_by_any_beginning_of_it(
+    shop: list[ChannelOrder], boss: Client
+) -> None:
     """And so the crawl above sees what it looks for."""
     order = shop[0]
     assert str(order.pk) in seen(boss.get(page_of(order)))

@@ -17,6 +17,9 @@ class Migration(migrations.Migration):
 
     operations = [
         IndexBesideOthers(
+            model_name="channelorder", index=models.Index(fields=["created_at", "id"], name="order_made")
+        ),
+        IndexBesideOthers(
             model_name="channelorder",
             index=models.Index(
                 fields=["node_pubkey"], name="order_node_begins", condition=~Q(node_pubkey=""), opclasses=BEGINNINGS
@@ -32,6 +35,14 @@ class Migration(migrations.Migration):
         IndexBesideOthers(
             model_name="channelorder",
             index=models.Index(fields=["refund_address"], name="order_refund_to", condition=~Q(refund_address="")),
+        ),
+        IndexBesideOthers(
+            model_name="channelorder",
+            index=models.Index(
+                fields=["created_at"],
+                name="order_surprise",
+                condition=Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True),
+            ),
         ),
         IndexBesideOthers(
             model_name="onchainpayment",
@@ -54,5 +65,20 @@ class Migration(migrations.Migration):
         IndexBesideOthers(
             model_name="holdinvoice",
             index=HashIndex(fields=["payment_request"], name="invoice_request"),
+        ),
+        IndexBesideOthers(
+            model_name="channelopening",
+            index=models.Index(
+                fields=["node_pubkey", "created_at"], name="opening_of_node", opclasses=[*BEGINNINGS, "timestamptz_ops"]
+            ),
+        ),
+        RemoveIndexConcurrently(model_name="channelopening", name="opening_of_peer"),
+        IndexBesideOthers(
+            model_name="channelopening",
+            index=models.Index(fields=["alias"], name="opening_alias", condition=~Q(alias="")),
+        ),
+        IndexBesideOthers(
+            model_name="orderevent",
+            index=models.Index(fields=["cause", "id"], name="event_cause"),
         ),
     ]

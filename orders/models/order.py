@@ -173,6 +173,7 @@ class ChannelOrder(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="order_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["created_height"], name="order_oldest"),
+            models.Index(fields=["created_at", "id"], name="order_made"),  # the newest first, in lists
             models.Index(
                 fields=["state", "created_at"],
                 name="order_state",
@@ -194,6 +195,11 @@ class ChannelOrder(models.Model):
             models.Index(fields=["refund_address"], name="order_refund_to", condition=~Q(refund_address="")),
             models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),
             models.Index(fields=["created_at"], name="order_flagged", condition=Q(standing_flags__gt=0)),
+            models.Index(
+                fields=["created_at"],
+                name="order_surprise",
+                condition=Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True),
+            ),
             # What figures are counted by, of all orders there ever were: read without the orders themselves.
             models.Index(
                 fields=["paid_at"], name="order_paid", condition=Q(paid_at__isnull=False), include=["order_total_sat"]

@@ -69,6 +69,8 @@ class DiscreetAdmin(admin.ModelAdmin):
         Of each no more than the newest that a list counts.
         """
         fields = list(self.get_search_fields(request))
+        if not (fields or self.order_paths):
+            return queryset, False  # there is no box to write into
         rows = self.model._default_manager.order_by("-pk").values("pk")
         words = search_term.split()
         for name in [search_term] if any(map(keys.order_of_reference, words)) else words:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from io import StringIO
 from typing import Any, Final
 from unittest.mock import patch
@@ -40,6 +41,7 @@ _RECORDS: Final = (
 )
 _IN_WORK: Final = ("paid_lightning", "paid_onchain", "uri_set", "opening", "open", "closing", "give_up")
 _EACH_IN_WORK: Final = 20
+_OVER: Final = timedelta(days=1_000)
 _REPEATS: Final = 5
 
 
@@ -95,7 +97,7 @@ def _fill(count: int) -> None:
     factories.SnapshotFactory()
     for trait in _IN_WORK:
         factories.OrderFactory.create_batch(_EACH_IN_WORK, **{trait: True})
-    rows.fill(count)
+    rows.fill(count, _OVER)
     rows.book()
     call_command("rollups", "--rebuild", stdout=StringIO())
     NodeSnapshot.objects.update(at=timezone.now())
@@ -191,7 +193,7 @@ def _line(few: Asked, many: Asked) -> tuple[str, ...]:
 
 _HOW: Final = """\
 Orders are kept for ever, with their journals, payments, transactions and books. Here is what clients, staff and
-machines ask of a database with few and with many that are at rest, a minute apart from each other, beside a hundred and
-forty in work: statements, and the server's own time (the median of five, after a first; no node is asked). Times are
+machines ask of a database with few and with many that are at rest, of a thousand days, beside a hundred and forty in
+work: statements, and the server's own time (the median of five, after a first; no node is asked). Times are
 those of one machine on one day. `make test` looks at what PostgreSQL reads for whatever is asked again and again
 (`tests/integration/test_orders_at_rest.py`), `make test-long` at the statements for a hundred thousand."""

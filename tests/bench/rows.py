@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, models, transaction
 from django.utils import timezone
@@ -36,14 +36,20 @@ _OPENINGS = {
 }
 
 
-def fill(at_rest: int) -> None:
+#: One order of a kind is so much older than the next, where nothing else is said.
+_APART: Final = timedelta(minutes=1)
+
+
+def fill(at_rest: int, over: timedelta | None = None) -> None:
     """The database has so many more orders that are over, with all that belongs to them, and knows their number.
 
+    They were made `over` such a time, evenly; or a minute apart from each other of their kind.
     Inside a transaction too: then what was deleted before stays in its pages.
     """
     for percent, order in _templates():
         _write_journal(order)
-        _copies(order, at_rest * percent // 100 - 1)
+        count = at_rest * percent // 100 - 1
+        _copies(order, count, over / max(1, count) if over else _APART)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE")
 
@@ -97,29 +103,32 @@ def _write_journal(order: Any) -> None:
         before = state
 
 
-def _copies(order: Any, count: int) -> None:
-    kind = str(order.pk)
-    _copy(order, _ORDERS, kind, count)
+def _copies(order: Any, count: int, apart: timedelta) -> None:
+    kind = _Kind(str(order.pk), count, apart)
+    _copy(order, _ORDERS, kind)
     if order.invoice is not None:
-        _copy(order.invoice, _INVOICES, kind, count)
+        _copy(order.invoice, _INVOICES, kind)
     for deposit in order.onchain_payments.all():
-        _copy(deposit, _DEPOSITS, kind, count)
+        _copy(deposit, _DEPOSITS, kind)
     for table in (Flag, Reservation, OrderEvent):
         for row in table.objects.filter(order=order):
-            _copy(row, _OF_ORDER, kind, count)
+            _copy(row, _OF_ORDER, kind)
     for opening in ChannelOpening.objects.filter(order=order):
         if opening.transaction is not None:
-            _copy(opening.transaction, _TRANSACTIONS, kind, count)
-        _copy(opening, _OPENINGS, kind, count)
+            _copy(opening.transaction, _TRANSACTIONS, kind)
+        _copy(opening, _OPENINGS, kind)
 
 
-def _copy(
-    template: models.Model,
-    different: dict[str, str],
-    kind: str,
-    count: int,
-) -> None:
-    """The table has `count` more rows like this one, `different` excepted, each a minute older than the one before.
+class _Kind(NamedTuple):
+    """Orders that are copies of one, each so much older than the one before."""
+
+    kind: str
+    count: int
+    apart: timedelta
+
+
+def _copy(template: models.Model, different: dict[str, str], kind: _Kind) -> None:
+    """The table has `count` more rows like this one, `different` excepted, each as much older as its order.
 
     Numbers of rows are given by the table.
     """
@@ -132,12 +141,12 @@ def _copy(
         cursor.execute(
             f'INSERT INTO "{table}" ({names}) SELECT {", ".join(values)}'
             f' FROM "{table}" AS first, generate_series(1, %(count)s) AS n WHERE first."{key}" = %(pk)s',
-            {"kind": kind, "count": count, "pk": template.pk},
+            {**kind._asdict(), "pk": template.pk},
         )
 
 
 def _earlier(field: Any) -> str:
-    ago = " - n * interval '1 minute'" if isinstance(field, models.DateTimeField) else ""
+    ago = " - n * %(apart)s::interval" if isinstance(field, models.DateTimeField) else ""
     return f'first."{field.column}"{ago}'
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from lightning import shared
 from lightning.errors import OutcomeUnknown
 from lightning.types import FeeRates
 from orders import pricing
@@ -26,7 +27,7 @@ class Estimating(FakeNode):
         super().__init__()
         self.targets: list[int] = []
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         self.targets.append(conf_target)
         return super().fee_rates(conf_target=conf_target)
 
@@ -59,7 +60,7 @@ MARKET = {3: 20_000, 6: 10_000, 144: 500}
 class Market(Estimating):
     """Who is in a hurry pays more."""
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         super().fee_rates(conf_target=conf_target)
         return FeeRates(estimate_sat_per_kw=MARKET[conf_target], minimum_sat_per_kw=253)
 
@@ -97,6 +98,24 @@ def test_l1_75_a_later_one_is_never_dearer_and_where_the_node_does_not_tell_it_c
     market.fails_at.clear()
     NodeSnapshot.objects.update(estimate_sat_per_kw=400)
     assert opening_fee_sat(door, 144) == pricing.chain_fee_sat(pricing.OPEN_VBYTES, 400)
+
+
+def test_l1_75_who_buys_at_about_the_same_time_is_told_the_same_estimate_and_a_later_buyer_another(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_sat = opening_fee_sat(by_rest, 144)
+    monkeypatch.setitem(MARKET, 144, 600)
+    assert opening_fee_sat(by_rest, 144) == first_sat and market.targets == [144]
+    monkeypatch.setattr(shared, "_FEE_SECONDS", 0.0)
+    assert opening_fee_sat(by_rest, 144) == pricing.chain_fee_sat(pricing.OPEN_VBYTES, 600)
+
+
+def test_l1_75_a_shared_estimate_pays_for_no_funding(market: Market) -> None:
+    shared.fee_rates(144, market, seconds=1.0)  # type: ignore[arg-type]
+    order = OrderFactory(uri_set=True, paid_at=timezone.now(), funding_confirms_within_blocks=144)
+    node: Any = market
+    funding.obstacle(order, order.capacity_sat, node)
+    assert market.targets == [144, 144, 3]
 
 
 def test_l1_75_what_is_sold_for_later_is_sold_while_others_are_too_dear_to_fund(market: Market, settings: Any) -> None:

@@ -251,6 +251,7 @@ def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> 
         fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
+        open_sat_per_kw=quote.open_sat_per_kw,
         zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, sale.seen) if payable.address else None,
         deposit_address=payable.address,
         refund_address=purchase.refund_address,

@@ -11,6 +11,7 @@ from django.utils import timezone
 from lightning import shared
 from lightning.errors import OutcomeUnknown
 from lightning.types import FeeRates
+from lsps import lsps1
 from orders import pricing
 from orders.models import ChannelOrder, NodeSnapshot, WalletTransaction
 from orders.openings import funding, publishing
@@ -86,6 +87,20 @@ def test_l1_75_a_tighter_promise_costs_the_fee_of_so_many_blocks(market: Market,
     for within, sat_per_kw in MARKET.items():
         assert opening_fee_sat(door, within) == pricing.chain_fee_sat(pricing.OPEN_VBYTES, sat_per_kw)
     assert market.targets == [6, 144]  # what is as usual is known
+
+
+@pytest.mark.parametrize("door", [by_rest, by_lightning])
+def test_l1_75_what_each_chain_part_of_the_price_assumes_is_told_and_accounts_for_it(market: Market, door: Any) -> None:
+    order_id = door("create_order", **{**ORDER, "public_key": BUYER, "funding_confirms_within_blocks": 144})["order_id"]
+    price = door("get_order", order_id=order_id)["price"]
+    assert (price["sat_per_kw"], price["opening_sat_per_kw"]) == (MARKET[3], MARKET[144])
+    for part, rate in (("opening", "opening_sat_per_kw"), ("closing", "sat_per_kw")):
+        assert int(price[f"{part}_fee_sat"]) == pricing.chain_fee_sat(price[f"{part}_vbytes"], price[rate])
+
+
+def test_of_an_order_that_does_not_know_it_no_rate_of_the_opening_is_told(db: None) -> None:
+    price = lsps1._price(OrderFactory(open_sat_per_kw=None).quote)
+    assert (price["opening_sat_per_kw"], price["opening_vbytes"]) == (None, None)
 
 
 @pytest.mark.parametrize("door", [by_rest, by_lightning])

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from simulator.control import Control
+from tests.regtest.processes import free_port, release_port
 from tests.regtest.waiting import until
 from tests.site.conftest import Visited, made, needs_curl
 from tests.site.documented import blocks, commands
@@ -111,6 +113,21 @@ def test_the_program_of_the_page_says_why_it_is_refused(
     finally:
         program.kill()
     assert code == 1 and complaint.startswith("refused: The node's key must be 66 hex digits")
+
+
+@pytest.mark.parametrize(("heading", "language", "name", "run"), PROGRAMS)
+def test_the_program_of_the_page_says_that_nobody_answers(
+    tmp_path: Path, heading: str, language: str, name: str, run: list[str]
+) -> None:
+    port = free_port()
+    nobody: Any = SimpleNamespace(listen=f"127.0.0.1:{port}")
+    program = Program(nobody, heading, language, tmp_path / name, run, KEY)
+    try:
+        code, complaint = program.end()
+    finally:
+        program.kill()
+        release_port(port)
+    assert code == 1 and complaint.startswith("refused: ") and "Traceback" not in complaint
 
 
 @pytest.mark.parametrize(("heading", "language", "name", "run"), PROGRAMS)

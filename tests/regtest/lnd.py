@@ -136,8 +136,11 @@ class Lnd(Program):
             raise ProgramDied(f"{self.name} ended at start:\n{self.log_tail()}")
         try:
             return self.call("lnrpc.State/GetState").state == _SERVER_ACTIVE and self._is_synced()
-        except (OSError, grpc.RpcError):
-            return False  # no certificate, no macaroon or no server yet
+        except OSError:
+            return False  # no certificate or no macaroon yet
+        except grpc.RpcError:
+            self._close()  # no server yet; or its macaroon was read while the node was writing it
+            return False
 
     def _is_synced(self) -> bool:
         info = self.info()

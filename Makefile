@@ -29,7 +29,7 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM)) \
 	  $(if $(PAY),--pay $(PAY))
 
-pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…
+pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…; without it: whose node is the wallet's
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --invoice "$(INVOICE)"
 
 admin: $(RUN) ## make a staff account on the server that runs; where several do, NODE=simulated, regtest or own says which

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from lightning import mapping
-from lightning.calls import LIST_SECONDS
+from lightning.calls import LIST_SECONDS, READ_SECONDS
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.negotiation import Negotiation
 from lightning.proto import chainrpc_pb2 as chain
@@ -71,9 +71,10 @@ class LndNode(Reaching):
         if state not in (states.RPC_ACTIVE, states.SERVER_ACTIVE):
             raise NodeUnavailable(f"The node is {states.WalletState.Name(state).lower()}.")
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = READ_SECONDS) -> FeeRates:
         """The estimate for `conf_target` blocks, and the least that is relayed."""
-        answer = self._read(self._wallet.EstimateFee, wal.EstimateFeeRequest(conf_target=conf_target))
+        request = wal.EstimateFeeRequest(conf_target=conf_target)
+        answer = self._read(self._wallet.EstimateFee, request, seconds=seconds)
         return FeeRates(answer.sat_per_kw, answer.min_relay_fee_sat_per_kw)
 
     def allows(self, method: str) -> bool:

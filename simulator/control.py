@@ -17,10 +17,11 @@ PAUSE_BEFORE, PAUSE_AFTER = Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER
 EVERY = "*"
 
 _SECONDS = 30.0
-#: A simulator that was just started is tried again at once, not after the usual seconds.
+#: A simulator that was just started is tried again at once, not after the usual seconds. The "minimum" is how long a
+#: connection may take: on a busy machine a handshake takes longer than the pause after one that was refused.
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
 

@@ -12,12 +12,16 @@ from lightning import connection
 from lsps import buying, lsps1
 from lsps.bolt8 import dialects
 from lsps.bolt8.codec import Call
+from lsps.kept import Kept
 from lsps.reading import Params, no_order
 from lsps.refusing import CLIENT_REJECTED, NO_METHOD, Refusal
 from orders import limits
 from orders.keys import client_hash
 from orders.models import ChannelOrder
 from orders.models.order import Door
+
+#: What is on offer changes when staff say so: a hundred peers that ask at once cost the database one look.
+_KEPT_SECONDS: Final = 5.0
 
 #: What we speak, by the numbers of their specifications. LSPS0 itself is not told (bLIP-50).
 PROTOCOLS: Final = (1,)
@@ -46,8 +50,9 @@ def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
 
 
 def _get_info(peer: str, call: Call) -> dict[str, Any]:
+    """As it was some seconds ago at most; who buys is held to what is on offer now."""
     lsps1.read_get_info(call.params)
-    return buying.info(_words(call))
+    return offered.of(_words(call))
 
 
 def _create_order(peer: str, call: Call) -> dict[str, Any]:
@@ -68,6 +73,9 @@ def _get_order(peer: str, call: Call) -> dict[str, Any]:
         no_order()
     return _told(order, call)
 
+
+#: By the words of those who ask.
+offered: Final[Kept[lsps1.Dialect, dict[str, Any]]] = Kept(buying.info, seconds=_KEPT_SECONDS)
 
 METHODS: Final[Mapping[str, Method]] = {
     "lsps0.list_protocols": Method(_list_protocols),

@@ -103,6 +103,9 @@ class ChannelOrder(models.Model):
     fee_budget_sat = models.BigIntegerField(help_text="What its transactions may cost in fees, from what it paid.")
     order_total_sat = models.BigIntegerField()
     quoted_sat_per_kw = models.PositiveIntegerField()
+    open_sat_per_kw = models.PositiveIntegerField(
+        null=True, blank=True, help_text="What its opening was quoted at, which may confirm later; empty: not known."
+    )
 
     expires_at = models.DateTimeField(help_text="The order is valid until this time, unpaid.")
     deposit_address = models.CharField(max_length=100, null=True, blank=True, unique=True)
@@ -251,6 +254,7 @@ class ChannelOrder(models.Model):
             floor_fee_sat=self.floor_fee_sat,
             client_balance_sat=self.client_balance_sat,
             sat_per_kw=self.quoted_sat_per_kw,
+            open_sat_per_kw=self.open_sat_per_kw or 0,
             discount_sat=self.discount_sat,
         )
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from lightning import shared
 from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: A first request that has not ended by then has died.
 _IN_FLIGHT_SECONDS: Final = 120
+#: A buyer who promised patience waits no longer for a lower price.
+_ESTIMATE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,7 @@ def _promised_rate(purchase: Purchase, node: LndNode) -> int | None:
     """What the funding has to pay (sat/kW) that may confirm later than usual; None: as usual, and where the node does
     not tell.
 
+    Whoever asks for as much at about the same time has the same answer: as with what is usual, it is of a moment ago.
     Spec: bLIP-51, `funding_confirms_within_blocks`.
     """
     within, usual = purchase.asked.funding_confirms_within_blocks, settings.FUNDING_CONF_TARGET
@@ -179,7 +183,7 @@ def _promised_rate(purchase: Purchase, node: LndNode) -> int | None:
     if target == usual:
         return None
     with suppress(LightningError):
-        rates = node.fee_rates(conf_target=target)
+        rates = shared.fee_rates(target, node, seconds=_ESTIMATE_SECONDS)
         return max(rates.estimate_sat_per_kw, rates.minimum_sat_per_kw)
     return None
 
@@ -247,6 +251,7 @@ def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> 
         fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
+        open_sat_per_kw=quote.open_sat_per_kw,
         zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, sale.seen) if payable.address else None,
         deposit_address=payable.address,
         refund_address=purchase.refund_address,

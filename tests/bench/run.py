@@ -48,6 +48,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
     parser.add_argument("--database", action="store_true", help="many orders; writes docs/large-databases.md")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
+    parser.add_argument("--peers", action="store_true", help="peers that ask at once alone; the page is left as it is")
     return parser.parse_args(given)
 
 
@@ -57,6 +58,8 @@ def main() -> int:
     load_before = os.getloadavg()[0]
     kinds = [asked.node] if asked.node else list(KINDS)
     try:
+        if asked.peers:
+            return _peers_alone(asked.quick)
         if LND in kinds and not asked.database:
             binaries(say=say)
         written, where = _measured_as(asked, kinds, load_before)
@@ -69,6 +72,14 @@ def main() -> int:
     say("\n" + written)
     if not asked.quick and not asked.node:
         where.write_text(written, encoding="utf-8")
+    return 0
+
+
+def _peers_alone(quick: bool) -> int:
+    with KINDS[SIMULATOR].network() as network, Shop(network) as shop:
+        seen = _asking(SIMULATOR, shop, (QUICK if quick else Sizes()).asked)
+    assert seen is not None
+    say("\n\n".join(page.peers(seen)))
     return 0
 
 

@@ -53,7 +53,7 @@ class Wallet:
     def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
         assert self.leased.pop(outpoint) == lock_id
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         return FeeRates(estimate_sat_per_kw=250, minimum_sat_per_kw=250)
 
     def coins(self, *, min_confirmations: int) -> list[Utxo]:

@@ -193,6 +193,23 @@ def test_get_info_asks_no_node(node: FakeNode) -> None:
     assert node.calls == []
 
 
+def test_peers_who_ask_one_after_the_other_what_is_on_offer_cost_the_database_one_look(
+    django_assert_num_queries: Any,
+) -> None:
+    told = ask("lsps1.get_info")
+    with django_assert_num_queries(0):
+        assert ask("lsps1.get_info", peer=OTHER) == told
+
+
+def test_who_buys_is_held_to_what_is_on_offer_now_whatever_get_info_said_a_moment_ago() -> None:
+    most = ask("lsps1.get_info")["result"]["max_initial_lsp_balance_sat"]
+    Service.objects.update(max_channel_sat=int(most) - 1)
+    assert ask("lsps1.get_info")["result"]["max_initial_lsp_balance_sat"] == most
+    assert create(lsp_balance_sat=most, client_balance_sat="0")["error"]["code"] == 100
+    methods.offered.forget()
+    assert ask("lsps1.get_info")["result"]["max_initial_lsp_balance_sat"] == str(int(most) - 1)
+
+
 def test_where_nothing_is_on_sale_get_info_says_so() -> None:
     Service.objects.update(on_sale=False)
     assert ask("lsps1.get_info")["error"]["code"] == -32000

@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A peer that is given so long has answered, where it means to: then another's first attempt may have its place.
-_PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=5.0)
+#: A peer that is given so long has answered, where it means to: then another's first attempt may have its place. One
+#: that has failed before has less.
+_PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=2.0)
 _PRESS_SECONDS: Final = 0.25
 #: Where coins were short one more finds out, in a look, whether they still are.
 _WIDEN_SECONDS: Final = 1.0

@@ -34,18 +34,20 @@ class Rank(IntEnum):
     NEWS = 0  # somebody has just paid, claimed, or asked; what follows from each step of an order is news, too
     FIRST = 1  # a claimed order for which nothing was tried yet: somebody has paid, and waits
     MONEY = 2  # looked at once more, since a block has come or its time: to settle, publish, return, count
-    REPEATED = 3
+    SUSPECT = 3  # news and first attempts of a client whose payments have lately had us work for nothing
+    REPEATED = 4
 
 
 #: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news without
 #: end, first attempts, and orders that every block looks at: nothing of that keeps another rank from its turn.
 _TURNS: Final = (
     Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,
-    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.SUSPECT, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.SUSPECT,
     Rank.NEWS, Rank.FIRST, Rank.MONEY, Rank.REPEATED,
 )  # fmt: skip
 #: Whose looks may go on to begin an attempt, which is long: they leave a thread to the others.
-_OPENING: Final = frozenset({Rank.FIRST, Rank.REPEATED})
+_OPENING: Final = frozenset({Rank.FIRST, Rank.SUSPECT, Rank.REPEATED})
 
 
 class Waiting:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.jobs import Jobs, Rank, Waiting
+from streams.jobs import _TURNS, Jobs, Rank, Waiting
 
 A, B, C = uuid4(), uuid4(), uuid4()
 
@@ -170,6 +170,17 @@ def test_who_paid_and_waits_goes_before_what_is_looked_at_once_more_and_repeated
     assert in_turn(orders) == [B, C, A]
 
 
+def test_what_a_client_does_whose_payments_came_to_nothing_is_looked_at_after_what_others_do() -> None:
+    orders = Waiting(at_once=1)
+    suspects = [uuid4() for _ in range(30)]
+    for order_id in suspects:
+        orders.add(order_id, Rank.SUSPECT)
+    for order_id, rank in ((A, Rank.NEWS), (B, Rank.FIRST), (C, Rank.MONEY)):
+        orders.add(order_id, rank)
+    seen = in_turn(orders)
+    assert (seen[:3], seen[3:]) == ([A, B, C], suspects)
+
+
 def test_however_much_each_block_looks_at_a_first_attempt_waits_for_few_of_these() -> None:
     """With a turn in six it waited for nearly all."""
     orders = Waiting(at_once=1)
@@ -226,12 +237,12 @@ def test_what_somebody_has_just_done_goes_before_what_is_looked_at_once_more() -
     assert taken(orders) == [B]
 
 
-@pytest.mark.parametrize("waits", [Rank.MONEY, Rank.FIRST, Rank.REPEATED])
+@pytest.mark.parametrize("waits", [Rank.MONEY, Rank.FIRST, Rank.SUSPECT, Rank.REPEATED])
 def test_whatever_comes_without_end_keeps_nothing_else_from_its_turn(waits: Rank) -> None:
     orders = Waiting(at_once=1)
     orders.add(A, waits)
     seen = []
-    for _ in range(12):
+    for _ in _TURNS:
         for rank in Rank:
             orders.add(uuid4(), rank)  # of its own rank too: those came later
         order_id = orders.take()

@@ -44,9 +44,9 @@ test-long: check ## the same and the long ones
 bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md, SCALE=database: docs/large-databases.md)
 	@exec .venv/bin/python -m tests.bench $(if $(filter large database,$(SCALE)),--$(SCALE))
 
-attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20
+attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20 COINS=10
 	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES))
+	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES)) $(if $(COINS),--coins $(COINS))
 
 soak: $(DEV) ## 500 orders of mixed fates on a real lnd while processes are killed, then the books, half an hour; ORDERS=50 SEED=7
 	@exec .venv/bin/python -m tests.soak $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED))

@@ -31,19 +31,23 @@ _SOON: Final = 2
 class Rank(IntEnum):
     """What goes before what."""
 
-    NEWS = 0  # somebody has just paid, claimed, or asked: not behind all that is looked at once more
-    MONEY = 1  # what settles, publishes, returns, counts
-    FIRST = 2  # a claimed order for which nothing was tried yet
-    REPEATED = 3
+    NEWS = 0  # somebody has just paid, claimed, or asked; what follows from each step of an order is news, too
+    FIRST = 1  # a claimed order for which nothing was tried yet: somebody has paid, and waits
+    MONEY = 2  # looked at once more, since a block has come or its time: to settle, publish, return, count
+    SUSPECT = 3  # news and first attempts of a client whose payments have lately had us work for nothing
+    REPEATED = 4
 
 
 #: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news without
-#: end, and orders that move money: nothing of that keeps another rank from its turn.
+#: end, first attempts, and orders that every block looks at: nothing of that keeps another rank from its turn.
 _TURNS: Final = (
-    Rank.NEWS, Rank.NEWS, Rank.NEWS, Rank.MONEY,
     Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,
-    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.REPEATED,
+    Rank.NEWS, Rank.FIRST, Rank.SUSPECT, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.SUSPECT,
+    Rank.NEWS, Rank.FIRST, Rank.MONEY, Rank.REPEATED,
 )  # fmt: skip
+#: Whose looks may go on to begin an attempt, which is long: they leave a thread to the others.
+_OPENING: Final = frozenset({Rank.FIRST, Rank.SUSPECT, Rank.REPEATED})
 
 
 class Waiting:
@@ -111,9 +115,9 @@ class Waiting:
         return [_TURNS[self._turn], *Rank]
 
     def _may_begin(self, rank: Rank) -> bool:
-        if rank <= Rank.MONEY:
+        if rank not in _OPENING:
             return len(self._running) < self.at_once
-        others = sum(1 for running in self._running.values() if running > Rank.MONEY)
+        others = sum(1 for running in self._running.values() if running in _OPENING)
         return len(self._running) < self.at_once and others < max(1, self.at_once - 1)
 
     def step_aside(self, order_id: UUID) -> None:

@@ -38,7 +38,8 @@ def place(order: ChannelOrder) -> bool:
     if ours.is_going:
         return False
     until = now + timedelta(seconds=_patience_seconds(ours, now))
-    return _make_room(ours, now, only_over=True, has_time=until > now) and _write(ours, Firmness.HELD, until)
+    has_room = _make_room(ours, now, only_over=True, has_time=until > now, asked_sat=ours.value_sat)
+    return has_room and _write(ours, Firmness.HELD, until)
 
 
 def reach(order: ChannelOrder) -> bool:
@@ -137,7 +138,9 @@ def end_surplus_quotes(unpaid: int) -> None:
         _tell_to_go(rules.quotes_that_go(quotes, too_many, now, patience_seconds=patience), now)
 
 
-def _make_room(ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True) -> bool:
+def _make_room(
+    ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True, asked_sat: int | None = None
+) -> bool:
     """There is room for what is asked, by others that were told to go where need be; else nobody was.
 
     What is held has its room already.
@@ -150,7 +153,7 @@ def _make_room(ours: Reservation, now: datetime, *, only_over: bool, has_time: b
         return True
     if not has_time:  # who had his time already takes nobody's
         return False
-    going = rules.who_goes(_held(ours), ours.value_sat - room_sat, now, only_over=only_over)
+    going = rules.who_goes(_held(ours), ours.value_sat - room_sat, now, only_over=only_over, asked_sat=asked_sat)
     if room_sat + sum(claim.value_sat for claim in going) < ours.value_sat:
         return False
     _tell_to_go(going, now)

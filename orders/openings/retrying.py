@@ -56,6 +56,9 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
     Where nobody has asked for a public one, the order asks for an unannounced one from now on, after the first pause.
     The caller holds the order's row; the order is URI_SET, and no attempt is live.
     """
+    if opening.failure_reason == "LSP_BUSY":  # others were quicker with the coins: it goes on at once, to wait in line
+        order.last_failure_reason, order.due_at = opening.failure_reason, timezone.now()
+        return
     if opening.surplus_sat and known(opening.failure_reason) in FINAL:  # it may be for what was added
         note(order, Cause.SURPLUS_LEFT_OUT, attempt=opening.attempt, reason=opening.failure_reason)
         _wait(order, known(opening.failure_reason))

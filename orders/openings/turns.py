@@ -112,6 +112,11 @@ class Limits:
     of_client: int
     repeated_of_client: int
 
+    @property
+    def kept(self) -> int:
+        """For first attempts."""
+        return self.at_once - self.repeated
+
     def admit(self, *, under_way: int, of_client: int, is_first: bool) -> bool:
         """One more of this client's may begin."""
         if is_first:

@@ -12,7 +12,7 @@ from lightning.errors import PeerOffline
 from orders import actors, queries
 from orders.advance import advance
 from orders.models import SwitchName
-from orders.openings import opening, turns
+from orders.openings import cancelling, opening, turns
 from orders.operations import pausing
 from orders.states import OpeningState
 from tests.factories import OpeningFactory, OrderFactory, SnapshotFactory, pubkey
@@ -99,3 +99,15 @@ def test_a_look_that_may_not_wait_for_peers_asks_our_node_nothing_of_an_order_th
     order, node = OrderFactory(uri_set=True, due_at=timezone.now()), ScriptedNode()
     assert advance(order.pk, node=node, turn=turns.NEVER)  # type: ignore[arg-type]
     assert (node.calls, queries.is_due(order.pk, timezone.now())) == ([], True)
+
+
+def test_who_lost_a_coin_to_a_quicker_attempt_goes_on_at_once_to_wait_for_another() -> None:
+    """With a pause it came after all who asked meanwhile, again and again."""
+    SnapshotFactory()
+    order, node = OrderFactory(uri_set=True, node_pubkey=pubkey(1)), ScriptedNode()
+    node.by_hash[order.hold_invoice.payment_hash] = held(order)
+    OpeningFactory(order=order, negotiating=True, node_pubkey=pubkey(1))
+    cancelling.cancel(order.pk, node, reason="LSP_BUSY", detail="Others were quicker.")  # type: ignore[arg-type]
+    order = queries.order_or_raise(order.pk)
+    assert (order.live_opening, order.last_failure_reason, order.failed_openings) == (None, "LSP_BUSY", 0)
+    assert queries.is_due(order.pk, timezone.now())

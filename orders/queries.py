@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -33,6 +34,7 @@ from orders.models import (
     SwitchName,
     WalletTransaction,
 )
+from orders.postgres.line import line
 from orders.states import (
     BEFORE_RETURN,
     LIVE_CLOSINGS,
@@ -195,8 +197,9 @@ CLIENT_WINDOW: Final = timedelta(hours=1)
 #: unless its attempt had leased them when the coins were counted.
 #: What is owed back: refunds of which nothing is signed (what is signed has leased its coins), and deposits that bought
 #: nothing, from when they are among the coins that are sold until their refund is recorded, or was returned by hand.
-#: One statement, since each sale asks twice; written out, since building it took longer than running it.
-_STOCK: Final = """
+#: One statement, since each sale asks twice; written out, and prepared: building and planning it took longer than
+#: running it.
+STOCK: Final = """
 SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'reached'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'held'), 0),
@@ -229,24 +232,29 @@ FROM (
 
 def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = None) -> Stock:
     """The stock as our records and what we saw of the node have it, one order left out."""
+    with line().prepared() as cursor:
+        cursor.execute(STOCK, stock_asked(seen, client_hash, besides))
+        return stock_told(cursor.fetchone(), seen)
+
+
+def stock_asked(seen: NodeSnapshot, client_hash: str, besides: UUID | None = None) -> dict[str, Any]:
+    """What `STOCK` is to be given."""
     now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _STOCK,
-            {
-                "client": client_hash,
-                "besides": besides,
-                "at": seen.at,
-                "now": now,
-                "window": now - CLIENT_WINDOW,
-                "weak": [str(firmness) for firmness in WEAK],
-                "sold": seen.block_height + 1 - settings.FUNDING_MIN_CONFS,
-                "final": seen.block_height + 1 - settings.FINAL_DEPTH_BLOCKS,
-                "undecided": seen.block_height - 1 - settings.FINAL_DEPTH_BLOCKS,
-            },
-        )
-        row = cursor.fetchone()
-    assert row is not None
+    return {
+        "client": client_hash,
+        "besides": besides,
+        "at": seen.at,
+        "now": now,
+        "window": now - CLIENT_WINDOW,
+        "weak": [str(firmness) for firmness in WEAK],
+        "sold": seen.block_height + 1 - settings.FUNDING_MIN_CONFS,
+        "final": seen.block_height + 1 - settings.FINAL_DEPTH_BLOCKS,
+        "undecided": seen.block_height - 1 - settings.FINAL_DEPTH_BLOCKS,
+    }
+
+
+def stock_told(row: Sequence[Decimal | int], seen: NodeSnapshot) -> Stock:
+    """What `STOCK` has answered."""
     numbers = [int(number) for number in row]
     owed_back_sat = numbers[-1]
     kept_sat = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + refund_reserve_sat(owed_back_sat)

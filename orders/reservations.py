@@ -24,9 +24,9 @@ def value_sat(order: ChannelOrder) -> int:
     return order.capacity_sat + order.open_fee_sat
 
 
-def begin(order: ChannelOrder) -> None:
-    """The order that comes to be has its reservation: quoted."""
-    Reservation.objects.create(
+def quoted(order: ChannelOrder) -> Reservation:
+    """What the order that comes to be has reserved, not written yet."""
+    return Reservation(
         order=order,
         node_id=order.lsp_node_id,
         client_hash=order.client_hash,

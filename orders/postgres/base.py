@@ -22,13 +22,13 @@ class Prepared(psycopg.Cursor[Any]):
         """As psycopg has it."""
         return super().execute(query, params, prepare=True)
 
+    def _send_query_prepared(self, name: bytes, pgq: Any, **more: Any) -> None:
+        self._query = pgq  # psycopg leaves it out here, and Django reads it where statements are noted
+        super()._send_query_prepared(name, pgq, **more)
 
-class PreparedAsIs(psycopg.RawCursor[Any]):
+
+class PreparedAsIs(psycopg.raw_cursor.RawCursorMixin["psycopg.Connection[Any]", Any], Prepared):
     """The same, of statements with `$1` and not `%s`: psycopg would read a long one anew each time."""
-
-    def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
-        """As psycopg has it."""
-        return super().execute(query, params, prepare=True)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

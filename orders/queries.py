@@ -209,7 +209,8 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        (SELECT coalesce(sum(w.value_sat * extract(
                    epoch FROM coalesce(w.released_at, %(now)s) - greatest(w.since, %(window)s))), 0)
           FROM orders_reservation w
-         WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.firmness = ANY(%(weak)s)
+         WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.client_hash <> ''  -- so the index serves any plan
+           AND w.firmness = ANY(%(weak)s)
            AND (w.released_at IS NULL OR w.released_at > %(window)s)
            AND w.order_id IS DISTINCT FROM %(besides)s),
        (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state IN ('due', 'kept'))

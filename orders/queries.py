@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
@@ -136,18 +136,49 @@ def is_used_up(coupon: Coupon, *, besides: UUID | None = None) -> bool:
 
 
 def order_or_raise(order_id: UUID) -> ChannelOrder:
-    """The order with all that belongs to it. Raises: OrderNotFound."""
-    order = orders_with_details().filter(pk=order_id).first()
+    """The order with all that belongs to it: in one statement while nothing was deposited or opened.
+
+    Raises: OrderNotFound.
+    """
+    there = {name: Exists(model.objects.filter(order=OuterRef("pk"))) for name, model in _OF_AN_ORDER.items()}
+    order = (
+        _with_what_it_has()
+        .annotate(**{f"with_{name}": exists for name, exists in there.items()})
+        .filter(pk=order_id)
+        .first()
+    )
     if order is None:
         raise OrderNotFound
+    has = {name: getattr(order, f"with_{name}") for name in there}
+    prefetch_related_objects([order], *(_LISTS[name] for name in there if has[name]))
+    for name in (name for name in there if not has[name]):
+        _has_none(order, name)
     return order
+
+
+_OF_AN_ORDER: Final[dict[str, type[OnchainPayment] | type[ChannelOpening]]] = {
+    "onchain_payments": OnchainPayment,
+    "openings": ChannelOpening,
+}
+_LISTS: Final = {"onchain_payments": "onchain_payments", "openings": "openings__transaction"}
+
+
+def _has_none(order: ChannelOrder, name: str) -> None:
+    """As if they had been read with it. What is filtered is asked for anew, as of any list that was read."""
+    rows = getattr(order, name).get_queryset()
+    rows._result_cache, rows._prefetch_done = [], True
+    order.__dict__.setdefault("_prefetched_objects_cache", {})[name] = rows
 
 
 def orders_with_details() -> QuerySet[ChannelOrder]:
     """Orders with invoice, deposits and openings, in a fixed number of statements."""
+    return _with_what_it_has().prefetch_related(*_LISTS.values())
+
+
+def _with_what_it_has() -> QuerySet[ChannelOrder]:
+    """Orders with all that there is but one of for each."""
     orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
-    orders = orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
-    return orders.prefetch_related("onchain_payments", "openings__transaction")
+    return orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +311,7 @@ WHERE a.state = ANY(%(live)s) AND t.created_at < %(at)s
 
 def change_sat(seen: NodeSnapshot) -> int:
     """Change of our own fundings that is not deep yet, and was not among the coins that were counted."""
-    with connection.cursor() as cursor:
+    with line().prepared() as cursor:
         cursor.execute(_CHANGE, {"live": [str(state) for state in LIVE_OPENINGS], "at": seen.at})
         row = cursor.fetchone()
     return max(0, int(row[0])) if row else 0

@@ -1,13 +1,14 @@
 """What every purchase is made of and seldom changes: what staff have put on sale or stopped, and the node as last seen.
 
-A connection reads it once for each version of it. That it still stands is asked with the stock, in one statement.
+A connection reads each part of it once for each version. That all still stands is asked with the stock, in one
+statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from orders import queries
@@ -17,11 +18,21 @@ from orders.queries import Stock
 
 #: Each writing of a row leaves another version of it, at another place: no two that are ever seen have both alike.
 _ROWS: Final = "(SELECT coalesce(string_agg({table}.xmin::text || {table}.ctid::text, ''), '') FROM {table})"
-_VERSION: Final = " || '/' || ".join(
-    _ROWS.format(table=table) for table in ("orders_switch", "orders_service", "orders_node", "orders_nodesnapshot")
-)
-_WITH_STOCK: Final = f"SELECT {_VERSION}, stock.* FROM ({queries.STOCK}) AS stock"  # noqa: S608  our own text
 _KEPT: Final = "standing"
+
+
+class _Part(NamedTuple):
+    tables: tuple[str, ...]
+    read: Callable[[], Any]
+
+
+_PARTS: Final = (
+    _Part(("orders_switch",), lambda: {switch.name: switch for switch in Switch.objects.filter(on=False)}),
+    _Part(("orders_service",), lambda: tuple(queries.services_on_sale())),
+    _Part(("orders_node", "orders_nodesnapshot"), queries.snapshot),
+)
+_VERSIONS: Final = ", ".join(" || '/' || ".join(_ROWS.format(table=each) for each in part.tables) for part in _PARTS)
+_WITH_STOCK: Final = f"SELECT {_VERSIONS}, stock.* FROM ({queries.STOCK}) AS stock"  # noqa: S608  our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +55,43 @@ class Standing:
         return next((each for each in self.services if service_id in {None, each.pk}), None)
 
 
-def read(client_hash: str = "") -> Standing:
-    """It all as it stands now, and the stock with what waits for this client."""
-    kept = line().kept.get(_KEPT)
-    if kept is not None:
-        version, (off, services, seen) = kept
-        asked, stock = _asked(seen, client_hash)
-        if asked == version:
-            return Standing(off, services, seen, stock)
-    return _read_anew(client_hash)
+class _Kept(NamedTuple):
+    """The parts as they were read, none of them before its version."""
+
+    versions: Sequence[str]
+    parts: Sequence[Any]
+
+    @property
+    def seen(self) -> NodeSnapshot | None:
+        seen: NodeSnapshot | None = self.parts[-1]
+        return seen
 
 
-def _read_anew(client_hash: str) -> Standing:
-    """Its version is asked first: what is written meanwhile is read with it, and once more by the next."""
+def read(client_hash: str = "", *, besides: UUID | None = None) -> Standing:
+    """It all as it stands now, and the stock with what waits for this client, one order left out."""
+    kept: _Kept | None = line().kept.get(_KEPT)
+    versions, stock = _asked(kept.seen if kept else None, client_hash, besides)
+    now = _Kept(versions, [_part(number, versions, kept) for number in range(len(_PARTS))])
+    line().kept[_KEPT] = now
+    if now.seen is not None and (kept is None or now.seen is not kept.seen):
+        stock = queries.stock(now.seen, client_hash, besides=besides)
+    off, services, seen = now.parts
+    return Standing(off, services, seen, stock)
+
+
+def _part(number: int, versions: Sequence[str], kept: _Kept | None) -> Any:
+    """Its version was asked first: what is written meanwhile is read with it, and once more by the next."""
+    if kept is not None and kept.versions[number] == versions[number]:
+        return kept.parts[number]
+    return _PARTS[number].read()
+
+
+def _asked(seen: NodeSnapshot | None, client_hash: str, besides: UUID | None) -> tuple[Sequence[str], Stock | None]:
+    """The version of each part, and the stock as reckoned with what was seen."""
     with line().prepared() as cursor:
-        cursor.execute(f"SELECT {_VERSION}")
-        version = cursor.fetchone()[0]
-    off = {switch.name: switch for switch in Switch.objects.filter(on=False)}
-    services, seen = tuple(queries.services_on_sale()), queries.snapshot()
-    if seen is None:
-        return Standing(off, services, None, None)
-    line().kept[_KEPT] = version, (off, services, seen)
-    return Standing(off, services, seen, queries.stock(seen, client_hash))
-
-
-def _asked(seen: NodeSnapshot, client_hash: str) -> tuple[Any, Stock]:
-    """The version of what stands, and the stock as reckoned with what was seen."""
-    with line().prepared() as cursor:
-        cursor.execute(_WITH_STOCK, queries.stock_asked(seen, client_hash))
-        version, *row = cursor.fetchone()
-    return version, queries.stock_told(row, seen)
+        if seen is None:
+            cursor.execute(f"SELECT {_VERSIONS}")
+            return cursor.fetchone(), None
+        cursor.execute(_WITH_STOCK, queries.stock_asked(seen, client_hash, besides))
+        row = cursor.fetchone()
+    return row[: len(_PARTS)], queries.stock_told(row[len(_PARTS) :], seen)

@@ -163,7 +163,7 @@ def test_what_was_written_since_is_read_by_the_next_purchase(shop: NodeSnapshot,
 def test_control_whose_version_nobody_asks_is_not(shop: NodeSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     standing.read()
     kept = line().kept["standing"]
-    monkeypatch.setattr(standing, "_asked", lambda seen, client: (kept[0], queries.stock(seen, client)))
+    monkeypatch.setattr(standing, "_asked", lambda seen, client, besides: (kept.versions, queries.stock(seen, client)))
     sales_stop()
     assert not standing.read().paused(SwitchName.SALES)
 

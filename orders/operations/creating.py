@@ -320,7 +320,7 @@ def _free_key(idempotency: Idempotency, now: datetime) -> None:
 
     Where the database is away it is free when it counts as dead.
     """
-    if connection.errors_occurred:
+    if connection.errors_occurred or not connection.is_usable():
         connection.close()  # else the delete would only find the line dead that just broke
     with suppress(*DATABASE_TROUBLE):
         IdempotencyKey.objects.filter(pk=_key_hash(idempotency), created_at=now, order=None).delete()

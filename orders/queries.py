@@ -11,12 +11,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet, prefetch_related_objects
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
 from orders.causes import PauseCause
-from orders.errors import OrderNotFound
 from orders.models import (
     ChannelClosing,
     ChannelOpening,
@@ -35,6 +34,8 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.postgres.line import line
+from orders.reading import order_or_raise as order_or_raise
+from orders.reading import orders_with_details as orders_with_details
 from orders.states import (
     BEFORE_RETURN,
     LIVE_CLOSINGS,
@@ -133,52 +134,6 @@ def is_used_up(coupon: Coupon, *, besides: UUID | None = None) -> bool:
         return False
     uses = ChannelOrder.objects.filter(coupon=coupon, state__in=COUPON_USED)
     return (uses if besides is None else uses.exclude(pk=besides)).count() >= coupon.most_uses
-
-
-def order_or_raise(order_id: UUID) -> ChannelOrder:
-    """The order with all that belongs to it: in one statement while nothing was deposited or opened.
-
-    Raises: OrderNotFound.
-    """
-    there = {name: Exists(model.objects.filter(order=OuterRef("pk"))) for name, model in _OF_AN_ORDER.items()}
-    order = (
-        _with_what_it_has()
-        .annotate(**{f"with_{name}": exists for name, exists in there.items()})
-        .filter(pk=order_id)
-        .first()
-    )
-    if order is None:
-        raise OrderNotFound
-    has = {name: getattr(order, f"with_{name}") for name in there}
-    prefetch_related_objects([order], *(_LISTS[name] for name in there if has[name]))
-    for name in (name for name in there if not has[name]):
-        _has_none(order, name)
-    return order
-
-
-_OF_AN_ORDER: Final[dict[str, type[OnchainPayment] | type[ChannelOpening]]] = {
-    "onchain_payments": OnchainPayment,
-    "openings": ChannelOpening,
-}
-_LISTS: Final = {"onchain_payments": "onchain_payments", "openings": "openings__transaction"}
-
-
-def _has_none(order: ChannelOrder, name: str) -> None:
-    """As if they had been read with it. What is filtered is asked for anew, as of any list that was read."""
-    rows = getattr(order, name).get_queryset()
-    rows._result_cache, rows._prefetch_done = [], True
-    order.__dict__.setdefault("_prefetched_objects_cache", {})[name] = rows
-
-
-def orders_with_details() -> QuerySet[ChannelOrder]:
-    """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    return _with_what_it_has().prefetch_related(*_LISTS.values())
-
-
-def _with_what_it_has() -> QuerySet[ChannelOrder]:
-    """Orders with all that there is but one of for each."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
-    return orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
 
 
 @dataclass(frozen=True, slots=True)

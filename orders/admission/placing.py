@@ -1,7 +1,8 @@
 """A paid order gets its place among what is promised, at whose cost the rules say.
 
-Everything here is done by who holds the order's row and then the lock of sales (`counting`): so what is counted stays
-true until it is promised. Rows of others are taken where nobody is moving them just now: no two of us wait crosswise.
+Everything here is done by who holds the order's row and then the lock of sales (`counting`), or no row and that lock
+(`end_hopeless_quotes`): so what is counted stays true until it is promised. Rows of others are taken where nobody is
+moving them just now: no two of us wait crosswise.
 """
 
 from __future__ import annotations

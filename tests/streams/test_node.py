@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 
 from lightning.errors import NodeUnavailable
-from lightning.types import ChainTransaction, Invoice, NodeInvoiceState
+from lightning.types import ChainTransaction, Invoice, NodeInvoiceState, PeerEvent
 from orders.models import HoldInvoice
 from orders.nudges import NEW, notify, nudge_all
 from streams.connected import Connected
 from streams.hands import Hands
 from streams.invoices import Invoices
 from streams.node import NodeStreams
-from tests.factories import OrderFactory
+from tests.factories import OrderFactory, pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
 
@@ -201,3 +201,17 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     ended = asyncio.run(main())
     gc.collect()  # the threads' connections to the database
     assert ended
+
+
+def test_who_is_there_by_the_events_is_so_until_they_say_otherwise_or_are_heard_no_more(
+    streams: Running, lnd: FakeLnd
+) -> None:
+    """Whoever opens a channel to such a peer does not list the node's peers first."""
+    lanes = streams.process._lanes
+    until(lambda: lnd.is_asked_for("peer_events"), "peers are subscribed")
+    assert not lanes.is_there(pubkey(1))
+    for online in (True, False, True):
+        lnd.put("peer_events", PeerEvent(pubkey(1), online=online))
+        until(lambda online=online: lanes.is_there(pubkey(1)) is online, "the event was heard")
+    lnd.break_down()
+    until(lambda: not lanes.is_there(pubkey(1)), "nobody counts as there while nothing is heard")

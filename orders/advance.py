@@ -21,7 +21,7 @@ from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
 from orders.flags import Found, flag, found
-from orders.models import ChannelOrder
+from orders.models import ChannelOrder, NodeSnapshot
 from orders.openings import (
     cancelling,
     closes,
@@ -39,7 +39,7 @@ from orders.openings import (
     undone,
 )
 from orders.openings.turns import Elsewhere, Turn
-from orders.operations import giving_up, giving_way, shutdown, turning_away
+from orders.operations import giving_up, giving_way, shutdown, snapshot, turning_away
 from orders.payments import counting, onchain, security
 from orders.payments.rail import PaymentRail
 from orders.states import BEFORE_RETURN, DELIVERED, OpeningState, OrderState
@@ -324,7 +324,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     is_over = order.open_deadline_at is not None and order.open_deadline_at <= now
     if not turn.may_attempt and not is_over:
         raise Elsewhere  # before the node is asked anything: all claimed orders that wait are looked at like this
-    payment = security.look(order, node)
+    payment = security.look(order, node, _seen_height(order))
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
         _give_up(order, "PAYMENT_NOT_SECURED")
@@ -340,6 +340,15 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return room
     opening.attempt(order, node, turn, payment)
     return now + _LOOK_AGAIN
+
+
+def _seen_height(order: ChannelOrder) -> int | None:
+    """The height that was told with the last block; None: that is long ago, so the node is asked.
+
+    Before the funding may be published it is asked in any case.
+    """
+    seen: NodeSnapshot | None = getattr(order.lsp_node, "snapshot", None)
+    return seen.block_height if seen is not None and snapshot.is_fresh(seen) else None
 
 
 def _room_at_node(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -67,9 +68,14 @@ def _check(block: bytes) -> bytes:
 
 
 def _for_references(purpose: str) -> bytes:
+    return _derived(settings.PREIMAGE_KEY, purpose)
+
+
+@lru_cache(maxsize=8)
+def _derived(key: str, purpose: str) -> bytes:
     """A key of their own. What is hashed is longer than an order's id: else it would be the preimage of some order."""
     text = f"order-reference:{purpose}".encode()
-    return hmac.new(bytes.fromhex(settings.PREIMAGE_KEY), text, hashlib.sha256).digest()
+    return hmac.new(bytes.fromhex(key), text, hashlib.sha256).digest()
 
 
 def is_order_token(text: str, order_id: UUID) -> bool:

@@ -231,6 +231,10 @@ class Lanes:
             return why or True
         return self._connected.has(order.node.pubkey) or None
 
+    def is_there(self, pubkey: str) -> bool:
+        """The node has told that this peer is connected, and not that it has gone. From any thread."""
+        return self._connected.has(pubkey)
+
     def enter_to_end(self, order: Claimed) -> None:
         """It has had a place before: what frees that, and its coins, is not kept waiting."""
         self.slots.insist(_asking(order))
@@ -298,6 +302,10 @@ class LaneTurn:
             raise answer
         if not answer:
             raise Elsewhere
+
+    def is_there(self, pubkey: str) -> bool:
+        """As the node's events have told last."""
+        return self._lanes.is_there(pubkey)
 
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once. Raises: Elsewhere where the lanes have ended."""

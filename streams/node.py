@@ -41,6 +41,11 @@ class NodeStreams:
         self._peers = hints.PeersSeen()
         self._outage = Outage(log, "the node's subscriptions")
 
+    def begin(self, order_id: UUID) -> None:
+        """The order is new: its invoice, if it has one, is followed."""
+        if self.invoices is not None:
+            self.invoices.begin(order_id)
+
     def consider(self, order_id: UUID) -> None:
         """The order may have a new invoice to follow."""
         if self.invoices is not None:

@@ -106,9 +106,11 @@ class Process:
 
     async def _hear(self, line: AsyncConnection) -> None:
         async for order_id, channel in standby.nudged(line):
-            if channel != NEW:
+            if channel == NEW:
+                self._node.begin(order_id)
+            else:
                 self._lanes.add(order_id, is_news=channel == CHANNEL)
-            self._node.consider(order_id)
+                self._node.consider(order_id)
 
     async def _watch_the_clock(self) -> None:
         """What is due is handed out when its time comes; others set due times too, so we also ask now and then."""

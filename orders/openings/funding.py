@@ -42,9 +42,10 @@ def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, 
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
-    made, leased = draft(amounts), queries.leased_by_attempts()
-    if leased and (made is None or made.inputs > _MANY_INPUTS):
-        waited_for = draft([*amounts, *leased])
+    made = draft(amounts)
+    if made is None or made.inputs > _MANY_INPUTS:
+        leased = queries.leased_by_attempts()
+        waited_for = draft([*amounts, *leased]) if leased else None
         if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
             return COINS_LEASED
     if made is not None and leased and not turns.is_first(order) and _are_kept(amounts, leased, wanted_sat, sat_per_kw):

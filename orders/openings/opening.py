@@ -96,6 +96,7 @@ def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment
         return
     opening = _intend(order_id, wanted)
     if opening is None:
+        placing.end_hopeless_quotes()
         return
     _run(opening, node, turn)
 
@@ -187,22 +188,24 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
         return False
     try:
         seconds = min(CONNECT_SECONDS, turn.connect_seconds)
-        finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
+        if not turn.is_there(wanted.node.pubkey):
+            finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
     if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
         return False
-    if not _reached(order_id, wanted):
+    if not _reached(order, wanted):
         postpone(order_id, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.", wanted=wanted)
         return False
     return True
 
 
-def _reached(order_id: UUID, wanted: Terms) -> bool:
+def _reached(looked_at: ChannelOrder, wanted: Terms) -> bool:
     """The claimed node answers: the order has its coins for good; False: others have them as firmly."""
-    with locked(order_id) as order:
-        if order.state != OrderState.URI_SET or terms.of(order) != wanted or _has_failed(order):
+    has_failed = _has_failed(looked_at)  # what has, stays so
+    with locked(looked_at.pk) as order:
+        if order.state != OrderState.URI_SET or terms.of(order) != wanted or has_failed:
             return True
         placing.counting()
         return placing.reach(order)
@@ -303,6 +306,7 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             memo=marks.channel_memo(order_id),
             zero_conf=opening.zero_conf,
         )
+        placing.end_hopeless_quotes()  # as the coins are promised: only now, while the peer has its part to do
         with turn.waiting(negotiation):
             request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
         funding.fund(order_id, opening, request, node)

@@ -32,6 +32,11 @@ class Turn(Protocol):
         Raises: Elsewhere; PeerOffline, Rejected where it was tried and not reached.
         """
 
+    def is_there(self, pubkey: str) -> bool:
+        """The node says by itself that this peer is connected, so that nobody needs to ask: where it has just gone the
+        attempt says so.
+        """
+
     def enter_to_end(self, order: ChannelOrder) -> None:
         """The same for who ends an attempt, which disconnects the peer and connects it again. Raises: Elsewhere."""
 
@@ -62,6 +67,10 @@ class _Here:
 
     def enter(self, order: ChannelOrder, node: LndNode) -> None:
         """At once."""
+
+    def is_there(self, pubkey: str) -> bool:
+        """Nobody has told."""
+        return False
 
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once."""

@@ -28,17 +28,17 @@ _FEW: Final = 10
 _STANDS: Final = frozenset({InvoiceState.HELD, InvoiceState.SETTLED})
 
 
-def look(order: ChannelOrder, node: LndNode) -> Security:
-    """The held payment, and for how many blocks it is secured.
+def look(order: ChannelOrder, node: LndNode, height: int | None = None) -> Security:
+    """The held payment, and for how many blocks it is secured: counted from `height`, or as high as the node is now.
 
     Raises: NodeUnavailable.
     """
     if order.invoice is None:
         return Security(secured=False, lost=True, reason="there is no invoice")
-    return _look(order.invoice.payment_hash, order.order_total_sat, node)
+    return _look(order.invoice.payment_hash, order.order_total_sat, node, height)
 
 
-def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
+def _look(payment_hash: str, total_sat: int, node: LndNode, height: int | None) -> Security:
     try:
         invoice = node.invoice(payment_hash)
     except NotFound:
@@ -49,7 +49,8 @@ def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
         return Security(secured=False, lost=True, reason=f"the node says the invoice is {invoice.state}")
     if invoice.held_msat < total_sat * 1000 or invoice.nearest_expiry_height is None:
         return Security(secured=False, lost=True, reason="less is held than is owed")
-    spare = invoice.nearest_expiry_height - node.info().block_height - settings.PUBLISH_MARGIN_BLOCKS
+    height = node.info().block_height if height is None else height
+    spare = invoice.nearest_expiry_height - height - settings.PUBLISH_MARGIN_BLOCKS
     if spare < 0:
         return Security(secured=False, lost=True, reason="the hold runs out too soon", spare_blocks=spare)
     return Security(secured=True, lost=False, reason="held", spare_blocks=spare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -52,6 +53,8 @@ class Lnd(Program):
         self.pubkey = ""
         self._binaries = binaries
         self._rpc: Rpc | None = None
+        #: While payments are held: what settles them.
+        self._holds: list[bytes] | None = None
 
     @property
     def grpc_address(self) -> str:
@@ -257,6 +260,30 @@ class Lnd(Program):
         """The payment of `invoice` has begun."""
         limits = {"timeout_seconds": timeout_seconds, "fee_limit_sat": fee_limit_sat}
         return Payment(self.stream("routerrpc.Router/SendPaymentV2", payment_request=invoice, **limits, **fields))
+
+    def ask(self, over: Lnd, amount_sat: int, *, scid: int, cltv_blocks: int = 80) -> str:
+        """An invoice of this node's, to be paid over the node `over` and the channel called so."""
+        hop = {"node_id": over.pubkey, "chan_id": scid, "cltv_expiry_delta": cltv_blocks}
+        hints = [{"hop_hints": [hop]}]
+        if self._holds is None:
+            return self.invoice(amount_sat, route_hints=hints)
+        self._holds.append(os.urandom(32))
+        asked = self.call(
+            "invoicesrpc.Invoices/AddHoldInvoice",
+            hash=hashlib.sha256(self._holds[-1]).digest(),
+            value=amount_sat,
+            route_hints=hints,
+        )
+        return str(asked.payment_request)
+
+    @contextmanager
+    def holding_payments(self) -> Iterator[None]:
+        """What is asked for meanwhile, and paid, is settled afterwards."""
+        self._holds = held = []
+        yield
+        self._holds = None
+        for preimage in held:
+            self.call("invoicesrpc.Invoices/SettleInvoice", preimage=preimage)
 
     def pay_amount(self, invoice: str, amount_msat: int) -> Payment:
         """A payment of so much has begun, whatever the invoice asks for."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from lightning import mapping
 from lightning.calls import LIST_SECONDS
-from lightning.errors import OutcomeUnknown, Rejected
+from lightning.errors import NodeUnavailable, OutcomeUnknown, Rejected
 from lightning.interception import Interception
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import routerrpc_pb2 as router
@@ -37,8 +38,13 @@ class Passing(Reaching):
             self._change(self._calls.link().router.XAddLocalChanAliases, request)
         except (OutcomeUnknown, Rejected) as error:
             # LND writes it down before it tells the channel, and complains of what it has already.
-            if error.reason not in ("", "alias_exists") or alias not in self.aliases().get(channel, ()):
+            if error.reason not in ("", "alias_exists") or not self._is_called(channel, alias):
                 raise
+
+    def _is_called(self, channel: int, alias: int) -> bool:
+        with suppress(NodeUnavailable):
+            return alias in self.aliases().get(channel, ())
+        return False
 
     def aliases(self) -> Mapping[int, frozenset[int]]:
         """By what LND calls each channel that has any, its aliases; those too of channels that are no more."""

@@ -47,6 +47,7 @@ class Way:
         return str(self.client.ask(self.lsp, amount_sat, scid=scid, cltv_blocks=DELTA))
 
     def pay(self, scid: int, **options: Any) -> Any:
+        self.payer.forget_failures()
         return self.payer.pay(self.ask(scid, **options))
 
     def channel_in(self) -> Channel:
@@ -60,7 +61,7 @@ class Way:
         )
         with self.client.accepting_zero_conf():
             outpoint, _ = opening.pending()
-            until(lambda: self.channel(outpoint).active, "the channel is active")
+            until(lambda: outpoint in {each.outpoint for each in self.node.channels() if each.active}, "it is active")
         return self.channel(outpoint)
 
     def channel(self, outpoint: Outpoint) -> Channel:
@@ -236,8 +237,10 @@ def test_an_answer_that_nobody_asked_for_ends_the_stream(way: Way, asked: Interc
 
 def test_a_node_that_was_killed_asks_again_what_was_answered_and_has_not_ended(way: Way, over: Channel) -> None:
     """So it has to be answered the same once more: it is on its way."""
+    scid = way.new_scid()
+    way.node.add_alias(over.known_as, scid)
     with way.client.holding_payments(), intercepting(way.node) as first:
-        payment = way.pay(over.known_as)
+        payment = way.pay(scid)
         first.answer(first.part())
         until(lambda: way.channel(over.outpoint).htlcs, "the client has it")
         [carried] = way.channel(over.outpoint).htlcs
@@ -253,6 +256,21 @@ def test_a_node_that_was_killed_asks_again_what_was_answered_and_has_not_ended(w
             reached(way, over)
             assert payment.status() == IN_FLIGHT
     assert payment.wait() == SUCCEEDED
+    assert scid in way.node.aliases()[over.known_as]
+    with intercepting(way.node) as third:
+        later = way.pay(scid)
+        third.answer(third.part())
+        assert later.wait() == SUCCEEDED
+
+
+def test_without_the_nodes_option_what_is_held_is_let_go_when_nobody_is_asked_any_more(way: Way, network: Any) -> None:
+    network.buyer.forget_failures()
+    with intercepting(LndNode(credentials(network.lsp))) as asked:
+        client = network.buyer if isinstance(network, SimulatedNetwork) else way.client
+        payment = network.buyer.pay(client.ask(network.lsp, AMOUNT_SAT, scid=way.new_scid(), cltv_blocks=DELTA))
+        asked.part()
+        assert payment.status() == IN_FLIGHT
+    assert payment.wait() == FAILED
 
 
 def test_what_is_held_for_too_long_lnd_fails_and_wants_no_answer_to(way: Way, asked: Interceptor) -> None:
@@ -278,7 +296,12 @@ def test_what_comes_by_a_channel_that_is_closed_by_force_is_asked_again_and_not_
     way.pay(way.new_scid())
     part = asked.part()
     way.lsp.close_channel(str(way.channel_in().outpoint), force=True)
-    way.network.mine(1)
+
+    def offered_again() -> bool:
+        way.network.mine(1)
+        return len([each for each in asked.parts if each.circuit == part.circuit]) > 1
+
+    until(offered_again, "it is asked again", pause=0.3)
     again = asked.part(1, of=lambda each: each.circuit == part.circuit)
     assert again.is_on_chain and again.incoming_expiry == part.incoming_expiry
     assert asked.answer(again) is False

@@ -285,6 +285,10 @@ class Lnd(Program):
         for preimage in held:
             self.call("invoicesrpc.Invoices/SettleInvoice", preimage=preimage)
 
+    def forget_failures(self) -> None:
+        """The node tries all ways again, also those by which it did not get through."""
+        self.call("routerrpc.Router/ResetMissionControl")
+
     def pay_amount(self, invoice: str, amount_msat: int) -> Payment:
         """A payment of so much has begun, whatever the invoice asks for."""
         asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)

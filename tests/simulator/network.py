@@ -273,6 +273,9 @@ class SimulatedPeer:
         yield
         self.change(takes="settles")
 
+    def forget_failures(self) -> None:
+        """It remembers none."""
+
     def pay_amount(self, invoice: str, amount_msat: int) -> SimulatedPayment:
         return self.pay(invoice, amount_msat=amount_msat)
 
@@ -348,6 +351,7 @@ class SimulatedNetwork:
     def __enter__(self) -> Self:
         try:
             self.lsp.start()
+            self.lsp.control.require_interceptor(False)  # as lnd, where nobody says otherwise
             self.lsp.control.open_channel("buyer", BUYER_CHANNEL_SAT, push_sat=BUYER_CHANNEL_SAT // 10)
             self.mine(6)
             self.buyer = SimulatedPeer(self.lsp, "buyer")

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 #: LND calls channels by numbers of such block heights where no block gives them one, and takes others for no alias.
 ALIAS_HEIGHTS = range(16_000_000, 16_250_000)
+#: LND counts up from the first of them, and passes over what was added to a channel, but not what was only promised.
+#: So that lies far above.
+JIT_HEIGHTS = range(16_050_000, 16_250_000)
 #: In place of a channel's number, where a part names the next node instead (blinded paths).
 NO_CHANNEL = 2**64 - 1
 #: The record of a part from which its fee was taken, to a wallet that expects that (bLIP-52).
@@ -16,6 +19,11 @@ EXTRA_FEE_RECORD = 65_537
 def is_alias(scid: int) -> bool:
     """The short channel id is one that no block gives: LND lets it be added to a channel of ours."""
     return scid >> 40 in ALIAS_HEIGHTS
+
+
+def may_be_promised(scid: int) -> bool:
+    """The short channel id is one of those that we promise; else it is of no channel that is still to come."""
+    return scid >> 40 in JIT_HEIGHTS
 
 
 @dataclass(frozen=True, slots=True, order=True)

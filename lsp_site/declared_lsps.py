@@ -30,5 +30,26 @@ LSPS = Group(
             "The node announces that (feature bit 729), and those addresses in `NODE_URIS` that it does not announce "
             "yet, where the macaroon has the right.",
         ),
+        V(
+            "LSPS2_ENABLED",
+            p.boolean,
+            "off",
+            "Wallets whose node is connected to ours buy a channel that opens while their first payment is on its way "
+            "(LSPS2), of the services that sell it, where the node can do that.",
+        ),
+        V(
+            "LSPS2_ON_OLD_LND",
+            p.boolean,
+            "off",
+            "Such channels are sold with an LND before 0.21.4 too, which may ask once more about a payment that was "
+            "passed on, and fail to take one whose channel was closed by force.",
+        ),
+        V(
+            "LSPS2_CLTV_BLOCKS",
+            p.integer(24, 1000),
+            "144",
+            "So many blocks those leave us who pay over such a channel: more than the node's own "
+            "`bitcoin.timelockdelta`, which is 80 unless lnd.conf says otherwise.",
+        ),
     ),
 )

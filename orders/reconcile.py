@@ -257,3 +257,8 @@ def beat(name: str, detail: str = "", *, node: Node | None = None) -> None:
     row = {"at": now, "detail": detail[:200], "node": node}
     Heartbeat.objects.update_or_create(name=name, defaults=row)
     alive.lives(name, now)
+
+
+def miss_no_more(name: str) -> None:
+    """Nobody is expected to give this heartbeat any more: what it is of was switched off."""
+    Heartbeat.objects.filter(name=name).delete()

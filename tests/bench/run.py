@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import large, latency, page, passes, peers, purchase, rows, throughput
+from tests.bench import forwards, large, latency, page, passes, peers, purchase, rows, throughput
 from tests.bench.figures import Machine, Measured, Peers, Result
 from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
@@ -45,6 +45,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
     parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
+    parser.add_argument("--forwards", action="store_true", help="others' payments over a real lnd; writes no page")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
     return parser.parse_args(given)
 
@@ -57,6 +58,9 @@ def main() -> int:
     try:
         if LND in kinds:
             binaries(say=say)
+        if asked.forwards:
+            say("\n" + forwards.page(*forwards.measure(10 if asked.quick else forwards.PAYMENTS, say)))
+            return 0
         written = _large(kinds, asked.quick) if asked.large else _usual(kinds, asked.quick, load_before)
     except (GoMissing, BuildFailed) as problem:
         say(str(problem))

@@ -94,7 +94,7 @@ class Passed:
     aliases: dict[int, list[int]] = field(default_factory=dict)  # what was added, by the channel's name
     next_htlc: dict[int, int] = field(default_factory=dict)
     next_out: dict[Point, int] = field(default_factory=dict)
-    requires_interceptor: bool = True
+    requires_interceptor: bool = False
     #: Paid out, and failed back where it came from.
     lost_msat: int = 0
 

@@ -65,6 +65,7 @@ class Line:
         if (stream := self._stream) is not None:
             stream.close()
         self._thread = self._stream = None
+        self._undecided.forget()
 
     @property
     def is_up(self) -> bool:

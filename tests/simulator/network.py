@@ -351,7 +351,6 @@ class SimulatedNetwork:
     def __enter__(self) -> Self:
         try:
             self.lsp.start()
-            self.lsp.control.require_interceptor(False)  # as lnd, where nobody says otherwise
             self.lsp.control.open_channel("buyer", BUYER_CHANNEL_SAT, push_sat=BUYER_CHANNEL_SAT // 10)
             self.mine(6)
             self.buyer = SimulatedPeer(self.lsp, "buyer")
@@ -397,7 +396,8 @@ class SimulatedNetwork:
         name = f"node-{self._added}"
         node = SimulatedNode(name, self.folder / name, coins=coins if funded_sat else 0, coin_sat=funded_sat)
         node.start()
-        node.control.require_interceptor("--requireinterceptor" in flags)
+        if "--requireinterceptor" in flags:
+            node.control.require_interceptor(True)
         self.nodes.append(node)
         return node
 

@@ -90,19 +90,19 @@ class Undecided:
         self._waiting: dict[Circuit, _Waiting] = {}
         #: What was found to be ours stays so, also while the database is away.
         self._ours: set[int] = set()
+        #: What was let go in doubt may be on its way: whoever decides later must not fail it.
+        self._gone: set[Circuit] = set()
         self.let_go = 0
 
     def add(self, stream: Interception, part: Intercepted) -> None:
         """The part will be answered."""
         waiting = _Waiting(stream, part, time.monotonic(), is_ours=part.scid in self._ours)
-        with self._lock:
-            is_too_much = len(self._waiting) >= _MOST and not waiting.is_ours
-            if not is_too_much:
-                self._waiting[part.circuit] = waiting
-        if is_too_much:
+        if part.circuit in self._gone or (len(self._waiting) >= _MOST and not waiting.is_ours):
             self._let_go(waiting)
-        else:
-            self._threads.submit(self._look, waiting)
+            return
+        with self._lock:
+            self._waiting[part.circuit] = waiting
+        self._threads.submit(self._look, waiting)
 
     def tick(self) -> None:
         """What has waited for too long is let go, and what failed is tried again. To be called every so often."""
@@ -140,11 +140,12 @@ class Undecided:
             return list(self._waiting.values())
 
     def _let_go(self, waiting: _Waiting) -> None:
+        self._gone.add(waiting.part.circuit)
         self.let_go += self._answer(waiting, RESUME)
 
     def _answer(self, waiting: _Waiting, answer: Answer) -> bool:
         with self._lock:
-            if self._waiting.get(waiting.part.circuit) is waiting:
+            if self._still_waits(waiting):
                 del self._waiting[waiting.part.circuit]
         return waiting.stream.answer(waiting.part.circuit, answer)
 
@@ -165,16 +166,18 @@ class Undecided:
 
     def _decide(self, waiting: _Waiting) -> None:
         part = waiting.part
-        if self._waiting.get(part.circuit) is not waiting:
+        if self._still_waits(waiting) and not waiting.is_ours:
+            waiting.is_ours = self._domain.is_ours(part.scid)
+        if not self._still_waits(waiting):
             return  # it was let go meanwhile
         if not waiting.is_ours:
-            waiting.is_ours = self._domain.is_ours(part.scid)
-        if not waiting.is_ours:
             self._answer(waiting, RESUME)
-            return
-        self._ours.add(part.scid)
-        if part.is_on_chain:
+        elif part.is_on_chain:
             self._domain.lost(part)
             self._answer(waiting, RESUME)  # which LND is not told
         else:
+            self._ours.add(part.scid)
             self._domain.decide(part, partial(self._answer, waiting))
+
+    def _still_waits(self, waiting: _Waiting) -> bool:
+        return self._waiting.get(waiting.part.circuit) is waiting

@@ -274,6 +274,20 @@ def test_who_floods_us_with_numbers_like_ours_is_let_go_at_once(monkeypatch: pyt
     waiting._threads.shutdown()
 
 
+def test_what_was_let_go_in_doubt_is_not_decided_about_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 0.0)
+    domain, stream = Domain(), Silent()
+    domain.database_is_there.clear()
+    waiting, part = Undecided(domain), part_of(1, domain.ours)
+    waiting.add(stream, part)  # type: ignore[arg-type]
+    until(lambda: waiting.tick() or stream.told, "it is let go", timeout=5)
+    domain.database_is_there.set()
+    waiting.forget()
+    waiting.add(stream, part)  # type: ignore[arg-type]
+    waiting._threads.shutdown()
+    assert stream.told == [(part.circuit, RESUME)] * 2 and not domain.asked
+
+
 def test_what_a_defect_of_ours_keeps_from_being_decided_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

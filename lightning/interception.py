@@ -105,5 +105,5 @@ class Interception:
         with self._lock:
             self._held.clear()
             self._said.put(None)
-        self._stream.cancel()
+        self._stream.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs left it untyped
         self._channel.close()

@@ -33,8 +33,8 @@ FORCE_DEPTH = 144
 RESERVATION_SECONDS = 600
 #: Set aside by whoever opens: the commitment's fee and its two anchors.
 COMMIT_FEE_SAT = 2_810 + 660
-#: What a new channel asks for in blocks.
-CLTV_BLOCKS = 80
+#: What a new channel asks for, where nobody says otherwise.
+BASE_MSAT, PPM, CLTV_BLOCKS = 1_000, 1, 80
 #: LND counts the names of channels that are in no block from there on: no block has such a height.
 _FIRST_ALIAS = 16_000_000 << 40
 
@@ -62,8 +62,8 @@ class Channel:
     #: We want to close it together, and the customer has not answered yet; LND keeps that over restarts.
     is_asked_to_close: bool = False
     #: What our node asks for forwarding over it.
-    base_msat: int = 1_000
-    ppm: int = 1
+    base_msat: int = BASE_MSAT
+    ppm: int = PPM
     cltv_blocks: int = CLTV_BLOCKS
     #: Of one that is usable before its funding is mined: what it is called, for ever.
     alias: int = 0
@@ -288,7 +288,7 @@ class Negotiations:
         flow.stage = OVER
         if not flow.zero_conf:
             flow.customer.pending.append(flow.point)
-        fee = {"base_msat": 0, "ppm": 0} if flow.is_free else {}
+        base_msat, ppm = (0, 0) if flow.is_free else (BASE_MSAT, PPM)
         self._channels.add(
             Channel(
                 point=flow.point,
@@ -302,7 +302,8 @@ class Negotiations:
                 remote_sat=flow.push_sat,
                 key_name=flow.key_name,
                 alias=self._channels.new_alias() if flow.zero_conf else 0,
-                **fee,
+                base_msat=base_msat,
+                ppm=ppm,
             )
         )
         flow.updates.put_nowait(("pending", flow.point))

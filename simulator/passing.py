@@ -388,8 +388,8 @@ class Passing:
                 raise Refused(f"alias already exists: SCID alias {alias} already exists")
         self.kept.aliases.setdefault(base, []).append(alias)
         if not self._is_active(channel):
-            names = f"base_scid={scid_text(base)}, alias_scid={scid_text(alias)}"
-            raise Refused(f"error adding scid alias, {names}: channel link not found")
+            which = f"base_scid={scid_text(base)}, alias_scid={scid_text(alias)}"
+            raise Refused(f"error adding scid alias, {which}: channel link not found")
 
     def all_aliases(self) -> dict[int, list[int]]:
         """By the name of each channel: what LND gave it, and what was added."""

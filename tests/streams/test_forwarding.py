@@ -202,11 +202,30 @@ def test_a_node_that_comes_back_asks_once_more_and_old_answers_count_for_nothing
     assert payment.wait() == FAILED
 
 
-def test_after_a_stream_that_was_well_the_next_begins_at_once(passage: Passage) -> None:
+def test_what_waited_for_a_stream_that_has_ended_is_not_let_go_but_decided_when_it_comes_again(
+    passage: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 1.0)
+    passage.domain.database_is_there.clear()
+    payment = passage.pay(passage.ours)
+    until(lambda: "undecided=1" in passage.undecided.detail(), "it waits", timeout=5)
+    passage.node.kill()
+    until(lambda: not passage.line.is_up, "the node is gone", timeout=10)
+    threading.Event().wait(1.5)
+    passage.domain.database_is_there.set()
+    passage.node.start()
+    passage.domain.wait()[1](FAIL)
+    assert payment.wait() == FAILED
+
+
+def test_after_a_stream_that_was_well_the_next_begins_at_once(
+    passage: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.forwarding._PAUSES_SECONDS", (60.0,))
     stream = passage.line._stream
     assert stream is not None
     stream._stream.cancel()
-    until(lambda: passage.line._stream not in (None, stream), "another stream", timeout=2)
+    until(lambda: passage.line._stream not in (None, stream), "another stream", timeout=20)
     assert passage.pay(passage.scid()).wait() == SUCCEEDED
 
 

@@ -126,6 +126,15 @@ def test_the_process_listens_on_while_it_has_lost_the_database(able: Able, strea
     assert len(able.streams) == 1 and able.streams[0].is_open
 
 
+def test_a_lock_that_our_own_dead_connection_still_holds_is_no_reason_to_give_way(able: Able, streams: Running) -> None:
+    until(lambda: able.streams, "it listens", timeout=10)
+    process = streams.process
+    process._taken(process._our_server_process)
+    assert able.streams[0].is_open
+    process._taken(process._our_server_process + 1)
+    assert not able.streams[0].is_open
+
+
 def test_who_finds_another_at_work_gives_way(able: Able, streams: Running, start: Callable[..., Running]) -> None:
     until(lambda: able.streams, "it listens", timeout=10)
     second = start()

@@ -30,8 +30,8 @@ from streams.forwarding import Forwarding
 from streams.hands import Hands
 from streams.lanes import Lanes
 from streams.node import NodeStreams
+from streams.promised import Promised
 from streams.together import together
-from streams.undecided import Nobody
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Process:
         self._lanes = Lanes(
             threads=threads, openings=openings, hands=self._hands, connected=connected, ended=self._wake.set
         )
-        self._forwarding = Forwarding(self._hands, Nobody())
+        self._forwarding = Forwarding(self._hands, Promised())
         self._node = NodeStreams(self._hands, connected, block_came=self._forwarding.block_came)
         #: By which we had the lock last.
         self._our_server_process = 0

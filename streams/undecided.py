@@ -55,21 +55,6 @@ class Domain(Protocol):
         """
 
 
-class Nobody:
-    """We have promised nothing."""
-
-    def is_ours(self, scid: int) -> bool:
-        """Never."""
-        return False
-
-    def decide(self, part: Intercepted, answer: Callable[[Answer], bool]) -> None:
-        """As if we were not there."""
-        answer(RESUME)
-
-    def lost(self, part: Intercepted) -> None:
-        """Nothing that concerns us."""
-
-
 @dataclass(eq=False, slots=True)
 class _Waiting:
     stream: Interception

@@ -56,6 +56,7 @@ from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
 from orders.payments import security, surplus
+from orders.payments.lightning import passing
 from orders.payments.rail import Security
 from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
@@ -191,6 +192,9 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
+    if order.is_jit and (why_not := zero_conf.lack(wanted, node)):  # no other channel would be there in time
+        postpone(order_id, "FEATURE_MISSING", why_not, wanted=wanted)
+        return False
     if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
         return False
     if not _reached(order_id, wanted):
@@ -302,6 +306,7 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
             zero_conf=opening.zero_conf,
+            free=opening.order.is_jit,
         )
         with turn.waiting(negotiation):
             request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
@@ -311,6 +316,8 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             committing.promise(order_id, opening.pk, node)
         with turn.waiting(negotiation):
             committing.verify(opening, negotiation, node)
+        if passing.trusts_us(opening.order):
+            return  # the look that follows sees whether it is usable, and lets its payment go on over it
         if not opening.zero_conf:
             committing.commit(order_id, node)
         elif not committing.keep(order_id, opening.pk, node):

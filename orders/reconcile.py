@@ -79,8 +79,9 @@ def reconcile() -> Pass:
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
-    selling.forget_unused()
-    gathering.end_waiting()
+    if settings.LSPS2_ENABLED:
+        selling.forget_unused()
+        gathering.end_waiting()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     shutdown.end_undone()
     return Pass(reached, nudged, len(due))

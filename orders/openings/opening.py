@@ -294,7 +294,7 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
 
 
 def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:
-    order_id = opening.order_id
+    order_id, order = opening.order_id, opening.order
     negotiation: Negotiation | None = None
     dry_runs.give_way(opening.node_pubkey, node)
     try:
@@ -306,7 +306,7 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
             zero_conf=opening.zero_conf,
-            free=opening.order.is_jit,
+            free=order.is_jit,
         )
         with turn.waiting(negotiation):
             request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
@@ -316,7 +316,7 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             committing.promise(order_id, opening.pk, node)
         with turn.waiting(negotiation):
             committing.verify(opening, negotiation, node)
-        if passing.trusts_us(opening.order):
+        if passing.trusts_us(order):
             return  # the look that follows sees whether it is usable, and lets its payment go on over it
         if not opening.zero_conf:
             committing.commit(order_id, node)

@@ -288,7 +288,9 @@ def temptations(shop: list[ChannelOrder]) -> dict[str, Any]:
         "accepts_lightning": "on", "base_fee_sat": 1_000, "rate_ppm_per_1008_blocks": 500, "minimum_fee_sat": 2_000,
         "quiet_from": "22:00", "quiet_until": "23:00", "zone": "UTC", "switch": "openings", "state": "refunded",
         "channel": "", "proof": "x", "code": "00000000", "is_superuser": "on", "is_staff": "on", "is_active": "on",
-        "discount_percent": 5, "pattern": "x",
+        "discount_percent": 5, "pattern": "x", "jit_minimum_fee_sat": 2_500, "jit_rate_ppm": 4_000,
+        "jit_min_payment_sat": 10_000, "jit_max_payment_sat": 400_000, "jit_size_percent": 200,
+        "jit_cushion_sat": 20_000, "jit_lifetime_blocks": 4_320,
     }  # fmt: skip
 
 

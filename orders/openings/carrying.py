@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
-from lightning.types import Channel
+from lightning.types import Channel, PendingPhase
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import committing, tracing
 from orders.openings.reasons import FAILED_OPENING, NODE_NOT_READY
@@ -71,11 +71,15 @@ def _begin(order: ChannelOrder, channel: Channel, node: LndNode, now: datetime) 
 
 
 def _not_open(live: ChannelOpening, node: LndNode) -> Why | None:
-    """It is not there; or it is being closed, and then its funding has to be in the chain for that."""
-    if not tracing.is_anywhere(node, live):
-        return NO_CHANNEL
-    committing.keep(live.order_id, live.pk, node)
-    return None
+    """It is not there; or it is being closed, and then its funding has to be in the chain for that.
+
+    LND has it pending for a moment before it is open: that is no reason to publish it.
+    """
+    pending = tracing.under_way(live, node)
+    if pending is not None and pending.phase is not PendingPhase.OPENING:
+        committing.keep(live.order_id, live.pk, node)
+        return None
+    return None if tracing.is_anywhere(node, live) else NO_CHANNEL
 
 
 def is_empty(opening: ChannelOpening, node: LndNode) -> bool:

@@ -13,6 +13,7 @@ from lightning.types import NodeAddress
 from orders.causes import FlagKind
 from orders.errors import TooManyOrders
 from orders.models import ChannelOrder, JitPart, PartDecision
+from orders.openings import tracing
 from orders.operations import snapshot
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.e2e.shop import Shop
@@ -76,6 +77,23 @@ class TestTaken:
         causes = jit.journal()
         wanted = ["opening_carrying", "parts_passed_on", "payment_settled", "funding_signed", "funding_published"]
         assert [cause for cause in causes if cause in wanted] == wanted
+
+    def test_while_lnd_has_it_pending_for_a_moment_it_is_neither_published_nor_left(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen, look = [], tracing.open_channel
+
+        def late(opening: Any, node: Any) -> Any:
+            if opening.state == OpeningState.CARRYING and len(seen) < 3:
+                seen.append(opening)
+                return None if len(seen) % 2 else look(opening, node)
+            return look(opening, node)
+
+        monkeypatch.setattr(tracing, "open_channel", late)
+        paid(jit, jit.pay(jit.buy()))
+        causes = jit.journal()
+        assert len(seen) == 3 and causes.index("payment_settled") < causes.index("funding_signed")
+        assert "opening_cancelling" not in causes
 
     def test_where_we_trust_the_wallet_it_is_published_before_that(self, jit: JustInTime) -> None:
         sell(jit_client_trusts_lsp=False)

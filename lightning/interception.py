@@ -91,15 +91,6 @@ class Interception:
             for circuit in [each for each, fails_at in self._held.items() if fails_at <= height]:
                 del self._held[circuit]
 
-    def holds(self, circuit: Circuit) -> bool:
-        """The part waits for its answer."""
-        return circuit in self._held
-
-    @property
-    def held(self) -> int:
-        """How many parts wait for their answer."""
-        return len(self._held)
-
     def close(self) -> None:
         """The stream is over. Repeat: safe."""
         with self._lock:

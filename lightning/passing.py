@@ -8,7 +8,6 @@ from contextlib import suppress
 from lightning import mapping
 from lightning.calls import LIST_SECONDS
 from lightning.errors import NodeUnavailable, OutcomeUnknown, Rejected
-from lightning.interception import Interception
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import routerrpc_pb2 as router
 from lightning.reaching import Reaching
@@ -17,14 +16,6 @@ from lightning.types import Forward
 
 class Passing(Reaching):
     """The calls of `LndNode` that concern what it passes on."""
-
-    def intercept(self) -> Interception:
-        """From now on each part of a payment through our node waits for an answer, as long as this is open.
-
-        LND knows one such stream: it says of a second that there is one, once that is read. Nothing is asked of the
-        node before, nor of whoever recognises it: what others pay would wait for that.
-        """
-        return Interception(self._credentials)
 
     def add_alias(self, channel: int, alias: int) -> None:
         """What is to be paid over `alias` goes over this channel (`Channel.known_as`).

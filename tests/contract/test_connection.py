@@ -10,7 +10,6 @@ import pytest
 
 from lightning.credentials import LOCAL, required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
-from lightning.interception import Interception
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
@@ -50,7 +49,6 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "pending_channels": {},
     "channels_with": {"pubkey": KEY, "seconds": 20.0},
     "closed_channels": {},
-    "intercept": {},
     "add_alias": {"channel": 1, "alias": 16_050_000 << 40},
     "aliases": {},
     "configuration": {},
@@ -97,8 +95,6 @@ def how_it_ends(node: LndNode, name: str) -> tuple[str, str]:
         result = getattr(node, name)(**EVERY_METHOD[name])
         if isinstance(result, Future):
             result.result(20)
-        if isinstance(result, Interception):
-            next(iter(result))
         if isinstance(result, Negotiation):
             with result:
                 result.funding_request(timeout_seconds=20)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from lightning import mapping
 from lightning.calls import LIST_SECONDS
 from lightning.errors import NodeUnavailable, OutcomeUnknown, Rejected
+from lightning.interception import Interception
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import routerrpc_pb2 as router
 from lightning.reaching import Reaching
@@ -16,6 +17,10 @@ from lightning.types import Forward
 
 class Passing(Reaching):
     """The calls of `LndNode` that concern what it passes on."""
+
+    def intercept(self) -> Interception:
+        """From now on each part of a payment through our node waits for an answer, as long as this is open."""
+        return Interception(self._credentials)
 
     def add_alias(self, channel: int, alias: int) -> None:
         """What is to be paid over `alias` goes over this channel (`Channel.known_as`).

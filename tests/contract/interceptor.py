@@ -17,7 +17,7 @@ class Interceptor:
     """One stream, and what it has told."""
 
     def __init__(self, node: LndNode) -> None:
-        self.stream = Interception(node._credentials)
+        self.stream: Interception = node.intercept()
         self.parts: list[Intercepted] = []
         #: Why it ended; None: it has not.
         self.ended: str | None = None

@@ -192,6 +192,9 @@ def test_an_answer_that_is_the_same_again_changes_nothing(scene: Scene) -> None:
     with intercepting(scene.node) as again:
         part = again.part()
         again.answer(part, resume_with(part.incoming_msat - FEE_MSAT, fee_msat=FEE_MSAT))
+        other = scene.pay(SCID + 1)
+        again.answer(again.part(1), FAIL)
+        until(lambda: scene.state(other) == FAILED, "the node has heard what was said before")
         node_of(scene.lsp).connect(NodeAddress.parse(scene.wallet.p2p_address), timeout_seconds=5)
         scene.control.change_customer(scene.wallet.name, takes="settles")
     until(lambda: scene.state(payment) == SUCCEEDED, "it is settled")

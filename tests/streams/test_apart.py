@@ -65,8 +65,9 @@ def begun() -> Iterator[Apart]:
 def test_it_knows_nothing_of_our_environment(begun: Apart) -> None:
     begun.open()
     assert begun._process is not None
-    environment = Path(f"/proc/{begun._process.pid}/environ").read_bytes()
-    assert [each.partition(b"=")[0] for each in environment.split(b"\0") if each] == [b"PYTHONPATH"]
+    environment = Path(f"/proc/{begun._process.pid}/environ")
+    until(environment.read_bytes, "it has begun", timeout=10)
+    assert [each.partition(b"=")[0] for each in environment.read_bytes().split(b"\0") if each] == [b"PYTHONPATH"]
     assert str(begun._credentials()).encode() not in Path(f"/proc/{begun._process.pid}/cmdline").read_bytes()
 
 

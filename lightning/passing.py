@@ -19,11 +19,7 @@ class Passing(Reaching):
     """The calls of `LndNode` that concern what it passes on."""
 
     def intercept(self) -> Interception:
-        """From now on each part of a payment through our node waits for an answer, as long as this is open.
-
-        LND knows one such stream: it says of a second that there is one, once that is read. Nothing is asked of the
-        node before, nor of whoever recognises it: what others pay would wait for that.
-        """
+        """From now on each part of a payment through our node waits for an answer, as long as this is open."""
         return Interception(self._credentials)
 
     def add_alias(self, channel: int, alias: int) -> None:

@@ -1,7 +1,7 @@
 """What others pay through our node passes by here: what is not for a channel that we promised goes on at once.
 
-While LND asks (`requireinterceptor`) nothing is forwarded that we have not answered. So the thread that reads answers
-by itself whatever cannot be ours, and never waits: not for the database, nor for our own hands.
+While LND asks (`requireinterceptor`) nothing is forwarded that we have not answered. So who reads (`streams.apart`)
+answers by itself whatever cannot be ours, and never waits: not for the database, nor for our own hands.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,11 +17,10 @@ from django.conf import settings
 from lightning import connection as lightning
 from lightning import just_in_time, rights
 from lightning.errors import LightningError
-from lightning.interception import Interception
-from lightning.parts import RESUME, Intercepted, may_be_promised
 from lightning.rights import Feature
 from orders.errors import DATABASE_TROUBLE
 from orders.outage import Outage
+from streams.apart import Apart, Stream
 from streams.hands import Hands
 from streams.together import together
 from streams.undecided import Domain, Undecided
@@ -40,76 +38,77 @@ _SOON_SECONDS: Final = 2.0
 
 
 class Line:
-    """The thread that reads. It is there from `start` to `stop`, whatever becomes of the stream."""
+    """The thread that hears what is not let go at once. It is there from `start` to `stop`, whatever comes between."""
 
-    def __init__(self, open_stream: Callable[[], Interception], undecided: Undecided) -> None:
-        self._open_stream = open_stream
+    def __init__(self, begin: Callable[[], Apart], undecided: Undecided) -> None:
+        self._begin = begin
         self._undecided = undecided
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._outage = Outage(log, "what others pay through our node")
-        self._stream: Interception | None = None
-        self._since = 0.0
-        self.passed = 0
+        self._stop = threading.Event()
+        self._apart: Apart | None = None
+        self._stream: Stream | None = None
+        self._passed = 0
 
     def start(self) -> None:
-        """It reads from now on. Repeat: safe."""
-        if self._thread is None:
-            self._stop = threading.Event()  # of its own: the thread before may not have ended
-            self._thread = threading.Thread(target=self._run, name="forwarding", daemon=True)
-            self._thread.start()
+        """It hears from now on. Repeat: safe."""
+        if self._apart is None:
+            self._apart, self._stop = self._begin(), threading.Event()
+            what = (self._apart, self._stop)
+            threading.Thread(target=self._run, args=what, name="forwarding", daemon=True).start()
 
     def stop(self) -> None:
-        """It reads no more. Repeat: safe."""
+        """It hears no more, and LND asks nobody. Repeat: safe."""
         self._stop.set()
-        if (stream := self._stream) is not None:
-            stream.close()
-        self._thread = self._stream = None
+        if (apart := self._apart) is not None:
+            self._passed += apart.passed
+            apart.end()
+        self._apart = self._stream = None
         self._undecided.forget()
 
     @property
     def is_up(self) -> bool:
         """LND asks us."""
-        return self._stream is not None and time.monotonic() - self._since > _WELL_SECONDS
+        return self._stream is not None and self._stream.lasts_seconds > _WELL_SECONDS
+
+    @property
+    def passed(self) -> int:
+        """How many parts were let go at once."""
+        return self._passed + (self._apart.passed if self._apart is not None else 0)
+
+    def tick(self) -> None:
+        """To be called every so often."""
+        if self.is_up and self._outage.over():
+            log.info("what others pay goes through our node again")
 
     def block_came(self, height: int) -> None:
         """LND has failed by itself what it held for too long."""
         if (stream := self._stream) is not None:
             stream.block_came(height)
 
-    def _run(self) -> None:
+    def _run(self, apart: Apart, stop: threading.Event) -> None:
         failures = 0
-        stop = self._stop
         while not stop.is_set():
-            self._since = time.monotonic()
-            try:
-                self._read(stop)
-            except LightningError as problem:
-                if not stop.is_set():
-                    self._outage.begun(problem)
-            except Exception:
-                log.exception("a defect of ours; the node is listened to anew")
-            if not stop.is_set():
-                self._stream = None
-                self._undecided.forget()
-            failures = 0 if time.monotonic() - self._since > _WELL_SECONDS else failures + 1
+            well = self._hear(apart, stop)
+            failures = 0 if well else failures + 1
             stop.wait(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1] if failures else 0)
+        apart.end()
 
-    def _read(self, stop: threading.Event) -> None:
-        """Raises: LightningError, once the stream has ended."""
-        stream = self._stream = self._open_stream()
-        if stop.is_set():
-            stream.close()
-        for part in stream:
-            self._take(stream, part)
-            self._outage.over()
-
-    def _take(self, stream: Interception, part: Intercepted) -> None:
-        if may_be_promised(part.scid):
-            self._undecided.add(stream, part)
-        else:
-            self.passed += 1
-            stream.answer(part.circuit, RESUME)
+    def _hear(self, apart: Apart, stop: threading.Event) -> bool:
+        """One stream, to its end; whether it was one."""
+        stream = None
+        try:
+            stream = self._stream = apart.open()
+            for part in stream:
+                self._undecided.add(stream, part)
+        except LightningError as problem:
+            if not stop.is_set():
+                self._outage.begun(problem)
+        except Exception:
+            log.exception("a defect of ours; the node is listened to anew")
+        if not stop.is_set():
+            self._stream = None
+            self._undecided.forget()
+        return stream is not None and stream.lasts_seconds > _WELL_SECONDS
 
 
 class Forwarding:
@@ -122,7 +121,7 @@ class Forwarding:
     def __init__(self, hands: Hands, domain: Domain) -> None:
         self._hands = hands
         self._undecided = Undecided(domain)
-        self._line = Line(lambda: lightning.node().intercept(), self._undecided)
+        self._line = Line(lambda: Apart(lightning.credentials), self._undecided)
         self._is_ours = asyncio.Event()
         #: Why none is sold; None: that is not known yet.
         self._why_not: tuple[str, ...] | None = None
@@ -157,6 +156,7 @@ class Forwarding:
     async def _keep_ticking(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
+            self._line.tick()
             self._undecided.tick()
 
     async def _keep_asking(self) -> None:

@@ -17,9 +17,9 @@ from typing import Final, Protocol
 
 from django.db import close_old_connections
 
-from lightning.interception import Interception
 from lightning.parts import RESUME, Answer, Circuit, Intercepted
 from orders.errors import DATABASE_TROUBLE
+from streams.apart import Stream
 from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Domain(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    stream: Interception
+    stream: Stream
     part: Intercepted
     since: float
     is_ours: bool = False
@@ -79,7 +79,7 @@ class Undecided:
         self._gone: set[Circuit] = set()
         self.let_go = 0
 
-    def add(self, stream: Interception, part: Intercepted) -> None:
+    def add(self, stream: Stream, part: Intercepted) -> None:
         """The part will be answered."""
         waiting = _Waiting(stream, part, time.monotonic(), is_ours=part.scid in self._ours)
         if part.circuit in self._gone or (len(self._waiting) >= _MOST and not waiting.is_ours):

@@ -35,7 +35,7 @@ class Interceptor:
 
     def answer_unasked(self, circuit: Circuit, answer: Answer = RESUME) -> None:
         """Also what we would never say."""
-        self.stream._held[circuit] = 0
+        self.stream._held._fails_at[circuit] = 0
         self.stream.answer(circuit, answer)
 
     def part(self, number: int = 0, *, of: Callable[[Intercepted], bool] = lambda part: True) -> Intercepted:

@@ -12,6 +12,7 @@ from lightning.credentials import Credentials
 from lightning.node import LndNode
 from lightning.parts import FAIL, NO_CHANNEL, RESUME, Answer, Intercepted, resume_with
 from lightning.types import NodeAddress
+from simulator.channels import COMMIT_FEE_SAT
 from simulator.control import Control, Refused
 from tests.contract.conftest import Opening
 from tests.contract.interceptor import Interceptor, intercepting
@@ -192,11 +193,16 @@ def test_an_answer_that_is_the_same_again_changes_nothing(scene: Scene) -> None:
     with intercepting(scene.node) as again:
         part = again.part()
         again.answer(part, resume_with(part.incoming_msat - FEE_MSAT, fee_msat=FEE_MSAT))
+        other = scene.pay(SCID + 1)
+        again.answer(again.part(1), FAIL)
+        until(lambda: scene.state(other) == FAILED, "the node has heard what was said before")
         node_of(scene.lsp).connect(NodeAddress.parse(scene.wallet.p2p_address), timeout_seconds=5)
         scene.control.change_customer(scene.wallet.name, takes="settles")
     until(lambda: scene.state(payment) == SUCCEEDED, "it is settled")
     assert scene.control.parts().lost_msat == 0
     assert scene.wallets_sat() == (AMOUNT_MSAT - FEE_MSAT) // 1000
+    [channel] = scene.node.channels_with(scene.wallet.pubkey)
+    assert channel.local_balance_sat + channel.remote_balance_sat == channel.capacity_sat - COMMIT_FEE_SAT
 
 
 def test_who_pays_by_the_wallets_key_asks_for_no_channel(scene: Scene) -> None:

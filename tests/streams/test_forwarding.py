@@ -17,6 +17,7 @@ from lightning.credentials import Credentials
 from lightning.node import LndNode
 from lightning.parts import FAIL, NO_CHANNEL, RESUME, Answer, Circuit, Intercepted, resume_with
 from streams import undecided
+from streams.apart import Apart
 from streams.forwarding import Line
 from streams.undecided import Undecided
 from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
@@ -104,9 +105,9 @@ def passing(node: SimulatedNode, point: str, domain: Domain) -> Iterator[Passage
     credentials = Credentials(node.grpc_address, str(node.tls_certificate), str(node.admin_macaroon), "regtest")
     waiting = Undecided(domain)
     lnd = LndNode(credentials)
-    line = Line(lnd.intercept, waiting)
+    line = Line(lambda: Apart(lambda: credentials), waiting)
     line.start()
-    until(lambda: line.is_up, "the node asks us", timeout=10)
+    until(lambda: line.is_up, "the node asks us", timeout=20)
     ticking = threading.Event()
 
     def tick() -> None:
@@ -133,7 +134,8 @@ def passage(asking: tuple[SimulatedNode, str], monkeypatch: pytest.MonkeyPatch) 
 def test_what_goes_over_a_channel_that_there_is_asks_nobody(passage: Passage) -> None:
     assert passage.pay(passage.scid()).wait() == SUCCEEDED
     assert passage.pay(NO_CHANNEL).wait() == SUCCEEDED  # by the node's key
-    assert passage.line.passed == 2 and not passage.domain.threads
+    until(lambda: passage.line.passed == 2, "it is told", timeout=10)
+    assert not passage.domain.threads
 
 
 def test_while_the_database_hangs_what_is_not_ours_goes_on(passage: Passage) -> None:
@@ -222,10 +224,10 @@ def test_after_a_stream_that_was_well_the_next_begins_at_once(
     passage: Passage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.forwarding._PAUSES_SECONDS", (60.0,))
-    stream = passage.line._stream
-    assert stream is not None
-    stream._stream.cancel()
-    until(lambda: passage.line._stream not in (None, stream), "another stream", timeout=20)
+    stream, apart = passage.line._stream, passage.line._apart
+    assert stream is not None and apart is not None and apart._process is not None
+    apart._process.kill()
+    until(lambda: passage.line._stream is not stream and passage.line.is_up, "another stream", timeout=20)
     assert passage.pay(passage.scid()).wait() == SUCCEEDED
 
 
@@ -233,7 +235,7 @@ def test_who_comes_while_another_is_asked_waits_for_his_turn(
     passage: Passage, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    second = Line(passage.lnd.intercept, Undecided(Domain()))
+    second = Line(passage.line._begin, Undecided(Domain()))
     second.start()
     try:
         until(lambda: "interceptor already exists" in caplog.text, "it is told so", timeout=5)

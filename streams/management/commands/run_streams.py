@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +15,6 @@ from streams import standby
 from streams.process import Process
 
 log = logging.getLogger(__name__)
-
-#: What others pay passes through a thread of this process, beside others that reckon: with Python's own five
-#: milliseconds it would wait for each of them for so long.
-_SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
@@ -33,8 +28,6 @@ class Command(BaseCommand):
             raise CommandError(
                 f"No node is configured. Missing: {', '.join(settings.MISSING_NODE_VARIABLES)}.", returncode=2
             )
-        if settings.LSPS2_ENABLED:
-            sys.setswitchinterval(_SWITCH_SECONDS)
         if not asyncio.run(_run()):
             log.warning("ending in the middle of a look: a later one goes on with it")
             logging.shutdown()

@@ -93,5 +93,10 @@ def client_hash(address: str) -> str:
     return _keyed("client", address)
 
 
+def peer_hash(pubkey: str) -> str:
+    """A buyer who is known by his node's key, which he has proven. Nobody's network address looks like it."""
+    return client_hash(f"node:{pubkey}")
+
+
 def _keyed(purpose: str, text: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()

@@ -374,7 +374,8 @@ def next_due_at(*, after: datetime) -> datetime | None:
 
 def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:
     """(order id, payment hash) of every invoice (of these orders) whose state at the node may still change."""
-    rows = HoldInvoice.objects.filter(state__in=[InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING])
+    states = [InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING]
+    rows = HoldInvoice.objects.filter(state__in=states).exclude(payment_request="")
     if among is not None:
         rows = rows.filter(order__in=among)
     return list(rows.values_list("order_id", "payment_hash"))

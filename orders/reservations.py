@@ -16,7 +16,13 @@ from orders.states import COMMITTED_OPENINGS, RESERVING, Firmness, InvoiceState,
 
 #: The coins of such an attempt have left the spendable ones, and do not come back to it.
 _LEASED: Final = frozenset(
-    {OpeningState.FUNDED, OpeningState.COMMITTED, OpeningState.PUBLISHING, OpeningState.PUBLISHED}
+    {
+        OpeningState.FUNDED,
+        OpeningState.COMMITTED,
+        OpeningState.CARRYING,
+        OpeningState.PUBLISHING,
+        OpeningState.PUBLISHED,
+    }
 )
 _PAID: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 

@@ -56,6 +56,7 @@ from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
 from orders.payments import security, surplus
+from orders.payments.lightning import passing
 from orders.payments.rail import Security
 from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
@@ -193,6 +194,9 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
+    if order.is_jit and (why_not := zero_conf.lack(wanted, node)):  # no other channel would be there in time
+        postpone(order_id, "FEATURE_MISSING", why_not, wanted=wanted)
+        return False
     if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
         return False
     if not _reached(order, wanted):
@@ -293,7 +297,7 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
 
 
 def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:
-    order_id = opening.order_id
+    order_id, order = opening.order_id, opening.order
     negotiation: Negotiation | None = None
     dry_runs.give_way(opening.node_pubkey, node)
     try:
@@ -305,6 +309,7 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
             zero_conf=opening.zero_conf,
+            free=order.is_jit,
         )
         placing.end_hopeless_quotes()  # as the coins are promised: only now, while the peer has its part to do
         with turn.waiting(negotiation):
@@ -315,6 +320,8 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             committing.promise(order_id, opening.pk, node)
         with turn.waiting(negotiation):
             committing.verify(opening, negotiation, node)
+        if passing.trusts_us(order):
+            return  # the look that follows sees whether it is usable, and lets its payment go on over it
         if not opening.zero_conf:
             committing.commit(order_id, node)
         elif not committing.keep(order_id, opening.pk, node):

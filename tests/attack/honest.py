@@ -75,7 +75,7 @@ class Buyer:
         self.ground.invoices.append(answer.said["ln_invoice"])
         wait(self.pays_after, self.until)
         paid = self.ground.control.pay(answer.said["ln_invoice"])
-        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground.control, paid.id), uri)
+        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground, paid.id), uri)
         outcome.asked_seconds, outcome.order_id = asked, answer.said["order_id"]
         return outcome
 

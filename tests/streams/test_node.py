@@ -185,7 +185,7 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     async def main() -> bool:
         hands = Hands()
         connected = Connected()
-        listening = asyncio.create_task(NodeStreams(hands, connected).run())
+        listening = asyncio.create_task(NodeStreams(hands, connected, block_came=lambda height: None).run())
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:

@@ -14,6 +14,7 @@ from lightning.node import LndNode
 from orders import keys
 from orders.causes import Cause
 from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot
+from orders.payments.lightning import passing
 from orders.payments.rail import SETTLED, Security
 from orders.states import InvoiceState
 
@@ -35,6 +36,8 @@ def look(order: ChannelOrder, node: LndNode, height: int | None = None) -> Secur
     """
     if order.invoice is None:
         return Security(secured=False, lost=True, reason="there is no invoice")
+    if order.invoice.is_passed_on:
+        return passing.look(order, node)
     return _look(order.invoice.payment_hash, order.order_total_sat, node, height)
 
 
@@ -65,9 +68,13 @@ def insecurity(order: ChannelOrder) -> str:
 def obstacle(order: ChannelOrder) -> str:
     """Why the held payment could not be settled; "" when it can."""
     invoice = order.invoice
-    if invoice is None or invoice.state != InvoiceState.HELD or invoice.payment_hash == keys.payment_hash(order.pk):
+    if invoice is None or invoice.state != InvoiceState.HELD or _is_settled_by_us_or_its_buyer(invoice):
         return ""
     return "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled."
+
+
+def _is_settled_by_us_or_its_buyer(invoice: HoldInvoice) -> bool:
+    return invoice.is_passed_on or invoice.payment_hash == keys.payment_hash(invoice.order_id)
 
 
 def is_held(order: ChannelOrder) -> bool:
@@ -99,8 +106,10 @@ def differing(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
 
 
 def _invoices_that_differ(node: LndNode) -> set[UUID]:
-    rows = HoldInvoice.objects.filter(state__in=_AT_THE_NODE).values_list(
-        "order_id", "payment_hash", "state", "add_index"
+    rows = (
+        HoldInvoice.objects.filter(state__in=_AT_THE_NODE)
+        .exclude(payment_request="")
+        .values_list("order_id", "payment_hash", "state", "add_index")
     )
     if not rows:
         return set()

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0039_zero_conf_channels"),
+        ("orders", "0040_just_in_time"),
     ]
 
     operations = [

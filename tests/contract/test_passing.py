@@ -64,6 +64,10 @@ class Way:
             until(lambda: outpoint in {each.outpoint for each in self.node.channels() if each.active}, "it is active")
         return self.channel(outpoint)
 
+    def carried(self) -> list[Htlc]:
+        """What is on its way to the client: LND takes any channel with it."""
+        return [htlc for each in self.node.channels_with(self.client.pubkey) for htlc in each.htlcs]
+
     def channel(self, outpoint: Outpoint) -> Channel:
         return next(each for each in self.node.channels() if each.outpoint == outpoint)
 
@@ -242,8 +246,8 @@ def test_a_node_that_was_killed_asks_again_what_was_answered_and_has_not_ended(w
     with way.client.holding_payments(), intercepting(way.node) as first:
         payment = way.pay(scid)
         first.answer(first.part())
-        until(lambda: way.channel(over.outpoint).htlcs, "the client has it")
-        [carried] = way.channel(over.outpoint).htlcs
+        until(lambda: way.carried(), "the client has it")
+        [carried] = way.carried()
         assert (carried.incoming, carried.other_channel) == (False, first.part().circuit.channel)
         assert carried.other_index == first.part().circuit.htlc
         way.lsp.kill()

@@ -26,6 +26,7 @@ from tests.simulator.network import SimulatedNetwork
 @pytest.fixture
 def jit(shop: Shop, network: SimulatedNetwork, add_peer: Callable[..., Any], settings: Any) -> Iterator[JustInTime]:
     settings.LSPS2_ENABLED = True
+    network.lsp.control.require_interceptor(True)
     payer, wallet = add_peer(), add_peer()
     wallet.change(accepts_zero_conf=True, takes_less=True)
     shop.node.connect(NodeAddress.parse(wallet.p2p_address), timeout_seconds=5)
@@ -36,6 +37,7 @@ def jit(shop: Shop, network: SimulatedNetwork, add_peer: Callable[..., Any], set
     one = JustInTime(shop, payer, wallet)
     with one.listening():
         yield one
+    network.lsp.control.require_interceptor(False)
     network.mine(6)
     for lease in shop.node.leases():
         shop.node.release(lease.outpoint, lock_id=lease.lock_id)

@@ -7,7 +7,7 @@ paid out by us. All parts of a payment are decided together, in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -47,7 +47,7 @@ class Outcome(StrEnum):
     UNDER_WAY = "under_way"
     #: All of it is the buyer's, and the fee ours.
     TAKEN = "taken"
-    #: The buyer has taken less than was passed on, and nothing is on its way any more.
+    #: The buyer has taken less than was passed on, or our fee is not all there; nothing is on its way any more.
     TAKEN_IN_PART = "taken_in_part"
     #: No part of it is anywhere any more.
     GONE = "gone"
@@ -77,14 +77,18 @@ class Passed:
         ends = [each.expiry_height for channel in with_peer for each in channel.htlcs if self._is_carried(each)]
         if ends:
             return Outcome.RUNS_OUT if height >= min(ends) - _PUBLISH_BEFORE_BLOCKS else Outcome.UNDER_WAY
-        if self._taken(node) >= self._circuits:
-            return Outcome.TAKEN
+        if (told := self._told(self._taken(node))) is Outcome.TAKEN:
+            return told
         if self._is_held(node):
             return Outcome.UNDER_WAY
-        taken = self._taken(node)
-        if taken >= self._circuits:
-            return Outcome.TAKEN
-        return Outcome.TAKEN_IN_PART if taken else Outcome.GONE
+        return self._told(self._taken(node))
+
+    def _told(self, taken: Mapping[tuple[int, int], int]) -> Outcome:
+        """By the parts that were settled, and what of each was kept (msat): all of it, with our fee, or less."""
+        if not taken:
+            return Outcome.GONE
+        is_whole = len(taken) == len(self.parts) and sum(taken.values()) >= sum(part.fee_msat for part in self.parts)
+        return Outcome.TAKEN if is_whole else Outcome.TAKEN_IN_PART
 
     def _is_carried(self, htlc: Htlc) -> bool:
         return not htlc.incoming and htlc.payment_hash == self.payment_hash
@@ -102,16 +106,20 @@ class Passed:
             for htlc in channel.htlcs
         )
 
-    def _taken(self, node: LndNode) -> set[tuple[int, int]]:
-        """The parts of it that the node's history tells of: they were settled. Raises: NodeUnavailable."""
+    def _taken(self, node: LndNode) -> dict[tuple[int, int], int]:
+        """The parts of it that the node's history tells of, as they were settled, and what of each was kept (msat).
+
+        Raises: NodeUnavailable.
+        """
         since = int(min(part.heard_at for part in self.parts).timestamp()) - _CLOCKS_DIFFER_SECONDS
-        found: set[tuple[int, int]] = set()
+        found: dict[tuple[int, int], int] = {}
         for skip in range(0, _MOST_PAGES * _PAGE, _PAGE):
             told = node.forwards(from_second=since, skip=skip, most=_PAGE)
-            found |= {(each.channel_in, each.htlc_in) for each in told if each.htlc_in is not None}
+            kept = {(each.channel_in, each.htlc_in): each.in_msat - each.out_msat for each in told}
+            found |= {(at, htlc): msat for (at, htlc), msat in kept.items() if htlc is not None}
             if len(told) < _PAGE:
                 break
-        return found & self._circuits
+        return {circuit: msat for circuit, msat in found.items() if circuit in self._circuits}
 
 
 def of(order: ChannelOrder) -> Passed:

@@ -21,7 +21,7 @@ from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
 from orders.flags import Found, flag, found
-from orders.models import ChannelOrder, NodeSnapshot
+from orders.models import ChannelOrder
 from orders.openings import (
     cancelling,
     closes,
@@ -326,7 +326,7 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
     is_over = order.open_deadline_at is not None and order.open_deadline_at <= now
     if not turn.may_attempt and not is_over:
         raise Elsewhere  # before the node is asked anything: all claimed orders that wait are looked at like this
-    payment = security.look(order, node, _seen_height(order))
+    payment = security.look(order, node, snapshot.fresh_height(order))
     too_late = payment.spare_blocks is not None and payment.spare_blocks < settings.SPARE_BLOCKS
     if payment.lost or too_late:
         _give_up(order, "PAYMENT_NOT_SECURED")
@@ -342,15 +342,6 @@ def _try_to_open(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) 
         return room
     opening.attempt(order, node, turn, payment)
     return now + _LOOK_AGAIN
-
-
-def _seen_height(order: ChannelOrder) -> int | None:
-    """The height that was told with the last block; None: that is long ago, so the node is asked.
-
-    Before the funding may be published it is asked in any case.
-    """
-    seen: NodeSnapshot | None = getattr(order.lsp_node, "snapshot", None)
-    return seen.block_height if seen is not None and snapshot.is_fresh(seen) else None
 
 
 def _room_at_node(order: ChannelOrder, node: LndNode, now: datetime) -> datetime | None:

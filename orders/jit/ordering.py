@@ -52,7 +52,7 @@ def make(purchase: JitPurchase, parts: list[JitPart], size_msat: int, fee_msat: 
         add_index=0,
         amount_sat=order.order_total_sat,
     )
-    reservations.begin(order)
+    reservations.quoted(order).save()
     write(order, "", Cause.QUOTED, BUYER, {"order_total_sat": order.order_total_sat, "door": str(order.door)})
     move_invoice(
         order,

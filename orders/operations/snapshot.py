@@ -78,6 +78,15 @@ def is_fresh(seen: NodeSnapshot) -> bool:
     return _is_younger(seen, _most_age())
 
 
+def fresh_height(order: ChannelOrder) -> int | None:
+    """The height that was told with the last block; None: that is long ago, so the node is to be asked.
+
+    Before the funding may be published it is asked in any case.
+    """
+    seen: NodeSnapshot | None = getattr(order.lsp_node, "snapshot", None)
+    return seen.block_height if seen is not None and is_fresh(seen) else None
+
+
 def _is_younger(seen: NodeSnapshot, age: timedelta) -> bool:
     now = timezone.now()
     return now - age <= seen.at <= now

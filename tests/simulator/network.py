@@ -25,8 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUYER_CHANNEL_SAT = 10**8
 #: LND's flags that a test may give a peer, as what the simulated customer does.
 _FLAGS = {
-    "--minchansize": "min_channel_sat",
-    "--maxchansize": "max_channel_sat",
+    **{"--minchansize": "min_channel_sat", "--maxchansize": "max_channel_sat"},
     "--maxpendingchannels": "pending_limit",
 }
 

@@ -197,6 +197,9 @@ class SimulatedPayment:
     def preimage(self) -> str:
         return str(self._node.control.payment(self._number).preimage)
 
+    def wait_locked(self) -> None:
+        """It leaves at once."""
+
     def wait(self, timeout: float = PATIENCE) -> str:
         until(lambda: self.status() in FINAL, "the payment ends", timeout=timeout)
         return self.status()

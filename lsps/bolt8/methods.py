@@ -57,7 +57,7 @@ def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
 
 
 def _get_info(peer: str, call: Call) -> dict[str, Any]:
-    """As it was some seconds ago at most; who buys is held to what is on offer now."""
+    """As it was some seconds ago; who buys is held to what is on offer now."""
     lsps1.read_get_info(call.params)
     return offered.of(_words(call))
 

@@ -100,6 +100,49 @@ def test_many_who_ask_at_once_have_it_made_once() -> None:
     assert made == ["a"]
 
 
+@pytest.fixture
+def slow(clock: Clock) -> Iterator[tuple[Kept[str, str], threading.Event, threading.Event]]:
+    """What was made once, and whose second making waits to be told to go on; whether it has begun."""
+    begun, go_on = threading.Event(), threading.Event()
+    made: Iterator[int] = count(1)
+
+    def make(key: str) -> str:
+        if (number := next(made)) > 1:
+            begun.set()
+            go_on.wait(20)
+        return f"{key}-{number}"
+
+    offered = Kept(make, seconds=SECONDS)
+    assert offered.of("a") == "a-1"
+    yield offered, begun, go_on
+    go_on.set()
+
+
+def test_while_it_is_made_anew_others_are_told_what_was_known(
+    slow: tuple[Kept[str, str], threading.Event, threading.Event], clock: Clock
+) -> None:
+    offered, begun, go_on = slow
+    clock.now += SECONDS + 1
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(offered.of, "a")
+        assert begun.wait(10)
+        assert threads.submit(offered.of, "a").result(10) == "a-1"
+        go_on.set()
+        assert first.result(10) == "a-2"
+
+
+def test_what_is_much_too_old_is_told_to_nobody(
+    slow: tuple[Kept[str, str], threading.Event, threading.Event], clock: Clock
+) -> None:
+    offered, begun, go_on = slow
+    clock.now += 4 * SECONDS + 1
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(offered.of, "a") for _ in range(2)]
+        assert begun.wait(10)
+        go_on.set()
+        assert [each.result(10) for each in asked] == ["a-2", "a-2"]
+
+
 def test_what_is_forgotten_is_made_anew(numbers: Kept[str, str]) -> None:
     numbers.of("a")
     numbers.forget()

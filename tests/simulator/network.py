@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUYER_CHANNEL_SAT = 10**8
 #: LND's flags that a test may give a peer, as what the simulated customer does.
 _FLAGS = {
-    **{"--minchansize": "min_channel_sat", "--maxchansize": "max_channel_sat"},
+    "--minchansize": "min_channel_sat",
+    "--maxchansize": "max_channel_sat",
     "--maxpendingchannels": "pending_limit",
 }
 
@@ -398,8 +399,7 @@ class SimulatedNetwork:
         name = f"node-{self._added}"
         node = SimulatedNode(name, self.folder / name, coins=coins if funded_sat else 0, coin_sat=funded_sat)
         node.start()
-        if "--requireinterceptor" in flags:
-            node.control.require_interceptor(True)
+        node.control.require_interceptor("--requireinterceptor" in flags)
         self.nodes.append(node)
         return node
 

@@ -41,8 +41,8 @@ test: check ## all checks and tests; the long ones excepted
 test-long: check ## the same and the long ones
 	@$(PYTEST)
 
-bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md)
-	@exec .venv/bin/python -m tests.bench $(if $(filter large,$(SCALE)),--large)
+bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md, SCALE=database: docs/large-databases.md)
+	@exec .venv/bin/python -m tests.bench $(if $(filter large database,$(SCALE)),--$(SCALE))
 
 attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20
 	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \

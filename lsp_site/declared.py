@@ -208,6 +208,12 @@ ORDERS = Group(
             "day stays.",
         ),
         V(
+            "ALERTS_KEPT_DAYS",
+            p.integer(1, 36_500),
+            "365",
+            "Alerts that are over, mutes, checks of the books and tasks that failed are kept for so long.",
+        ),
+        V(
             "SMALL_SURPLUS",
             p.one_of("push", "keep"),
             "push",

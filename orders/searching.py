@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orders import keys
 from orders.errors import Ambiguous, OrderNotFound
 from orders.ids import SHORT_LENGTH
-from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OnchainPayment, Refund
+from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OnchainPayment, Refund, WalletTransaction
+
+#: The ids of some.
+Orders = QuerySet[Any, Any]
 
 #: Shorter words are looked for in order ids only: they would be the beginning of too many hashes.
 _SHORTEST_FACT: Final = 6
 _MOST_NAMED: Final = 5
+_HEX: Final = re.compile(r"[0-9a-f]+")
+_ID_DIGITS: Final = 32
 
 
 def matching(text: str, *, whole_ids: bool = True) -> Q:
     """Orders that every word of `text` belongs to; of a memo with its reference, the order.
 
     Without `whole_ids` ids are looked for no further than everybody sees of them: else one could be felt for.
+    Each thing that a word may be is looked for by an index of its own, whatever number of orders there is.
     """
-    return _by_reference(text) or _of_every_word(text, lambda word: _by_id(word, whole_ids) | _by_facts(word))
+    return _by_reference(text) or _of_every_word(text, lambda word: [_by_id(word, whole_ids), *_by_facts(word)])
 
 
 def named(text: str, *, whole_ids: bool = True) -> Q:
     """As `matching`, by what names an order alone: its id or its reference."""
-    return _by_reference(text) or _of_every_word(text, lambda word: _by_id(word, whole_ids))
+    return _by_reference(text) or _of_every_word(text, lambda word: [_by_id(word, whole_ids)])
 
 
-def _of_every_word(text: str, condition_of: Callable[[str], Q]) -> Q:
+def _of_every_word(text: str, found_by: Callable[[str], list[Orders]]) -> Q:
     condition = Q()
-    for word in map(_plain, text.split()):
-        condition &= condition_of(word)
+    for word in text.split():
+        condition &= _any_of(found_by(word))
     return condition
+
+
+def _any_of(found: Sequence[Orders]) -> Q:
+    """A union, since PostgreSQL reads all orders for one condition `OR` another of other tables."""
+    first, *others = found
+    return Q(pk__in=first.union(*others) if others else first)
 
 
 def _by_reference(text: str) -> Q | None:
@@ -44,10 +56,14 @@ def _by_reference(text: str) -> Q | None:
     return Q(pk__in=found) if found else None
 
 
-def _by_id(word: str, whole_ids: bool) -> Q:
-    if whole_ids:
-        return Q(id__contains=_dashed(word))
-    return Q(id__startswith=word) if len(word) <= SHORT_LENGTH else Q(pk__in=())
+def _by_id(typed: str, whole_ids: bool) -> Orders:
+    """Orders whose id begins so."""
+    word = _plain(typed)
+    digits = word.replace("-", "")
+    if not _HEX.fullmatch(digits) or len(digits) > _ID_DIGITS or not (whole_ids or len(word) <= SHORT_LENGTH):
+        return ChannelOrder.objects.none().values("pk")
+    first, last = (UUID(digits.ljust(_ID_DIGITS, digit)) for digit in "0f")
+    return ChannelOrder.objects.filter(pk__gte=first, pk__lte=last).order_by().values("pk")
 
 
 def one(text: str) -> UUID:
@@ -67,10 +83,10 @@ def one(text: str) -> UUID:
 
 
 def _narrowing(text: str) -> list[Q]:
-    word, reference = _plain(text), _by_reference(text)
+    reference = _by_reference(text)
     if reference is not None:
         return [reference]
-    return [Q(id__startswith=_dashed(word)), _by_facts(word)] if word else []
+    return [_any_of(found) for found in ([_by_id(text, True)], _by_facts(text)) if found] if _plain(text) else []
 
 
 def _plain(word: str) -> str:
@@ -80,33 +96,31 @@ def _plain(word: str) -> str:
     return re.sub(r"^([0-9a-f]{64}):\d+$", r"\1", word)
 
 
-def _dashed(word: str) -> str:
-    """An id that was written without its dashes has them again."""
-    if not re.fullmatch(r"[0-9a-f]{9,32}", word):
-        return word
-    parts = (word[:8], word[8:12], word[12:16], word[16:20], word[20:])
-    return "-".join(part for part in parts if part)
-
-
-def _by_facts(word: str) -> Q:
+def _by_facts(typed: str) -> list[Orders]:
+    """Orders that have what begins so: a key, a hash, a transaction; or whose address, invoice or channel it is."""
+    word = _plain(typed)
     if len(word) < _SHORTEST_FACT:
-        return Q(pk__in=())
-    invoices = HoldInvoice.objects.filter(Q(payment_hash__startswith=word) | Q(payment_request=word))
-    deposits = OnchainPayment.objects.filter(txid__startswith=word)
-    openings = ChannelOpening.objects.filter(
-        Q(transaction__txid__startswith=word)
-        | Q(conflict__txid__startswith=word)
-        | Q(closing_txid__startswith=word)
-        | Q(short_channel_id=word)
-    )
-    refunds = Refund.objects.filter(Q(transaction__txid__startswith=word) | Q(address__iexact=word))
-    return (
-        Q(node_pubkey__startswith=word)
-        | Q(deposit_address=word)
-        | Q(refund_address__iexact=word)
-        | Q(closing_txid__startswith=word)
-        | Q(pk__in=invoices.values("order"))
-        | Q(pk__in=deposits.values("order"))
-        | Q(pk__in=openings.values("order"))
-        | Q(pk__in=refunds.values("order"))
-    )
+        return []
+    named = {word, typed.strip().removeprefix("bitcoin:")}  # some addresses have capitals
+    return [*(_by_digits(word) if _HEX.fullmatch(word) else ()), *_by_names(word, named)]
+
+
+def _by_digits(word: str) -> Iterator[Orders]:
+    sent = WalletTransaction.objects.filter(txid__startswith=word).values("pk")
+    orders, openings = ChannelOrder.objects.order_by(), ChannelOpening.objects.order_by()
+    yield orders.filter(~Q(node_pubkey=""), node_pubkey__startswith=word).values("pk")
+    yield orders.filter(~Q(closing_txid=""), closing_txid__startswith=word).values("pk")
+    yield HoldInvoice.objects.filter(payment_hash__startswith=word).values("order")
+    yield OnchainPayment.objects.order_by().filter(txid__startswith=word).values("order")
+    yield openings.filter(transaction__in=sent).values("order")
+    yield openings.filter(conflict__in=sent).values("order")
+    yield openings.filter(~Q(closing_txid=""), closing_txid__startswith=word).values("order")
+    yield Refund.objects.order_by().filter(transaction__in=sent).values("order")
+
+
+def _by_names(word: str, named: Collection[str]) -> Iterator[Orders]:
+    yield ChannelOrder.objects.order_by().filter(deposit_address=word).values("pk")
+    yield ChannelOrder.objects.order_by().filter(~Q(refund_address=""), refund_address__in=named).values("pk")
+    yield Refund.objects.order_by().filter(~Q(address=""), address__in=named).values("order")
+    yield HoldInvoice.objects.filter(payment_request=word).values("order")
+    yield ChannelOpening.objects.order_by().filter(~Q(short_channel_id=""), short_channel_id=word).values("order")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from watch import alerting, summary
+from django.utils import timezone
+
+from watch import alerting, forgetting, summary
 
 log = logging.getLogger(__name__)
 
@@ -26,3 +28,8 @@ def send_summary() -> str:
     except Exception:
         log.exception("the day could not be summed up")
         return "failed"
+
+
+def prune() -> str:
+    """What is over, and no record of money, is deleted; scheduled every day."""
+    return " ".join(f"{name.replace(' ', '_')}={count}" for name, count in forgetting.forget(timezone.now()))

@@ -77,7 +77,6 @@ class OrderAdmin(SteeringAdmin, EarningsAdmin, ReadOnlyAdmin):
     list_display = ["short_id", "state_column", "flags", "sizes", "total", "paid_by", "door", "node", "created", "due"]
     list_filter = [*map(filter_of, FILTERS.values()), "created_at"]
     list_select_related = ["hold_invoice"]
-    date_hierarchy = "created_at"
     ordering = ["-created_at"]
     search_fields = ["id"]  # shows the box; get_search_results does the looking
     search_help_text = (

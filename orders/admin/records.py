@@ -163,9 +163,9 @@ class EventAdmin(ReadOnlyAdmin):
 
     list_display = ["happened", "order_column", "cause_shown", "move_shown", "actor"]
     list_filter = [("at", TimeFilter), MovedToFilter]
-    search_fields = ["=cause", "actor__contains"]
+    search_fields = ["=cause"]
     order_paths = ("order",)
-    ordering = ["-at", "-id"]
+    ordering = ["-id"]
     fields = ["order_column", "version", "happened", "actor", "cause_shown", "move_shown", "facts_shown"]
     happened = at("at", "at")
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from orders import story
 from orders.admin import explorers
+from orders.admin.counting import Estimating
 from orders.admin.discretion import DiscreetAdmin, order_page
 from orders.ids import short, shortened
 from orders.models import Flag, OrderEvent
@@ -246,6 +247,7 @@ class ReadOnlyAdmin(Forbidden, DiscreetAdmin):
     change_form_template = "admin/orders/record.html"
     list_per_page = 50
     show_full_result_count = False
+    paginator = Estimating
 
     class Media:
         css = {"all": ["orders/admin.css"]}

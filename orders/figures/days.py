@@ -90,8 +90,9 @@ SELECT day, coalesce(sum(amount_msat) FILTER (WHERE account = 'channels'), 0)::b
        floor(coalesce(sum(amount_msat * extract(epoch FROM ((day + 1)::timestamp AT TIME ZONE 'UTC') - at))
                       FILTER (WHERE account = 'channels'), 0)), {PARTS_OF_LEGS}
   FROM (SELECT (e.at AT TIME ZONE 'UTC')::date AS day, e.at, e.kind, l.account, l.amount_msat
-          FROM rolled, orders_entry e JOIN orders_leg l ON l.entry_id = e.id
-         WHERE (NOT isfinite(rolled.through) OR e.at >= (rolled.through + 1)::timestamp AT TIME ZONE 'UTC')
+          FROM orders_entry e JOIN orders_leg l ON l.entry_id = e.id
+         WHERE e.at >= (SELECT CASE WHEN isfinite(through) THEN (through + 1)::timestamp AT TIME ZONE 'UTC'
+                                    ELSE '-infinity' END FROM rolled)
            AND e.at < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC') AS each
  GROUP BY day ORDER BY day
 """  # noqa: S608  our own words only

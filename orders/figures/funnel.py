@@ -63,7 +63,7 @@ WITH quoted AS (
            opened_at IS NULL AND state = ANY(%(over)s) AS is_lost
     FROM orders_channelorder
     WHERE state = ANY(%(states)s) AND created_at >= %(since)s AND created_at < %(until)s
-), explained AS (
+), explained AS MATERIALIZED (  -- once for each order, however often its reason is named below
     SELECT reached, is_lost, capacity_sat,
            CASE WHEN reached = 'open' THEN ''
                 WHEN is_lost THEN give_up_reason

@@ -22,6 +22,7 @@ class OrderEvent(models.Model):
     class Meta:
         ordering = ["order", "version"]
         constraints = [models.UniqueConstraint(fields=["order", "version"], name="event_numbered")]
+        indexes = [models.Index(fields=["cause", "id"], name="event_cause")]
 
     def __str__(self) -> str:
         return f"{self.version} {self.cause}"

@@ -50,7 +50,19 @@ class ChannelOpening(models.Model):
         ordering = ["order", "attempt"]
         indexes = [
             models.Index(fields=["created_at"], name="opening_begun", include=["state", "failure_reason"]),  # figures
-            models.Index(fields=["node_pubkey", "created_at"], name="opening_of_peer"),  # what a peer did before
+            models.Index(  # what a peer did before
+                fields=["node_pubkey", "created_at"],
+                name="opening_of_node",
+                opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+            ),
+            models.Index(fields=["alias"], name="opening_alias", condition=~Q(alias="")),
+            models.Index(
+                fields=["closing_txid"],
+                name="opening_closing",
+                condition=~Q(closing_txid=""),
+                opclasses=["varchar_pattern_ops"],
+            ),
+            models.Index(fields=["short_channel_id"], name="opening_channel", condition=~Q(short_channel_id="")),
         ]
         constraints = [
             models.UniqueConstraint(fields=["order", "attempt"], name="opening_numbered"),

@@ -176,14 +176,33 @@ class ChannelOrder(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="order_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["created_height"], name="order_oldest"),
+            models.Index(fields=["created_at", "id"], name="order_made"),  # the newest first, in lists
             models.Index(
                 fields=["state", "created_at"],
                 name="order_state",
                 include=["lsp_balance_sat", "client_balance_sat"],  # figures, of all orders there ever were
             ),
-            models.Index(fields=["node_pubkey"], name="order_node", condition=~Q(node_pubkey="")),
+            # Whatever a person has in hand of it, from its beginning on.
+            models.Index(
+                fields=["node_pubkey"],
+                name="order_node_begins",
+                condition=~Q(node_pubkey=""),
+                opclasses=["varchar_pattern_ops"],
+            ),
+            models.Index(
+                fields=["closing_txid"],
+                name="order_closing",
+                condition=~Q(closing_txid=""),
+                opclasses=["varchar_pattern_ops"],
+            ),
+            models.Index(fields=["refund_address"], name="order_refund_to", condition=~Q(refund_address="")),
             models.Index(fields=["client_hash"], name="order_unpaid_client", condition=Q(state="created")),
             models.Index(fields=["created_at"], name="order_flagged", condition=Q(standing_flags__gt=0)),
+            models.Index(
+                fields=["created_at"],
+                name="order_surprise",
+                condition=Q(paid_late=True) | Q(underpaid=True) | Q(overpaid=True),
+            ),
             # What figures are counted by, of all orders there ever were: read without the orders themselves.
             models.Index(
                 fields=["paid_at"], name="order_paid", condition=Q(paid_at__isnull=False), include=["order_total_sat"]

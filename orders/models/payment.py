@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 
 from orders.models.order import ChannelOrder, Rail
@@ -43,7 +44,8 @@ class HoldInvoice(models.Model):
                 fields=["state", "hold_expires_height"],
                 name="invoice_unfinished",
                 condition=models.Q(state__in=["open", "held", "returning"]),
-            )
+            ),
+            HashIndex(fields=["payment_request"], name="invoice_request"),  # too long for any other
         ]
 
     rail = Rail.LIGHTNING
@@ -95,7 +97,10 @@ class OnchainPayment(models.Model):
             models.UniqueConstraint(fields=["txid", "vout"], name="onchain_payment_once"),
             models.CheckConstraint(name="onchain_payment_has_amount", condition=models.Q(amount_sat__gt=0)),
         ]
-        indexes = [models.Index(fields=["state", "block_height"], name="onchain_payment_there")]
+        indexes = [
+            models.Index(fields=["state", "block_height"], name="onchain_payment_there"),
+            models.Index(fields=["txid"], name="onchain_payment_begins", opclasses=["varchar_pattern_ops"]),
+        ]
 
     rail = Rail.ONCHAIN
     held_back_sat = 0

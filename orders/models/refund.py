@@ -57,7 +57,8 @@ class Refund(models.Model):
         indexes = [
             models.Index(
                 fields=["state"], name="refund_unfinished", condition=Q(state__in=["due", "signed", "published"])
-            )
+            ),
+            models.Index(fields=["address"], name="refund_to", condition=~Q(address="")),
         ]
 
     def __str__(self) -> str:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from orders.models import ChannelOpening, ChannelOrder, Flag, Reservation
+from orders.causes import Cause
+from orders.models import ChannelOpening, ChannelOrder, Flag, OrderEvent, Reservation
+from orders.states import OrderState
 from tests import factories
+from tests.booking import carry
 
 #: What makes a copy another row; `n` numbers the copies of one kind. All else is as in the template.
 _ORDER = "md5(concat(%(kind)s::text, n))"
 _ORDERS = {
     "id": f"{_ORDER}::uuid",
     "deposit_address": f"concat('at-rest-', {_ORDER})",
-    "created_at": "first.created_at - n * interval '1 minute'",
+    "node_pubkey": f"CASE WHEN first.node_pubkey = '' THEN '' ELSE concat('02', {_ORDER}, md5({_ORDER})) END",
 }
 _INVOICES = {"order_id": f"{_ORDER}::uuid", "payment_hash": f"concat({_ORDER}, md5({_ORDER}))"}
-_FLAGS = {"order_id": f"{_ORDER}::uuid"}
+#: Whatever has nothing of its own but the order that it is of.
+_OF_ORDER = {"order_id": f"{_ORDER}::uuid"}
 _DEPOSITS = {"order_id": f"{_ORDER}::uuid", "txid": f"concat(md5({_ORDER}), {_ORDER})"}
 _TRANSACTIONS = {"label": f"concat('funding:', {_ORDER}::uuid)", "txid": f"concat({_ORDER}, md5({_ORDER}))"}
 _OPENINGS = {
@@ -31,13 +36,20 @@ _OPENINGS = {
 }
 
 
-def fill(at_rest: int) -> None:
+#: One order of a kind is so much older than the next, where nothing else is said.
+_APART: Final = timedelta(minutes=1)
+
+
+def fill(at_rest: int, over: timedelta | None = None) -> None:
     """The database has so many more orders that are over, with all that belongs to them, and knows their number.
 
+    They were made `over` such a time, evenly; or a minute apart from each other of their kind.
     Inside a transaction too: then what was deleted before stays in its pages.
     """
     for percent, order in _templates():
-        _copies(order, at_rest * percent // 100 - 1)
+        _write_journal(order)
+        count = at_rest * percent // 100 - 1
+        _copies(order, count, over / max(1, count) if over else _APART)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE" if connection.in_atomic_block else "VACUUM ANALYZE")
 
@@ -66,41 +78,86 @@ def _double_spent() -> Any:
     return order
 
 
-def _copies(order: Any, count: int) -> None:
-    kind = str(order.pk)
-    _copy(order, _ORDERS, kind, count)
+#: What led there: (cause, state).
+_WAY: Final = (
+    (Cause.QUOTED, OrderState.CREATED),
+    (Cause.LIGHTNING_PAYMENT_HELD, OrderState.PAID),
+    (Cause.CLAIMED, OrderState.URI_SET),
+    (Cause.FUNDING_SIGNED, OrderState.OPENING),
+    (Cause.CHANNEL_USABLE, OrderState.OPEN),
+    (Cause.CHANNEL_CLOSING, OrderState.CLOSING),
+    (Cause.CHANNEL_CLOSED, OrderState.CLOSED),
+)
+_ENDS: Final = {OrderState.EXPIRED: Cause.EXPIRED, OrderState.REFUNDED: Cause.NEVER_CLAIMED}
+
+
+def _write_journal(order: Any) -> None:
+    end = _ENDS.get(order.state)
+    way = _WAY if end is None else (*_WAY[: order.version - 1], (end, order.state))
+    before = ""
+    for version, (cause, state) in enumerate(way, 1):
+        OrderEvent.objects.create(
+            order=order, version=version, at=order.created_at + timedelta(minutes=version), actor="lsp",
+            cause=cause, from_state=before, to_state=state,
+        )  # fmt: skip
+        before = state
+
+
+def _copies(order: Any, count: int, apart: timedelta) -> None:
+    kind = _Kind(str(order.pk), count, apart)
+    _copy(order, _ORDERS, kind)
     if order.invoice is not None:
-        _copy(order.invoice, _INVOICES, kind, count)
+        _copy(order.invoice, _INVOICES, kind)
     for deposit in order.onchain_payments.all():
-        _copy(deposit, _DEPOSITS, kind, count)
-    for flag in Flag.objects.filter(order=order):
-        _copy(flag, _FLAGS, kind, count)
-    for reservation in Reservation.objects.filter(order=order):
-        _copy(reservation, _FLAGS, kind, count)
+        _copy(deposit, _DEPOSITS, kind)
+    for table in (Flag, Reservation, OrderEvent):
+        for row in table.objects.filter(order=order):
+            _copy(row, _OF_ORDER, kind)
     for opening in ChannelOpening.objects.filter(order=order):
         if opening.transaction is not None:
-            _copy(opening.transaction, _TRANSACTIONS, kind, count)
-        _copy(opening, _OPENINGS, kind, count)
+            _copy(opening.transaction, _TRANSACTIONS, kind)
+        _copy(opening, _OPENINGS, kind)
 
 
-def _copy(
-    template: models.Model,
-    different: dict[str, str],
-    kind: str,
-    count: int,
-) -> None:
-    """The table has `count` more rows like this one, `different` excepted; numbers of rows are given by the table."""
+class _Kind(NamedTuple):
+    """Orders that are copies of one, each so much older than the one before."""
+
+    kind: str
+    count: int
+    apart: timedelta
+
+
+def _copy(template: models.Model, different: dict[str, str], kind: _Kind) -> None:
+    """The table has `count` more rows like this one, `different` excepted, each as much older as its order.
+
+    Numbers of rows are given by the table.
+    """
     fields = [field for field in template._meta.concrete_fields if not isinstance(field, models.AutoField)]
     columns = [str(field.column) for field in fields]
-    values = [different.get(column, f'first."{column}"') for column in columns]
+    values = [different.get(str(field.column), _earlier(field)) for field in fields]
     table, key = template._meta.db_table, template._meta.pk.column
     names = ", ".join(f'"{column}"' for column in columns)
     with connection.cursor() as cursor:
         cursor.execute(
             f'INSERT INTO "{table}" ({names}) SELECT {", ".join(values)}'
             f' FROM "{table}" AS first, generate_series(1, %(count)s) AS n WHERE first."{key}" = %(pk)s',
-            {"kind": kind, "count": count, "pk": template.pk},
+            {**kind._asdict(), "pk": template.pk},
         )
+
+
+def _earlier(field: Any) -> str:
+    ago = " - n * %(apart)s::interval" if isinstance(field, models.DateTimeField) else ""
+    return f'first."{field.column}"{ago}'
+
+
+def book() -> None:
+    """All that was ever paid has its entries in the books, of the time at which it was; there are none yet."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        # What the database asks of each entry is known of all: millions of times would take hours.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        carry("(SELECT coalesce(paid_at, created_at) FROM orders_channelorder AS sold WHERE sold.id = order_id)")
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE orders_entry, orders_leg")
 
 
 def forget_unpaid() -> None:

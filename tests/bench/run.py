@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import forwards, large, latency, page, passes, peers, purchase, rows, throughput
+from tests.bench import database, forwards, large, latency, page, passes, peers, purchase, rows, throughput
 from tests.bench.figures import Machine, Measured, Peers, Result
 from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
@@ -23,6 +23,7 @@ from tests.regtest.build import BuildFailed, GoMissing, binaries
 
 PAGE = ROOT / "docs" / "performance.md"
 LARGE_PAGE = ROOT / "docs" / "large-nodes.md"
+DATABASE_PAGE = ROOT / "docs" / "large-databases.md"
 CLIENTS = (1, 8, 64)
 
 
@@ -46,6 +47,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
     parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
     parser.add_argument("--forwards", action="store_true", help="others' payments over a real lnd; writes no page")
+    parser.add_argument("--database", action="store_true", help="many orders; writes docs/large-databases.md")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
     return parser.parse_args(given)
 
@@ -56,12 +58,12 @@ def main() -> int:
     load_before = os.getloadavg()[0]
     kinds = [asked.node] if asked.node else list(KINDS)
     try:
-        if LND in kinds:
+        if LND in kinds and not asked.database:
             binaries(say=say)
         if asked.forwards:
             say("\n" + forwards.page(*forwards.measure(10 if asked.quick else forwards.PAYMENTS, say)))
             return 0
-        written = _large(kinds, asked.quick) if asked.large else _usual(kinds, asked.quick, load_before)
+        written, where = _measured_as(asked, kinds, load_before)
     except (GoMissing, BuildFailed) as problem:
         say(str(problem))
         return 1
@@ -70,8 +72,17 @@ def main() -> int:
         return 130
     say("\n" + written)
     if not asked.quick and not asked.node:
-        (LARGE_PAGE if asked.large else PAGE).write_text(written, encoding="utf-8")
+        where.write_text(written, encoding="utf-8")
     return 0
+
+
+def _measured_as(asked: argparse.Namespace, kinds: Sequence[str], load_before: float) -> tuple[str, Path]:
+    """What was asked for, as a page, and where that belongs."""
+    if asked.database:
+        return database.page(database.measure(database.QUICK if asked.quick else database.AT_REST, say)), DATABASE_PAGE
+    if asked.large:
+        return _large(kinds, asked.quick), LARGE_PAGE
+    return _usual(kinds, asked.quick, load_before), PAGE
 
 
 def _usual(kinds: Sequence[str], quick: bool, load_before: float) -> str:
@@ -88,12 +99,12 @@ def measure(kinds: Sequence[str], sizes: Sizes, load_before: float) -> Result:
     for kind in kinds:
         say(f"{kind}: starting the network, PostgreSQL and the server ...")
         with KINDS[kind].network() as network, Shop(network) as shop:
-            measured.append(_measured(kind, shop, sizes))
+            measured.append(_of_kind(kind, shop, sizes))
             machine = _machine(load_before)
     return Result(machine, measured)
 
 
-def _measured(kind: str, shop: Shop, sizes: Sizes) -> Measured:
+def _of_kind(kind: str, shop: Shop, sizes: Sizes) -> Measured:
     say("payment held to channel asked for")
     half = sizes.runs // 2
     reactions = latency.measure(shop, half, say)

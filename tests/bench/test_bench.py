@@ -12,7 +12,7 @@ import pytest
 from lightning.proto import lnrpc_pb2 as ln
 from orders.models import ChannelOrder
 from tests import factories
-from tests.bench import operations, page, processor, rows, run
+from tests.bench import database, operations, page, processor, rows, run
 from tests.bench.calls import Asked, named
 from tests.bench.figures import Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
 from tests.bench.statements import looked_at
@@ -173,3 +173,10 @@ def test_unpaid_orders_are_forgotten_with_all_that_refers_to_them() -> None:
     factories.DepositFactory(order=unpaid)
     rows.forget_unpaid()
     assert list(ChannelOrder.objects.all()) == [paid]
+
+
+def test_the_page_of_large_databases_says_where_more_orders_ask_for_more_statements() -> None:
+    few = database.Aged(1_000, 10**8, [database.Asked("list", 4, 0.010), database.Asked("page", 5, 0.020)])
+    many = database.Aged(50_000, 35 * 10**7, [database.Asked("list", 4, 0.011), database.Asked("page", 55, 0.5)])
+    told = database.page([few, many])
+    assert "| list | 4 | 10 | 11 |" in told and "| page | 5, 55 | 20 | 500 |" in told and "take 0.3 GB" in told

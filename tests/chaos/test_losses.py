@@ -77,6 +77,7 @@ def test_a_hold_that_ran_out_while_we_were_down_pays_back_and_opens_nothing(shop
     assert not [t for t in shop.network.lsp.transactions() if t.tx_hash == ours.txid]
 
 
+@pytest.mark.long
 def test_control_without_the_look_at_the_payment_a_channel_is_given_away(
     shop: Shop, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_control_a_payment_returned_while_an_attempt_is_live_is_lost(
     assert shop.order(quote).openings.get().state == OpeningState.PUBLISHING
 
 
+@pytest.mark.long
 def test_control_without_the_channel_being_seen_the_funding_is_burnt(
     shop: Shop, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_funding_signed_without_its_channel_is_put_out_before_it_is_published(
     assert_whole(shop, quote, payment)
 
 
+@pytest.mark.long
 def test_control_without_leasing_again_two_fundings_share_a_coin(
     shop: Shop, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

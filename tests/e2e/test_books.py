@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 
 from orders.auditing import checking
@@ -14,6 +15,9 @@ from orders.models import Account, Entry, Leg, WalletTransaction
 from tests.e2e.shop import Shop
 from tests.e2e.test_refunds import FINAL, deposit, somewhere, until_refund
 from tests.regtest.waiting import until
+
+#: The simulated node's wallet is asked the same in every run (tests/simulator/test_books.py).
+pytestmark = pytest.mark.long
 
 COINS, EACH_SAT = 3, 1_000_000
 OWN_SAT = COINS * EACH_SAT

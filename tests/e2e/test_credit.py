@@ -64,6 +64,7 @@ def test_a_deposit_in_no_block_buys_a_channel_whose_funding_is_in_the_same_block
     assert [cause for cause in shop.journal(quote) if cause.startswith("credit")] == ["credit_given", "credit_redeemed"]
 
 
+@pytest.mark.long
 def test_one_that_is_replaced_before_it_buys_anything_costs_nothing(trusting: Shop) -> None:
     shop = trusting
     quote = bought(shop)
@@ -112,6 +113,7 @@ def test_one_that_is_replaced_after_its_channel_was_published_is_a_named_loss_wi
     shop.run(other, "paid")
 
 
+@pytest.mark.long
 def test_a_replacement_that_pays_too_keeps_the_order_paid(trusting: Shop) -> None:
     shop = trusting
     quote = bought(shop)

@@ -78,7 +78,7 @@ def test_orders_are_filtered_by_state_and_by_the_payment_that_counts(boss: Clien
 
 FINDERS: dict[str, Callable[[ChannelOrder], str]] = {
     "the whole id": lambda order: str(order.pk),
-    "a part of the id": lambda order: str(order.pk)[9:23],
+    "the beginning of the id": lambda order: str(order.pk)[:23],
     "the id without dashes": lambda order: order.pk.hex[:14],
     "the node": lambda order: order.node_pubkey,
     "the node's address": lambda order: f"{order.node_pubkey}@198.51.100.7:9735",

@@ -249,11 +249,13 @@ def _order_of(row: Any) -> UUID:
     return opening.order_id
 
 
-def test_who_may_steer_reads_the_whole_id_and_finds_by_any_piece_of_it(shop: list[ChannelOrder], boss: Client) -> None:
+def test_who_may_steer_reads_the_whole_id_and_finds_by_any_beginning_of_it(
+    shop: list[ChannelOrder], boss: Client
+) -> None:
     """And so the crawl above sees what it looks for."""
     order = shop[0]
     assert str(order.pk) in seen(boss.get(page_of(order)))
-    assert listed(boss, q=str(order.pk)[9:23]) == {str(order.pk)}
+    assert listed(boss, q=str(order.pk)[:23]) == {str(order.pk)}
     invoice = HoldInvoice.objects.get(order=order)
     assert invoice.payment_request in seen(boss.get(f"/admin/orders/holdinvoice/{invoice.pk}/change/"))
 

@@ -20,6 +20,9 @@ from tests.bench import rows
 from tests.bench.statements import Statement, noted, rows_read
 from tests.factories import DepositFactory, OrderFactory, pubkey, txid
 from tests.fakes import FakeNode
+from tests.integration.conftest import BODY, KEY, Api
+from tests.integration.lsps1 import Wallet
+from tests.integration.test_api_finalise import finalise
 from watch import alerting
 from watch.doctor import examination
 
@@ -102,6 +105,39 @@ def too_much(asked: Iterable[Statement]) -> list[str]:
 def test_nothing_that_is_asked_again_and_again_reads_the_orders_at_rest(asked: list[Statement]) -> None:
     assert len(asked) > 20
     assert too_much(asked) == []
+
+
+def by_clients(api: Api) -> list[Statement]:
+    """What each thing that a client can ask makes the database do."""
+    paid, unpaid, closed = OrderFactory(paid_lightning=True), OrderFactory(), OrderFactory(closed=True)
+    keyed = {"Idempotency-Key": KEY}
+    seen: list[Statement] = []
+    with noted(seen):
+        answers = [
+            api.get("/node/info"),
+            api.post("/channel/estimate", BODY),
+            api.buy(),
+            api.buy(keyed),
+            api.buy(keyed),
+            *(api.get("/channel/order", {"order_id": str(order.pk)}) for order in (paid, unpaid, closed)),
+            api.get("/lnurl/channel", {"order_id": str(paid.pk)}),
+            finalise(api, paid, pubkey(5)),
+            api.get("/api/lsps1/v1/get_info"),
+            Wallet().create_order(),
+            Wallet().get_order(closed.pk),
+            api.get("/healthz"),
+        ]
+    assert {answer.status_code for answer in answers} == {200}, [answer.said for answer in answers]
+    return seen
+
+
+def test_nothing_that_a_client_asks_reads_the_orders_at_rest(api: Api) -> None:
+    rows.fill(AT_REST)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    seen = by_clients(api)
+    assert len(seen) > 60
+    assert too_much(seen) == []
 
 
 def test_control_without_any_of_the_indexes_it_does(asked: list[Statement]) -> None:

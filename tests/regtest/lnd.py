@@ -93,15 +93,8 @@ class Lnd(Paying, Program):
             until(self._is_ready, f"{self.name} is ready", timeout=timeout / 3)
         except NeverHappened:
             self.chain.mine_only()  # a node that missed the last block learns of it with the next
-            self._wait_longer(timeout)
-        self.pubkey = self.info().identity_pubkey
-
-    def _wait_longer(self, timeout: float) -> None:
-        try:
             until(self._is_ready, f"{self.name} is ready", timeout=timeout)
-        except NeverHappened as never:
-            never.add_note(f"its log ends:\n{self.log_tail()}")
-            raise
+        self.pubkey = self.info().identity_pubkey
 
     def wait_synced(self, timeout: float = PATIENCE) -> None:
         """The node has seen the chain's best block."""

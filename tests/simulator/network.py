@@ -383,14 +383,13 @@ class SimulatedNetwork:
     def add_peer(self, *flags: str, funded_sat: int = 0, coins: int = 1) -> SimulatedPeer:
         """A new customer; what it owns does not matter here."""
         behaviour: dict[str, Any] = {}
-        for flag in flags:
-            name, _, value = flag.partition("=")
+        for name, _, value in (flag.partition("=") for flag in flags):
             if name == "--rejectpush":
                 behaviour["refuses_push"] = True
             elif name in _FLAGS:
                 behaviour[_FLAGS[name]] = int(value)
             else:
-                raise ValueError(f"the simulator knows no {flag}")
+                raise ValueError(f"the simulator knows no {name}")
         return self.lsp.add_peer(**behaviour)
 
     def add_node(self, *flags: str, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:

@@ -11,7 +11,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0045_whatever_is_in_hand"),
+        ("orders", "0039_zero_conf_channels"),
     ]
 
     operations = [

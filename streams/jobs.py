@@ -53,8 +53,8 @@ _OPENING: Final = frozenset({Rank.FIRST, Rank.SUSPECT, Rank.REPEATED})
 class Waiting:
     """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
 
-    Now and then a lower rank has its turn, so that none keeps another for long. One of those `at_once` is kept for what
-    moves money. A look that waits for a peer is not among them: `aside`.
+    Now and then a lower rank has its turn, so that none keeps another for long. A quarter of those `at_once` is kept
+    for news, and one more for looks that begin no attempt. A look that waits for a peer is not among them: `aside`.
     """
 
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,10 +115,14 @@ class Waiting:
         return [_TURNS[self._turn], *Rank]
 
     def _may_begin(self, rank: Rank) -> bool:
-        if rank not in _OPENING:
-            return len(self._running) < self.at_once
-        others = sum(1 for running in self._running.values() if running in _OPENING)
-        return len(self._running) < self.at_once and others < max(1, self.at_once - 1)
+        if len(self._running) >= self.at_once:
+            return False
+        if rank is Rank.NEWS:
+            return True
+        others = sum(1 for running in self._running.values() if running is not Rank.NEWS)
+        openings = sum(1 for running in self._running.values() if running in _OPENING)
+        kept = self.at_once // 4
+        return others < self.at_once - kept and (rank not in _OPENING or openings < max(1, self.at_once - kept - 1))
 
     def step_aside(self, order_id: UUID) -> None:
         """Its look waits for a peer from now on, and keeps no other look from its turn."""

@@ -202,6 +202,18 @@ def test_a_thread_is_kept_for_what_moves_money() -> None:
     assert taken(orders) == [C]
 
 
+def test_threads_are_kept_for_who_has_just_paid_or_claimed() -> None:
+    """A look takes as long as its calls do: looks that can wait must not have all threads."""
+    orders = Waiting(at_once=8)
+    for _ in range(9):
+        orders.add(uuid4(), Rank.MONEY)
+        orders.add(uuid4(), Rank.REPEATED)
+    assert len(taken(orders)) == 6
+    for order_id in (A, B, C):
+        orders.add(order_id, Rank.NEWS)
+    assert taken(orders) == [A, B]
+
+
 def test_one_thread_serves_all() -> None:
     orders = Waiting(at_once=1)
     orders.add(A, Rank.REPEATED)

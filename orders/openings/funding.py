@@ -43,11 +43,11 @@ def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, 
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
     made = draft(amounts)
-    if made is None or made.inputs > _MANY_INPUTS:
-        leased = queries.leased_by_attempts()
-        waited_for = draft([*amounts, *leased]) if leased else None
-        if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
-            return COINS_LEASED
+    is_well = made is not None and made.inputs <= _MANY_INPUTS
+    leased = [] if is_well and turns.is_first(order) else queries.leased_by_attempts()
+    waited_for = draft([*amounts, *leased]) if leased and not is_well else None
+    if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
+        return COINS_LEASED
     if made is not None and leased and not turns.is_first(order) and _are_kept(amounts, leased, wanted_sat, sat_per_kw):
         return COINS_KEPT
     if made is not None:

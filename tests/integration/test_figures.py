@@ -139,7 +139,7 @@ def test_coupons_have_the_orders_that_were_quoted_with_them_and_what_they_took_o
 def test_each_door_has_the_orders_that_came_by_it(now: datetime) -> None:
     for period in periods(now):
         assert {each.door: list(astuple(each))[1:] for each in figures.doors(period)} == naive.doors(period)
-    assert all(each.quoted > each.paid > each.sold > 0 for each in figures.doors(periods(now)[0]))
+    assert all(each.quoted > each.paid >= each.sold > 0 for each in figures.doors(periods(now)[0]))
 
 
 def test_the_wallets_that_were_quoted_most_have_their_orders_and_no_coupon_is_told(now: datetime) -> None:

@@ -69,6 +69,8 @@ class _Kept(NamedTuple):
 
 def read(client_hash: str = "", *, besides: UUID | None = None) -> Standing:
     """It all as it stands now, and the stock with what waits for this client, one order left out."""
+    line().close_if_health_check_failed()
+    line().ensure_connection()  # another one has kept nothing of what this one is about to read
     kept: _Kept | None = line().kept.get(_KEPT)
     versions, stock = _asked(kept.seen if kept else None, client_hash, besides)
     now = _Kept(versions, [_part(number, versions, kept) for number in range(len(_PARTS))])

@@ -32,6 +32,13 @@ class Estimating(Paginator):
         """The list has about so many."""
         return self.count > MOST_COUNTED
 
+    def page(self, number: Any) -> Any:
+        """Django leaves out what lies behind the count."""
+        if not self.is_estimated:
+            return super().page(number)
+        first = (self.validate_number(number) - 1) * self.per_page
+        return self._get_page(self.object_list[first : first + self.per_page], number, self)
+
     def validate_number(self, number: Any) -> int:
         """There may be more pages than estimated: one behind the last is empty."""
         return int(number) if self.is_estimated and int(number) > 0 else super().validate_number(number)

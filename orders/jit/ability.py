@@ -19,6 +19,8 @@ def why_off() -> str:
     """Why no wallet is offered such a channel now; "" where it is. No node is asked."""
     if not settings.LSPS2_ENABLED:
         return "LSPS2_ENABLED is off"
+    if settings.LND_NETWORK == "mainnet":
+        return "it is not sold on mainnet yet: docs/design/jit.md says what is missing"
     if service() is None:
         return "no service on sale sells channels just in time"
     seen = queries.snapshot()

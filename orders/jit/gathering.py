@@ -139,7 +139,7 @@ def _row(purchase: JitPurchase, part: Intercepted, now: datetime) -> JitPart:
         incoming_msat=part.incoming_msat,
         incoming_expiry=part.incoming_expiry,
         outgoing_msat=min(part.outgoing_msat, 2**63 - 1),
-        outgoing_expiry=part.outgoing_expiry,
+        outgoing_expiry=min(part.outgoing_expiry, 2**31 - 1),  # the sender's wish, as that amount is
         auto_fail_height=part.auto_fail_height,
         heard_at=now,
     )

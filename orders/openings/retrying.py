@@ -34,6 +34,8 @@ from orders.transitions import locked, move, note
 
 #: Who pays for a channel that opens just in time waits for its end.
 _PAYER_WAITS: Final = timedelta(seconds=1)
+#: Not within the same look: who was quicker has leased his coins by then.
+_NEXT_IN_LINE: Final = timedelta(seconds=1)
 _NOBODY_REFUSED: Final = frozenset({"PEER_NOT_REACHABLE", "PEER_BUSY", "LSP_BUSY", NODE_NOT_READY})
 
 
@@ -73,8 +75,8 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
     if order.is_jit:
         _just_in_time(order, known(opening.failure_reason))
         return
-    if opening.failure_reason == "LSP_BUSY":  # others were quicker with the coins: it goes on at once, to wait in line
-        order.last_failure_reason, order.due_at = opening.failure_reason, timezone.now()
+    if opening.failure_reason == "LSP_BUSY":  # others were quicker with the coins: it goes on, to wait in line
+        order.last_failure_reason, order.due_at = opening.failure_reason, timezone.now() + _NEXT_IN_LINE
         return
     if opening.surplus_sat and known(opening.failure_reason) in FINAL:  # it may be for what was added
         note(order, Cause.SURPLUS_LEFT_OUT, attempt=opening.attempt, reason=opening.failure_reason)

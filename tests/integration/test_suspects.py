@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orders.admission import suspects
@@ -65,3 +68,14 @@ def test_where_an_address_means_nothing_nobody_is() -> None:
 def test_an_orders_own_payment_makes_nobody_one() -> None:
     own = order(firmness=Firmness.HELD, until=timezone.now() + AGO)
     assert suspects.among([own], timezone.now()) == set()
+
+
+def test_no_plan_reads_all_that_was_ever_reserved() -> None:
+    """Quotes leave a row each for ever, and this is asked before each batch of looks."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        with CaptureQueriesContext(connection) as asked:
+            suspects.among([uuid4()], timezone.now())
+        cursor.execute(f"EXPLAIN {asked[0]['sql']}")
+        plan = "\n".join(row for (row,) in cursor.fetchall())
+    assert "reservation_client" in plan and "Seq Scan" not in plan, plan

@@ -154,3 +154,23 @@ def test_while_all_hands_are_full_peers_are_listed_all_the_same(streams: Running
             await asyncio.gather(*full)
 
     asyncio.run_coroutine_threadsafe(compare(), streams.loop).result(30)
+
+
+def test_what_an_event_says_while_all_peers_are_listed_is_newer_than_the_list() -> None:
+    async def main() -> bool:
+        connected, asked, answered = Connected(), asyncio.Event(), asyncio.Event()
+
+        async def listed() -> frozenset[str]:
+            asked.set()
+            await answered.wait()
+            return frozenset({PUBKEY})
+
+        connected._now = listed  # type: ignore[method-assign]
+        comparing = asyncio.create_task(connected.compare())
+        await asked.wait()
+        connected.told(PeerEvent(PUBKEY, online=False))
+        answered.set()
+        await comparing
+        return connected.has(PUBKEY)
+
+    assert asyncio.run(main()) is False

@@ -6,7 +6,7 @@ import json
 from functools import cached_property
 from typing import Any, Final
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
 #: Counting so many takes some milliseconds.
@@ -36,8 +36,9 @@ class Estimating(Paginator):
         """Django leaves out what lies behind the count."""
         if not self.is_estimated:
             return super().page(number)
-        first = (self.validate_number(number) - 1) * self.per_page
-        return self._get_page(self.object_list[first : first + self.per_page], number, self)
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        return Page(self.object_list[first : first + self.per_page], number, self)
 
     def validate_number(self, number: Any) -> int:
         """There may be more pages than estimated: one behind the last is empty."""

@@ -29,7 +29,7 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM)) \
 	  $(if $(PAY),--pay $(PAY))
 
-pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…
+pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…; without it: whose node is the wallet's
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --invoice "$(INVOICE)"
 
 admin: $(RUN) ## make a staff account on the server that runs; where several do, NODE=simulated, regtest or own says which
@@ -44,9 +44,9 @@ test-long: check ## the same and the long ones
 bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md, SCALE=database: docs/large-databases.md)
 	@exec .venv/bin/python -m tests.bench $(if $(filter large database,$(SCALE)),--$(SCALE))
 
-attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20
+attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20 COINS=10
 	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES))
+	  $(if $(SEED),--seed $(SEED)) $(if $(ADDRESSES),--addresses $(ADDRESSES)) $(if $(COINS),--coins $(COINS))
 
 soak: $(DEV) ## 500 orders of mixed fates on a real lnd while processes are killed, then the books, half an hour; ORDERS=50 SEED=7
 	@exec .venv/bin/python -m tests.soak $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED))

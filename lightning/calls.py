@@ -22,6 +22,7 @@ from lightning.proto.chainrpc_pb2_grpc import ChainKitStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
 from lightning.proto.peersrpc_pb2_grpc import PeersStub
+from lightning.proto.routerrpc_pb2_grpc import RouterStub
 from lightning.proto.stateservice_pb2_grpc import StateStub
 from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 
@@ -59,6 +60,7 @@ class Link:
     wallet: WalletKitStub
     chain: ChainKitStub
     announcing: PeersStub
+    router: RouterStub
     state: StateStub
 
 
@@ -100,6 +102,7 @@ class Calls:
             WalletKitStub(channel),
             ChainKitStub(channel),
             PeersStub(channel),
+            RouterStub(channel),
             StateStub(channel),
         )
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from lightning.errors import NodeUnavailable
-from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, walletrpc_pb2
+from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, routerrpc_pb2, walletrpc_pb2
 
 #: In place of a certificate: no TLS, and gRPC itself refuses any peer that is not this machine.
 #: It is how the simulator is reached.
@@ -69,7 +70,7 @@ class Credentials:
 
 def _changed_at(path: str) -> int:
     try:
-        return Path(path).stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # asked at each call: a Path would take longer than the question
     except OSError:
         return 0
 
@@ -84,7 +85,7 @@ def required_methods() -> tuple[str, ...]:
 
     It is what our own .proto files contain: a method is added there before it can be called.
     """
-    files = (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2)
+    files = (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2, routerrpc_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     uris = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     return tuple(sorted(uris - _NOT_OURS))

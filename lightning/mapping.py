@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 import grpc
 
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
+from lightning.parts import Action, Answer, Circuit, Intercepted
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import peersrpc_pb2 as own
+from lightning.proto import routerrpc_pb2 as router
 from lightning.proto import walletrpc_pb2 as wallet
 from lightning.refusals import legible, refusal
 from lightning.types import (
@@ -18,6 +20,7 @@ from lightning.types import (
     ClosedChannel,
     CustomMessage,
     Forward,
+    Htlc,
     Invoice,
     Lease,
     NodeInfo,
@@ -175,6 +178,21 @@ def channel(message: ln.Channel) -> Channel:
         online_seconds=message.uptime,
         zero_conf=message.zero_conf,
         alias=message.chan_id if message.zero_conf else 0,
+        aliases=tuple(message.alias_scids),
+        htlcs=tuple(map(_htlc, message.pending_htlcs)),
+    )
+
+
+def _htlc(message: ln.HTLC) -> Htlc:
+    return Htlc(
+        incoming=message.incoming,
+        amount_sat=message.amount,
+        payment_hash=message.hash_lock.hex(),
+        expiry_height=message.expiration_height,
+        index=message.htlc_index,
+        other_channel=message.forwarding_channel,
+        other_index=message.forwarding_htlc_index,
+        locked_in=message.locked_in,
     )
 
 
@@ -242,6 +260,35 @@ def forward(message: ln.ForwardingEvent) -> Forward:
         htlc_in=message.incoming_htlc_id if message.HasField("incoming_htlc_id") else None,
         htlc_out=message.outgoing_htlc_id if message.HasField("outgoing_htlc_id") else None,
     )
+
+
+def intercepted(message: router.ForwardHtlcInterceptRequest) -> Intercepted:
+    """A part that is held."""
+    return Intercepted(
+        circuit=Circuit(message.incoming_circuit_key.chan_id, message.incoming_circuit_key.htlc_id),
+        payment_hash=message.payment_hash.hex(),
+        incoming_msat=message.incoming_amount_msat,
+        incoming_expiry=message.incoming_expiry,
+        outgoing_msat=message.outgoing_amount_msat,
+        outgoing_expiry=message.outgoing_expiry,
+        scid=message.outgoing_requested_chan_id,
+        auto_fail_height=message.auto_fail_height,
+    )
+
+
+def interception_answer(circuit: Circuit, answer: Answer) -> router.ForwardHtlcInterceptResponse:
+    """What becomes of a part. Its action is always set: the first of LND's settles."""
+    message = router.ForwardHtlcInterceptResponse(
+        incoming_circuit_key=router.CircuitKey(chan_id=circuit.channel, htlc_id=circuit.htlc)
+    )
+    if answer.action is Action.FAIL:
+        message.action, message.failure_code = router.FAIL, ln.Failure.TEMPORARY_CHANNEL_FAILURE
+    elif answer.out_msat is None:
+        message.action = router.RESUME
+    else:
+        message.action, message.out_amount_msat = router.RESUME_MODIFIED, answer.out_msat
+        message.out_wire_custom_records.update(dict(answer.records))
+    return message
 
 
 def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | None:

@@ -10,15 +10,15 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from lightning import mapping
-from lightning.calls import LIST_SECONDS
+from lightning.calls import LIST_SECONDS, READ_SECONDS
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.negotiation import Negotiation
+from lightning.passing import Passing
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import stateservice_pb2 as states
 from lightning.proto import walletrpc_pb2 as wal
-from lightning.reaching import Reaching
 from lightning.refusals import legible
 from lightning.transactions import template_psbt
 from lightning.types import (
@@ -26,7 +26,6 @@ from lightning.types import (
     Channel,
     ClosedChannel,
     FeeRates,
-    Forward,
     FundedPsbt,
     Invoice,
     Lease,
@@ -53,7 +52,7 @@ _MAX_FEE_RATIO = 1.0
 _ACCOUNT = "default"
 
 
-class LndNode(Reaching):
+class LndNode(Passing):
     """Our node. Building it connects to nothing."""
 
     # The node
@@ -71,9 +70,10 @@ class LndNode(Reaching):
         if state not in (states.RPC_ACTIVE, states.SERVER_ACTIVE):
             raise NodeUnavailable(f"The node is {states.WalletState.Name(state).lower()}.")
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = READ_SECONDS) -> FeeRates:
         """The estimate for `conf_target` blocks, and the least that is relayed."""
-        answer = self._read(self._wallet.EstimateFee, wal.EstimateFeeRequest(conf_target=conf_target))
+        request = wal.EstimateFeeRequest(conf_target=conf_target)
+        answer = self._read(self._wallet.EstimateFee, request, seconds=seconds)
         return FeeRates(answer.sat_per_kw, answer.min_relay_fee_sat_per_kw)
 
     def allows(self, method: str) -> bool:
@@ -180,15 +180,6 @@ class LndNode(Reaching):
         answer = self._read(self._lightning.ClosedChannels, ln.ClosedChannelsRequest(), seconds=LIST_SECONDS)
         return tuple(map(mapping.closed_channel, answer.channels))
 
-    def forwards(self, *, from_second: int, skip: int, most: int) -> tuple[Forward, ...]:
-        """What was passed on from that second on, the oldest first: without the first `skip`, `most` at most.
-
-        Forwards that LND has not written down yet are written first, so that none is missing that was settled before.
-        """
-        request = ln.ForwardingHistoryRequest(start_time=from_second, index_offset=skip, num_max_events=most)
-        answer = self._read(self._lightning.ForwardingHistory, request, seconds=LIST_SECONDS)
-        return tuple(map(mapping.forward, answer.forwarding_events))
-
     def open_channel(
         self,
         *,
@@ -199,11 +190,13 @@ class LndNode(Reaching):
         private: bool,
         memo: str,
         zero_conf: bool = False,
+        free: bool = False,
     ) -> Negotiation:
         """The node negotiates with the peer; it signs and publishes nothing by itself.
 
         The commitment type is left to the two nodes, who agree on anchors where both can; a zero-conf channel is asked
-        for with anchors, and is usable as soon as the peer has signed.
+        for with anchors, and is usable as soon as the peer has signed. Over a `free` one our node forwards without a
+        fee from the first moment on: LND would refuse what was sent with none in mind.
         Repeat: not safe; the same `pending_chan_id` is refused while the first attempt lives.
         """
         shim = ln.PsbtShim(pending_chan_id=pending_chan_id, no_publish=True)
@@ -218,6 +211,8 @@ class LndNode(Reaching):
         if zero_conf:  # of a public one the alias is not asked for: LND refuses that
             request.commitment_type = ln.ANCHORS
             request.zero_conf, request.scid_alias = True, private
+        if free:
+            request.use_base_fee = request.use_fee_rate = True  # of nothing each
         call = self._lightning.OpenChannel  # never OpenChannelSync: that one ignores the shim, and would pay at once
         return Negotiation(self._calls.changing_stream(call, request, seconds=_NEGOTIATION_SECONDS))
 

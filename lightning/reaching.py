@@ -27,6 +27,7 @@ class Reaching:
     """The calls of `LndNode` that concern peers."""
 
     def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
         self._calls = Calls(credentials)
         #: Who was connected when that was last asked.
         self._seen: tuple[float, frozenset[str]] = (0.0, frozenset())

@@ -110,6 +110,14 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^channel is already in the process of being force closed", Refusal(Rejected, "already_closing")),
     (r"^unable to find arbitrator", Refusal(Rejected, "not_open")),
     (r"^channel not found$", Refusal(NotFound, "unknown_channel")),
+    # others' payments
+    (r"^interceptor already exists", Refusal(NodeUnavailable, "interceptor_exists")),
+    (r"^forward does not exist", Refusal(NodeUnavailable, "unknown_forward")),
+    (r"^cannot (?:resume|fail) held htlc in the on-chain flow", Refusal(NodeUnavailable, "on_chain")),
+    (r"^not a valid alias: ", _INVALID),
+    (r"^alias already exists: alias .* already exists for base scid", Refusal(Rejected, "alias_taken")),
+    (r"^alias already exists: SCID alias", Refusal(Rejected, "alias_exists")),
+    (r"^base scid .* not found", Refusal(NotFound, "unknown_channel")),
     # the wallet
     (r"insufficient funds available to construct transaction", _NO_FUNDS),
     (r"not enough witness outputs to create funding transaction", _NO_FUNDS),

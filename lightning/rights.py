@@ -27,6 +27,7 @@ class Feature(StrEnum):
     MESSAGES = "LSPS1 over Lightning"
     ANNOUNCING = "announcing LSPS1"
     GRAPH = "addresses of buyers' nodes"
+    JIT = "channels for a payment under way"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -66,6 +67,9 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.ROUTING: _methods("lnrpc.Lightning", "CheckMacaroonPermissions", "ForwardingHistory"),
     Feature.MESSAGES: _ASKING | _methods("lnrpc.Lightning", "SendCustomMessage", "SubscribeCustomMessages"),
     Feature.ANNOUNCING: _ASKING | _methods("peersrpc.Peers", "UpdateNodeAnnouncement"),
+    Feature.JIT: _ASKING
+    | _methods("lnrpc.Lightning", "ForwardingHistory", "GetDebugInfo", "ListAliases")
+    | _methods("routerrpc.Router", "HtlcInterceptor", "XAddLocalChanAliases"),
     Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
 

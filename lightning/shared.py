@@ -1,26 +1,30 @@
 """What of the node many want to know at a time is asked once for all of them, and again only after a moment.
 
 For what is told to strangers, and may be of a moment ago: how often they ask is theirs to say, and the lists are long.
-Nothing that moves money looks here.
+So is what a price is reckoned with: every price rests on an estimate of some seconds ago. Nothing that moves money
+looks here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from lightning.errors import NodeUnavailable
 from lightning.node import LndNode
-from lightning.types import Peer, PendingPhase
+from lightning.types import FeeRates, Peer, PendingPhase
 
 Value = TypeVar("Value")
 
 #: So old an answer may be.
 _SECONDS: Final = 1.0
+#: What a fee is reckoned with changes with blocks and every few minutes.
+_FEE_SECONDS: Final = 5.0
 
 
 class _Shared(Generic[Value]):
@@ -63,11 +67,14 @@ _opening: Final = _Shared(
         if channel.phase is PendingPhase.OPENING
     )
 )
+#: By the blocks that are asked about; there are fewer than a day has.
+_fees: Final[dict[int, _Shared[FeeRates]]] = {}
 
 
 def forget() -> None:
     """What was answered is of no use any more: the next who asks is told anew."""
-    for question in (_peers, _opening):
+    questions: tuple[_Shared[Any], ...] = (_peers, _opening, *_fees.values())
+    for question in questions:
         question.forget()
 
 
@@ -81,3 +88,13 @@ def opening_with(pubkey: str, node: LndNode, *, seconds: float, no_older_than: f
     """How many channels are being opened with this peer, whoever asked for them. Raises: NodeUnavailable."""
     age = _SECONDS if no_older_than is None else no_older_than
     return _opening.of(node, seconds=seconds, no_older_than=age)[pubkey]
+
+
+def fee_rates(conf_target: int, node: LndNode, *, seconds: float) -> FeeRates:
+    """As `LndNode.fee_rates`, of some seconds ago: for a price, never for a transaction. Raises: NodeUnavailable."""
+    question = _fees.setdefault(conf_target, _Shared(partial(_asked_for_fees, conf_target)))
+    return question.of(node, seconds=seconds, no_older_than=_FEE_SECONDS)
+
+
+def _asked_for_fees(conf_target: int, node: LndNode, seconds: float) -> FeeRates:
+    return node.fee_rates(conf_target=conf_target, seconds=seconds)

@@ -148,11 +148,30 @@ class OpenedInvoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Htlc:
+    """A payment that a channel carries now, to our node (`incoming`) or from it.
+
+    Of one that is passed on `other_channel` and `other_index` are those of its other half, and 0 while LND has not
+    written down where it goes; of a payment of our own they are 0.
+    """
+
+    incoming: bool
+    amount_sat: int  # without what is less than one
+    payment_hash: str
+    expiry_height: int
+    index: int
+    other_channel: int
+    other_index: int
+    locked_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """An open channel (its funding confirmed, or zero-conf).
 
     `short_channel_id` 0: it is zero-conf, and its funding in no block. Its `alias` names it before and ever after, also
-    in the node's history of forwards; 0: it has none.
+    in the node's history of forwards; 0: it has none. It may have more of them (`aliases`), by each of which it is paid
+    through.
     """
 
     outpoint: Outpoint
@@ -170,6 +189,13 @@ class Channel:
     online_seconds: int = 0  # of these the peer was there
     zero_conf: bool = False
     alias: int = 0
+    aliases: tuple[int, ...] = ()
+    htlcs: tuple[Htlc, ...] = ()
+
+    @property
+    def known_as(self) -> int:
+        """What LND calls it wherever it names a channel by number: its lists, what it forwards, its history."""
+        return self.alias or self.short_channel_id
 
 
 class PendingPhase(StrEnum):

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 #: held invoice is cancelled 18 blocks before its first HTLC runs out (0.20: 12), and our margins count
 #: on these 18. The newest fields we send, FundPsbt's `custom_lock_id` and `lock_expiration_seconds`, are of 0.19.
 LOWEST_LND_VERSION: Final = (0, 21, 0)
+#: The oldest LND that channels are opened with just in time, unless somebody says otherwise: those before may ask once
+#: more about a part of a payment that was let go, and fail to take one whose channel was closed by force.
+JUST_IN_TIME_LND_VERSION: Final = (0, 21, 4)
 
 
 class Fault(NamedTuple):
@@ -34,7 +37,8 @@ FAULTS: Final = (
     Fault(
         (0, 21, 4),
         "after a restart a forward that was resumed already can be intercepted once more",
-        "This server is not touched: it concerns software that opens channels just in time, for a payment under way.",
+        "Of this server it touches channels that open just in time alone, which are off with such an LND unless "
+        "LSPS2_ON_OLD_LND is on.",
     ),
     Fault(
         (0, 21, 8),
@@ -46,8 +50,13 @@ FAULTS: Final = (
 
 def is_supported(version: str) -> bool:
     """`version` (as GetInfo says it, "0.21.3-beta commit=…") is new enough."""
+    return is_at_least(version, LOWEST_LND_VERSION)
+
+
+def is_at_least(version: str, wanted: tuple[int, int, int]) -> bool:
+    """`version` is `wanted` or newer; one that says no number is not."""
     numbers = _numbers(version)
-    return numbers is not None and numbers >= LOWEST_LND_VERSION
+    return numbers is not None and numbers >= wanted
 
 
 def faults_of(version: str) -> tuple[Fault, ...]:

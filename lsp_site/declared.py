@@ -138,8 +138,9 @@ SERVER = Group(
         V(
             "STREAM_THREADS",
             p.integer(1, 64),
-            "4",
-            "Orders that the streams process looks at at a time, besides those that wait for a peer.",
+            "8",
+            "Orders that the streams process looks at at a time, besides those that wait for a peer. A quarter is kept "
+            "for who has just paid or claimed.",
         ),
     ),
 )

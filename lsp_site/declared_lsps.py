@@ -1,4 +1,4 @@
-"""What can be configured of the doors by which wallets buy that speak LSPS1."""
+"""What can be configured of the doors by which wallets buy that speak LSPS1 and LSPS2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lsp_site.variable import Group, Variable
 V = Variable
 
 LSPS = Group(
-    "Doors for wallets (LSPS1)",
+    "Doors for wallets (LSPS1, LSPS2)",
     (
         V(
             "LSPS1_ALIASES",
@@ -29,6 +29,70 @@ LSPS = Group(
             "on",
             "The node announces that (feature bit 729), and those addresses in `NODE_URIS` that it does not announce "
             "yet, where the macaroon has the right.",
+        ),
+        V(
+            "LSPS2_ENABLED",
+            p.boolean,
+            "off",
+            "Wallets whose node is connected to ours buy a channel that opens while their first payment is on its way "
+            "(LSPS2), of the services that sell it, where the node can do that.",
+        ),
+        V(
+            "LSPS2_VALID_SECONDS",
+            p.seconds(600),
+            "86400",
+            "So long what we ask for such a channel holds, and so long its payment may begin.",
+        ),
+        V(
+            "LSPS2_ON_OLD_LND",
+            p.boolean,
+            "off",
+            "Such channels are sold with an LND before 0.21.4 too, which may ask once more about a payment that was "
+            "passed on, and fail to take one whose channel was closed by force.",
+        ),
+        V(
+            "LSPS2_CLTV_BLOCKS",
+            p.integer(24, 1000),
+            "144",
+            "So many blocks those leave us who pay over such a channel: more than the node's own "
+            "`bitcoin.timelockdelta`, which is 80 unless lnd.conf says otherwise.",
+        ),
+        V(
+            "LSPS2_HOLD_SECONDS",
+            p.seconds(10),
+            "90",
+            "So long the parts of a payment wait for each other, and for the wallet's node, before they fail.",
+        ),
+        V(
+            "LSPS2_PURCHASES_PER_PEER",
+            p.integer(1, 10**4),
+            "50",
+            "So many of them a peer may have bought that no payment has come for, and that still hold.",
+        ),
+        V(
+            "LSPS2_PURCHASES",
+            p.integer(1, 10**6),
+            "20000",
+            "The same of all peers together.",
+        ),
+        V(
+            "LSPS2_EXPOSURE_SAT",
+            p.integer(0, 10**12),
+            "20000000",
+            "All channels together that open just in time, and whose fee we do not have yet, are no larger.",
+        ),
+        V(
+            "LSPS2_PEER_EXPOSURE_SAT",
+            p.integer(0, 10**12),
+            "10000000",
+            "The same of one peer.",
+        ),
+        V(
+            "LSPS2_ABORTS_PER_PEER",
+            p.integer(1, 10**4),
+            "3",
+            "So often in a day a peer may let a channel open for a payment that it does not take then. After each it "
+            "waits longer for the next, after the last until the day is over.",
         ),
     ),
 )

@@ -18,7 +18,7 @@ from lsps.refusing import PARAMETERS, invalid, mismatch
 from orders import blocks
 from orders.models.order import Rail
 from orders.options import Wanted
-from orders.pricing import Quote
+from orders.pricing import Quote, vbytes_paid_for
 from orders.states import DELIVERED, OrderState
 from orders.wire import OrderView, PaymentState, WarningView
 
@@ -230,7 +230,10 @@ def moment(at: datetime) -> str:
 
 
 def _price(price: Quote) -> dict[str, Any]:
-    """What `fee_total_sat` is made of, by the names of POST /channel/estimate; a discount counts against the others."""
+    """What `fee_total_sat` is made of, by the names of POST /channel/estimate; a discount counts against the others.
+
+    And what its chain parts assume. A funding that may confirm late has a rate of its own.
+    """
     return {
         "base_fee_sat": str(price.base_fee_sat),
         "lease_fee_sat": str(price.lease_fee_sat),
@@ -239,6 +242,9 @@ def _price(price: Quote) -> dict[str, Any]:
         "rest_to_minimum_sat": str(price.floor_fee_sat),
         "discount_sat": str(price.discount_sat),
         "sat_per_kw": price.sat_per_kw,
+        "opening_sat_per_kw": price.open_sat_per_kw or None,
+        "opening_vbytes": vbytes_paid_for(price.open_fee_sat, price.open_sat_per_kw),
+        "closing_vbytes": vbytes_paid_for(price.close_fee_sat, price.sat_per_kw),
     }
 
 

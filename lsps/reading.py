@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -14,10 +15,13 @@ from orders.options import MAX_MONEY_SAT
 
 UINT16: Final = 2**16 - 1
 UINT32: Final = 2**32 - 1
+UINT64: Final = 2**64 - 1
 #: Wallets send these besides what the methods have: who they are, and where.
 TOLERATED: Final = frozenset({"public_key", "node_uri", "host", "client_info"})
 
-_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,16}", re.ASCII)
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
+#: As bLIP-50 has it; with fewer decimals too, as one wallet writes back what it was told.
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|\+00:00)", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 #: Version 0 with 20 or 32 bytes, version 1 with 32.
 _SEGWIT: Final = re.compile(r"0014[0-9a-f]{40}|(00|51)20[0-9a-f]{64}")
@@ -40,6 +44,35 @@ class Params:
     def amount(self, name: str) -> int:
         """Satoshis: a string of digits, as bLIP-50 has it; a JSON integer is taken too."""
         return self._number(name, most=MAX_MONEY_SAT, kind="a string of the decimal digits of so many satoshis")
+
+    def msat(self, name: str) -> int:
+        """Millisatoshis: as `amount`, and as many as fit into 64 bits."""
+        kind = "a string of the decimal digits of so many millisatoshis"
+        return self._number(name, most=UINT64, kind=kind)
+
+    def maybe_msat(self, name: str) -> int | None:
+        """As `msat`; None where it is absent, or null."""
+        return None if self._sent.get(name) is None else self.msat(name)
+
+    def moment(self, name: str) -> datetime:
+        """A time in UTC; what is below a microsecond is left out."""
+        value = self._required(name)
+        if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+            raise invalid(name, "must be a time as 2026-01-31T12:00:00.000Z")
+        whole, _, rest = value.removesuffix("Z").removesuffix("+00:00").partition(".")
+        try:
+            return datetime.fromisoformat(f"{whole}.{rest[:6]:0<6}+00:00")
+        except ValueError:
+            raise invalid(name, "must be a time that there is") from None
+
+    def within(self, name: str, known: Collection[str]) -> Params:
+        """The parameters of an object that is one."""
+        value = self._required(name)
+        if not isinstance(value, Mapping):
+            raise invalid(name, "must be an object")
+        if unknown := [f"{name}.{_written(str(each))}" for each in value if each not in known]:
+            raise unrecognized(unknown)
+        return Params(value, known)
 
     def number(self, name: str, *, most: int) -> int:
         """A JSON integer; the same in a string is taken too: one wallet sends it so over Lightning."""
@@ -74,6 +107,11 @@ class Params:
         if "\0" in value or not _is_text(value):
             raise invalid(name, "must be a string of characters that can be written down")
         return value
+
+    def filled(self, name: str, *, longest: int) -> str:
+        """As `text`, and it is there."""
+        self._required(name)
+        return self.text(name, longest=longest)
 
     def token(self, name: str, *, longest: int) -> str | None:
         """As `text`; null is told from "": it is mirrored as it came."""

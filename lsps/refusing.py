@@ -1,4 +1,4 @@
-"""Why a request is refused, in the words of bLIP-50 and bLIP-51: the one table of codes for every transport."""
+"""Why a request is refused, in the words of bLIP-50 to bLIP-52: the one table of codes for every transport."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ CLIENT_REJECTED: Final = 1
 OPTION_MISMATCH: Final = 100
 NOT_FOUND: Final = 101
 TOKEN_UNKNOWN: Final = 102
+#: bLIP-52's.
+JIT_TOKEN_UNKNOWN: Final = 200
+FEE_NOT_PROMISED: Final = 201
+PAYMENT_TOO_SMALL: Final = 202
+PAYMENT_TOO_LARGE: Final = 203
 
-#: What bLIP-50 and bLIP-51 call these.
+#: What bLIP-50, bLIP-51 and bLIP-52 call these.
 TITLES: Final[Mapping[int, str]] = {
     NOT_JSON: "Parse error",
     NO_REQUEST: "Invalid request",
@@ -35,6 +40,10 @@ TITLES: Final[Mapping[int, str]] = {
     OPTION_MISMATCH: "Option mismatch",
     NOT_FOUND: "Not found",
     TOKEN_UNKNOWN: "Unrecognized or stale token",
+    JIT_TOKEN_UNKNOWN: "unrecognized_or_stale_token",
+    FEE_NOT_PROMISED: "invalid_opening_fee_params",
+    PAYMENT_TOO_SMALL: "payment_size_too_small",
+    PAYMENT_TOO_LARGE: "payment_size_too_large",
 }
 
 
@@ -105,6 +114,9 @@ _CODES: Final[Mapping[type[errors.OrderError], int]] = {
     errors.KeyInFlight: INVALID_PARAMS,
     errors.TooManyOrders: CLIENT_REJECTED,
     errors.NotAvailable: NOT_AVAILABLE,
+    errors.FeeNotPromised: FEE_NOT_PROMISED,
+    errors.PaymentTooSmall: PAYMENT_TOO_SMALL,
+    errors.PaymentTooLarge: PAYMENT_TOO_LARGE,
 }
 #: What the domain names, by bLIP-51's names; what is not here has the same.
 PARAMETERS: Final[Mapping[str, str]] = {

@@ -16,6 +16,10 @@ class Cause(models.TextChoices):
     CANCELLED = "cancelled", "staff have cancelled it"
 
     LIGHTNING_PAYMENT_HELD = "lightning_payment_held", "the node holds the whole Lightning payment"
+    PARTS_GATHERED = "parts_gathered", "the node holds a payment on its way to the buyer, who gets a channel for it"
+    PARTS_PASSED_ON = "parts_passed_on", "the payment goes on to the buyer over the new channel, less our fee"
+    PARTS_FAILED = "parts_failed", "the payment goes back to its payer, whose node may try again"
+    PAYMENT_NOT_TAKEN = "payment_not_taken", "the buyer's node has not taken the payment, and it is back with its payer"
     ONCHAIN_PAYMENT_CONFIRMED = "onchain_payment_confirmed", "deposits that are deep enough cover it"
     LATE_PAYMENT_ACCEPTED = "late_payment_accepted", "staff have taken a late payment for it"
     DEPOSIT_SEEN = "deposit_seen", "a deposit is on its way, or was taken back out of a block"
@@ -75,6 +79,7 @@ class Cause(models.TextChoices):
     OPENING_BEGUN = "opening_begun", "an attempt begins"
     OPENING_FUNDED = "opening_funded", "our coins are leased, the funding is drafted"
     OPENING_COMMITTED = "opening_committed", "if the zero-conf channel comes to be, its funding is published"
+    OPENING_CARRYING = "opening_carrying", "the funding is signed, and published once the payment was taken over it"
     OPENING_SILENT = "opening_silent", "what became of a call of the attempt is not known"
     OPENING_CANCELLING = "opening_cancelling", "the attempt is to be taken back"
     OPENING_FAILED = "opening_failed", "the attempt is over, and nothing of it is left"

@@ -80,6 +80,18 @@ class TokenNotTaken(InvalidField):
         super().__init__(message, field="token")
 
 
+class FeeNotPromised(OrderError):
+    """Nobody has promised these parameters of a fee to who shows them, or they hold no more."""
+
+
+class PaymentTooSmall(OrderError):
+    """A channel that opens for a payment of this size is not sold: it is too small, or all of it would be our fee."""
+
+
+class PaymentTooLarge(OrderError):
+    """A channel that opens for a payment of this size is not sold, or cannot be: it is too large."""
+
+
 class OrderNotFound(OrderError):
     """There is no such order."""
 

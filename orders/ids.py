@@ -1,4 +1,6 @@
-"""An order's id in short. Who knows all of it may claim the order: so it stands whole in no log and no alert."""
+"""How ids are written. Of an order's the beginning: who knows all of it may claim the order, so it stands whole in no
+log and no alert.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,11 @@ _ORDER_ID: Final = re.compile(
     + r"|(?:(?<![0-9a-f])|(?<=%[0-9a-f]{2}))([0-9a-f]{8})-?" + _TAIL.format(h="[0-9a-f]", d="-?") + r"(?![0-9a-f])",
     re.ASCII | re.IGNORECASE,
 )  # fmt: skip
+
+
+def channel_name(number: int) -> str:
+    """A short channel id as the field writes it, BLOCKxTXxOUTPUT; "" for none."""
+    return f"{number >> 40}x{number >> 16 & 0xFFFFFF}x{number & 0xFFFF}" if number else ""
 
 
 def short(order_id: Any) -> str:

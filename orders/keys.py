@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -67,9 +68,14 @@ def _check(block: bytes) -> bytes:
 
 
 def _for_references(purpose: str) -> bytes:
+    return _derived(settings.PREIMAGE_KEY, purpose)
+
+
+@lru_cache(maxsize=8)
+def _derived(key: str, purpose: str) -> bytes:
     """A key of their own. What is hashed is longer than an order's id: else it would be the preimage of some order."""
     text = f"order-reference:{purpose}".encode()
-    return hmac.new(bytes.fromhex(settings.PREIMAGE_KEY), text, hashlib.sha256).digest()
+    return hmac.new(bytes.fromhex(key), text, hashlib.sha256).digest()
 
 
 def is_order_token(text: str, order_id: UUID) -> bool:
@@ -85,6 +91,11 @@ def order_token(order_id: UUID) -> str:
 def client_hash(address: str) -> str:
     """A buyer's network address, told apart but not stored."""
     return _keyed("client", address)
+
+
+def peer_hash(pubkey: str) -> str:
+    """A buyer who is known by his node's key, which he has proven. Nobody's network address looks like it."""
+    return client_hash(f"node:{pubkey}")
 
 
 def _keyed(purpose: str, text: str) -> str:

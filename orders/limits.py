@@ -6,11 +6,11 @@ import math
 import random
 from typing import Final
 
-from django.db import connection
 from django.utils import timezone
 
 from orders.keys import client_hash
 from orders.models import RequestCount
+from orders.postgres.line import line
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: One request in so many removes the counts that are over.
@@ -37,7 +37,7 @@ def wait_seconds(what: str, rate: str, *, times: int = 1) -> int | None:
     allowed, window_seconds = parsed_rate(rate)
     if random.randrange(CLEANING_IN) == 0:  # noqa: S311  no secret
         RequestCount.objects.filter(ends_at__lt=timezone.now()).delete()
-    with connection.cursor() as cursor:
+    with line().prepared() as cursor:
         cursor.execute(_COUNT, {"key": client_hash(what), "seconds": window_seconds})
         count, left_seconds = cursor.fetchone()
     return None if count <= allowed * times else max(1, math.ceil(left_seconds))

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from orders.errors import DATABASE_TROUBLE
+from orders.postgres.line import line
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ class Lock(IntEnum):
 
 def hold(lock: Lock) -> None:
     """It is ours until the transaction that is open ends; whoever else wants it waits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
+    with line().prepared() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(lock)])
 
 
 def order(order_id: UUID) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
 
-from orders.models import ChannelOrder
+from orders.models import ChannelOrder, HoldInvoice, OnchainPayment
 from orders.models.order import Rail
 from orders.states import At, InvoiceState, OpeningState, OrderState
 
@@ -39,13 +40,22 @@ class Money:
 def of(order: ChannelOrder, at: At, *, rail: Rail | None = None) -> Money:
     """The order's money that is `at` least so far on its way to us, by one rail or by all."""
     rows = [row for row in order.payments if rail in {None, row.rail}]
-    height = order.lsp_node.deposits_height if at is At.DEEP else 0
-    depth = required_confirmations(order)
     return Money(
         owed_sat=owed_sat(order),
         held_sat=sum(row.held_back_sat for row in rows),
-        received_sat=sum(row.received_sat(at, height=height, depth=depth) for row in rows),
+        received_sat=_received_sat(order, rows, at),
     )
+
+
+def received_sat(order: ChannelOrder, at: At, *, rail: Rail) -> int:
+    """What of one rail is `at` least so far on its way to us; as `of`, for who need not know what is owed."""
+    return _received_sat(order, [row for row in order.payments if row.rail == rail], at)
+
+
+def _received_sat(order: ChannelOrder, rows: Iterable[HoldInvoice | OnchainPayment], at: At) -> int:
+    height = order.lsp_node.deposits_height if at is At.DEEP else 0
+    depth = required_confirmations(order)
+    return sum(row.received_sat(at, height=height, depth=depth) for row in rows)
 
 
 def owed_sat(order: ChannelOrder) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from orders.models import ChannelOrder
+from orders.postgres.line import line
 
 #: The PostgreSQL channel that the streams process listens to.
 CHANNEL = "orders"
@@ -43,5 +44,5 @@ def nudge_all(order_ids: Iterable[UUID], channel: str = CHANNEL) -> int:
 
 def notify(order_id: UUID, channel: str = CHANNEL) -> None:
     """Whoever listens hears of the order when this transaction commits."""
-    with connection.cursor() as cursor:
+    with line().prepared() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", [channel, str(order_id)])

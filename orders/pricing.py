@@ -113,5 +113,10 @@ def chain_fee_sat(vbytes: int, sat_per_kw: int) -> int:
     return _ceil_div(vbytes * 4 * sat_per_kw, 1000)
 
 
+def vbytes_paid_for(fee_sat: int, sat_per_kw: int) -> int | None:
+    """The size that the fee was reckoned with, exactly where 250 or more were paid for each kWU. None: nobody knows."""
+    return fee_sat * 250 // sat_per_kw if sat_per_kw else None
+
+
 def _ceil_div(value: int, divisor: int) -> int:
     return -(-value // divisor)

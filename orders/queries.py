@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +16,6 @@ from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
 from orders.causes import PauseCause
-from orders.errors import OrderNotFound
 from orders.models import (
     ChannelClosing,
     ChannelOpening,
@@ -33,6 +33,9 @@ from orders.models import (
     SwitchName,
     WalletTransaction,
 )
+from orders.postgres.line import line
+from orders.reading import order_or_raise as order_or_raise
+from orders.reading import orders_with_details as orders_with_details
 from orders.states import (
     BEFORE_RETURN,
     LIVE_CLOSINGS,
@@ -133,21 +136,6 @@ def is_used_up(coupon: Coupon, *, besides: UUID | None = None) -> bool:
     return (uses if besides is None else uses.exclude(pk=besides)).count() >= coupon.most_uses
 
 
-def order_or_raise(order_id: UUID) -> ChannelOrder:
-    """The order with all that belongs to it. Raises: OrderNotFound."""
-    order = orders_with_details().filter(pk=order_id).first()
-    if order is None:
-        raise OrderNotFound
-    return order
-
-
-def orders_with_details() -> QuerySet[ChannelOrder]:
-    """Orders with invoice, deposits and openings, in a fixed number of statements."""
-    orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
-    orders = orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
-    return orders.prefetch_related("onchain_payments", "openings__transaction")
-
-
 @dataclass(frozen=True, slots=True)
 class Stock:
     """What there is to sell, in satoshis, and who holds it."""
@@ -195,8 +183,9 @@ CLIENT_WINDOW: Final = timedelta(hours=1)
 #: unless its attempt had leased them when the coins were counted.
 #: What is owed back: refunds of which nothing is signed (what is signed has leased its coins), and deposits that bought
 #: nothing, from when they are among the coins that are sold until their refund is recorded, or was returned by hand.
-#: One statement, since each sale asks twice; written out, since building it took longer than running it.
-_STOCK: Final = """
+#: One statement, since each sale asks twice; written out, and prepared: building and planning it took longer than
+#: running it.
+STOCK: Final = """
 SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'reached'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'held'), 0),
@@ -206,7 +195,8 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        (SELECT coalesce(sum(w.value_sat * extract(
                    epoch FROM coalesce(w.released_at, %(now)s) - greatest(w.since, %(window)s))), 0)
           FROM orders_reservation w
-         WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.firmness = ANY(%(weak)s)
+         WHERE %(client)s <> '' AND w.client_hash = %(client)s AND w.client_hash <> ''  -- so the index serves any plan
+           AND w.firmness = ANY(%(weak)s)
            AND (w.released_at IS NULL OR w.released_at > %(window)s)
            AND w.order_id IS DISTINCT FROM %(besides)s),
        (SELECT coalesce(sum(amount_sat), 0) FROM orders_refund WHERE state IN ('due', 'kept'))
@@ -229,24 +219,29 @@ FROM (
 
 def stock(seen: NodeSnapshot, client_hash: str = "", *, besides: UUID | None = None) -> Stock:
     """The stock as our records and what we saw of the node have it, one order left out."""
+    with line().prepared() as cursor:
+        cursor.execute(STOCK, stock_asked(seen, client_hash, besides))
+        return stock_told(cursor.fetchone(), seen)
+
+
+def stock_asked(seen: NodeSnapshot, client_hash: str, besides: UUID | None = None) -> dict[str, Any]:
+    """What `STOCK` is to be given."""
     now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _STOCK,
-            {
-                "client": client_hash,
-                "besides": besides,
-                "at": seen.at,
-                "now": now,
-                "window": now - CLIENT_WINDOW,
-                "weak": [str(firmness) for firmness in WEAK],
-                "sold": seen.block_height + 1 - settings.FUNDING_MIN_CONFS,
-                "final": seen.block_height + 1 - settings.FINAL_DEPTH_BLOCKS,
-                "undecided": seen.block_height - 1 - settings.FINAL_DEPTH_BLOCKS,
-            },
-        )
-        row = cursor.fetchone()
-    assert row is not None
+    return {
+        "client": client_hash,
+        "besides": besides,
+        "at": seen.at,
+        "now": now,
+        "window": now - CLIENT_WINDOW,
+        "weak": [str(firmness) for firmness in WEAK],
+        "sold": seen.block_height + 1 - settings.FUNDING_MIN_CONFS,
+        "final": seen.block_height + 1 - settings.FINAL_DEPTH_BLOCKS,
+        "undecided": seen.block_height - 1 - settings.FINAL_DEPTH_BLOCKS,
+    }
+
+
+def stock_told(row: Sequence[Decimal | int], seen: NodeSnapshot) -> Stock:
+    """What `STOCK` has answered."""
     numbers = [int(number) for number in row]
     owed_back_sat = numbers[-1]
     kept_sat = seen.required_reserve_sat + settings.ONCHAIN_RESERVE_SAT + refund_reserve_sat(owed_back_sat)
@@ -271,7 +266,7 @@ WHERE a.state = ANY(%(live)s) AND t.created_at < %(at)s
 
 def change_sat(seen: NodeSnapshot) -> int:
     """Change of our own fundings that is not deep yet, and was not among the coins that were counted."""
-    with connection.cursor() as cursor:
+    with line().prepared() as cursor:
         cursor.execute(_CHANGE, {"live": [str(state) for state in LIVE_OPENINGS], "at": seen.at})
         row = cursor.fetchone()
     return max(0, int(row[0])) if row else 0
@@ -379,7 +374,8 @@ def next_due_at(*, after: datetime) -> datetime | None:
 
 def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:
     """(order id, payment hash) of every invoice (of these orders) whose state at the node may still change."""
-    rows = HoldInvoice.objects.filter(state__in=[InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING])
+    states = [InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING]
+    rows = HoldInvoice.objects.filter(state__in=states).exclude(payment_request="")
     if among is not None:
         rows = rows.filter(order__in=among)
     return list(rows.values_list("order_id", "payment_hash"))

@@ -23,6 +23,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import alive, outage, payments, queries, recovering
 from orders.errors import NotAvailable
+from orders.jit import gathering, selling
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, NodeSnapshot, Refund
 from orders.nudges import FOUND, nudge_all
 from orders.openings import dry_runs, reasons
@@ -78,6 +79,9 @@ def reconcile() -> Pass:
     for order_id in due:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
+    if settings.LSPS2_ENABLED:
+        selling.forget_unused()
+        gathering.end_waiting()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     shutdown.end_undone()
     return Pass(reached, nudged, len(due))
@@ -257,3 +261,8 @@ def beat(name: str, detail: str = "", *, node: Node | None = None) -> None:
     row = {"at": now, "detail": detail[:200], "node": node}
     Heartbeat.objects.update_or_create(name=name, defaults=row)
     alive.lives(name, now)
+
+
+def miss_no_more(name: str) -> None:
+    """Nobody is expected to give this heartbeat any more: what it is of was switched off."""
+    Heartbeat.objects.filter(name=name).delete()

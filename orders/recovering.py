@@ -317,7 +317,7 @@ def _since_index() -> int:
     newest = ChannelOrder.objects.aggregate(height=Max("created_height"))["height"]
     if newest is None:
         return 0
-    before = ChannelOrder.objects.filter(created_height__lt=newest - _DAY_BLOCKS, hold_invoice__isnull=False)
+    before = ChannelOrder.objects.filter(created_height__lt=newest - _DAY_BLOCKS, hold_invoice__add_index__gt=0)
     return before.order_by("-created_height").values_list("hold_invoice__add_index", flat=True).first() or 0
 
 

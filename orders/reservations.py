@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Case, F, Value, When
+from django.db.models.expressions import Combinable
 from django.utils import timezone
 
 from orders.models import ChannelOpening, ChannelOrder, Reservation
@@ -14,7 +16,13 @@ from orders.states import COMMITTED_OPENINGS, RESERVING, Firmness, InvoiceState,
 
 #: The coins of such an attempt have left the spendable ones, and do not come back to it.
 _LEASED: Final = frozenset(
-    {OpeningState.FUNDED, OpeningState.COMMITTED, OpeningState.PUBLISHING, OpeningState.PUBLISHED}
+    {
+        OpeningState.FUNDED,
+        OpeningState.COMMITTED,
+        OpeningState.CARRYING,
+        OpeningState.PUBLISHING,
+        OpeningState.PUBLISHED,
+    }
 )
 _PAID: Final = frozenset({OrderState.PAID, OrderState.URI_SET, OrderState.GIVE_UP})
 
@@ -24,9 +32,9 @@ def value_sat(order: ChannelOrder) -> int:
     return order.capacity_sat + order.open_fee_sat
 
 
-def begin(order: ChannelOrder) -> None:
-    """The order that comes to be has its reservation: quoted."""
-    Reservation.objects.create(
+def quoted(order: ChannelOrder) -> Reservation:
+    """What the order that comes to be has reserved, not written yet."""
+    return Reservation(
         order=order,
         node_id=order.lsp_node_id,
         client_hash=order.client_hash,
@@ -57,12 +65,17 @@ def _paid(order: ChannelOrder, before: str, now: datetime) -> dict[str, Any]:
         return {"firmness": Firmness.WAITING, "gives_way_at": None, "until": now + _seconds("PLACE_SECONDS")}
     if before == OrderState.OPENING and order.state == OrderState.URI_SET:
         return {"firmness": Firmness.REACHED}
-    kept = Firmness.WAITING if _is(order, Firmness.WAITING) else Firmness.HELD
+    kept = _unless_waiting(Value(Firmness.HELD), Value(Firmness.WAITING))
     if order.state == OrderState.GIVE_UP:
         return {"firmness": kept, "until": now}
-    if kept is Firmness.WAITING and order.state == OrderState.URI_SET:  # until it was dialled
-        return {"firmness": kept, "until": now + _seconds("CLAIM_PATIENCE_SECONDS")}
+    if order.state == OrderState.URI_SET:  # who waits does so until it was dialled
+        return {"firmness": kept, "until": _unless_waiting(F("until"), Value(now + _seconds("CLAIM_PATIENCE_SECONDS")))}
     return {"firmness": kept}
+
+
+def _unless_waiting(usual: Combinable, waiting: Combinable) -> Case:
+    """By what the row says, which is not read for it."""
+    return Case(When(firmness=Firmness.WAITING, then=waiting), default=usual)
 
 
 def is_cancellable(order: ChannelOrder) -> bool:
@@ -100,10 +113,6 @@ def unreached(order: ChannelOrder) -> None:
     now = timezone.now()
     rows = Reservation.objects.filter(order=order.pk, firmness=Firmness.REACHED)
     rows.update(firmness=Firmness.HELD, until=now)
-
-
-def _is(order: ChannelOrder, firmness: Firmness) -> bool:
-    return Reservation.objects.filter(order=order.pk, firmness=firmness).exists()
 
 
 def _write(order: ChannelOrder, **fields: Any) -> None:

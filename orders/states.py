@@ -188,6 +188,7 @@ class OpeningState(models.TextChoices):
     NEGOTIATING = "negotiating", _("Negotiating")
     FUNDED = "funded", _("Funded, unsigned")
     COMMITTED = "committed", _("Committed, zero-conf")
+    CARRYING = "carrying", _("Carrying its payment, unpublished")
     PUBLISHING = "publishing", _("Publishing")
     PUBLISHED = "published", _("Published")
     CONFIRMED = "confirmed", _("Confirmed")
@@ -200,9 +201,11 @@ _O = OpeningState
 
 OPENING_MOVES: Final[dict[OpeningState, frozenset[OpeningState]]] = {
     _O.NEGOTIATING: frozenset({_O.FUNDED, _O.CANCELLING}),
-    _O.FUNDED: frozenset({_O.PUBLISHING, _O.COMMITTED, _O.CANCELLING}),
+    _O.FUNDED: frozenset({_O.PUBLISHING, _O.COMMITTED, _O.CARRYING, _O.CANCELLING}),
     # Zero-conf: the channel, if it exists, is in use, and will be funded. CANCELLING: it does not, and never will
     _O.COMMITTED: frozenset({_O.PUBLISHING, _O.CANCELLING}),
+    # Just in time: published once its payment was taken over it. CANCELLING: the payment failed, and nothing is in it
+    _O.CARRYING: frozenset({_O.PUBLISHING, _O.CANCELLING}),
     _O.PUBLISHING: frozenset({_O.PUBLISHED, _O.CONFLICTING, _O.CANCELLING}),
     _O.PUBLISHED: frozenset({_O.CONFIRMED, _O.CANCELLING}),
     # PUBLISHED: our own transaction was mined before the conflict
@@ -217,9 +220,9 @@ LIVE_OPENINGS: Final = frozenset(set(OpeningState) - {_O.CONFIRMED, _O.FAILED})
 #: Past the point of no return: the channel was seen, the funding is signed, and may reach the chain.
 COMMITTED_OPENINGS: Final = frozenset({_O.PUBLISHING, _O.PUBLISHED, _O.CONFLICTING})
 #: One attempt for a peer until it is published: LND's default admits one pending channel.
-PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.PUBLISHING, _O.CANCELLING})
+PEER_OCCUPYING: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.CARRYING, _O.PUBLISHING, _O.CANCELLING})
 #: The peer may yet let them fail.
-BEFORE_RETURN: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.CANCELLING})
+BEFORE_RETURN: Final = frozenset({_O.NEGOTIATING, _O.FUNDED, _O.COMMITTED, _O.CARRYING, _O.CANCELLING})
 
 
 class ClosingState(models.TextChoices):

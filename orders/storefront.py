@@ -115,7 +115,7 @@ def _compared(service: Service) -> list[Wanted]:
 
 
 def _price(service: Service, wanted: Wanted, seen: _Seen) -> dict[str, Any]:
-    priced = quoting.reckoned(service, wanted, seen.node, seen.stock)
+    priced = quoting.priced(service, wanted, seen.node, seen.stock)
     quote = priced.quote
     return {
         "lsp_balance_sat": wanted.lsp_balance_sat,

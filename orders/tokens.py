@@ -56,14 +56,14 @@ class Identification:
 
 
 def accept(token: str, coupons: Iterable[Coupon], patterns: Iterable[str], now: datetime) -> Coupon | Identification:
-    """What the token is.
+    """What the token is. A wallet's name is told to staff, in terminals too: it has nothing that these would obey.
 
     Raises: TokenNotTaken.
     """
     for coupon in coupons:
         if coupon.code == token:
             return _valid(coupon, now)
-    if len(token) <= LONGEST_TOKEN and any(fnmatchcase(token, pattern) for pattern in patterns):
+    if len(token) <= LONGEST_TOKEN and token.isprintable() and any(fnmatchcase(token, pattern) for pattern in patterns):
         return Identification(token)
     raise TokenNotTaken("This code is not one of ours.")
 

@@ -25,8 +25,12 @@ def encode(
     description: str,
     expiry_seconds: int,
     cltv_blocks: int,
+    hint: tuple[str, int, int, int, int] | None = None,
 ) -> str:
-    """The request as a QR code would carry it, in lower case."""
+    """The request as a QR code would carry it, in lower case.
+
+    `hint` is the way from a node to the receiver: its key, the channel's number, base fee, ppm and blocks.
+    """
     human = _PREFIX + _amount(amount_msat)
     words = [
         *_number(created_at, 7),
@@ -35,6 +39,7 @@ def encode(
         *_number_field("x", expiry_seconds),
         *_number_field("c", cltv_blocks),
         *_bytes_field("s", payment_secret),
+        *(_bytes_field("r", _hop(*hint)) if hint else ()),
         *_field("9", _features()),
     ]
     signed = human.encode() + _packed(words)
@@ -42,6 +47,11 @@ def encode(
     compact, recovery = secp256k1.ecdsa_recoverable_signature_serialize_compact(signature)
     words += _words(compact + bytes([recovery]))
     return str(bech32.bech32_encode(human, words))
+
+
+def _hop(pubkey: str, scid: int, base_msat: int, ppm: int, cltv_blocks: int) -> bytes:
+    sizes = ((scid, 8), (base_msat, 4), (ppm, 4), (cltv_blocks, 2))
+    return bytes.fromhex(pubkey) + b"".join(number.to_bytes(size, "big") for number, size in sizes)
 
 
 def _amount(amount_msat: int) -> str:

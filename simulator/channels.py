@@ -33,6 +33,8 @@ FORCE_DEPTH = 144
 RESERVATION_SECONDS = 600
 #: Set aside by whoever opens: the commitment's fee and its two anchors.
 COMMIT_FEE_SAT = 2_810 + 660
+#: What a new channel asks for, where nobody says otherwise.
+BASE_MSAT, PPM, CLTV_BLOCKS = 1_000, 1, 80
 #: LND counts the names of channels that are in no block from there on: no block has such a height.
 _FIRST_ALIAS = 16_000_000 << 40
 
@@ -60,9 +62,9 @@ class Channel:
     #: We want to close it together, and the customer has not answered yet; LND keeps that over restarts.
     is_asked_to_close: bool = False
     #: What our node asks for forwarding over it.
-    base_msat: int = 1_000
-    ppm: int = 1
-    cltv_blocks: int = 80
+    base_msat: int = BASE_MSAT
+    ppm: int = PPM
+    cltv_blocks: int = CLTV_BLOCKS
     #: Of one that is usable before its funding is mined: what it is called, for ever.
     alias: int = 0
     #: What ends it, where the network cannot take that yet: nobody has published the funding.
@@ -97,6 +99,7 @@ class Flow:
     updates: asyncio.Queue[tuple[str, Point] | Refused] = field(default_factory=asyncio.Queue)
     point: Point | None = None
     zero_conf: bool = False
+    is_free: bool = False
 
     def end(self, text: str) -> None:
         """The stream ends with this sentence."""
@@ -222,6 +225,7 @@ class Negotiations:
         private: bool,
         memo: str,
         zero_conf: bool = False,
+        is_free: bool = False,
     ) -> Flow:
         """The customer has been asked. Raises: Refused where our own node does not even ask."""
         _require_possible(capacity_sat, push_sat, memo)
@@ -236,7 +240,7 @@ class Negotiations:
             raise Refused("requested channel type not supported")
         key_name, pk_script, _ = self._channels.new_keys()
         flow = Flow(pending_chan_id, customer, capacity_sat, push_sat, private, memo, key_name, pk_script)
-        flow.zero_conf = zero_conf
+        flow.zero_conf, flow.is_free = zero_conf, is_free
         self.flows[pending_chan_id] = flow
         self._ask(flow)
         return flow
@@ -284,6 +288,7 @@ class Negotiations:
         flow.stage = OVER
         if not flow.zero_conf:
             flow.customer.pending.append(flow.point)
+        base_msat, ppm = (0, 0) if flow.is_free else (BASE_MSAT, PPM)
         self._channels.add(
             Channel(
                 point=flow.point,
@@ -297,6 +302,8 @@ class Negotiations:
                 remote_sat=flow.push_sat,
                 key_name=flow.key_name,
                 alias=self._channels.new_alias() if flow.zero_conf else 0,
+                base_msat=base_msat,
+                ppm=ppm,
             )
         )
         flow.updates.put_nowait(("pending", flow.point))

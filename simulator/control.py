@@ -17,10 +17,11 @@ PAUSE_BEFORE, PAUSE_AFTER = Fault.PAUSE_BEFORE, Fault.PAUSE_AFTER
 EVERY = "*"
 
 _SECONDS = 30.0
-#: A simulator that was just started is tried again at once, not after the usual seconds.
+#: A simulator that was just started is tried again at once, not after the usual seconds. The "minimum" is how long a
+#: connection may take: on a busy machine a handshake takes longer than the pause after one that was refused.
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
 
@@ -160,8 +161,9 @@ class Control:
         parts: int = 1,
         missing_parts: int = 0,
         part_msat: int = 0,
+        over: Sequence[str] = (),
     ) -> control.Payment:
-        """Somebody has begun to pay the invoice."""
+        """Somebody has begun to pay the invoice; over these channels, in turn, where a customer asked for it."""
         request = control.PayRequest(
             payment_request=invoice,
             payer=payer,
@@ -169,6 +171,7 @@ class Control:
             parts=parts,
             missing_parts=missing_parts,
             part_msat=part_msat,
+            over=over,
         )
         payment: control.Payment = self._call("Pay", request)
         return payment
@@ -178,6 +181,24 @@ class Control:
         self._call("AddForward", control.Forward(
             point_in=point_in, point_out=point_out, out_msat=out_msat, fee_msat=fee_msat, timestamp_ns=at_ns
         ))  # fmt: skip
+
+    def ask_for_payment(
+        self, name: str, amount_msat: int, *, scid: int, base_msat: int = 0, ppm: int = 0, cltv_blocks: int = 0
+    ) -> str:
+        """The customer's own invoice (0: of what the payer likes), with the way from our node to it."""
+        request = control.CustomerInvoice(
+            customer=name, amount_msat=amount_msat, scid=scid, base_msat=base_msat, ppm=ppm, cltv_blocks=cltv_blocks
+        )
+        return str(self._call("AskForPayment", request).payment_request)
+
+    def parts(self) -> control.Parts:
+        """All parts of payments that ever came to go on through our node, and what became of each."""
+        found: control.Parts = self._call("ListParts")
+        return found
+
+    def require_interceptor(self, required: bool) -> None:
+        """Whether nothing is passed on while nobody is asked."""
+        self._call("RequireInterceptor", control.Required(required=required))
 
     def payment(self, number: int) -> control.Payment:
         """How the payment stands."""

@@ -373,6 +373,8 @@ class CustomerChange(_message.Message):
     IS_ANNOUNCED_FIELD_NUMBER: _builtins.int
     ACCEPTS_ZERO_CONF_FIELD_NUMBER: _builtins.int
     KNOWS_ZERO_CONF_FIELD_NUMBER: _builtins.int
+    TAKES_FIELD_NUMBER: _builtins.int
+    TAKES_LESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     presence: _builtins.str
     """online, offline, or silent: reachable, but without a word"""
@@ -396,6 +398,10 @@ class CustomerChange(_message.Message):
     """it takes channels before their funding is mined; else it refuses such, as LND does where nobody has said so"""
     knows_zero_conf: _builtins.bool
     """it says at the connection that it can have such channels"""
+    takes: _builtins.str
+    """settles, holds, fails or settles_a_part: what it does with a payment that is for it"""
+    takes_less: _builtins.bool
+    """less than was sent, where it is told of a fee that was taken"""
     def __init__(
         self,
         *,
@@ -413,10 +419,12 @@ class CustomerChange(_message.Message):
         is_announced: _builtins.bool | None = ...,
         accepts_zero_conf: _builtins.bool | None = ...,
         knows_zero_conf: _builtins.bool | None = ...,
+        takes: _builtins.str | None = ...,
+        takes_less: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_takes", b"_takes", "_takes_less", b"_takes_less", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "takes", b"takes", "takes_less", b"takes_less", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf", "_is_announced", b"_is_announced", "_knows_zero_conf", b"_knows_zero_conf", "_max_channel_sat", b"_max_channel_sat", "_min_channel_sat", b"_min_channel_sat", "_pending_limit", b"_pending_limit", "_presence", b"_presence", "_refusal", b"_refusal", "_refuses_announced", b"_refuses_announced", "_refuses_push", b"_refuses_push", "_takes", b"_takes", "_takes_less", b"_takes_less", "_vanishes", b"_vanishes", "_withholds_answer", b"_withholds_answer", "_withholds_signature", b"_withholds_signature", "accepts_zero_conf", b"accepts_zero_conf", "is_announced", b"is_announced", "knows_zero_conf", b"knows_zero_conf", "max_channel_sat", b"max_channel_sat", "min_channel_sat", b"min_channel_sat", "name", b"name", "pending_limit", b"pending_limit", "presence", b"presence", "refusal", b"refusal", "refuses_announced", b"refuses_announced", "refuses_push", b"refuses_push", "takes", b"takes", "takes_less", b"takes_less", "vanishes", b"vanishes", "withholds_answer", b"withholds_answer", "withholds_signature", b"withholds_signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accepts_zero_conf: _TypeAlias = _typing.Literal["accepts_zero_conf"]  # noqa: Y015
     _WhichOneofArgType__accepts_zero_conf: _TypeAlias = _typing.Literal["_accepts_zero_conf", b"_accepts_zero_conf"]  # noqa: Y015
@@ -438,6 +446,10 @@ class CustomerChange(_message.Message):
     _WhichOneofArgType__refuses_announced: _TypeAlias = _typing.Literal["_refuses_announced", b"_refuses_announced"]  # noqa: Y015
     _WhichOneofReturnType__refuses_push: _TypeAlias = _typing.Literal["refuses_push"]  # noqa: Y015
     _WhichOneofArgType__refuses_push: _TypeAlias = _typing.Literal["_refuses_push", b"_refuses_push"]  # noqa: Y015
+    _WhichOneofReturnType__takes: _TypeAlias = _typing.Literal["takes"]  # noqa: Y015
+    _WhichOneofArgType__takes: _TypeAlias = _typing.Literal["_takes", b"_takes"]  # noqa: Y015
+    _WhichOneofReturnType__takes_less: _TypeAlias = _typing.Literal["takes_less"]  # noqa: Y015
+    _WhichOneofArgType__takes_less: _TypeAlias = _typing.Literal["_takes_less", b"_takes_less"]  # noqa: Y015
     _WhichOneofReturnType__vanishes: _TypeAlias = _typing.Literal["vanishes"]  # noqa: Y015
     _WhichOneofArgType__vanishes: _TypeAlias = _typing.Literal["_vanishes", b"_vanishes"]  # noqa: Y015
     _WhichOneofReturnType__withholds_answer: _TypeAlias = _typing.Literal["withholds_answer"]  # noqa: Y015
@@ -464,6 +476,10 @@ class CustomerChange(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refuses_announced) -> _WhichOneofReturnType__refuses_announced | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refuses_push) -> _WhichOneofReturnType__refuses_push | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__takes) -> _WhichOneofReturnType__takes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__takes_less) -> _WhichOneofReturnType__takes_less | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__vanishes) -> _WhichOneofReturnType__vanishes | None: ...
     @_typing.overload
@@ -718,6 +734,7 @@ class PayRequest(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     MISSING_PARTS_FIELD_NUMBER: _builtins.int
     PART_MSAT_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
     payment_request: _builtins.str
     payer: _builtins.str
     amount_msat: _builtins.int
@@ -727,6 +744,10 @@ class PayRequest(_message.Message):
     """so many of the parts never arrive"""
     part_msat: _builtins.int
     """one part of so much arrives, and nothing else"""
+    @_builtins.property
+    def over(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of what a customer asked for: the channels that the parts go over, in turn; none: those of the payer, or any"""
+
     def __init__(
         self,
         *,
@@ -736,10 +757,11 @@ class PayRequest(_message.Message):
         parts: _builtins.int = ...,
         missing_parts: _builtins.int = ...,
         part_msat: _builtins.int = ...,
+        over: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "missing_parts", b"missing_parts", "part_msat", b"part_msat", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "missing_parts", b"missing_parts", "over", b"over", "part_msat", b"part_msat", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,6 +817,140 @@ class Payment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Payment: _TypeAlias = Payment  # noqa: Y015
+
+@_typing.final
+class CustomerInvoice(_message.Message):
+    """What a customer wants to be paid over our node, by whoever pays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    AMOUNT_MSAT_FIELD_NUMBER: _builtins.int
+    SCID_FIELD_NUMBER: _builtins.int
+    BASE_MSAT_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    CLTV_BLOCKS_FIELD_NUMBER: _builtins.int
+    customer: _builtins.str
+    amount_msat: _builtins.int
+    """0: what the payer likes"""
+    scid: _builtins.int
+    """the channel from our node to the customer: one that there is, one that may come, or 2^64 - 1 for its key alone"""
+    base_msat: _builtins.int
+    ppm: _builtins.int
+    cltv_blocks: _builtins.int
+    def __init__(
+        self,
+        *,
+        customer: _builtins.str = ...,
+        amount_msat: _builtins.int = ...,
+        scid: _builtins.int = ...,
+        base_msat: _builtins.int = ...,
+        ppm: _builtins.int = ...,
+        cltv_blocks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "base_msat", b"base_msat", "cltv_blocks", b"cltv_blocks", "customer", b"customer", "ppm", b"ppm", "scid", b"scid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomerInvoice: _TypeAlias = CustomerInvoice  # noqa: Y015
+
+@_typing.final
+class Part(_message.Message):
+    """A part of a payment over our node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    HTLC_FIELD_NUMBER: _builtins.int
+    PAYMENT_HASH_FIELD_NUMBER: _builtins.int
+    IN_MSAT_FIELD_NUMBER: _builtins.int
+    SCID_FIELD_NUMBER: _builtins.int
+    BACK_FIELD_NUMBER: _builtins.int
+    OUT_FIELD_NUMBER: _builtins.int
+    PASSED_MSAT_FIELD_NUMBER: _builtins.int
+    TOLD_FEE_MSAT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    OUT_POINT_FIELD_NUMBER: _builtins.int
+    channel: _builtins.int
+    htlc: _builtins.int
+    payment_hash: _builtins.str
+    in_msat: _builtins.int
+    scid: _builtins.int
+    back: _builtins.str
+    """where it came in: empty, SUCCEEDED or FAILED"""
+    out: _builtins.str
+    """where it went out: empty (it did not), IN_FLIGHT, SUCCEEDED or FAILED"""
+    passed_msat: _builtins.int
+    told_fee_msat: _builtins.int
+    failure: _builtins.str
+    out_point: _builtins.str
+    def __init__(
+        self,
+        *,
+        channel: _builtins.int = ...,
+        htlc: _builtins.int = ...,
+        payment_hash: _builtins.str = ...,
+        in_msat: _builtins.int = ...,
+        scid: _builtins.int = ...,
+        back: _builtins.str = ...,
+        out: _builtins.str = ...,
+        passed_msat: _builtins.int = ...,
+        told_fee_msat: _builtins.int = ...,
+        failure: _builtins.str = ...,
+        out_point: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back", b"back", "channel", b"channel", "failure", b"failure", "htlc", b"htlc", "in_msat", b"in_msat", "out", b"out", "out_point", b"out_point", "passed_msat", b"passed_msat", "payment_hash", b"payment_hash", "scid", b"scid", "told_fee_msat", b"told_fee_msat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class Parts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    LOST_MSAT_FIELD_NUMBER: _builtins.int
+    lost_msat: _builtins.int
+    """what was paid out, and failed back where it came from"""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]: ...
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___Part] | None = ...,
+        lost_msat: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lost_msat", b"lost_msat", "parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Parts: _TypeAlias = Parts  # noqa: Y015
+
+@_typing.final
+class Required(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    required: _builtins.bool
+    def __init__(
+        self,
+        *,
+        required: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Required: _TypeAlias = Required  # noqa: Y015
 
 @_typing.final
 class Forward(_message.Message):

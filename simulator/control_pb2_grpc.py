@@ -139,6 +139,21 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.Forward.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
                 _registered_method=True)
+        self.AskForPayment = channel.unary_unary(
+                '/simulator.Control/AskForPayment',
+                request_serializer=simulator_dot_control__pb2.CustomerInvoice.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.PaymentRequest.FromString,
+                _registered_method=True)
+        self.ListParts = channel.unary_unary(
+                '/simulator.Control/ListParts',
+                request_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Parts.FromString,
+                _registered_method=True)
+        self.RequireInterceptor = channel.unary_unary(
+                '/simulator.Control/RequireInterceptor',
+                request_serializer=simulator_dot_control__pb2.Required.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
         self.Fill = channel.unary_unary(
                 '/simulator.Control/Fill',
                 request_serializer=simulator_dot_control__pb2.AtRest.SerializeToString,
@@ -308,6 +323,24 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskForPayment(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequireInterceptor(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Fill(self, request, context):
         """The node itself
         """
@@ -457,6 +490,21 @@ def add_ControlServicer_to_server(servicer, server):
             'AddForward': grpc.unary_unary_rpc_method_handler(
                     servicer.AddForward,
                     request_deserializer=simulator_dot_control__pb2.Forward.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'AskForPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskForPayment,
+                    request_deserializer=simulator_dot_control__pb2.CustomerInvoice.FromString,
+                    response_serializer=simulator_dot_control__pb2.PaymentRequest.SerializeToString,
+            ),
+            'ListParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParts,
+                    request_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                    response_serializer=simulator_dot_control__pb2.Parts.SerializeToString,
+            ),
+            'RequireInterceptor': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequireInterceptor,
+                    request_deserializer=simulator_dot_control__pb2.Required.FromString,
                     response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
             ),
             'Fill': grpc.unary_unary_rpc_method_handler(
@@ -1061,6 +1109,87 @@ class Control:
             target,
             '/simulator.Control/AddForward',
             simulator_dot_control__pb2.Forward.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskForPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/AskForPayment',
+            simulator_dot_control__pb2.CustomerInvoice.SerializeToString,
+            simulator_dot_control__pb2.PaymentRequest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/ListParts',
+            simulator_dot_control__pb2.Nothing.SerializeToString,
+            simulator_dot_control__pb2.Parts.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequireInterceptor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/RequireInterceptor',
+            simulator_dot_control__pb2.Required.SerializeToString,
             simulator_dot_control__pb2.Nothing.FromString,
             options,
             channel_credentials,

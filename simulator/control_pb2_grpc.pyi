@@ -55,6 +55,9 @@ class ControlStub:
     Pay: _grpc.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]
     LookPayment: _grpc.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]
     AddForward: _grpc.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]
+    AskForPayment: _grpc.UnaryUnaryMultiCallable[_control_pb2.CustomerInvoice, _control_pb2.PaymentRequest]
+    ListParts: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Parts]
+    RequireInterceptor: _grpc.UnaryUnaryMultiCallable[_control_pb2.Required, _control_pb2.Nothing]
     Fill: _grpc.UnaryUnaryMultiCallable[_control_pb2.AtRest, _control_pb2.Nothing]
     """The node itself"""
     PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
@@ -91,6 +94,9 @@ class ControlAsyncStub(ControlStub):
     Pay: _aio.UnaryUnaryMultiCallable[_control_pb2.PayRequest, _control_pb2.Payment]  # type: ignore[assignment]
     LookPayment: _aio.UnaryUnaryMultiCallable[_control_pb2.PaymentId, _control_pb2.Payment]  # type: ignore[assignment]
     AddForward: _aio.UnaryUnaryMultiCallable[_control_pb2.Forward, _control_pb2.Nothing]  # type: ignore[assignment]
+    AskForPayment: _aio.UnaryUnaryMultiCallable[_control_pb2.CustomerInvoice, _control_pb2.PaymentRequest]  # type: ignore[assignment]
+    ListParts: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Parts]  # type: ignore[assignment]
+    RequireInterceptor: _aio.UnaryUnaryMultiCallable[_control_pb2.Required, _control_pb2.Nothing]  # type: ignore[assignment]
     Fill: _aio.UnaryUnaryMultiCallable[_control_pb2.AtRest, _control_pb2.Nothing]  # type: ignore[assignment]
     """The node itself"""
     PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
@@ -248,6 +254,27 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     def AddForward(
         self,
         request: _control_pb2.Forward,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def AskForPayment(
+        self,
+        request: _control_pb2.CustomerInvoice,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PaymentRequest, _abc.Awaitable[_control_pb2.PaymentRequest]]: ...
+
+    @_abc_1.abstractmethod
+    def ListParts(
+        self,
+        request: _control_pb2.Nothing,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Parts, _abc.Awaitable[_control_pb2.Parts]]: ...
+
+    @_abc_1.abstractmethod
+    def RequireInterceptor(
+        self,
+        request: _control_pb2.Required,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
 

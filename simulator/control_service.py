@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from google.protobuf.message import Message
 
+from simulator import bolt11, events, invoices, messages, passing, peers, scripts, telling
 from simulator import control_pb2 as control
-from simulator import events, invoices, messages, peers, scripts, telling
 from simulator.channels import COOPERATIVE, Channel
 from simulator.faults import Fault, Faults
 from simulator.refused import Refused
@@ -108,14 +108,19 @@ def set_customer(world: World, request: control.CustomerChange) -> control.Custo
     for name in (
         "refusal", "min_channel_sat", "max_channel_sat", "refuses_push", "pending_limit", "vanishes",
         "withholds_signature", "refuses_announced", "withholds_answer", "accepts_zero_conf", "knows_zero_conf",
-        "is_announced",
+        "is_announced", "takes_less",
     ):  # fmt: skip
         if request.HasField(name):  # type: ignore[arg-type]  # a name of ours, from the tuple above
             setattr(customer, name, getattr(request, name))
+    if request.HasField("takes"):
+        if request.takes not in peers.TAKES:
+            raise Refused(f"takes is one of {peers.TAKES}")
+        customer.takes = request.takes
     if request.HasField("presence"):
         has_channel = world.channels.has_open(customer.pubkey)
         world.customers.set_presence(customer, request.presence, has_channel=has_channel)
     world.negotiations.customer_changed(customer)
+    world.passing.look(customer.pubkey)
     return _customer(customer)
 
 
@@ -221,6 +226,8 @@ def add_invoice(world: World, request: control.PlainInvoice) -> control.PaymentR
 
 def pay(world: World, request: control.PayRequest) -> control.Payment:
     """Somebody pays; the answer is how it stands at once."""
+    if request.payment_request in world.passing.kept.asked:
+        return _payment(_pay_customer(world, request))
     payment = world.invoices.pay(
         request.payment_request,
         payer=request.payer,
@@ -232,6 +239,80 @@ def pay(world: World, request: control.PayRequest) -> control.Payment:
         now=world.now(),
     )
     return _payment(payment)
+
+
+def _pay_customer(world: World, request: control.PayRequest) -> invoices.Payment:
+    asked = world.passing.kept.asked[request.payment_request]
+    payment = invoices.Payment(len(world.invoices.payments) + 1, asked.payment_hash, request.payer)
+    payment.amount_msat = request.amount_msat or asked.amount_msat
+    world.invoices.payments[payment.id] = payment
+    parts = max(request.parts, 1)
+    shares = invoices.shares(payment.amount_msat, parts)[: parts - request.missing_parts]
+    over = [_channel(world, point) for point in request.over] or _channels_of(world, request.payer)
+    shares = [request.part_msat] if request.part_msat else shares
+    world.passing.pay(request.payment_request, payment, shares=shares, over=over)
+    return payment
+
+
+def _channels_of(world: World, payer: str) -> list[Channel]:
+    pubkey = world.customers.named(payer).pubkey if payer else ""
+    return [each for each in world.channels.alive(pubkey) if world.is_active(each)]
+
+
+def ask_for_payment(world: World, request: control.CustomerInvoice) -> control.PaymentRequest:
+    """A customer's own invoice, with the way from our node to it."""
+    preimage, customer = os.urandom(32), world.customers.named(request.customer)
+    our_key = scripts.pubkey(scripts.key(world.kept.seed, "node"))
+    written = bolt11.encode(
+        private=scripts.key(world.kept.seed, f"customer/{customer.name}"),
+        payment_hash=hashlib.sha256(preimage).digest(),
+        payment_secret=os.urandom(32),
+        amount_msat=request.amount_msat,
+        created_at=int(world.now()),
+        description="",
+        expiry_seconds=_EXPIRY_SECONDS,
+        cltv_blocks=_CLTV_BLOCKS,
+        hint=(our_key, request.scid, request.base_msat, request.ppm, request.cltv_blocks or _CLTV_BLOCKS),
+    )
+    world.passing.kept.asked[written] = passing.Asked(
+        customer.name,
+        hashlib.sha256(preimage).hexdigest(),
+        preimage.hex(),
+        request.amount_msat,
+        request.scid,
+        request.base_msat,
+        request.ppm,
+        request.cltv_blocks or _CLTV_BLOCKS,
+    )
+    return control.PaymentRequest(payment_request=written)
+
+
+def list_parts(world: World, _: control.Nothing) -> control.Parts:
+    """All that ever came, and what became of each."""
+    kept = world.passing.kept
+    return control.Parts(parts=map(_part, kept.parts), lost_msat=kept.lost_msat)
+
+
+def _part(part: passing.Part) -> control.Part:
+    return control.Part(
+        channel=part.channel,
+        htlc=part.htlc,
+        payment_hash=part.payment_hash,
+        in_msat=part.in_msat,
+        scid=part.scid,
+        back=part.back,
+        out=part.out,
+        passed_msat=part.passed_msat,
+        told_fee_msat=part.told_fee_msat,
+        failure=part.failure,
+        out_point=messages.point_text(part.out_point) if part.out_point else "",
+    )
+
+
+def require_interceptor(world: World, request: control.Required) -> control.Nothing:
+    """Whether nothing is passed on while nobody is asked, as `requireinterceptor` of LND's says."""
+    world.passing.kept.requires_interceptor = request.required
+    return control.Nothing()
 
 
 def look_payment(world: World, request: control.PaymentId) -> control.Payment:

@@ -46,11 +46,22 @@ class Forwards:
             into.known_as, out.known_as, in_msat, out_msat, self._next(into.known_as), self._next(out.known_as)
         )
 
+    def note(
+        self, channel_in: int, channel_out: int, *, in_msat: int, out_msat: int, htlcs: tuple[int, int], at_ns: int
+    ) -> None:
+        """What has moved the balances already is in the history."""
+        while at_ns in self.by_ns:
+            at_ns += 1
+        self.by_ns[at_ns] = Forward(channel_in, channel_out, in_msat, out_msat, *htlcs)
+
     def _next(self, channel: int) -> int:
         self.htlcs[channel] += 1
         return self.htlcs[channel] - 1
 
-    def page(self, since_ns: int, until_ns: int, *, skip: int, most: int) -> list[tuple[int, Forward]]:
-        """Those between the two moments, both included, the oldest first."""
+    def page(
+        self, since_ns: int, until_ns: int, *, skip: int, most: int, out_by: frozenset[int] = frozenset()
+    ) -> list[tuple[int, Forward]]:
+        """Those between the two moments, both included, the oldest first; of some channels, or of all."""
         found = [(at_ns, each) for at_ns, each in sorted(self.by_ns.items()) if since_ns <= at_ns <= until_ns]
+        found = [(at_ns, each) for at_ns, each in found if not out_by or each.channel_out in out_by]
         return found[skip : skip + (most or _USUAL)]

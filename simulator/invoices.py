@@ -196,8 +196,8 @@ class Invoices:
             return payment
         payment.amount_msat = amount_msat or invoice.value_sat * 1000
         expiry_height = height + invoice.cltv_blocks + PAYER_PADDING_BLOCKS
-        shares = _shares(payment.amount_msat, max(parts, 1))[: max(parts, 1) - missing_parts]
-        for share_msat in [part_msat] if part_msat else shares:
+        parts_of = shares(payment.amount_msat, max(parts, 1))[: max(parts, 1) - missing_parts]
+        for share_msat in [part_msat] if part_msat else parts_of:
             if self._takes_part_of(invoice, payment):
                 self._take(invoice, Htlc(share_msat, expiry_height, payment.id, now), payment)
         if all(htlc.payment_id != payment.id for htlc in invoice.htlcs):
@@ -243,7 +243,7 @@ def _require_possible(memo: str, expiry_seconds: int, cltv_blocks: int) -> None:
         raise Refused(f"expiry of {expiry_seconds} seconds greater than max expiry of {_YEAR_SECONDS} seconds")
 
 
-def _shares(total: int, parts: int) -> list[int]:
+def shares(total: int, parts: int) -> list[int]:
     """The total in so many parts, the first bearing what does not divide."""
     each = total // parts
     return [total - each * (parts - 1), *[each] * (parts - 1)]

@@ -43,6 +43,18 @@ def get_info(world: World, _: ln.GetInfoRequest) -> ln.GetInfoResponse:
     return messages.node_info(world, synced=world.sync.asked())
 
 
+def get_debug_info(world: World, _: ln.GetDebugInfoRequest) -> ln.GetDebugInfoResponse:
+    """How it was started, as far as that matters here."""
+    config = {
+        "requireinterceptor": str(world.passing.kept.requires_interceptor).lower(),
+        "bitcoin.timelockdelta": str(ch.CLTV_BLOCKS),
+        "protocol.option-scid-alias": "true",
+        "protocol.zero-conf": "true",
+        "rejecthtlc": "false",
+    }
+    return ln.GetDebugInfoResponse(config=config)
+
+
 def bake_macaroon(world: World, request: ln.BakeMacaroonRequest) -> ln.BakeMacaroonResponse:
     """Only whole methods can be allowed (`uri:/package.Service/Method`)."""
     if any(permission.entity != "uri" for permission in request.permissions):
@@ -60,6 +72,13 @@ def check_macaroon_permissions(world: World, request: ln.CheckMacPermRequest) ->
 
 
 # Peers
+
+
+def list_aliases(world: World, _: ln.ListAliasesRequest) -> ln.ListAliasesResponse:
+    """What channels are called besides, by the name that they have in lists."""
+    known = world.passing.all_aliases()
+    maps = [ln.AliasMap(base_scid=base, aliases=names) for base, names in known.items()]
+    return ln.ListAliasesResponse(alias_maps=maps)
 
 
 def list_peers(world: World, _: ln.ListPeersRequest) -> ln.ListPeersResponse:
@@ -165,6 +184,7 @@ def _begin(world: World, request: ln.OpenChannelRequest) -> Flow:
         private=request.private,
         memo=request.memo,
         zero_conf=request.zero_conf,
+        is_free=request.use_base_fee and request.use_fee_rate and not (request.base_fee or request.fee_rate),
     )
 
 
@@ -302,7 +322,11 @@ def forwarding_history(world: World, request: ln.ForwardingHistoryRequest) -> ln
     """From a second on, to now or to another; page by page, each from a place in that time on."""
     until_ns = request.end_time * 10**9 or int(world.now() * 1e9)
     page = world.forwards.page(
-        request.start_time * 10**9, until_ns, skip=request.index_offset, most=request.num_max_events
+        request.start_time * 10**9,
+        until_ns,
+        skip=request.index_offset,
+        most=request.num_max_events,
+        out_by=frozenset(request.outgoing_chan_ids),
     )
     return ln.ForwardingHistoryResponse(
         forwarding_events=[messages.forward(at_ns, each) for at_ns, each in page],

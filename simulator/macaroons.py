@@ -16,11 +16,11 @@ _CHANGES = frozenset(
         "ConnectPeer", "DisconnectPeer", "OpenChannel", "FundingStateStep", "AbandonChannel", "NewAddress",
         "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
         "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
-        "SendCustomMessage", "UpdateNodeAnnouncement",
+        "SendCustomMessage", "UpdateNodeAnnouncement", "HtlcInterceptor", "XAddLocalChanAliases",
     }
 )  # fmt: skip
 #: What only looks, of what is no call of LND's: who plays buyers asks it again and again.
-_LOOKS = frozenset({"ListMempool", "ListCustomers", "GetPolicy", "LookPayment", "RivalOf", "ListWaiting"})
+_LOOKS = frozenset({"ListMempool", "ListCustomers", "GetPolicy", "LookPayment", "RivalOf", "ListWaiting", "ListParts"})
 
 
 def only_reads(method: str) -> bool:

@@ -6,12 +6,14 @@ from google.protobuf.message import Message
 
 from lightning.proto import chainrpc_pb2 as chain
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto import routerrpc_pb2 as router
 from lightning.proto import walletrpc_pb2 as wal
 from simulator import channels as ch
 from simulator import events, scripts
 from simulator.channels import Channel
 from simulator.forwards import Forward
 from simulator.invoices import Invoice
+from simulator.passing import REJECT_BLOCKS, Part
 from simulator.peers import FEATURES, ZERO_CONF, Customer
 from simulator.scripts import Point
 from simulator.wallet import Coin, Lease
@@ -124,6 +126,47 @@ def open_channel(world: World, channel: Channel) -> ln.Channel:
         initiator=channel.by_us,
         push_amount_sat=channel.push_sat,
         memo=channel.memo,
+        alias_scids=world.passing.all_aliases().get(channel.known_as, ()),
+        pending_htlcs=_htlcs(world, channel),
+    )
+
+
+def _htlcs(world: World, channel: Channel) -> list[ln.HTLC]:
+    """What the channel carries now."""
+    carried = []
+    for part in world.passing.kept.parts:
+        out = world.channels.by_point.get(part.out_point) if part.out_point else None
+        if not part.back and part.channel == channel.known_as:
+            carried.append(_htlc(part, incoming=True, other=(out.known_as, part.out_htlc) if out else (0, 0)))
+        if part.is_on and out is channel:
+            carried.append(_htlc(part, incoming=False, other=part.circuit))
+    return carried
+
+
+def _htlc(part: Part, *, incoming: bool, other: tuple[int, int]) -> ln.HTLC:
+    return ln.HTLC(
+        incoming=incoming,
+        amount=(part.in_msat if incoming else part.passed_msat) // 1000,
+        hash_lock=bytes.fromhex(part.payment_hash),
+        expiration_height=part.in_expiry if incoming else part.out_expiry,
+        htlc_index=part.htlc if incoming else part.out_htlc,
+        forwarding_channel=other[0],
+        forwarding_htlc_index=other[1],
+        locked_in=True,
+    )
+
+
+def intercepted(part: Part, *, is_on_chain: bool) -> router.ForwardHtlcInterceptRequest:
+    """What an interceptor is asked."""
+    return router.ForwardHtlcInterceptRequest(
+        incoming_circuit_key=router.CircuitKey(chan_id=part.channel, htlc_id=part.htlc),
+        incoming_amount_msat=part.in_msat,
+        incoming_expiry=part.in_expiry,
+        payment_hash=bytes.fromhex(part.payment_hash),
+        outgoing_requested_chan_id=part.scid,
+        outgoing_amount_msat=part.out_msat,
+        outgoing_expiry=part.out_expiry,
+        auto_fail_height=part.in_expiry - (0 if is_on_chain else REJECT_BLOCKS),
     )
 
 

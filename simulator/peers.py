@@ -15,6 +15,10 @@ PRESENCES = (ONLINE, OFFLINE, SILENT, DEAD)
 AT_OPEN, AT_VERIFY = "open", "verify"
 VANISHES = ("", AT_OPEN, AT_VERIFY)
 
+#: What it does with a payment that is for it.
+SETTLES, HOLDS, FAILS, SETTLES_A_PART = "settles", "holds", "fails", "settles_a_part"
+TAKES = (SETTLES, HOLDS, FAILS, SETTLES_A_PART)
+
 _FIRST_PORT = 9_801
 _OUR_PORT = 9_800
 _LND_MAX_CHANNEL_SAT = 10 * 10**8
@@ -64,6 +68,8 @@ class Customer:
     accepts_zero_conf: bool = False
     knows_zero_conf: bool = True
     is_announced: bool = False  # the graph has it, with its host
+    takes: str = SETTLES
+    takes_less: bool = False  # of a part from which a fee was taken that it is told of, as wallets of LDK do
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
     def objection(

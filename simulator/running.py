@@ -21,6 +21,8 @@ class Options:
     listen: str
     block_seconds: float = 0
     beginning: Beginning = field(default_factory=Beginning)
+    #: Nothing is passed on that no interceptor has answered; None: as it was.
+    requires_interceptor: bool | None = None
 
 
 def run(options: Options, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -37,4 +39,6 @@ async def _run(options: Options, ready: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(options.home, options.listen, options.beginning)
+    if options.requires_interceptor is not None:
+        server.world.passing.kept.requires_interceptor = options.requires_interceptor
     await server.run(stop, block_seconds=options.block_seconds, ready=ready)

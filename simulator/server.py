@@ -17,7 +17,15 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, stateservice_pb2, walletrpc_pb2
+from lightning.proto import (
+    chainrpc_pb2,
+    invoicesrpc_pb2,
+    lnrpc_pb2,
+    peersrpc_pb2,
+    routerrpc_pb2,
+    stateservice_pb2,
+    walletrpc_pb2,
+)
 from simulator import (
     announcing_service,
     control_pb2,
@@ -25,6 +33,7 @@ from simulator import (
     invoices_service,
     lightning_service,
     messages,
+    router_service,
     state_service,
     wallet_service,
 )
@@ -40,6 +49,7 @@ _SERVICES: tuple[tuple[FileDescriptor, ModuleType], ...] = (
     (walletrpc_pb2.DESCRIPTOR, wallet_service),
     (chainrpc_pb2.DESCRIPTOR, invoices_service),
     (peersrpc_pb2.DESCRIPTOR, announcing_service),
+    (routerrpc_pb2.DESCRIPTOR, router_service),
     (stateservice_pb2.DESCRIPTOR, state_service),
     (control_pb2.DESCRIPTOR, control_service),
 )
@@ -114,6 +124,8 @@ class Server:
         read = GetMessageClass(method.input_type).FromString
         write = GetMessageClass(method.output_type).SerializeToString
         path = f"/{method.containing_service.full_name}/{method.name}"
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._conversing(path, function), read, write)
         if method.server_streaming:
             return grpc.unary_stream_rpc_method_handler(self._streaming(path, function), read, write)
         return grpc.unary_unary_rpc_method_handler(self._unary(path, function), read, write)
@@ -165,6 +177,23 @@ class Server:
                 await context.abort(refused.code, refused.text)
             finally:
                 await stream.aclose()
+
+        return answer
+
+    def _conversing(self, path: str, function: Method) -> Method:
+        async def answer(requests: AsyncIterator[Message], context: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
+            stream = None
+            try:
+                self._admit(path, context)
+                async with self._around(path):
+                    stream = function(self.world, requests, lambda: self._done(path))
+                async for message in stream:
+                    yield message
+            except Refused as refused:
+                await context.abort(refused.code, refused.text)
+            finally:
+                if stream is not None:
+                    await stream.aclose()
 
         return answer
 

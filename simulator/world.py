@@ -12,11 +12,20 @@ from pathlib import Path
 
 from simulator import events, files, scripts
 from simulator.chain import Block, Chain
-from simulator.channels import COMMIT_FEE_SAT, OUR_COOPERATIVE, Channel, Channels, Negotiations
+from simulator.channels import (
+    COMMIT_FEE_SAT,
+    LOCAL_FORCE,
+    OUR_COOPERATIVE,
+    REMOTE_FORCE,
+    Channel,
+    Channels,
+    Negotiations,
+)
 from simulator.events import Events
 from simulator.forwards import Forwards
 from simulator.invoices import SETTLED, Invoices
 from simulator.macaroons import Macaroons
+from simulator.passing import Passed, Passing
 from simulator.peers import Customers
 from simulator.refused import Refused
 from simulator.rest import Rest
@@ -57,6 +66,7 @@ class Kept:
     clock_ahead_seconds: int = 0
     forwards: Forwards | None = None  # None: of an earlier version's world
     rest: Rest | None = None  # None: nothing, or of an earlier version's world
+    passed: Passed | None = None  # None: of an earlier version's world
 
 
 class World:
@@ -76,6 +86,17 @@ class World:
         self.channels, self.customers, self.macaroons = self.kept.channels, self.kept.customers, self.kept.macaroons
         self.forwards = self.kept.forwards = self.kept.forwards or Forwards()
         self.rest = self.kept.rest = self.kept.rest or Rest()
+        self.kept.passed = self.kept.passed or Passed()
+        self.passing = Passing(
+            self.kept.passed,
+            self.channels,
+            self.customers,
+            self.forwards,
+            self.invoices.payments,
+            height=lambda: self.chain.height,
+            now=self.now,
+            close=self.close,
+        )
         self.began_at = self.now()
         self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
@@ -129,6 +150,7 @@ class World:
             except Refused:
                 self.wallet.forget(txid)
         self.time_passed()
+        self.passing.replay()
 
     def time_passed(self) -> bool:
         """What only waits for the clock has happened; whether there was something."""
@@ -213,6 +235,7 @@ class World:
             customer.pending = [point for point in customer.pending if not self.chain.depth(point[0])]
         self.invoices.block_came(block.height)
         self.channels.block_came(self.chain)
+        self.passing.block_came(block.height)
         self.announce(events.BLOCKS, (block.hash, block.height))
 
     def let_wallet_read(self, reads: bool) -> None:
@@ -268,6 +291,8 @@ class World:
         tx = self.channels.closing(
             channel, close_type, self.wallet.new_script(), max(500, self.chain.least_fee_sat(200))
         )
+        if close_type in (LOCAL_FORCE, REMOTE_FORCE):
+            self.passing.went_on_chain(channel)
         if self.chain.output(point) is None:
             channel.unheard = tx  # as LND does: it waits for a funding that nobody has published yet
         else:
@@ -343,6 +368,9 @@ class World:
         for channel in self.channels.alive(pubkey):
             if channel.stage == "open":
                 self.announce(events.CHANNELS, ("active" if is_online else "inactive", channel.point))
+                if is_online:
+                    self.passing.replay(channel.known_as)
+        self.passing.look(pubkey)
 
     def _channel_changed(self, kind: str, point: Point) -> None:
         self.announce(events.CHANNELS, (kind, point))

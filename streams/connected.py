@@ -12,14 +12,16 @@ from streams.hands import Hands
 class Connected:
     """Use it inside one running event loop.
 
-    What events tell may be wrong for a moment, as any answer may: whoever opens a channel connects first, which costs
-    nothing where the peer is there. So a node that is known to be there is not dialled; one that is not is asked about.
-    Strangers make us ask, and the list is long: that is done by hands of its own, which nothing else waits for.
+    What events tell may be wrong for a moment, as any answer may: then an attempt fails, and is tried again. A node
+    that is known to be there is not dialled; one that is not is asked about. Strangers make us ask, and the list is
+    long: that is done by hands of its own, which nothing else waits for.
     """
 
     def __init__(self) -> None:
         self._hands = Hands()
         self._told: set[str] = set()
+        #: What events say while the node is asked: it is newer than the answer.
+        self._meanwhile: list[PeerEvent] | None = None
         self._asking = asyncio.Lock()
         self._next: asyncio.Task[frozenset[str]] | None = None
 
@@ -29,6 +31,11 @@ class Connected:
 
     def told(self, event: PeerEvent) -> None:
         """The node has said that a peer came or went."""
+        if self._meanwhile is not None:
+            self._meanwhile.append(event)
+        self._follow(event)
+
+    def _follow(self, event: PeerEvent) -> None:
         if event.online:
             self._told.add(event.pubkey)
         else:
@@ -39,7 +46,13 @@ class Connected:
 
         To be called now and then: an event that came meanwhile may be lost. Raises: NodeUnavailable.
         """
-        self._told = set(await self._now())
+        meanwhile = self._meanwhile = []
+        try:
+            self._told = set(await self._now())
+        finally:
+            self._meanwhile = None
+        for event in meanwhile:
+            self._follow(event)
 
     def forget(self) -> None:
         """The node's events are not listened to any more."""

@@ -70,6 +70,7 @@ class Lane(Generic[Item]):
         self.waiting: Waiting[Item] = Waiting(limits.WAITING)
         self._work, self._ended = work, ended
         self._free = threads
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def add(self, peer: str, item: Item) -> None:
@@ -79,7 +80,7 @@ class Lane(Generic[Item]):
         self._begin()
 
     def _begin(self) -> None:
-        while self._free and (taken := self.waiting.take()) is not None:
+        while self._free and not self._is_closed and (taken := self.waiting.take()) is not None:
             self._free -= 1
             job = asyncio.get_running_loop().run_in_executor(self._threads, _cleanly, self._work, *taken)
             job.add_done_callback(partial(self._done, *taken))
@@ -96,6 +97,7 @@ class Lane(Generic[Item]):
 
     async def close(self, patience_seconds: float) -> bool:
         """Nothing begins any more; False where something still runs after so long."""
+        self._is_closed = True  # what runs is done in a moment, and its thread would take the next
         return await has_ended(self._threads, patience_seconds)
 
 

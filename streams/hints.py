@@ -33,9 +33,14 @@ _MAY_BE_USABLE: Final = frozenset({"open_channel", "active_channel"})
 _ENDS: Final = frozenset({"closed_channel", "fully_resolved_channel"})
 
 
+def may_be_news(state: types.NodeInvoiceState) -> bool:
+    """Our row may have the invoice in another state. An open one is no news: that is how each begins."""
+    return bool(_NEWS_TO[state])
+
+
 def invoice_changed(order_id: UUID, state: types.NodeInvoiceState) -> None:
     """The order is nudged if its invoice's state is news to us."""
-    if _NEWS_TO[state] and queries.invoice_is(order_id, _NEWS_TO[state]):
+    if may_be_news(state) and queries.invoice_is(order_id, _NEWS_TO[state]):
         nudge_all([order_id])
 
 

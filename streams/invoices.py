@@ -10,7 +10,7 @@ from uuid import UUID
 
 from lightning.errors import LightningError
 from lightning.streams import LndStreams
-from orders import queries
+from orders import keys, queries
 from streams import hints
 from streams.hands import Hands
 from streams.together import end
@@ -36,6 +36,13 @@ class Invoices:
     def __len__(self) -> int:
         return len(self._followed)
 
+    def begin(self, order_id: UUID) -> None:
+        """The new order's invoice is followed: its hash follows from the order's id, so nobody is asked for it.
+
+        Where the order has none this is in vain, until all are compared next.
+        """
+        self._follow([(order_id, keys.payment_hash(order_id))])
+
     def consider(self, order_id: UUID) -> None:
         """The order's invoice is followed if it has one that may still change."""
         if order_id not in self._followed and order_id not in self._ended:
@@ -58,8 +65,9 @@ class Invoices:
 
     async def _compare(self) -> None:
         self._ended.clear()
+        before = set(self._followed)  # a new order may be followed while its row is not read yet
         rows = dict(await self._hands.do(queries.open_invoices))
-        for order_id in self._followed.keys() - rows.keys():
+        for order_id in before & self._followed.keys() - rows.keys():
             self._followed[order_id].cancel()  # the node has forgotten this invoice, or was slower than we
         self._follow(rows.items())
 
@@ -77,7 +85,8 @@ class Invoices:
     async def _listen(self, order_id: UUID, payment_hash: str) -> None:
         try:
             async for invoice in self._node.invoice(payment_hash):
-                await self._hands.follow(hints.invoice_changed, order_id, invoice.state)
+                if hints.may_be_news(invoice.state):
+                    await self._hands.follow(hints.invoice_changed, order_id, invoice.state)
             self._ended.add(order_id)
         except LightningError as error:  # the node's other streams tell when it is gone
             log.debug("order=%s its invoice is not followed: %s", order_id, error)

@@ -31,26 +31,30 @@ _SOON: Final = 2
 class Rank(IntEnum):
     """What goes before what."""
 
-    NEWS = 0  # somebody has just paid, claimed, or asked: not behind all that is looked at once more
-    MONEY = 1  # what settles, publishes, returns, counts
-    FIRST = 2  # a claimed order for which nothing was tried yet
-    REPEATED = 3
+    NEWS = 0  # somebody has just paid, claimed, or asked; what follows from each step of an order is news, too
+    FIRST = 1  # a claimed order for which nothing was tried yet: somebody has paid, and waits
+    MONEY = 2  # looked at once more, since a block has come or its time: to settle, publish, return, count
+    SUSPECT = 3  # news and first attempts of a client whose payments have lately had us work for nothing
+    REPEATED = 4
 
 
 #: Whose turn it is, round and round; where none of that rank waits, the first that does. Strangers make news without
-#: end, and orders that move money: nothing of that keeps another rank from its turn.
+#: end, first attempts, and orders that every block looks at: nothing of that keeps another rank from its turn.
 _TURNS: Final = (
-    Rank.NEWS, Rank.NEWS, Rank.NEWS, Rank.MONEY,
     Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.MONEY,
-    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.REPEATED,
+    Rank.NEWS, Rank.FIRST, Rank.SUSPECT, Rank.MONEY,
+    Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.SUSPECT,
+    Rank.NEWS, Rank.FIRST, Rank.MONEY, Rank.REPEATED,
 )  # fmt: skip
+#: Whose looks may go on to begin an attempt, which is long: they leave a thread to the others.
+_OPENING: Final = frozenset({Rank.FIRST, Rank.SUSPECT, Rank.REPEATED})
 
 
 class Waiting:
     """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
 
-    Now and then a lower rank has its turn, so that none keeps another for long. One of those `at_once` is kept for what
-    moves money. A look that waits for a peer is not among them: `aside`.
+    Now and then a lower rank has its turn, so that none keeps another for long. A quarter of those `at_once` is kept
+    for news, and one more for looks that begin no attempt. A look that waits for a peer is not among them: `aside`.
     """
 
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,10 +115,14 @@ class Waiting:
         return [_TURNS[self._turn], *Rank]
 
     def _may_begin(self, rank: Rank) -> bool:
-        if rank <= Rank.MONEY:
-            return len(self._running) < self.at_once
-        others = sum(1 for running in self._running.values() if running > Rank.MONEY)
-        return len(self._running) < self.at_once and others < max(1, self.at_once - 1)
+        if len(self._running) >= self.at_once:
+            return False
+        if rank is Rank.NEWS:
+            return True
+        others = sum(1 for running in self._running.values() if running is not Rank.NEWS)
+        openings = sum(1 for running in self._running.values() if running in _OPENING)
+        kept = self.at_once // 4
+        return others < self.at_once - kept and (rank not in _OPENING or openings < max(1, self.at_once - kept - 1))
 
     def step_aside(self, order_id: UUID) -> None:
         """Its look waits for a peer from now on, and keeps no other look from its turn."""

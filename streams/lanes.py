@@ -24,6 +24,7 @@ from lightning.errors import PeerOffline
 from lightning.node import LndNode, Negotiation
 from lightning.types import NodeAddress
 from orders import queries
+from orders.admission import suspects
 from orders.models import ChannelOrder
 from orders.openings import turns
 from orders.openings.turns import Elsewhere
@@ -39,11 +40,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A peer that is given so long has answered, where it means to: then another's first attempt may have its place.
-_PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=5.0)
+#: A peer that is given so long has answered, where it means to: then another's first attempt may have its place. One
+#: that has failed before has less.
+_PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=2.0)
 _PRESS_SECONDS: Final = 0.25
 #: Where coins were short one more finds out, in a look, whether they still are.
 _WIDEN_SECONDS: Final = 1.0
+#: So many times as long as others wait he may whose payments have lately come to nothing, before nothing is sold.
+_SUSPECTS_WAIT: Final = 5
 #: Another process looks at the order: it will not be long, and may not do what we may.
 _TAKEN_SECONDS: Final = 0.5
 #: For an answer from the event loop, which never waits itself.
@@ -79,6 +83,8 @@ class Lanes:
         #: What the last dial for each order came to, until a look has made use of it.
         self._outcomes: dict[UUID, tuple[NodeAddress, Outcome]] = {}
         self._negotiating: dict[UUID, LaneTurn] = {}
+        #: Of the orders in our hands: those of clients whose payments have lately come to nothing.
+        self._suspect: set[UUID] = set()
 
     def add(self, order_id: UUID, *, is_news: bool = True) -> None:
         """The order will be looked at. What is only due still (no news) is not, while it is in our hands already."""
@@ -94,6 +100,7 @@ class Lanes:
         self.slots.forget_waiting()
         self.closes.forget_waiting()
         self._outcomes.clear()
+        self._suspect.clear()
 
     def let_go(self) -> None:
         """Nobody waits for a peer any more: the attempts fall silent, and the next look at each recovers it."""
@@ -123,8 +130,9 @@ class Lanes:
 
     @property
     def behind_seconds(self) -> float:
-        """For how long somebody's news, or his first attempt, has waited for a thread."""
-        return self.jobs.orders.waits_seconds(Rank.NEWS, Rank.FIRST)
+        """For how long somebody's news, or his first attempt, has waited for a thread; a suspect's counts less."""
+        orders = self.jobs.orders
+        return max(orders.waits_seconds(Rank.NEWS, Rank.FIRST), orders.waits_seconds(Rank.SUSPECT) / _SUSPECTS_WAIT)
 
     def detail(self) -> str:
         """How many are at which stage."""
@@ -142,16 +150,18 @@ class Lanes:
             await self._asked.wait()
             self._asked.clear()
             unsorted, self._unsorted = self._unsorted, {}
-            for order_id, order in await self._hands.do(_sorted, unsorted):
+            for order_id, order, is_suspect in await self._hands.do(_sorted, unsorted):
+                (self._suspect.add if is_suspect else self._suspect.discard)(order_id)
                 self._place(order_id, order, is_news=unsorted[order_id])
 
     def _place(self, order_id: UUID, order: Claimed | None, *, is_news: bool) -> None:
         if order is None:
             self.dials.drop(order_id)
-            self.jobs.add(order_id, Rank.NEWS if is_news else Rank.MONEY)
+            self.jobs.add(order_id, self._rank(order_id, Rank.NEWS) if is_news else Rank.MONEY)
         elif order.is_live or self._has(order_id):  # news of it: whatever needs no peer is done now
             self._dial_anew(order)
-            self.jobs.add(order_id, _rank(order))
+            is_first = order.failed_openings == 0
+            self.jobs.add(order_id, Rank.FIRST if order.is_live else self._attempts(order_id, is_first))
         else:
             self.dials.ask(order)
 
@@ -162,7 +172,13 @@ class Lanes:
 
     def _dialled(self, order_id: UUID, node: NodeAddress, is_first: bool, outcome: Outcome) -> None:
         self._outcomes[order_id] = (node, outcome)
-        self.jobs.add(order_id, Rank.FIRST if is_first and outcome is None else Rank.REPEATED)
+        self.jobs.add(order_id, self._attempts(order_id, is_first and outcome is None))
+
+    def _rank(self, order_id: UUID, rank: Rank) -> Rank:
+        return Rank.SUSPECT if order_id in self._suspect else rank
+
+    def _attempts(self, order_id: UUID, is_first: bool) -> Rank:
+        return self._rank(order_id, Rank.FIRST) if is_first else Rank.REPEATED
 
     # The look, in its thread
 
@@ -189,6 +205,7 @@ class Lanes:
                 places.left(order_id)
         if not self._has(order_id):
             self._outcomes.pop(order_id, None)
+            self._suspect.discard(order_id)
         self._hand_out_places()
         self._ended()
 
@@ -213,6 +230,10 @@ class Lanes:
         if node == order.node:
             return why or True
         return self._connected.has(order.node.pubkey) or None
+
+    def is_there(self, pubkey: str) -> bool:
+        """The node has told that this peer is connected, and not that it has gone. From any thread."""
+        return self._connected.has(pubkey)
 
     def enter_to_end(self, order: Claimed) -> None:
         """It has had a place before: what frees that, and its coins, is not kept waiting."""
@@ -239,7 +260,7 @@ class Lanes:
 
     def _hand_out_places(self) -> None:
         while (asking := self.slots.next()) is not None:
-            self.jobs.add(asking.order_id, Rank.FIRST if asking.is_first else Rank.REPEATED)
+            self.jobs.add(asking.order_id, self._attempts(asking.order_id, asking.is_first))
         while (asking := self.closes.next()) is not None:
             self.jobs.add(asking.order_id, Rank.REPEATED)
 
@@ -281,6 +302,10 @@ class LaneTurn:
             raise answer
         if not answer:
             raise Elsewhere
+
+    def is_there(self, pubkey: str) -> bool:
+        """As the node's events have told last."""
+        return self._lanes.is_there(pubkey)
 
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once. Raises: Elsewhere where the lanes have ended."""
@@ -335,15 +360,12 @@ def _asking(order: Claimed) -> Asking:
     return Asking(order.order_id, order.node.pubkey, order.client_hash, order.failed_openings == 0)
 
 
-def _rank(order: Claimed) -> Rank:
-    return Rank.FIRST if order.is_live or order.failed_openings == 0 else Rank.REPEATED
-
-
-def _sorted(order_ids: Iterable[UUID]) -> list[tuple[UUID, Claimed | None]]:
-    """The orders with what is to be known of those that are claimed and due."""
-    ids = list(order_ids)
-    claimed = {order.order_id: order for order in queries.claimed(ids, timezone.now())}
-    return [(order_id, claimed.get(order_id)) for order_id in ids]
+def _sorted(order_ids: Iterable[UUID]) -> list[tuple[UUID, Claimed | None, bool]]:
+    """The orders with what is to be known of those that are claimed and due, and whether each is a suspect's."""
+    ids, now = list(order_ids), timezone.now()
+    claimed = {order.order_id: order for order in queries.claimed(ids, now)}
+    suspect = suspects.among(ids, now)
+    return [(order_id, claimed.get(order_id), order_id in suspect) for order_id in ids]
 
 
 def _answer(answer: Future[T], work: Callable[..., T], *args: object) -> None:

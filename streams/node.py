@@ -30,16 +30,22 @@ Value = TypeVar("Value")
 class NodeStreams:
     """What the node says becomes nudges. After each connection all is looked at, so that nothing stays missed."""
 
-    def __init__(self, hands: Hands, connected: Connected) -> None:
+    def __init__(self, hands: Hands, connected: Connected, *, block_came: Callable[[int], None]) -> None:
         self.is_up = False
         #: Set when the node has come or gone.
         self.changed = asyncio.Event()
         self.invoices: Invoices | None = None
         self._hands = hands
         self._connected = connected
+        self._block_came = block_came
         self._desk = Desk()
         self._peers = hints.PeersSeen()
         self._outage = Outage(log, "the node's subscriptions")
+
+    def begin(self, order_id: UUID) -> None:
+        """The order is new: its invoice, if it has one, is followed."""
+        if self.invoices is not None:
+            self.invoices.begin(order_id)
 
     def consider(self, order_id: UUID) -> None:
         """The order may have a new invoice to follow."""
@@ -73,7 +79,7 @@ class NodeStreams:
                 self.invoices.run(),
                 self._look_after_blocks(block),
                 # Last: its first answer, the present height, comes when the others have been asked for.
-                _each(node.blocks(), lambda _height: _set(block)),
+                _each(node.blocks(), lambda height: self._block(height, block)),
             )
         finally:
             self.is_up, self.invoices = False, None
@@ -97,6 +103,10 @@ class NodeStreams:
                 self.is_up = True
                 self.changed.set()
             self._outage.over()
+
+    async def _block(self, height: int, to_look_at: asyncio.Event) -> None:
+        self._block_came(height)
+        to_look_at.set()
 
     async def _transaction(self, transaction: ChainTransaction) -> None:
         await self._hands.follow(hints.transaction_seen, transaction)
@@ -134,10 +144,6 @@ async def _each_where_allowed(stream: AsyncIterator[Value], follow: Callable[[Va
             "the macaroon does not let us hear of transactions: deposits are seen with their block, or in a minute"
         )
         await asyncio.Event().wait()
-
-
-async def _set(event: asyncio.Event) -> None:
-    event.set()
 
 
 def _new_block() -> None:

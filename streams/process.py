@@ -26,9 +26,11 @@ from orders.outage import Outage
 from streams import standby
 from streams.connected import Connected
 from streams.due import Due
+from streams.forwarding import Forwarding
 from streams.hands import Hands
 from streams.lanes import Lanes
 from streams.node import NodeStreams
+from streams.promised import Promised
 from streams.together import together
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 BEAT: Final = "streams"
 LOOKS: Final = "looks"
 OPENINGS: Final = "openings"
+#: What others pay through our node is passed on, where channels are sold just in time.
+FORWARDING: Final = "forwarding"
 _BEAT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 #: Looks at the clock are at least so far apart, however many orders end at once.
@@ -60,7 +64,12 @@ class Process:
         self._lanes = Lanes(
             threads=threads, openings=openings, hands=self._hands, connected=connected, ended=self._wake.set
         )
-        self._node = NodeStreams(self._hands, connected)
+        self._forwarding = Forwarding(self._hands, Promised())
+        self._node = NodeStreams(self._hands, connected, block_came=self._forwarding.block_came)
+        #: By which we had the lock last.
+        self._our_server_process = 0
+        #: Nobody is to miss its heartbeat, and the row is gone.
+        self._is_missed = False
         self._due = Due()
         self._outage = Outage(log, "the database")
 
@@ -69,14 +78,14 @@ class Process:
 
         Ending such a thread with the process is safe: whatever it was at, a later look goes on.
         """
-        working = asyncio.create_task(self._keep_working())
+        working = asyncio.create_task(together(self._keep_working(), self._forwarding.run()))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        parts = (self._lanes, self._hands, self._node)
+        parts = (self._lanes, self._hands, self._node, self._forwarding)
         ended = await asyncio.gather(*(part.close(_STOP_SECONDS) for part in parts))
         return all(ended)
 
@@ -84,7 +93,9 @@ class Process:
         while True:
             try:
                 await self._hands.do(_reach_the_database)
-                async with standby.alone(self._database) as line:
+                async with standby.alone(self._database, taken=self._taken) as line:
+                    self._our_server_process = line.info.backend_pid
+                    self._forwarding.take()
                     await self._work(line)
             except (psycopg.Error, django.db.Error) as lost:
                 self._outage.begun(lost)
@@ -92,6 +103,11 @@ class Process:
                 log.exception("a defect of ours; the work begins anew")
             self._lanes.forget()  # what is due is found again by whoever works then
             await asyncio.sleep(self._outage.pause_seconds())
+
+    def _taken(self, server_process: int) -> None:
+        """Another process is the one at work, unless it is our own connection that died, and is still believed in."""
+        if server_process != self._our_server_process:
+            self._forwarding.give_way()
 
     async def _work(self, line: AsyncConnection) -> None:
         log.info("at work: listening for nudges")
@@ -106,9 +122,11 @@ class Process:
 
     async def _hear(self, line: AsyncConnection) -> None:
         async for order_id, channel in standby.nudged(line):
-            if channel != NEW:
+            if channel == NEW:
+                self._node.begin(order_id)
+            else:
                 self._lanes.add(order_id, is_news=channel == CHANNEL)
-            self._node.consider(order_id)
+                self._node.consider(order_id)
 
     async def _watch_the_clock(self) -> None:
         """What is due is handed out when its time comes; others set due times too, so we also ask now and then."""
@@ -133,6 +151,9 @@ class Process:
         while True:
             self._node.changed.clear()
             await self._hands.do(_beat, self._details())
+            if self._forwarding.is_off and not self._is_missed:
+                await self._hands.do(reconcile.miss_no_more, FORWARDING)
+            self._is_missed = self._forwarding.is_off
             self._outage.over()  # what was written proves it
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BEAT_SECONDS):
@@ -154,6 +175,8 @@ class Process:
             said[LOOKS] = f"running={orders.running} waiting={len(orders)}"
         if self._lanes.openings_move:
             said[OPENINGS] = f"by=streams {self._lanes.detail()}"
+        if forwarding := self._forwarding.detail(node_is_away=outage.of_node().is_on):
+            said[FORWARDING] = forwarding
         return said
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +21,11 @@ from orders.postgres import session
 
 log = logging.getLogger(__name__)
 
+_HOLDER: Final = """
+SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+   AND classid = %s::int4::oid AND objid = %s::int4::oid
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _STANDBY_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 10.0
 #: A holder whose machine vanished keeps the lock until the server notices: within about 30 s.
@@ -36,16 +41,21 @@ def database() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def alone(parameters: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
+async def alone(
+    parameters: dict[str, Any], *, taken: Callable[[int], None] = lambda process: None
+) -> AsyncIterator[AsyncConnection]:
     """Only we work, as long as the yielded connection lives; it listens already.
 
-    Raises: psycopg.OperationalError.
+    Until then `taken` is told of each server process that another works by; it may be one of ours that has died, and
+    that the server still believes in. Raises: psycopg.OperationalError.
     """
     async with _connected(parameters) as line:
         if not await _obtained(line, STREAMS):
             log.info("standing by: another streams process works")
             # Asked again and again: a statement that waits for the lock would hold back the database's clean-up.
             while not await _obtained(line, STREAMS):
+                if (holder := await _holder(line)) is not None:
+                    taken(holder)
                 await asyncio.sleep(_STANDBY_SECONDS)
         for channel in (CHANNEL, NEW, FOUND):
             await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
@@ -73,6 +83,13 @@ async def _obtained(line: AsyncConnection, lock: tuple[int, int] = STREAMS) -> b
     answer = await line.execute("SELECT pg_try_advisory_lock(%s::int4, %s::int4)", lock)
     row = await answer.fetchone()
     return bool(row and row[0])
+
+
+async def _holder(line: AsyncConnection) -> int | None:
+    """The server process that has the lock."""
+    answer = await line.execute(_HOLDER, STREAMS)
+    row = await answer.fetchone()
+    return int(row[0]) if row else None
 
 
 async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:

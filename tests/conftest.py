@@ -10,6 +10,7 @@ from django.conf import settings
 from django.test import TransactionTestCase
 
 from lsp_site.running.embedded import EmbeddedPostgres
+from lsps.bolt8 import methods
 from orders import outage, reconcile
 from tests.emptying import empty
 from tests.order import has_real_nodes, turn
@@ -55,6 +56,12 @@ def _no_outage_is_remembered() -> None:
     """What the process learnt of one test's node is nothing to the next test."""
     outage._of_node.cache_clear()
     reconcile.listed.asking = None
+
+
+@pytest.fixture(autouse=True)
+def _no_offer_is_remembered() -> None:
+    """What one test's shop sold is not told to the peers of the next."""
+    methods.offered.forget()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -167,6 +167,7 @@ class TransactionFactory(DjangoModelFactory[WalletTransaction]):
 _TRANSACTION_STATES = {
     OpeningState.FUNDED: TransactionState.DRAFTED,
     OpeningState.COMMITTED: TransactionState.SIGNED,
+    OpeningState.CARRYING: TransactionState.SIGNED,
     OpeningState.PUBLISHING: TransactionState.SIGNED,
     OpeningState.CONFLICTING: TransactionState.SIGNED,
     OpeningState.PUBLISHED: TransactionState.PUBLISHED,

@@ -71,7 +71,7 @@ class FakeNode:
     def require_active(self) -> None:
         self._called("require_active")
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         self._called("fee_rates")
         return FeeRates(estimate_sat_per_kw=2500, minimum_sat_per_kw=253)
 

@@ -131,6 +131,63 @@ class GetInfoRequest(_message.Message):
 Global___GetInfoRequest: _TypeAlias = GetInfoRequest  # noqa: Y015
 
 @_typing.final
+class GetDebugInfoRequest(_message.Message):
+    """Without its log, and passwords are not in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDebugInfoRequest: _TypeAlias = GetDebugInfoRequest  # noqa: Y015
+
+@_typing.final
+class GetDebugInfoResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ConfigEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def config(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        config: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDebugInfoResponse: _TypeAlias = GetDebugInfoResponse  # noqa: Y015
+
+@_typing.final
 class GetInfoResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -618,9 +675,49 @@ class PeerEvent(_message.Message):
 Global___PeerEvent: _TypeAlias = PeerEvent  # noqa: Y015
 
 @_typing.final
-class Channel(_message.Message):
+class HTLC(_message.Message):
     """Channels"""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCOMING_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    HASH_LOCK_FIELD_NUMBER: _builtins.int
+    EXPIRATION_HEIGHT_FIELD_NUMBER: _builtins.int
+    HTLC_INDEX_FIELD_NUMBER: _builtins.int
+    FORWARDING_CHANNEL_FIELD_NUMBER: _builtins.int
+    FORWARDING_HTLC_INDEX_FIELD_NUMBER: _builtins.int
+    LOCKED_IN_FIELD_NUMBER: _builtins.int
+    incoming: _builtins.bool
+    amount: _builtins.int
+    hash_lock: _builtins.bytes
+    expiration_height: _builtins.int
+    htlc_index: _builtins.int
+    forwarding_channel: _builtins.int
+    forwarding_htlc_index: _builtins.int
+    locked_in: _builtins.bool
+    def __init__(
+        self,
+        *,
+        incoming: _builtins.bool = ...,
+        amount: _builtins.int = ...,
+        hash_lock: _builtins.bytes = ...,
+        expiration_height: _builtins.int = ...,
+        htlc_index: _builtins.int = ...,
+        forwarding_channel: _builtins.int = ...,
+        forwarding_htlc_index: _builtins.int = ...,
+        locked_in: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expiration_height", b"expiration_height", "forwarding_channel", b"forwarding_channel", "forwarding_htlc_index", b"forwarding_htlc_index", "hash_lock", b"hash_lock", "htlc_index", b"htlc_index", "incoming", b"incoming", "locked_in", b"locked_in"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HTLC: _TypeAlias = HTLC  # noqa: Y015
+
+@_typing.final
+class Channel(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTIVE_FIELD_NUMBER: _builtins.int
@@ -630,11 +727,13 @@ class Channel(_message.Message):
     CAPACITY_FIELD_NUMBER: _builtins.int
     LOCAL_BALANCE_FIELD_NUMBER: _builtins.int
     REMOTE_BALANCE_FIELD_NUMBER: _builtins.int
+    PENDING_HTLCS_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     INITIATOR_FIELD_NUMBER: _builtins.int
     LIFETIME_FIELD_NUMBER: _builtins.int
     UPTIME_FIELD_NUMBER: _builtins.int
     PUSH_AMOUNT_SAT_FIELD_NUMBER: _builtins.int
+    ALIAS_SCIDS_FIELD_NUMBER: _builtins.int
     ZERO_CONF_FIELD_NUMBER: _builtins.int
     ZERO_CONF_CONFIRMED_SCID_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
@@ -653,6 +752,10 @@ class Channel(_message.Message):
     zero_conf: _builtins.bool
     zero_conf_confirmed_scid: _builtins.int
     memo: _builtins.str
+    @_builtins.property
+    def pending_htlcs(self) -> _containers.RepeatedCompositeFieldContainer[Global___HTLC]: ...
+    @_builtins.property
+    def alias_scids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -663,18 +766,20 @@ class Channel(_message.Message):
         capacity: _builtins.int = ...,
         local_balance: _builtins.int = ...,
         remote_balance: _builtins.int = ...,
+        pending_htlcs: _abc.Iterable[Global___HTLC] | None = ...,
         private: _builtins.bool = ...,
         initiator: _builtins.bool = ...,
         lifetime: _builtins.int = ...,
         uptime: _builtins.int = ...,
         push_amount_sat: _builtins.int = ...,
+        alias_scids: _abc.Iterable[_builtins.int] | None = ...,
         zero_conf: _builtins.bool = ...,
         zero_conf_confirmed_scid: _builtins.int = ...,
         memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "lifetime", b"lifetime", "local_balance", b"local_balance", "memo", b"memo", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "uptime", b"uptime", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "alias_scids", b"alias_scids", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "lifetime", b"lifetime", "local_balance", b"local_balance", "memo", b"memo", "pending_htlcs", b"pending_htlcs", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "uptime", b"uptime", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1109,6 +1214,10 @@ class OpenChannelRequest(_message.Message):
     COMMITMENT_TYPE_FIELD_NUMBER: _builtins.int
     ZERO_CONF_FIELD_NUMBER: _builtins.int
     SCID_ALIAS_FIELD_NUMBER: _builtins.int
+    BASE_FEE_FIELD_NUMBER: _builtins.int
+    FEE_RATE_FIELD_NUMBER: _builtins.int
+    USE_BASE_FEE_FIELD_NUMBER: _builtins.int
+    USE_FEE_RATE_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
     node_pubkey: _builtins.bytes
     local_funding_amount: _builtins.int
@@ -1117,6 +1226,10 @@ class OpenChannelRequest(_message.Message):
     commitment_type: Global___CommitmentType.ValueType
     zero_conf: _builtins.bool
     scid_alias: _builtins.bool
+    base_fee: _builtins.int
+    fee_rate: _builtins.int
+    use_base_fee: _builtins.bool
+    use_fee_rate: _builtins.bool
     memo: _builtins.str
     @_builtins.property
     def funding_shim(self) -> Global___FundingShim: ...
@@ -1131,11 +1244,15 @@ class OpenChannelRequest(_message.Message):
         commitment_type: Global___CommitmentType.ValueType = ...,
         zero_conf: _builtins.bool = ...,
         scid_alias: _builtins.bool = ...,
+        base_fee: _builtins.int = ...,
+        fee_rate: _builtins.int = ...,
+        use_base_fee: _builtins.bool = ...,
+        use_fee_rate: _builtins.bool = ...,
         memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["funding_shim", b"funding_shim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment_type", b"commitment_type", "funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat", "scid_alias", b"scid_alias", "zero_conf", b"zero_conf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_fee", b"base_fee", "commitment_type", b"commitment_type", "fee_rate", b"fee_rate", "funding_shim", b"funding_shim", "local_funding_amount", b"local_funding_amount", "memo", b"memo", "node_pubkey", b"node_pubkey", "private", b"private", "push_sat", b"push_sat", "scid_alias", b"scid_alias", "use_base_fee", b"use_base_fee", "use_fee_rate", b"use_fee_rate", "zero_conf", b"zero_conf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1891,19 +2008,108 @@ class NodeAddress(_message.Message):
 Global___NodeAddress: _TypeAlias = NodeAddress  # noqa: Y015
 
 @_typing.final
-class ForwardingHistoryRequest(_message.Message):
+class Failure(_message.Message):
     """Forwards"""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _FailureCode:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FailureCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Failure._FailureCode.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        RESERVED: Failure._FailureCode.ValueType  # 0
+        TEMPORARY_CHANNEL_FAILURE: Failure._FailureCode.ValueType  # 15
+
+    class FailureCode(_FailureCode, metaclass=_FailureCodeEnumTypeWrapper): ...
+    RESERVED: Failure.FailureCode.ValueType  # 0
+    TEMPORARY_CHANNEL_FAILURE: Failure.FailureCode.ValueType  # 15
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Failure: _TypeAlias = Failure  # noqa: Y015
+
+@_typing.final
+class AliasMap(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_SCID_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    base_scid: _builtins.int
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        base_scid: _builtins.int = ...,
+        aliases: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "base_scid", b"base_scid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasMap: _TypeAlias = AliasMap  # noqa: Y015
+
+@_typing.final
+class ListAliasesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasesRequest: _TypeAlias = ListAliasesRequest  # noqa: Y015
+
+@_typing.final
+class ListAliasesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_MAPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias_maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasMap]: ...
+    def __init__(
+        self,
+        *,
+        alias_maps: _abc.Iterable[Global___AliasMap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_maps", b"alias_maps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAliasesResponse: _TypeAlias = ListAliasesResponse  # noqa: Y015
+
+@_typing.final
+class ForwardingHistoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     INDEX_OFFSET_FIELD_NUMBER: _builtins.int
     NUM_MAX_EVENTS_FIELD_NUMBER: _builtins.int
+    OUTGOING_CHAN_IDS_FIELD_NUMBER: _builtins.int
     start_time: _builtins.int
     end_time: _builtins.int
     index_offset: _builtins.int
     num_max_events: _builtins.int
+    @_builtins.property
+    def outgoing_chan_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
@@ -1911,10 +2117,11 @@ class ForwardingHistoryRequest(_message.Message):
         end_time: _builtins.int = ...,
         index_offset: _builtins.int = ...,
         num_max_events: _builtins.int = ...,
+        outgoing_chan_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "index_offset", b"index_offset", "num_max_events", b"num_max_events", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "index_offset", b"index_offset", "num_max_events", b"num_max_events", "outgoing_chan_ids", b"outgoing_chan_ids", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

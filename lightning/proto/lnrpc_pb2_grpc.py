@@ -39,6 +39,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.GetInfoRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.GetInfoResponse.FromString,
                 _registered_method=True)
+        self.GetDebugInfo = channel.unary_unary(
+                '/lnrpc.Lightning/GetDebugInfo',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoResponse.FromString,
+                _registered_method=True)
         self.ListPeers = channel.unary_unary(
                 '/lnrpc.Lightning/ListPeers',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListPeersRequest.SerializeToString,
@@ -139,6 +144,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.FromString,
                 _registered_method=True)
+        self.ListAliases = channel.unary_unary(
+                '/lnrpc.Lightning/ListAliases',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListAliasesRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ListAliasesResponse.FromString,
+                _registered_method=True)
         self.NewAddress = channel.unary_unary(
                 '/lnrpc.Lightning/NewAddress',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NewAddressRequest.SerializeToString,
@@ -170,6 +180,12 @@ class LightningServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetInfo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDebugInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -295,6 +311,12 @@ class LightningServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAliases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def NewAddress(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -332,6 +354,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.GetInfo,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.GetInfoRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.GetInfoResponse.SerializeToString,
+            ),
+            'GetDebugInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDebugInfo,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoResponse.SerializeToString,
             ),
             'ListPeers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPeers,
@@ -433,6 +460,11 @@ def add_LightningServicer_to_server(servicer, server):
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.SerializeToString,
             ),
+            'ListAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliases,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.ListAliasesRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListAliasesResponse.SerializeToString,
+            ),
             'NewAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.NewAddress,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NewAddressRequest.FromString,
@@ -486,6 +518,33 @@ class Lightning:
             '/lnrpc.Lightning/GetInfo',
             lightning_dot_proto_dot_lnrpc__pb2.GetInfoRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.GetInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDebugInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/GetDebugInfo',
+            lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.GetDebugInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1026,6 +1085,33 @@ class Lightning:
             '/lnrpc.Lightning/ForwardingHistory',
             lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.ForwardingHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/ListAliases',
+            lightning_dot_proto_dot_lnrpc__pb2.ListAliasesRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.ListAliasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,7 @@ class LightningStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LightningAsyncStub: ...
     GetInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetInfoRequest, _lnrpc_pb2.GetInfoResponse]
+    GetDebugInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetDebugInfoRequest, _lnrpc_pb2.GetDebugInfoResponse]
     ListPeers: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListPeersRequest, _lnrpc_pb2.ListPeersResponse]
     ConnectPeer: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ConnectPeerRequest, _lnrpc_pb2.ConnectPeerResponse]
     DisconnectPeer: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.DisconnectPeerRequest, _lnrpc_pb2.DisconnectPeerResponse]
@@ -56,6 +57,7 @@ class LightningStub:
     UpdateChannelPolicy: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]
     ListInvoices: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]
     ForwardingHistory: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ForwardingHistoryRequest, _lnrpc_pb2.ForwardingHistoryResponse]
+    ListAliases: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListAliasesRequest, _lnrpc_pb2.ListAliasesResponse]
     NewAddress: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]
     GetTransactions: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]
     SubscribeTransactions: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]
@@ -66,6 +68,7 @@ class LightningStub:
 class LightningAsyncStub(LightningStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetInfoRequest, _lnrpc_pb2.GetInfoResponse]  # type: ignore[assignment]
+    GetDebugInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetDebugInfoRequest, _lnrpc_pb2.GetDebugInfoResponse]  # type: ignore[assignment]
     ListPeers: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListPeersRequest, _lnrpc_pb2.ListPeersResponse]  # type: ignore[assignment]
     ConnectPeer: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ConnectPeerRequest, _lnrpc_pb2.ConnectPeerResponse]  # type: ignore[assignment]
     DisconnectPeer: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.DisconnectPeerRequest, _lnrpc_pb2.DisconnectPeerResponse]  # type: ignore[assignment]
@@ -86,6 +89,7 @@ class LightningAsyncStub(LightningStub):
     UpdateChannelPolicy: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.PolicyUpdateRequest, _lnrpc_pb2.PolicyUpdateResponse]  # type: ignore[assignment]
     ListInvoices: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListInvoiceRequest, _lnrpc_pb2.ListInvoiceResponse]  # type: ignore[assignment]
     ForwardingHistory: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ForwardingHistoryRequest, _lnrpc_pb2.ForwardingHistoryResponse]  # type: ignore[assignment]
+    ListAliases: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListAliasesRequest, _lnrpc_pb2.ListAliasesResponse]  # type: ignore[assignment]
     NewAddress: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NewAddressRequest, _lnrpc_pb2.NewAddressResponse]  # type: ignore[assignment]
     GetTransactions: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.TransactionDetails]  # type: ignore[assignment]
     SubscribeTransactions: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.GetTransactionsRequest, _lnrpc_pb2.Transaction]  # type: ignore[assignment]
@@ -99,6 +103,13 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.GetInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.GetInfoResponse, _abc.Awaitable[_lnrpc_pb2.GetInfoResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetDebugInfo(
+        self,
+        request: _lnrpc_pb2.GetDebugInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.GetDebugInfoResponse, _abc.Awaitable[_lnrpc_pb2.GetDebugInfoResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListPeers(
@@ -239,6 +250,13 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.ForwardingHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.ForwardingHistoryResponse, _abc.Awaitable[_lnrpc_pb2.ForwardingHistoryResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAliases(
+        self,
+        request: _lnrpc_pb2.ListAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.ListAliasesResponse, _abc.Awaitable[_lnrpc_pb2.ListAliasesResponse]]: ...
 
     @_abc_1.abstractmethod
     def NewAddress(

@@ -9,18 +9,22 @@ from typing import Any, Final
 from django.conf import settings
 
 from lightning import connection
-from lsps import buying, lsps1
+from lsps import buying, lsps1, lsps2
 from lsps.bolt8 import dialects
 from lsps.bolt8.codec import Call
+from lsps.kept import Kept
 from lsps.reading import Params, no_order
-from lsps.refusing import CLIENT_REJECTED, NO_METHOD, Refusal
+from lsps.refusing import CLIENT_REJECTED, JIT_TOKEN_UNKNOWN, NO_METHOD, Refusal
 from orders import limits
+from orders.errors import TokenNotTaken
+from orders.jit import ability, selling
 from orders.keys import client_hash
 from orders.models import ChannelOrder
 from orders.models.order import Door
+from orders.operations import couponing
 
-#: What we speak, by the numbers of their specifications. LSPS0 itself is not told (bLIP-50).
-PROTOCOLS: Final = (1,)
+#: What is on offer changes when staff say so: a hundred peers that ask at once cost the database one look.
+_KEPT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +34,32 @@ class Method:
     answer: Callable[[str, Call], Any]
     #: It asks the node, and may wait for it.
     is_slow: bool = False
+    #: It is LSPS2's: there is no such method where that is off.
+    is_jit: bool = False
 
 
 def of(call: Call) -> Method:
     """Raises: Refusal where there is no such method."""
     method = METHODS.get(call.method)
-    if method is None:
+    if method is None or (method.is_jit and ability.why_off()):
         raise Refusal(NO_METHOD, "There is no such method.")
     return method
 
 
+def protocols() -> list[int]:
+    """What we speak, by the numbers of their specifications. LSPS0 itself is not told (bLIP-50)."""
+    return [1] if ability.why_off() else [1, 2]
+
+
 def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
     Params(call.params, ())
-    return {"protocols": list(PROTOCOLS)}
+    return {"protocols": protocols()}
 
 
 def _get_info(peer: str, call: Call) -> dict[str, Any]:
+    """As it was some seconds ago; who buys is held to what is on offer now."""
     lsps1.read_get_info(call.params)
-    return buying.info(_words(call))
+    return offered.of(_words(call))
 
 
 def _create_order(peer: str, call: Call) -> dict[str, Any]:
@@ -69,11 +81,37 @@ def _get_order(peer: str, call: Call) -> dict[str, Any]:
     return _told(order, call)
 
 
+#: By the words of those who ask.
+offered: Final[Kept[lsps1.Dialect, dict[str, Any]]] = Kept(buying.info, seconds=_KEPT_SECONDS)
+
+
+def _jit_info(peer: str, call: Call) -> dict[str, Any]:
+    """What this peer is offered; nothing of it is for who shows a code that is none of ours."""
+    token = lsps2.read_get_info(call.params)
+    try:
+        coupon = couponing.shown(token)
+    except TokenNotTaken as refused:
+        raise Refusal(JIT_TOKEN_UNKNOWN, refused.message, "token") from None
+    if coupon is not None:  # never passed over: they count on what it would have brought
+        raise Refusal(JIT_TOKEN_UNKNOWN, "This code is for channels that are bought.", "token")
+    return lsps2.info(selling.menu(peer))
+
+
+def _jit_buy(peer: str, call: Call) -> dict[str, Any]:
+    """The peer gets the channel: nobody buys for another."""
+    asked = lsps2.read_buy(call.params)
+    _require_patience(peer)
+    wanted = selling.Wanted(peer, asked.parameters, asked.promise, asked.payment_size_msat)
+    return lsps2.bought(selling.buy(wanted))
+
+
 METHODS: Final[Mapping[str, Method]] = {
     "lsps0.list_protocols": Method(_list_protocols),
     "lsps1.get_info": Method(_get_info),
     "lsps1.create_order": Method(_create_order, is_slow=True),
     "lsps1.get_order": Method(_get_order),
+    "lsps2.get_info": Method(_jit_info, is_jit=True),
+    "lsps2.buy": Method(_jit_buy, is_jit=True),
 }
 
 

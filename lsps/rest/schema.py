@@ -156,7 +156,17 @@ class PriceSerializer(serializers.Serializer):
     closing_fee_sat = Satoshis(help_text="What closing will cost in the chain.")
     rest_to_minimum_sat = Satoshis(help_text="What was missing to the least fee.")
     discount_sat = Satoshis(help_text="What the coupon took off.")
-    sat_per_kw = serializers.IntegerField(help_text="The node's estimate when it was quoted.")
+    sat_per_kw = serializers.IntegerField(
+        help_text="The node's estimate when it was quoted, which the closing assumes."
+    )
+    opening_sat_per_kw = serializers.IntegerField(
+        allow_null=True,
+        help_text="What the opening assumes: less where its funding may confirm later. Null: not known.",
+    )
+    opening_vbytes = serializers.IntegerField(
+        allow_null=True, help_text="Of the funding, with the coins that were left."
+    )
+    closing_vbytes = serializers.IntegerField(allow_null=True)
 
 
 @extend_schema_serializer(component_name="Lsps1Warning")

@@ -4,6 +4,7 @@ from orders.admin.attempts import DryRunAdmin, OpeningAdmin, TransactionAdmin
 from orders.admin.bans import BanAdmin
 from orders.admin.books import BooksCheckAdmin, EntryAdmin
 from orders.admin.coupons import CouponAdmin, TokenPatternAdmin
+from orders.admin.just_in_time import JitPartAdmin, JitPurchaseAdmin
 from orders.admin.offers import ServiceAdmin
 from orders.admin.orders import OrderAdmin
 from orders.admin.records import (
@@ -35,6 +36,8 @@ __all__ = [
     "HeartbeatAdmin",
     "IdempotencyKeyAdmin",
     "InvoiceAdmin",
+    "JitPartAdmin",
+    "JitPurchaseAdmin",
     "NodeAdmin",
     "OpeningAdmin",
     "OrderAdmin",

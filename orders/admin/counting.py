@@ -6,7 +6,7 @@ import json
 from functools import cached_property
 from typing import Any, Final
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
 #: Counting so many takes some milliseconds.
@@ -31,6 +31,14 @@ class Estimating(Paginator):
     def is_estimated(self) -> bool:
         """The list has about so many."""
         return self.count > MOST_COUNTED
+
+    def page(self, number: Any) -> Any:
+        """Django leaves out what lies behind the count."""
+        if not self.is_estimated:
+            return super().page(number)
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        return Page(self.object_list[first : first + self.per_page], number, self)
 
     def validate_number(self, number: Any) -> int:
         """There may be more pages than estimated: one behind the last is empty."""

@@ -41,6 +41,15 @@ class ServiceForm(forms.ModelForm):
             "after_lease": "When its lease is over",
             "most_routing_base_msat": "Forwarding costs at most (msat)",
             "most_routing_ppm": "and of the amount (ppm)",
+            "sells_jit": "Sold",
+            "jit_minimum_fee_sat": "Least fee (sat), besides the funding's",
+            "jit_rate_ppm": "Share of the payment (ppm)",
+            "jit_min_payment_sat": "Smallest payment (sat)",
+            "jit_max_payment_sat": "Largest payment (sat)",
+            "jit_size_percent": "Size, of the payment (%)",
+            "jit_cushion_sat": "and besides (sat)",
+            "jit_lifetime_blocks": "Promised for (blocks)",
+            "jit_client_trusts_lsp": "The wallet trusts us",
         }
 
     def clean(self) -> dict[str, Any]:
@@ -48,6 +57,7 @@ class ServiceForm(forms.ModelForm):
         given = super().clean() or self.cleaned_data
         self._require_order(given, "min_channel_sat", "max_channel_sat", "smallest channel")
         self._require_order(given, "min_expiry_blocks", "max_expiry_blocks", "shortest term")
+        self._require_order(given, "jit_min_payment_sat", "jit_max_payment_sat", "smallest payment")
         if (given.get("most_routing_base_msat") is None) != (given.get("most_routing_ppm") is None):
             self.add_error("most_routing_ppm", "Promise both, or neither.")
         if not (given.get("accepts_lightning") or given.get("accepts_onchain")):
@@ -98,6 +108,19 @@ class ServiceAdmin(RecordedAdmin, DiscreetAdmin):
         ("After its lease", {"fields": ["after_lease"]}),
         ("Promise to buyers", {"fields": [("most_routing_base_msat", "most_routing_ppm")]}),
         ("Price", {"fields": ["base_fee_sat", "rate_ppm_per_1008_blocks", "minimum_fee_sat"]}),
+        (
+            "While a payment is on its way (LSPS2)",
+            {
+                "description": "Sold where LSPS2_ENABLED is on, and the node can.",
+                "fields": [
+                    ("sells_jit", "jit_client_trusts_lsp"),
+                    ("jit_minimum_fee_sat", "jit_rate_ppm"),
+                    ("jit_min_payment_sat", "jit_max_payment_sat"),
+                    ("jit_size_percent", "jit_cushion_sat"),
+                    "jit_lifetime_blocks",
+                ],
+            },
+        ),
     ]
     readonly_fields = ["used"]
     smallest = sats("min_channel_sat", "smallest")

@@ -1,7 +1,8 @@
 """A paid order gets its place among what is promised, at whose cost the rules say.
 
-Everything here is done by who holds the order's row and then the lock of sales (`counting`): so what is counted stays
-true until it is promised. Rows of others are taken where nobody is moving them just now: no two of us wait crosswise.
+Everything here is done by who holds the order's row and then the lock of sales (`counting`), or no row and that lock
+(`end_hopeless_quotes`): so what is counted stays true until it is promised. Rows of others are taken where nobody is
+moving them just now: no two of us wait crosswise.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from orders import locks, queries
+from orders import locks, queries, standing
 from orders.admission import rules
 from orders.admission.rules import Claim
 from orders.locks import Lock
@@ -38,21 +39,23 @@ def place(order: ChannelOrder) -> bool:
     if ours.is_going:
         return False
     until = now + timedelta(seconds=_patience_seconds(ours, now))
-    return _make_room(ours, now, only_over=True, has_time=until > now) and _write(ours, Firmness.HELD, until)
+    has_room = _make_room(ours, now, only_over=True, has_time=until > now, asked_sat=ours.value_sat)
+    return has_room and _write(ours, Firmness.HELD, until)
 
 
 def reach(order: ChannelOrder) -> bool:
-    """The order's node was reached: its coins are promised for good; False: others have them as firmly."""
+    """The order's node was reached: its coins are promised for good; False: others have them as firmly.
+
+    What quotes are hopeless since is for `end_hopeless_quotes`, when nobody waits for it.
+    """
     ours, now = _of(order), timezone.now()
     if ours is None or ours.is_going:
         return ours is None
     if ours.firmness not in {Firmness.WAITING, Firmness.HELD}:
         return True
-    if not _make_room(ours, now, only_over=False):
-        return False
-    _write(ours, Firmness.REACHED, order.open_deadline_at or ours.until)
-    _end_hopeless_quotes(now)
-    return True
+    return _make_room(ours, now, only_over=False) and _write(
+        ours, Firmness.REACHED, order.open_deadline_at or ours.until
+    )
 
 
 def is_coming(order: ChannelOrder) -> bool:
@@ -74,11 +77,9 @@ def come(order: ChannelOrder) -> None:
 
 def _may_come(ours: Reservation, now: datetime) -> bool:
     """One deposit in no block of a client at a time, and none after one that came to nothing."""
-    seen = queries.snapshot()
-    if seen is not None:
-        stock = queries.stock(seen, besides=ours.order_id)
-        if not rules.may_come(ours.value_sat, coming_sat=stock.coming_sat, total_sat=stock.total_sat):
-            return False
+    stock = standing.read(besides=ours.order_id).stock
+    if stock is not None and not rules.may_come(ours.value_sat, coming_sat=stock.coming_sat, total_sat=stock.total_sat):
+        return False
     before = OnchainPayment.objects.filter(
         order__client_hash=ours.client_hash, foreseen_at__gt=now - queries.CLIENT_WINDOW
     ).exclude(state=DepositState.CONFIRMED)
@@ -95,7 +96,7 @@ def confirm(order: ChannelOrder) -> None:
         return
     _make_room(ours, now, only_over=False)
     _write(ours, Firmness.FIRM, ours.until, gives_way_at=None)
-    _end_hopeless_quotes(now)
+    end_hopeless_quotes()
 
 
 def unconfirm(order: ChannelOrder) -> None:
@@ -115,11 +116,9 @@ def may_begin(order: ChannelOrder) -> bool:
 
 def may_grow(order: ChannelOrder, more_sat: int) -> bool:
     """Our coins suffice for so much more than the order is promised, and nobody has to give way for it."""
-    ours, seen = _of(order), queries.snapshot()
-    if ours is None or seen is None:
-        return False
-    room_sat = queries.stock(seen, besides=order.pk).room_sat + queries.change_sat(seen)
-    return ours.value_sat + more_sat <= room_sat
+    ours = _of(order)
+    room_sat = None if ours is None else _room_sat(ours)
+    return ours is not None and room_sat is not None and ours.value_sat + more_sat <= room_sat
 
 
 def tell_to_go(order: ChannelOrder) -> None:
@@ -137,24 +136,31 @@ def end_surplus_quotes(unpaid: int) -> None:
         _tell_to_go(rules.quotes_that_go(quotes, too_many, now, patience_seconds=patience), now)
 
 
-def _make_room(ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True) -> bool:
+def _make_room(
+    ours: Reservation, now: datetime, *, only_over: bool, has_time: bool = True, asked_sat: int | None = None
+) -> bool:
     """There is room for what is asked, by others that were told to go where need be; else nobody was.
 
     What is held has its room already.
     """
-    seen = None if ours.firmness == Firmness.HELD else queries.snapshot()
-    if seen is None:
-        return True
-    room_sat = queries.stock(seen, besides=ours.order_id).room_sat + queries.change_sat(seen)
-    if ours.value_sat <= room_sat:
+    room_sat = None if ours.firmness == Firmness.HELD else _room_sat(ours)
+    if room_sat is None or ours.value_sat <= room_sat:
         return True
     if not has_time:  # who had his time already takes nobody's
         return False
-    going = rules.who_goes(_held(ours), ours.value_sat - room_sat, now, only_over=only_over)
+    going = rules.who_goes(_held(ours), ours.value_sat - room_sat, now, only_over=only_over, asked_sat=asked_sat)
     if room_sat + sum(claim.value_sat for claim in going) < ours.value_sat:
         return False
     _tell_to_go(going, now)
     return True
+
+
+def _room_sat(ours: Reservation) -> int | None:
+    """What there is room for besides ours; None: the node was never seen."""
+    stands = standing.read(besides=ours.order_id)
+    if stands.seen is None or stands.stock is None:
+        return None
+    return stands.stock.room_sat + queries.change_sat(stands.seen)
 
 
 def _held(ours: Reservation) -> list[Claim]:
@@ -162,12 +168,17 @@ def _held(ours: Reservation) -> list[Claim]:
     return [_claim(row) for row in rows.select_for_update(skip_locked=True)]
 
 
-def _end_hopeless_quotes(now: datetime) -> None:
-    """Quotes that nobody could be served any more end: their invoices must not be paid."""
-    seen = queries.snapshot()
-    if seen is not None:
-        left_sat = queries.stock(seen).available_sat + queries.change_sat(seen)
-        _tell_to_go([_claim(row) for row in _quotes().filter(value_sat__gt=left_sat)], now)
+def end_hopeless_quotes() -> None:
+    """Quotes that nobody could be served any more end: their invoices must not be paid.
+
+    In the transaction of who holds an order's row, or in one of its own. Repeat: safe.
+    """
+    with transaction.atomic(savepoint=False):
+        counting()
+        stands = standing.read()
+        if stands.seen is not None and stands.stock is not None:
+            left_sat = stands.stock.available_sat + queries.change_sat(stands.seen)
+            _tell_to_go([_claim(row) for row in _quotes().filter(value_sat__gt=left_sat)], timezone.now())
 
 
 def _quotes() -> QuerySet[Reservation]:

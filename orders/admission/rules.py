@@ -45,20 +45,38 @@ def may_come(value_sat: int, *, coming_sat: int, total_sat: int) -> bool:
     return (coming_sat + value_sat) * 100 <= total_sat * MOST_COMING_PERCENT
 
 
-def who_goes(claims: Iterable[Claim], needed_sat: int, now: datetime, *, only_over: bool) -> list[Claim]:
+#: Who asks for so many times less takes from who is within his time: few large payments keep no small one out.
+MUCH_LARGER: Final = 2
+
+
+def who_goes(
+    claims: Iterable[Claim], needed_sat: int, now: datetime, *, only_over: bool, asked_sat: int | None = None
+) -> list[Claim]:
     """Those that go so that so much is free; fewer where all of them do not suffice.
 
-    `only_over`: for who is not reached himself. First those whose time is over; of these the oldest of the largest
-    holder, again and again.
+    `only_over`: for who is not reached himself; `asked_sat`: where he has paid for so much, who is within his time goes
+    for him too, if he holds much more, the largest first. First those whose time is over; of these the oldest of the
+    largest holder, again and again.
     """
     over: list[Claim] = []
     within: list[Claim] = []
     for claim in claims:
         (over if claim.is_over(now) else within).append(claim)
     going: list[Claim] = []
-    for group in [over] if only_over else [over, within]:
-        needed_sat -= _take(group, needed_sat, now, going)
+    needed_sat -= _take(over, needed_sat, now, going)
+    if not only_over:
+        _take(within, needed_sat, now, going)
+    elif asked_sat is not None:
+        _take_largest([each for each in within if each.value_sat >= MUCH_LARGER * asked_sat], needed_sat, going)
     return going
+
+
+def _take_largest(group: Iterable[Claim], needed_sat: int, going: list[Claim]) -> None:
+    for claim in sorted(group, key=lambda each: (-each.value_sat, each.since, each.order_id)):
+        if needed_sat <= 0:
+            return
+        going.append(claim)
+        needed_sat -= claim.value_sat
 
 
 def _take(group: Sequence[Claim], needed_sat: int, now: datetime, going: list[Claim]) -> int:

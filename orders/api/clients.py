@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 from django.http import HttpRequest
@@ -25,6 +26,7 @@ def client_address(request: HttpRequest) -> str:
     return counted(request.META.get("REMOTE_ADDR", ""))
 
 
+@lru_cache(maxsize=1024)
 def counted(text: str) -> str:
     """The address as limits count it: IPv4 whole, IPv6 by /64."""
     try:
@@ -36,6 +38,7 @@ def counted(text: str) -> str:
     return str(ipaddress.IPv6Network((address, _IPV6_PREFIX), strict=False))
 
 
+@lru_cache(maxsize=1024)
 def tells_apart(client: str) -> bool:
     """A client's address is somebody's own: not that of an onion service, or of a proxy that nobody named."""
     try:

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from lightning.types import NodeAddress
 from orders.api import weeks
 from orders.api.fields import Flag, Integer, Node, OrderId, OrderIds, RefundAddress, ServiceId, Text
+from orders.api.once import once
 from orders.api.problems import Unreadable
 from orders.operations.creating import Idempotency
 from orders.options import MAX_EXPIRY_BLOCKS, MAX_MONEY_SAT
@@ -54,9 +55,9 @@ class ClientRequest(serializers.Serializer):
     @classmethod
     def read(cls, data: Any) -> dict[str, Any]:
         """What `data` means. Raises: Unreadable, OrderNotFound."""
-        serializer = cls(data=data)
-        serializer.is_valid(raise_exception=True)
-        meant: dict[str, Any] = serializer.validated_data
+        if data is None:
+            raise Unreadable("The body must be a JSON object.", code="malformed")
+        meant: dict[str, Any] = once(cls).run_validation(data)
         return meant
 
 

@@ -21,6 +21,7 @@ from orders import actors, lnurl, queries, wire
 from orders.api import errors, schema, turns, weeks
 from orders.api.clients import client_address, tells_apart
 from orders.api.estimates import ChannelEstimateSerializer
+from orders.api.once import once
 from orders.api.parsers import StrictJSONParser
 from orders.api.problems import Unreadable
 from orders.api.requests import (
@@ -128,8 +129,10 @@ class ChannelViewSet(ApiViewSet):
         purchase = meant_purchase(request, meant, idempotency(request, meant))
         with turns.turn():
             order = creating.create(purchase, node=connection.node())
-        context = {"client_balance_sat": order.client_balance_sat}
-        return Response(ChannelQuoteSerializer(wire.quote(order, place(None)), context=context).data)
+        view = wire.quote(order, place(None))
+        if not view.warnings:
+            return Response(once(ChannelQuoteSerializer).to_representation(view))
+        return Response(ChannelQuoteSerializer(view, context={"client_balance_sat": order.client_balance_sat}).data)
 
     @schema.ESTIMATE
     def estimate(self, request: Request) -> Response:

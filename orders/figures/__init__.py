@@ -38,6 +38,7 @@ from orders.figures.days import (
     stock_by_day,
     uptime_by_day,
 )
+from orders.figures.doors import DoorSum, WalletSum, doors, wallets
 from orders.figures.earning import ChannelEarned, Earnings, channels_earned, earnings
 from orders.figures.funnel import Funnel, Lost, Step, funnel
 from orders.figures.openings import BUCKETS_SECONDS, Histogram, Openings, Waits, histogram, openings, waits
@@ -87,6 +88,7 @@ __all__ = [
     "Coins",
     "CouponSum",
     "Day",
+    "DoorSum",
     "Earned",
     "EarnedDay",
     "Earnings",
@@ -119,6 +121,7 @@ __all__ = [
     "UptimeDay",
     "Waited",
     "Waits",
+    "WalletSum",
     "alerts_standing",
     "books",
     "by_day",
@@ -131,6 +134,7 @@ __all__ = [
     "coins",
     "coupons",
     "database_seconds",
+    "doors",
     "earned",
     "earned_by_day",
     "earned_ever",
@@ -163,4 +167,5 @@ __all__ = [
     "uptime_by_day",
     "waited",
     "waits",
+    "wallets",
 ]

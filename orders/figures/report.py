@@ -10,6 +10,7 @@ from orders.figures.attention import Needs, needs
 from orders.figures.closings import Ended, closings
 from orders.figures.coupons import CouponSum, coupons
 from orders.figures.days import StockDay, UptimeDay, stock_by_day, uptime_by_day
+from orders.figures.doors import DoorSum, WalletSum, doors, wallets
 from orders.figures.earning import Earnings, earnings
 from orders.figures.funnel import Funnel, funnel
 from orders.figures.openings import Openings, Waits, openings, waits
@@ -37,6 +38,8 @@ class Report:
     days: list[Day]
     months: list[Month]
     coupons: list[CouponSum]
+    doors: list[DoorSum]
+    wallets: list[WalletSum]
     #: Of the whole days that the period touches; the best and the worst channels, and no list of all.
     earnings: Earnings
     stock: list[StockDay]
@@ -66,6 +69,8 @@ def report(period: Period, now: datetime) -> Report:
         days=by_day(period),
         months=by_month(period),
         coupons=coupons(period),
+        doors=doors(period),
+        wallets=wallets(period),
         earnings=earnings(period, now, limit=0),
         stock=stock_by_day(period),
         uptime=uptime_by_day(period),

@@ -8,6 +8,7 @@ from orders.models.coupon import Coupon, TokenPattern
 from orders.models.credit import Credit
 from orders.models.dry_run import DryRun
 from orders.models.flag import Flag
+from orders.models.jit import JitPart, JitPurchase, PartDecision
 from orders.models.journal import OrderEvent
 from orders.models.limit import RequestCount
 from orders.models.node import Heartbeat, Node, NodeSnapshot, Switch, SwitchEvent, SwitchName
@@ -50,12 +51,15 @@ __all__ = [
     "Heartbeat",
     "HoldInvoice",
     "IdempotencyKey",
+    "JitPart",
+    "JitPurchase",
     "Leg",
     "MoneyDay",
     "Node",
     "NodeSnapshot",
     "OnchainPayment",
     "OrderEvent",
+    "PartDecision",
     "Preflight",
     "Refund",
     "RequestCount",

@@ -74,7 +74,8 @@ class ChannelOpening(models.Model):
             ),
             models.CheckConstraint(name="opening_state_known", condition=Q(state__in=OpeningState.values)),
             models.CheckConstraint(
-                name="opening_committed_is_zero_conf", condition=~Q(state="committed") | Q(zero_conf=True)
+                name="opening_committed_is_zero_conf",
+                condition=~Q(state__in=["committed", "carrying"]) | Q(zero_conf=True),
             ),
             # A transaction carries several openings, each with an output of its own.
             models.UniqueConstraint(fields=["transaction", "output_index"], name="opening_one_for_output"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orders.models.closing import ChannelClosing
     from orders.models.credit import Credit
     from orders.models.flag import Flag
+    from orders.models.jit import JitPart
     from orders.models.journal import OrderEvent
     from orders.models.opening import ChannelOpening
     from orders.models.payment import HoldInvoice, OnchainPayment
@@ -42,11 +43,12 @@ class Door(models.TextChoices):
     V1 = "v1", "channel-request API"
     LSPS1_REST = "lsps1_rest", "LSPS1 over REST"
     LSPS1_BOLT8 = "lsps1_bolt8", "LSPS1 over Lightning"
+    LSPS2 = "lsps2", "LSPS2, just in time"
 
     @property
     def speaks_lsps1(self) -> bool:
         """Its buyers were promised what bLIP-51 promises."""
-        return self is not Door.V1
+        return self in {Door.LSPS1_REST, Door.LSPS1_BOLT8}
 
 
 class ChannelOrder(models.Model):
@@ -103,6 +105,9 @@ class ChannelOrder(models.Model):
     fee_budget_sat = models.BigIntegerField(help_text="What its transactions may cost in fees, from what it paid.")
     order_total_sat = models.BigIntegerField()
     quoted_sat_per_kw = models.PositiveIntegerField()
+    open_sat_per_kw = models.PositiveIntegerField(
+        null=True, blank=True, help_text="What its opening was quoted at, which may confirm later; empty: not known."
+    )
 
     expires_at = models.DateTimeField(help_text="The order is valid until this time, unpaid.")
     deposit_address = models.CharField(max_length=100, null=True, blank=True, unique=True)
@@ -164,6 +169,7 @@ class ChannelOrder(models.Model):
         entries: RelatedManager[Entry]
         events: RelatedManager[OrderEvent]
         flags: RelatedManager[Flag]
+        jit_parts: RelatedManager[JitPart]
         openings: RelatedManager[ChannelOpening]
         refunds: RelatedManager[Refund]
         onchain_payments: RelatedManager[OnchainPayment]
@@ -251,6 +257,7 @@ class ChannelOrder(models.Model):
             floor_fee_sat=self.floor_fee_sat,
             client_balance_sat=self.client_balance_sat,
             sat_per_kw=self.quoted_sat_per_kw,
+            open_sat_per_kw=self.open_sat_per_kw or 0,
             discount_sat=self.discount_sat,
         )
 
@@ -284,6 +291,11 @@ class ChannelOrder(models.Model):
         """Whether its channel is to be usable before its funding is mined, as things stand: asked for, not refused."""
         is_refused = bool(self.node_pubkey) and self.zero_conf_refused_by == self.node_pubkey
         return self.required_channel_confirmations == 0 and not is_refused
+
+    @property
+    def is_jit(self) -> bool:
+        """Its channel opens while its payment is on its way to the buyer: our fee stays with us, the rest goes on."""
+        return self.door == Door.LSPS2
 
     @property
     def is_claimable(self) -> bool:

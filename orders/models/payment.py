@@ -13,11 +13,15 @@ _HELD_BACK = frozenset({InvoiceState.HELD, InvoiceState.RETURNING})
 
 
 class HoldInvoice(models.Model):
-    """The Lightning rail of an order. The preimage is derived, never stored (see orders.keys)."""
+    """The Lightning rail of an order. The preimage is derived, never stored (see orders.keys).
+
+    Of a channel that opens just in time it is no invoice of ours: the payment is the buyer's own, on its way to him,
+    and our fee of it is what counts here. A payer may try the same one again, so its hash may come twice.
+    """
 
     order = models.OneToOneField(ChannelOrder, on_delete=models.PROTECT, related_name="hold_invoice")
-    payment_hash = models.CharField(max_length=64, unique=True)
-    payment_request = models.TextField()
+    payment_hash = models.CharField(max_length=64, db_index=True)
+    payment_request = models.TextField(blank=True, help_text="Empty: the buyer's own invoice, passed on to him.")
     add_index = models.BigIntegerField(db_index=True)
     amount_sat = models.BigIntegerField()
     state = models.CharField(max_length=16, choices=InvoiceState.choices, default=InvoiceState.OPEN)
@@ -30,7 +34,10 @@ class HoldInvoice(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="invoice_state_known", condition=models.Q(state__in=InvoiceState.values))
+            models.CheckConstraint(name="invoice_state_known", condition=models.Q(state__in=InvoiceState.values)),
+            models.UniqueConstraint(
+                fields=["payment_hash"], name="invoice_hash_once", condition=~models.Q(payment_request="")
+            ),
         ]
         indexes = [
             models.Index(
@@ -45,6 +52,11 @@ class HoldInvoice(models.Model):
 
     def __str__(self) -> str:
         return self.payment_hash
+
+    @property
+    def is_passed_on(self) -> bool:
+        """It goes on to the buyer, less our fee: no invoice of ours."""
+        return not self.payment_request
 
     @property
     def held_back_sat(self) -> int:

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from orders import blocks
+from orders.opening_fee import Size
 from orders.options import MAX_EXPIRY_BLOCKS, NODE_MIN_CHANNEL_SAT, Limits
 from orders.pricing import Tariff
 
@@ -72,6 +73,33 @@ class Service(models.Model):
         help_text="And of its amount, in millionths; both or none.",
     )  # fmt: skip
 
+    sells_jit = models.BooleanField(
+        default=False, help_text="Wallets get a first channel while their first payment is on its way (LSPS2)."
+    )
+    jit_minimum_fee_sat = models.BigIntegerField(
+        default=2_500, validators=[MinValueValidator(1)], help_text="At least, besides what the funding costs."
+    )
+    jit_rate_ppm = models.PositiveIntegerField(
+        default=4_000, validators=[MaxValueValidator(500_000)], help_text="Of the payment, in millionths."
+    )
+    jit_min_payment_sat = models.BigIntegerField(default=10_000, validators=[MinValueValidator(1_000)])
+    jit_max_payment_sat = models.BigIntegerField(default=4_000_000, validators=[MinValueValidator(1_000)])
+    jit_size_percent = models.PositiveIntegerField(
+        default=200, validators=[MinValueValidator(100), MaxValueValidator(1_000)],
+        help_text="The channel is so large beside its payment,",
+    )  # fmt: skip
+    jit_cushion_sat = models.BigIntegerField(
+        default=20_000, validators=[MinValueValidator(0)], help_text="and so much larger."
+    )
+    jit_lifetime_blocks = models.PositiveIntegerField(
+        default=30 * blocks.WEEK // 7, validators=[MinValueValidator(144), MaxValueValidator(MAX_EXPIRY_BLOCKS)],
+        help_text="It is promised for so long.",
+    )  # fmt: skip
+    jit_client_trusts_lsp = models.BooleanField(
+        default=True,
+        help_text="Its funding is published once the payment was taken over it. Off: published first, at our risk.",
+    )
+
     base_fee_sat = models.BigIntegerField(default=1_000, validators=[MinValueValidator(0)])
     rate_ppm_per_1008_blocks = models.BigIntegerField(
         default=500, validators=[MinValueValidator(0), MaxValueValidator(1_000_000)]
@@ -97,6 +125,14 @@ class Service(models.Model):
             ),
             models.CheckConstraint(name="service_preflight_known", condition=models.Q(preflight__in=Preflight.values)),
             models.CheckConstraint(name="service_is_not_free", condition=models.Q(minimum_fee_sat__gte=1)),
+            models.CheckConstraint(
+                name="service_jit_payments_in_order",
+                condition=models.Q(jit_min_payment_sat__lte=models.F("jit_max_payment_sat")),
+            ),
+            models.CheckConstraint(
+                name="service_jit_is_not_free",
+                condition=models.Q(jit_minimum_fee_sat__gte=1, jit_size_percent__gte=100),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -112,6 +148,11 @@ class Service(models.Model):
             min_expiry_blocks=self.min_expiry_blocks,
             max_expiry_blocks=self.max_expiry_blocks,
         )
+
+    @property
+    def jit_size(self) -> Size:
+        """How large a channel is that opens just in time."""
+        return Size(self.jit_size_percent, self.jit_cushion_sat, self.min_channel_sat, self.max_channel_sat)
 
     @property
     def tariff(self) -> Tariff:

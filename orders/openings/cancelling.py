@@ -16,11 +16,12 @@ from orders.causes import Cause, FlagKind
 from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.nudges import nudge_all
-from orders.openings import committing, tracing, undone
+from orders.openings import carrying, committing, tracing, undone
 from orders.openings.apart import apart
 from orders.openings.reasons import known
 from orders.openings.retrying import after_attempt, after_failure, mark_given_up
 from orders.payments import security
+from orders.payments.lightning import passing
 from orders.states import DELIVERED, OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
 from orders.wallet import coins
@@ -28,6 +29,8 @@ from orders.wallet import transaction as machine
 
 #: Nothing that could be published was signed for them.
 _ENDED: Final = frozenset({OpeningState.NEGOTIATING, OpeningState.FUNDED})
+#: Their channel is in use, if there is one: they end at the word of who has seen that none is, or nothing in it.
+_IF_NONE: Final = frozenset({OpeningState.COMMITTED, OpeningState.CARRYING})
 _HAD_CHANNEL: Final = DELIVERED - {OrderState.OPENING}
 
 
@@ -39,14 +42,16 @@ def cancel(
     detail: str = "",
     only: int | None = None,
     never_was: bool = False,
+    carried: int = 0,
 ) -> None:
     """The live attempt, nothing of which was published, is FAILED, and the order knows what follows.
 
-    `only`: the attempt that is meant; a process that slept must not cancel its successor. `never_was`: as for `begin`.
+    `only`: the attempt that is meant; a process that slept must not cancel its successor. `never_was`, `carried`: as
+    for `begin`.
     Money: a held payment stays held. Repeat: safe.
     Raises: NodeUnavailable, OutcomeUnknown (a later look goes on).
     """
-    if begin(order_id, reason=reason, detail=detail, only=only, never_was=never_was):
+    if begin(order_id, reason=reason, detail=detail, only=only, never_was=never_was, carried=carried):
         finish(order_id, node)
 
 
@@ -57,12 +62,15 @@ def begin(
     detail: str = "",
     conflict_is_deep: bool = False,
     never_was: bool = False,
+    carried: int = 0,
     only: int | None = None,
 ) -> bool:
     """CANCELLING is recorded; False where the attempt may still deliver, or there is none.
 
-    After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt. A COMMITTED one
-    ends only at the word of who has found no channel, when none could come of it any more (`never_was`).
+    After the point of no return only a conflicting spend 6 deep (`conflict_is_deep`) ends an attempt. A COMMITTED or
+    CARRYING one ends only at the word of who has found no channel, when none could come of it any more (`never_was`);
+    or, CARRYING, one that its payment has left as empty as it was: `carried` parts had gone on when that was seen, and
+    not one more has since.
     """
     try:
         with locked(order_id) as order:
@@ -71,10 +79,9 @@ def begin(
                 return False
             if opening.state == OpeningState.CANCELLING:
                 return True
-            if (
-                opening.state not in (_ENDED | {OpeningState.COMMITTED} if never_was else _ENDED)
-                and not conflict_is_deep
-            ):
+            if opening.state not in (_ENDED | _IF_NONE if never_was else _ENDED) and not conflict_is_deep:
+                return False
+            if opening.state == OpeningState.CARRYING and len(passing.of(order).parts) != carried:
                 return False
             reason, detail = opening.failure_reason or known(reason), (detail or opening.failure_detail)[:300]
             move_opening(order, opening, OpeningState.CANCELLING, failure_reason=reason, failure_detail=detail)
@@ -99,7 +106,7 @@ def finish(order_id: UUID, node: LndNode) -> None:
         # Our records are older than the truth: nothing is abandoned or freed; the next attempt's look adopts it.
         _record_failed(order_id, opening.pk, still_secured=security.look(order, node).secured)
         return
-    if _may_be_in_use(order, opening) and _left_behind(opening, node) and _kept(opening, node):
+    if _may_be_in_use(order, opening, node) and _left_behind(opening, node) and _kept(opening, node):
         return  # before its peer is disconnected, for whom it is of use
     node.cancel_shim(bytes(opening.pending_chan_id))
     # Before FUNDED is recorded nothing was verified: no channel can come of it.
@@ -118,16 +125,20 @@ def _ended_at_the_peer(order: ChannelOrder, opening: ChannelOpening, node: LndNo
     """The peer completes nothing any more, and our side of it is abandoned; False: a zero-conf channel is kept."""
     with apart(opening, node):
         left = _left_behind(opening, node)
-        if left and _may_be_in_use(order, opening):
+        if left and _may_be_in_use(order, opening, node):
             return not _kept(opening, node)
         for outpoint in left:
             node.abandon_channel(outpoint)
     return True
 
 
-def _may_be_in_use(order: ChannelOrder, opening: ChannelOpening) -> bool:
-    """Its buyer may have received money over it. Only where a rival of the funding is deep it is worth nothing."""
-    return opening.zero_conf and order.state == OrderState.URI_SET
+def _may_be_in_use(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> bool:
+    """Its buyer may have received money over it. Only where a rival of the funding is deep it is worth nothing; and
+    where he trusts us, and nothing is in it.
+    """
+    if not opening.zero_conf or order.state != OrderState.URI_SET:
+        return False
+    return not (passing.trusts_us(order) and carrying.is_empty(opening, node))
 
 
 def _kept(opening: ChannelOpening, node: LndNode) -> bool:

@@ -17,6 +17,7 @@ from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.openings import tracing
 from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
 from orders.payments import security
+from orders.payments.lightning import passing
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
 from orders.wallet import coins as leases
@@ -24,7 +25,9 @@ from orders.wallet import transaction as machine
 
 PENDING_SECONDS: Final = 60
 #: Where a zero-conf attempt may be whose channel is found: FUNDED and CANCELLING only against what we know.
-_BEFORE_KEPT: Final = frozenset({OpeningState.FUNDED, OpeningState.COMMITTED, OpeningState.CANCELLING})
+_BEFORE_KEPT: Final = frozenset(
+    {OpeningState.FUNDED, OpeningState.COMMITTED, OpeningState.CARRYING, OpeningState.CANCELLING}
+)
 _TAKEN_OVER: Final = "Another process has taken the attempt over."
 
 
@@ -57,7 +60,8 @@ def commit(order_id: UUID, node: LndNode) -> None:
 
 
 def promise(order_id: UUID, opening_id: int, node: LndNode) -> None:
-    """The signed funding of a zero-conf channel is recorded before there is a channel: COMMITTED.
+    """The signed funding of a zero-conf channel is recorded before there is a channel: COMMITTED, or CARRYING where
+    its buyer trusts us to publish once he has taken his payment over it.
 
     It is usable as soon as the peer has signed, so whoever lets the node do that has promised to publish. All is tested
     that `commit` tests, but that the channel is there.
@@ -154,8 +158,10 @@ def _record_promised(order_id: UUID, opening_id: int, raw: bytes) -> None:
         if opening.state != OpeningState.FUNDED or order.state != OrderState.URI_SET:
             raise Broken("FAILED_OPENING", _TAKEN_OVER)
         machine.signed(_transaction(opening), raw)
-        move_opening(order, opening, OpeningState.COMMITTED)
-        note(order, Cause.OPENING_COMMITTED, attempt=opening.attempt, outpoint=opening.funding_outpoint)
+        is_carried = passing.trusts_us(order)
+        move_opening(order, opening, OpeningState.CARRYING if is_carried else OpeningState.COMMITTED)
+        cause = Cause.OPENING_CARRYING if is_carried else Cause.OPENING_COMMITTED
+        note(order, cause, attempt=opening.attempt, outpoint=opening.funding_outpoint)
 
 
 def _transaction(opening: ChannelOpening) -> WalletTransaction:

@@ -11,6 +11,7 @@ from lightning.types import Channel, ClosedChannel, PendingChannel, PendingPhase
 from orders import flags, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import Found
+from orders.ids import channel_name
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import closes, tracing
 from orders.states import ClosingState, OpeningState, OrderState
@@ -71,8 +72,8 @@ def _record_open(order: ChannelOrder, opening: ChannelOpening, channel: Channel,
 
 def _name(opening: ChannelOpening, channel: Channel) -> None:
     """As its node calls it: by the place of its funding, and a zero-conf channel by an alias too, from the first."""
-    opening.short_channel_id = format_short_channel_id(channel.short_channel_id)
-    opening.alias = format_short_channel_id(channel.alias)
+    opening.short_channel_id = channel_name(channel.short_channel_id)
+    opening.alias = channel_name(channel.alias)
     opening.save()
 
 
@@ -112,7 +113,7 @@ def _record_closed(order_id: UUID, opening_id: int, closed: ClosedChannel) -> No
         opening = order.openings.select_related("transaction").get(pk=opening_id)
         opening.closing_txid = order.closing_txid = closed.closing_txid
         opening.close_height, opening.close_type = closed.close_height, closed.close_type
-        opening.short_channel_id = opening.short_channel_id or format_short_channel_id(closed.short_channel_id)
+        opening.short_channel_id = opening.short_channel_id or channel_name(closed.short_channel_id)
         opening.save()
         order.closed_at = timezone.now()
         _follow_closing(order, opening, ClosingState.DONE, closed.closing_txid)
@@ -137,8 +138,3 @@ def _follow_closing(order: ChannelOrder, opening: ChannelOpening, to: ClosingSta
     why = "It was closed otherwise." if closing.opening_id == opening.pk else "Its channel is another one."
     move_closing(order, closing, ClosingState.WITHDRAWN, detail=why)
     note(order, Cause.CLOSE_WITHDRAWN, reason=why)
-
-
-def format_short_channel_id(number: int) -> str:
-    """BLOCKxTXxOUTPUT, as the field writes it; "" for none."""
-    return f"{number >> 40}x{number >> 16 & 0xFFFFFF}x{number & 0xFFFF}" if number else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -16,7 +17,7 @@ from lightning.types import FeeRates, FundedPsbt, FundingRequest, Utxo
 from orders import marks, queries
 from orders.causes import Cause
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
-from orders.openings import promised
+from orders.openings import promised, turns
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
 from orders.transitions import locked, move_opening, note
@@ -29,6 +30,7 @@ _MOST_CHOICES: Final = 3
 #: each of whose coins is a call to our node.
 _MANY_INPUTS: Final = 50
 #: They may be free again soon, and are no failure of the order that needs them.
+COINS_KEPT: Final = ("LSP_BUSY", "The coins that other openings have not leased are kept for first attempts.")
 COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
 
@@ -40,17 +42,31 @@ def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, 
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
     amounts = [coin.amount_sat for coin in native]
-    made, leased = draft(amounts), queries.leased_by_attempts()
-    if leased and (made is None or made.inputs > _MANY_INPUTS):
-        waited_for = draft([*amounts, *leased])
-        if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
-            return COINS_LEASED
+    made = draft(amounts)
+    is_well = made is not None and made.inputs <= _MANY_INPUTS
+    leased = [] if is_well and turns.is_first(order) else queries.leased_by_attempts()
+    waited_for = draft([*amounts, *leased]) if leased and not is_well else None
+    if waited_for is not None and (made is None or waited_for.inputs <= _MANY_INPUTS):
+        return COINS_LEASED
+    if made is not None and leased and not turns.is_first(order) and _are_kept(amounts, leased, wanted_sat, sat_per_kw):
+        return COINS_KEPT
     if made is not None:
         return budget.objection(budget.left_sat(order), fees, fee_sat=made.fee_sat, vbytes=made.vbytes)
     native_sat = sum(amounts)
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
+
+
+def _are_kept(free: Sequence[int], leased: Sequence[int], wanted_sat: int, sat_per_kw: int) -> bool:
+    """With this one more, fewer coins were free than are kept, while others may yet give theirs back.
+
+    Of coins as of places: peers that fail again and again must not hold them all. Counted are channels like this one.
+    """
+    most = settings.PARALLEL_OPENINGS
+    count = partial(shape.channels, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw, most_inputs=_MANY_INPUTS, up_to=most)
+    left = count(free)
+    return 0 < left <= turns.limits(min(most, left + count(leased))).kept
 
 
 def _rates(order: ChannelOrder, wanted_sat: int, node: LndNode) -> FeeRates:
@@ -98,8 +114,9 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
     try:
         funded = _draft(opening.order, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle
-        if obstacle(opening.order, opening.capacity_sat, node) == COINS_LEASED:
-            raise Broken(*COINS_LEASED) from None
+        why = obstacle(opening.order, opening.capacity_sat, node)
+        if why in {COINS_LEASED, COINS_KEPT}:
+            raise Broken(*why) from None
         raise
     index, fee_sat = _check_funding(opening, request, funded, fees, node)
     _record_funded(order_id, opening, funded, index, fee_sat)

@@ -56,6 +56,7 @@ from orders.openings.retrying import postpone, put_off
 from orders.openings.terms import Terms
 from orders.openings.turns import Turn
 from orders.payments import security, surplus
+from orders.payments.lightning import passing
 from orders.payments.rail import Security
 from orders.states import OpeningState, OrderState
 from orders.transitions import begin_opening, locked, note
@@ -96,6 +97,7 @@ def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment
         return
     opening = _intend(order_id, wanted)
     if opening is None:
+        placing.end_hopeless_quotes()
         return
     _run(opening, node, turn)
 
@@ -187,22 +189,27 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
         return False
     try:
         seconds = min(CONNECT_SECONDS, turn.connect_seconds)
-        finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
+        if not turn.is_there(wanted.node.pubkey):
+            finding.connect(wanted.node, node, tries=order.failed_openings, timeout_seconds=seconds)
     except (PeerOffline, Rejected) as error:  # Rejected: our own key
         postpone(order_id, reason_of(error), str(error), wanted=wanted)
         return False
+    if order.is_jit and (why_not := zero_conf.lack(wanted, node)):  # no other channel would be there in time
+        postpone(order_id, "FEATURE_MISSING", why_not, wanted=wanted)
+        return False
     if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
         return False
-    if not _reached(order_id, wanted):
+    if not _reached(order, wanted):
         postpone(order_id, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.", wanted=wanted)
         return False
     return True
 
 
-def _reached(order_id: UUID, wanted: Terms) -> bool:
+def _reached(looked_at: ChannelOrder, wanted: Terms) -> bool:
     """The claimed node answers: the order has its coins for good; False: others have them as firmly."""
-    with locked(order_id) as order:
-        if order.state != OrderState.URI_SET or terms.of(order) != wanted or _has_failed(order):
+    has_failed = _has_failed(looked_at)  # what has, stays so
+    with locked(looked_at.pk) as order:
+        if order.state != OrderState.URI_SET or terms.of(order) != wanted or has_failed:
             return True
         placing.counting()
         return placing.reach(order)
@@ -290,7 +297,7 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
 
 
 def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> None:
-    order_id = opening.order_id
+    order_id, order = opening.order_id, opening.order
     negotiation: Negotiation | None = None
     dry_runs.give_way(opening.node_pubkey, node)
     try:
@@ -302,7 +309,9 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             private=not opening.announced,
             memo=marks.channel_memo(order_id),
             zero_conf=opening.zero_conf,
+            free=order.is_jit,
         )
+        placing.end_hopeless_quotes()  # as the coins are promised: only now, while the peer has its part to do
         with turn.waiting(negotiation):
             request = negotiation.funding_request(timeout_seconds=NEGOTIATE_SECONDS)
         funding.fund(order_id, opening, request, node)
@@ -311,6 +320,8 @@ def _run(opening: ChannelOpening, node: LndNode, turn: Turn = turns.HERE) -> Non
             committing.promise(order_id, opening.pk, node)
         with turn.waiting(negotiation):
             committing.verify(opening, negotiation, node)
+        if passing.trusts_us(order):
+            return  # the look that follows sees whether it is usable, and lets its payment go on over it
         if not opening.zero_conf:
             committing.commit(order_id, node)
         elif not committing.keep(order_id, opening.pk, node):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,12 +16,27 @@ from orders.flags import raise_flag
 from orders.models import ChannelOpening, ChannelOrder
 from orders.models.order import Rail
 from orders.openings import announcing, terms, zero_conf
-from orders.openings.reasons import CALLS_STAFF, COINS_SHORT, FINAL, LOSES_ITS_PLACE, NOT_ITS_FAULT, known
+from orders.openings.reasons import (
+    CALLS_STAFF,
+    COINS_SHORT,
+    FINAL,
+    LOSES_ITS_PLACE,
+    NODE_NOT_READY,
+    NOT_ITS_FAULT,
+    known,
+)
 from orders.openings.terms import Terms
 from orders.payments import onchain
+from orders.payments.lightning import passing
 from orders.payments.security import is_ours
 from orders.states import OrderState
 from orders.transitions import locked, move, note
+
+#: Who pays for a channel that opens just in time waits for its end.
+_PAYER_WAITS: Final = timedelta(seconds=1)
+#: Not within the same look: who was quicker has leased his coins by then.
+_NEXT_IN_LINE: Final = timedelta(seconds=1)
+_NOBODY_REFUSED: Final = frozenset({"PEER_NOT_REACHABLE", "PEER_BUSY", "LSP_BUSY", NODE_NOT_READY})
 
 
 def pause(failures: int) -> timedelta:
@@ -56,6 +72,12 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
     Where nobody has asked for a public one, the order asks for an unannounced one from now on, after the first pause.
     The caller holds the order's row; the order is URI_SET, and no attempt is live.
     """
+    if order.is_jit:
+        _just_in_time(order, known(opening.failure_reason))
+        return
+    if opening.failure_reason == "LSP_BUSY":  # others were quicker with the coins: it goes on, to wait in line
+        order.last_failure_reason, order.due_at = opening.failure_reason, timezone.now() + _NEXT_IN_LINE
+        return
     if opening.surplus_sat and known(opening.failure_reason) in FINAL:  # it may be for what was added
         note(order, Cause.SURPLUS_LEFT_OUT, attempt=opening.attempt, reason=opening.failure_reason)
         _wait(order, known(opening.failure_reason))
@@ -67,6 +89,14 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
     note(order, Cause.ANNOUNCEMENT_REFUSED, attempt=opening.attempt, reason=opening.failure_reason)
     order.failed_openings = 0
     _wait(order, opening.failure_reason)
+
+
+def _just_in_time(order: ChannelOrder, reason: str) -> None:
+    """Tried again only where nobody has refused anything, and no payment was passed on: its payer waits meanwhile."""
+    if reason in _NOBODY_REFUSED and not passing.of(order).parts:
+        after_failure(order, reason)
+    else:
+        mark_given_up(order, reason=reason, actor=LSP)
 
 
 def _without_zero_conf(order: ChannelOrder, opening: ChannelOpening) -> None:
@@ -99,6 +129,8 @@ def _wait(order: ChannelOrder, reason: str) -> None:
     if wait is None:
         order.failed_openings += 1
         wait = pause(order.failed_openings)
+    if order.is_jit:
+        wait = min(wait, _PAYER_WAITS)
     if _deadline_passed(order, now):
         mark_given_up(order, reason=reason, actor=LSP)
         return
@@ -125,6 +157,8 @@ def mark_given_up(order: ChannelOrder, *, reason: str, actor: Authority, cause: 
     The caller holds the order's row and knows that no attempt is live.
     """
     grace = settings.GIVE_UP_GRACE_ONCHAIN_SECONDS if is_ours(order) else settings.GIVE_UP_GRACE_SECONDS
+    if order.is_jit:  # nobody tries it again: its payer is told at once
+        grace = 0
     order.give_up_reason = reason
     order.give_up_until = timezone.now() + timedelta(seconds=grace)
     move(order, OrderState.GIVE_UP, cause=cause, actor=actor, reason=reason)

@@ -8,8 +8,9 @@ from django.conf import settings
 
 from lightning.node import LndNode
 from orders.models import ChannelOpening, ChannelOrder
-from orders.openings import cancelling, committing, opening, reasons, tracing
+from orders.openings import cancelling, carrying, committing, opening, reasons, tracing
 from orders.openings.apart import apart
+from orders.payments.lightning import passing
 from orders.states import OpeningState
 
 
@@ -23,6 +24,8 @@ def recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datet
     """
     if live.state == OpeningState.CANCELLING:
         cancelling.finish(order.pk, node)
+    elif live.state == OpeningState.CARRYING:
+        _carry_on(order, live, node, now)
     elif live.zero_conf and live.transaction is not None:
         _keep_or_end(live, node)
     elif live.state == OpeningState.FUNDED and _is_fresh(live, now) and _is_at_the_node(live, node):
@@ -30,6 +33,23 @@ def recover(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datet
     else:
         words = "The attempt fell silent."
         cancelling.cancel(order.pk, node, reason=reasons.NODE_NOT_READY, detail=words, only=live.pk)
+
+
+def _carry_on(order: ChannelOrder, live: ChannelOpening, node: LndNode, now: datetime) -> None:
+    """Its payment is one step further over the channel; or there is none, or it comes to nothing, and it is ended."""
+    carried = len(passing.of(order).parts)  # before the node is asked
+    why = carrying.go_on(order, live, node, now)
+    if why is None:
+        return
+    if why is carrying.NO_CHANNEL:
+        node.cancel_shim(bytes(live.pending_chan_id))
+        with apart(live, node):
+            came_to_be = tracing.is_anywhere(node, live)
+        if came_to_be:
+            return  # the next look carries on
+    cancelling.cancel(
+        order.pk, node, reason=why.reason, detail=why.words, only=live.pk, never_was=True, carried=carried
+    )
 
 
 def _keep_or_end(live: ChannelOpening, node: LndNode) -> None:

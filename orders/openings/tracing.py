@@ -49,8 +49,15 @@ def find_trace(order: ChannelOrder, node: LndNode) -> Trace | None:
 
 
 def _earlier_outpoints(order: ChannelOrder) -> set[Outpoint]:
-    failed = order.openings.filter(state=OpeningState.FAILED).select_related("transaction")
+    failed = [opening for opening in _attempts(order) if opening.state == OpeningState.FAILED]
     return {Outpoint.parse(opening.funding_outpoint) for opening in failed if opening.funding_outpoint}
+
+
+def _attempts(order: ChannelOrder) -> Iterable[ChannelOpening]:
+    """As they were read with the order, where they were: a look reads both, and whoever looks has the order's lock."""
+    if "openings" in getattr(order, "_prefetched_objects_cache", {}):
+        return order.openings.all()
+    return order.openings.select_related("transaction")
 
 
 def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> AnyChannel | None:
@@ -74,7 +81,7 @@ def _current(order: ChannelOrder, node: LndNode) -> list[Channel | PendingChanne
 
     A node may have thousands at rest, and each order asks.
     """
-    peers = {order.node_pubkey, *order.openings.values_list("node_pubkey", flat=True)} - {""}
+    peers = {order.node_pubkey, *(attempt.node_pubkey for attempt in _attempts(order))} - {""}
     if len(peers) > _FEW_PEERS:
         return [*node.channels(), *node.pending_channels()]
     with_peers = [channel for pubkey in sorted(peers) for channel in node.channels_with(pubkey)]

@@ -32,6 +32,11 @@ class Turn(Protocol):
         Raises: Elsewhere; PeerOffline, Rejected where it was tried and not reached.
         """
 
+    def is_there(self, pubkey: str) -> bool:
+        """The node says by itself that this peer is connected, so that nobody needs to ask: where it has just gone the
+        attempt says so.
+        """
+
     def enter_to_end(self, order: ChannelOrder) -> None:
         """The same for who ends an attempt, which disconnects the peer and connects it again. Raises: Elsewhere."""
 
@@ -62,6 +67,10 @@ class _Here:
 
     def enter(self, order: ChannelOrder, node: LndNode) -> None:
         """At once."""
+
+    def is_there(self, pubkey: str) -> bool:
+        """Nobody has told."""
+        return False
 
     def enter_to_end(self, order: ChannelOrder) -> None:
         """At once."""
@@ -111,6 +120,11 @@ class Limits:
     repeated: int
     of_client: int
     repeated_of_client: int
+
+    @property
+    def kept(self) -> int:
+        """For first attempts."""
+        return self.at_once - self.repeated
 
     def admit(self, *, under_way: int, of_client: int, is_first: bool) -> bool:
         """One more of this client's may begin."""

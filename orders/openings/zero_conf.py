@@ -25,17 +25,26 @@ def left_out(order_id: UUID, wanted: Terms, node: LndNode) -> bool:
 
     The peer is connected. Raises: NodeUnavailable.
     """
-    if not takes_zero_conf(node.info().features):
-        why = "Our node has no zero-conf channels."
-    elif any(not takes_zero_conf(peer.features) for peer in node.peers() if peer.pubkey == wanted.node.pubkey):
-        why = "The node knows no zero-conf channels."
-    else:
+    why = lack(wanted, node)
+    if not why:
         return False
     with locked(order_id) as order:
         if order.state == OrderState.URI_SET and order.live_opening is None and terms.of(order) == wanted:
             leave_out(order, order.node_pubkey, reason="FEATURE_MISSING", detail=why)
             nudge(order)
     return True
+
+
+def lack(wanted: Terms, node: LndNode) -> str:
+    """Which of the two nodes cannot have such a channel; "" where both can. The peer is connected.
+
+    Raises: NodeUnavailable.
+    """
+    if not takes_zero_conf(node.info().features):
+        return "Our node has no zero-conf channels."
+    if any(not takes_zero_conf(peer.features) for peer in node.peers() if peer.pubkey == wanted.node.pubkey):
+        return "The node knows no zero-conf channels."
+    return ""
 
 
 def may_go_without(refused: ChannelOpening) -> bool:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
+from lightning import shared
 from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import options, pricing, queries, reservations
+from orders import options, pricing, queries, reservations, standing
 from orders.actors import BUYER
 from orders.admission import placing
 from orders.causes import Cause
@@ -32,17 +35,30 @@ from orders.errors import (
 from orders.journal import tell
 from orders.models import ChannelOrder, Coupon, IdempotencyKey, NodeSnapshot, OrderEvent, Service
 from orders.models.order import Door
-from orders.nudges import NEW, notify
+from orders.nudges import NEW
 from orders.openings import promised
 from orders.operations import couponing, preflighting, quoting, snapshot
 from orders.payments import offering, onchain
 from orders.payments.offering import Payable
+from orders.postgres import rows
+from orders.postgres.line import line
+from orders.queries import Stock
+from orders.standing import Standing
 from orders.wallet import budget
 
 log = logging.getLogger(__name__)
 
 #: A first request that has not ended by then has died.
 _IN_FLIGHT_SECONDS: Final = 120
+#: A buyer who promised patience waits no longer for a lower price.
+_ESTIMATE_SECONDS: Final = 2.0
+#: Ours where nobody has it, or had it: for longer than keys are kept, or for a request that has died.
+_CLAIM_KEY: Final = """
+INSERT INTO orders_idempotencykey AS kept (key_hash, body_hash, created_at) VALUES (%(key)s, %(body)s, %(now)s)
+ON CONFLICT (key_hash) DO UPDATE SET body_hash = excluded.body_hash, created_at = excluded.created_at, order_id = NULL
+WHERE kept.created_at < %(forgotten)s OR (kept.order_id IS NULL AND kept.created_at < %(dead)s)
+RETURNING key_hash
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +138,25 @@ def create(purchase: Purchase, *, node: LndNode) -> ChannelOrder:
 
 
 def _create(purchase: Purchase, node: LndNode) -> ChannelOrder:
-    quoting.require_sales()
-    service = quoting.service_on_sale(purchase.service_id)
+    stands = standing.read(purchase.client_hash)
+    quoting.require_sales(stands)
+    service = quoting.service_on_sale(stands, purchase.service_id)
     coupon = couponing.shown(purchase.asked.token)
     couponing.require_left(coupon)
     quoting.require_offered(service, purchase.wanted, coupon.terms if coupon else None, purchase.asked.door)
     _require_payable(service, purchase)
-    seen = snapshot.fresh_snapshot(node)
+    seen, stock = _seen(stands, purchase, node)
     quoting.require_keeping_up(seen, timezone.now())
     if not queries.follows_chain(seen, timezone.now()):
-        seen = snapshot.look_again(node, seen)
+        seen, stock = _looked_again(seen, purchase, node)
     quoting.require_synced(seen, timezone.now())
     quoting.require_named(purchase.address, purchase.refund_address, purchase.wanted)  # by now we know our own node
     rate = _promised_rate(purchase, node)
     try:
-        quote = _quote_in_stock(service, purchase, seen, coupon, rate)
+        quote = _quote_in_stock(service, purchase, seen, stock, coupon, rate)
     except NotAvailable:  # what we saw may be old: staff may just have topped up
-        seen = snapshot.look_again(node, seen)
-        quote = _quote_in_stock(service, purchase, seen, coupon, rate)
+        seen, stock = _looked_again(seen, purchase, node)
+        quote = _quote_in_stock(service, purchase, seen, stock, coupon, rate)
     findings = _preflight(service, purchase, seen, node)
     payable = offering.offer(uuid4(), service, quote.order_total_sat, node, onchain=purchase.takes_onchain)
     try:
@@ -172,6 +189,7 @@ def _promised_rate(purchase: Purchase, node: LndNode) -> int | None:
     """What the funding has to pay (sat/kW) that may confirm later than usual; None: as usual, and where the node does
     not tell.
 
+    Whoever asks for as much at about the same time has the same answer: as with what is usual, it is of a moment ago.
     Spec: bLIP-51, `funding_confirms_within_blocks`.
     """
     within, usual = purchase.asked.funding_confirms_within_blocks, settings.FUNDING_CONF_TARGET
@@ -179,19 +197,32 @@ def _promised_rate(purchase: Purchase, node: LndNode) -> int | None:
     if target == usual:
         return None
     with suppress(LightningError):
-        rates = node.fee_rates(conf_target=target)
+        rates = shared.fee_rates(target, node, seconds=_ESTIMATE_SECONDS)
         return max(rates.estimate_sat_per_kw, rates.minimum_sat_per_kw)
     return None
 
 
+def _seen(stands: Standing, purchase: Purchase, node: LndNode) -> tuple[NodeSnapshot, Stock]:
+    """The node as seen not long ago, and what there is to sell by that. Raises: NotAvailable."""
+    if stands.seen is not None and stands.stock is not None and snapshot.is_fresh(stands.seen):
+        return stands.seen, stands.stock
+    seen = snapshot.fresh_snapshot(node)
+    return seen, queries.stock(seen, purchase.client_hash)
+
+
+def _looked_again(seen: NodeSnapshot, purchase: Purchase, node: LndNode) -> tuple[NodeSnapshot, Stock]:
+    """The same as it is now, before somebody is refused for what it was. Raises: NotAvailable."""
+    seen = snapshot.look_again(node, seen)
+    return seen, queries.stock(seen, purchase.client_hash)
+
+
 def _quote_in_stock(
-    service: Service, purchase: Purchase, seen: NodeSnapshot, coupon: Coupon | None, rate: int | None
+    service: Service, purchase: Purchase, seen: NodeSnapshot, stock: Stock, coupon: Coupon | None, rate: int | None
 ) -> pricing.Quote:
     """The price of a funding with the coins that are left. Raises: NotEnoughCoins, TooManyOrders."""
-    terms = coupon.terms if coupon else None
-    priced = quoting.priced(service, purchase.wanted, seen, purchase.client_hash, terms, rate)
-    quoting.require_stock(purchase.wanted, priced.quote, seen, priced.stock, purchase.client_hash)
-    return priced.quote
+    quote = quoting.priced(service, purchase.wanted, seen, stock, coupon.terms if coupon else None, rate).quote
+    quoting.require_stock(purchase.wanted, quote, seen, stock, purchase.client_hash)
+    return quote
 
 
 def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
@@ -199,19 +230,13 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
 
     Written first and counted last: nobody sees the rows before the commit, and other sales wait for the counting alone.
     """
-    now = timezone.now()
+    order = _order(purchase, sale, payable, timezone.now())
     with transaction.atomic(durable=True):
-        order = _order(purchase, sale, payable, now)
-        offering.record(order, payable)
-        reservations.begin(order)
-        OrderEvent.objects.create(
-            order=order, version=1, at=now, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
-            facts={"order_total_sat": sale.quote.order_total_sat, "door": str(order.door)},
-        )  # fmt: skip
+        # the streams process has one more invoice to watch
+        rows.insert(order, *_rows_beside(order, payable), notify=(NEW, str(order.pk)))
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
-        notify(order.pk, NEW)  # the streams process has one more invoice to watch
         placing.counting()
         couponing.require_left(sale.coupon, besides=order.pk)
         stock = queries.stock(sale.seen, purchase.client_hash, besides=order.pk)
@@ -220,9 +245,19 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
     return order
 
 
+def _rows_beside(order: ChannelOrder, payable: Payable) -> Iterator[Model]:
+    """What comes to be with the order."""
+    yield from offering.rows(order, payable)
+    yield reservations.quoted(order)
+    yield OrderEvent(
+        order=order, version=1, at=order.created_at, actor=str(BUYER), cause=Cause.QUOTED, to_state=order.state,
+        facts={"order_total_sat": order.order_total_sat, "door": str(order.door)},
+    )  # fmt: skip
+
+
 def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> ChannelOrder:
     wanted, address, service, quote = purchase.wanted, purchase.address, sale.service, sale.quote
-    return ChannelOrder.objects.create(
+    return ChannelOrder(
         id=payable.order_id,
         created_at=now,
         created_height=sale.seen.block_height,
@@ -247,6 +282,7 @@ def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> 
         fee_budget_sat=budget.of(quote),
         order_total_sat=quote.order_total_sat,
         quoted_sat_per_kw=quote.sat_per_kw,
+        open_sat_per_kw=quote.open_sat_per_kw,
         zero_conf_satvbyte=onchain.offered_satvbyte(quote.order_total_sat, sale.seen) if payable.address else None,
         deposit_address=payable.address,
         refund_address=purchase.refund_address,
@@ -271,17 +307,17 @@ def _claim_key(idempotency: Idempotency, now: datetime) -> ChannelOrder | None:
     Raises: KeyReused, KeyInFlight.
     """
     key_hash = _key_hash(idempotency)
-    IdempotencyKey.objects.filter(
-        pk=key_hash, created_at__lt=now - timedelta(seconds=settings.IDEMPOTENCY_SECONDS)
-    ).delete()
-    dead = now - timedelta(seconds=_IN_FLIGHT_SECONDS)
-    IdempotencyKey.objects.filter(pk=key_hash, order=None, created_at__lt=dead).delete()
-    try:
-        with transaction.atomic():
-            IdempotencyKey.objects.create(key_hash=key_hash, body_hash=idempotency.body_hash, created_at=now)
-    except IntegrityError:
-        return _first_answer(key_hash, idempotency)
-    return None
+    given: dict[str, Any] = {
+        "key": key_hash,
+        "body": idempotency.body_hash,
+        "now": now,
+        "forgotten": now - timedelta(seconds=settings.IDEMPOTENCY_SECONDS),
+        "dead": now - timedelta(seconds=_IN_FLIGHT_SECONDS),
+    }
+    with line().prepared() as cursor:
+        cursor.execute(_CLAIM_KEY, given)
+        is_ours = cursor.fetchone() is not None
+    return None if is_ours else _first_answer(key_hash, idempotency)
 
 
 def _free_key(idempotency: Idempotency, now: datetime) -> None:
@@ -289,7 +325,7 @@ def _free_key(idempotency: Idempotency, now: datetime) -> None:
 
     Where the database is away it is free when it counts as dead.
     """
-    if connection.errors_occurred:
+    if connection.errors_occurred or not connection.is_usable():
         connection.close()  # else the delete would only find the line dead that just broke
     with suppress(*DATABASE_TROUBLE):
         IdempotencyKey.objects.filter(pk=_key_hash(idempotency), created_at=now, order=None).delete()

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from orders import options, pricing, queries
+from orders import options, pricing, standing
 from orders.errors import NotAvailable, OrderError, TooManyOrders
 from orders.models import NodeSnapshot, Service
 from orders.operations import couponing, preflighting, quoting
 from orders.operations.creating import Purchase
+from orders.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,17 @@ def estimate(purchase: Purchase) -> Estimate:
     WouldNotOpen: such a purchase is refused whatever there is in stock; NotAvailable where nothing is on sale, or our
     node was never seen.
     """
-    service = quoting.service_on_sale(purchase.service_id)
+    stands = standing.read(purchase.client_hash)
+    service = quoting.service_on_sale(stands, purchase.service_id)
     coupon = couponing.shown(purchase.asked.token)
     couponing.require_left(coupon)
     terms = coupon.terms if coupon else None
     quoting.require_offered(service, purchase.wanted, terms)
     quoting.require_named(purchase.address, purchase.refund_address, purchase.wanted)
-    seen, now = queries.snapshot(), timezone.now()
-    if seen is None:
+    seen, stock = stands.seen, stands.stock
+    if seen is None or stock is None:
         raise NotAvailable("Our node was not seen yet; please try again later.")
-    priced = quoting.priced(service, purchase.wanted, seen, purchase.client_hash, terms)
+    priced = quoting.priced(service, purchase.wanted, seen, stock, terms)
     return Estimate(
         service=service,
         wanted=purchase.wanted,
@@ -64,7 +66,7 @@ def estimate(purchase: Purchase) -> Estimate:
         open_vbytes=priced.open_vbytes,
         seen_at=seen.at,
         valid_until=seen.at + timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS),
-        objection=_objection(purchase, priced, seen, now),
+        objection=_objection(purchase, priced, stands, seen),
         findings=_recorded(service, purchase, seen),
     )
 
@@ -82,11 +84,12 @@ def _recorded(service: Service, purchase: Purchase, seen: NodeSnapshot) -> prefl
 
 
 def _objection(
-    purchase: Purchase, priced: quoting.Priced, seen: NodeSnapshot, now: datetime
+    purchase: Purchase, priced: quoting.Priced, stands: Standing, seen: NodeSnapshot
 ) -> NotAvailable | TooManyOrders | None:
     """What would be said to who buys now, and passes."""
+    now = timezone.now()
     try:
-        quoting.require_sales()
+        quoting.require_sales(stands)
         _require_lately(seen, now)
         quoting.require_keeping_up(seen, now)
         quoting.require_synced(seen, now)

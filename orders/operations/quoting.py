@@ -24,6 +24,7 @@ from orders.models.order import Door
 from orders.operations import selling, snapshot
 from orders.operations.addressing import require_elsewhere, require_openable, require_served
 from orders.options import Limits, Wanted
+from orders.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Priced:
     stock: queries.Stock
 
 
-def require_sales() -> None:
+def require_sales(stands: Standing) -> None:
     """Staff have not stopped the sales. Raises: SalesPaused."""
-    paused = queries.paused(SwitchName.SALES)
+    paused = stands.paused(SwitchName.SALES)
     if paused is not None:
         raise SalesPaused(f"Sales are paused: {paused.reason}")
 
@@ -54,12 +55,9 @@ def require_synced(seen: NodeSnapshot, now: datetime) -> None:
         raise NotAvailable("Our node is catching up with the chain; please try again later.")
 
 
-def service_on_sale(service_id: UUID | None) -> Service:
+def service_on_sale(stands: Standing, service_id: UUID | None) -> Service:
     """The service that is meant, the default where none is. Raises: ServiceNotFound, NotAvailable."""
-    if service_id is None:
-        service = queries.default_service()
-    else:
-        service = queries.services_on_sale().filter(pk=service_id).first()
+    service = stands.service(service_id)
     if service is None and service_id is not None:
         raise ServiceNotFound("There is no such service on sale.")
     if service is None:
@@ -100,23 +98,11 @@ def priced(
     service: Service,
     wanted: Wanted,
     seen: NodeSnapshot,
-    client_hash: str,
-    coupon: tokens.Coupon | None,
-    open_sat_per_kw: int | None = None,
-) -> Priced:
-    """The price of a funding with the coins that are left, whether or not they suffice."""
-    return reckoned(service, wanted, seen, queries.stock(seen, client_hash), coupon, open_sat_per_kw)
-
-
-def reckoned(
-    service: Service,
-    wanted: Wanted,
-    seen: NodeSnapshot,
     stock: queries.Stock,
     coupon: tokens.Coupon | None = None,
     open_sat_per_kw: int | None = None,
 ) -> Priced:
-    """The same of a stock that is known; the database is not asked."""
+    """The price of a funding with the coins that are left, whether or not they suffice. Nobody is asked."""
     open_vbytes = selling.open_vbytes(wanted, seen, stock)
     quote = pricing.quote(
         coupon.tariff(service.tariff) if coupon else service.tariff,

@@ -41,7 +41,7 @@ def fresh_snapshot(node: LndNode) -> NodeSnapshot:
 
     Raises: NotAvailable (the node cannot be reached).
     """
-    seen = _seen_within(timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS), node)
+    seen = _seen_within(_most_age(), node)
     if seen is None:
         raise NotAvailable("Our node cannot be reached now; please try again later.")
     return seen
@@ -69,8 +69,31 @@ def _seen_within(age: timedelta, node: LndNode) -> NodeSnapshot | None:
 
 
 def _younger_than(age: timedelta) -> NodeSnapshot | None:
-    seen, now = queries.snapshot(), timezone.now()
-    return seen if seen is not None and now - age <= seen.at <= now else None
+    seen = queries.snapshot()
+    return seen if seen is not None and _is_younger(seen, age) else None
+
+
+def is_fresh(seen: NodeSnapshot) -> bool:
+    """The node was seen not long ago, and not by a clock that was wrong: it need not be looked at again."""
+    return _is_younger(seen, _most_age())
+
+
+def fresh_height(order: ChannelOrder) -> int | None:
+    """The height that was told with the last block; None: that is long ago, so the node is to be asked.
+
+    Before the funding may be published it is asked in any case.
+    """
+    seen: NodeSnapshot | None = getattr(order.lsp_node, "snapshot", None)
+    return seen.block_height if seen is not None and is_fresh(seen) else None
+
+
+def _is_younger(seen: NodeSnapshot, age: timedelta) -> bool:
+    now = timezone.now()
+    return now - age <= seen.at <= now
+
+
+def _most_age() -> timedelta:
+    return timedelta(seconds=settings.SNAPSHOT_MAX_AGE_SECONDS)
 
 
 def say_behind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -66,10 +67,10 @@ def _add_invoice(order_id: UUID, total_sat: int, node: LndNode) -> OpenedInvoice
     )
 
 
-def record(order: ChannelOrder, payable: Payable) -> None:
-    """What the order's row does not hold itself has its own, in the transaction that makes the order."""
+def rows(order: ChannelOrder, payable: Payable) -> Iterator[HoldInvoice]:
+    """What the order's row does not hold itself has its own, to be written with it."""
     if payable.invoice is not None:
-        HoldInvoice.objects.create(
+        yield HoldInvoice(
             order=order,
             payment_hash=keys.payment_hash(order.pk),
             payment_request=payable.invoice.payment_request,

@@ -39,8 +39,11 @@ class PaymentRail(Protocol):
     def arrive(self, order: ChannelOrder, node: LndNode) -> bool:
         """What has come for the unpaid order is recorded; whether that calls for another look."""
 
-    def look(self, order: ChannelOrder, node: LndNode) -> Security:
-        """The payment, as the node sees it now. Raises: NodeUnavailable."""
+    def look(self, order: ChannelOrder, node: LndNode, height: int | None = None) -> Security:
+        """The payment, as the node sees it now; at which height, the node says where it is not given.
+
+        Raises: NodeUnavailable.
+        """
 
     def insecurity(self, order: ChannelOrder) -> str:
         """Why the payment is not secured by our own records; "" when it is."""

@@ -21,13 +21,13 @@ def counted(order: ChannelOrder) -> PaymentRail | None:
     return payments.RAILS[Rail(order.counted_payment)] if order.counted_payment else None
 
 
-def look(order: ChannelOrder, node: LndNode) -> Security:
-    """The payment that counts, as the node sees it now.
+def look(order: ChannelOrder, node: LndNode, height: int | None = None) -> Security:
+    """The payment that counts, as the node sees it now; at `height` where the caller knows it.
 
     Raises: NodeUnavailable.
     """
     rail = counted(order)
-    return rail.look(order, node) if rail else _NOTHING_COUNTS
+    return rail.look(order, node, height) if rail else _NOTHING_COUNTS
 
 
 def has_spare(payment: Security) -> bool:

@@ -12,8 +12,7 @@ from orders.states import At, DepositState, OrderState
 
 def flag_surprises(order: ChannelOrder) -> None:
     """What arrives on the other rail, late, short or too much is flagged; never lost, never silently kept."""
-    deposits = money.of(order, At.SEEN, rail=Rail.ONCHAIN)
-    received = deposits.received_sat
+    received = money.received_sat(order, At.SEEN, rail=Rail.ONCHAIN)
     if order.state == OrderState.REFUNDED and (since := _since_returned_sat(order)) is not None:
         if since:
             order.paid_late = True
@@ -23,9 +22,10 @@ def flag_surprises(order: ChannelOrder) -> None:
         order.underpaid = 0 < received < order.order_total_sat
     elif order.counted_payment == Rail.ONCHAIN:
         order.underpaid = False
-        if deposits.surplus_sat:
+        surplus = received - money.owed_sat(order)
+        if surplus > 0:
             order.overpaid = True
-            words = f"Deposits are {deposits.surplus_sat} sat more than was owed."
+            words = f"Deposits are {surplus} sat more than was owed."
             raise_flag(order, FlagKind.DEPOSITS_SURPLUS, words)
     elif order.counted_payment == Rail.LIGHTNING and received:
         order.overpaid = True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
 
 from orders.postgres import session
 
@@ -14,8 +15,40 @@ from orders.postgres import session
 _looked: set[int] = set()
 
 
+class Prepared(psycopg.Cursor[Any]):
+    """Its statements are read and planned once for each connection. What is given to them goes beside them."""
+
+    def execute(self, query: Any, params: Any = None, **_: Any) -> Self:
+        """As psycopg has it."""
+        return super().execute(query, params, prepare=True)
+
+    def _send_query_prepared(self, name: bytes, pgq: Any, **more: Any) -> None:
+        self._query = pgq  # psycopg leaves it out here, and Django reads it where statements are noted
+        super()._send_query_prepared(name, pgq, **more)
+
+
+class PreparedAsIs(psycopg.raw_cursor.RawCursorMixin["psycopg.Connection[Any]", Any], Prepared):
+    """The same, of statements with `$1` and not `%s`: psycopg would read a long one anew each time."""
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """PostgreSQL, with our time-outs and in sessions."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        #: What was read over this connection and is worth keeping. Another connection may be to another database.
+        self.kept: dict[str, Any] = {}
+
+    def prepared(self, kind: type[psycopg.Cursor[Any]] = Prepared) -> CursorWrapper:
+        """A cursor for what is asked over and over, written out: the same text each time, with nothing of Django's.
+
+        Django binds in the client, so that PostgreSQL plans each statement anew: of one that is long this takes several
+        times as long as running it.
+        """
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            return self._prepare_cursor(kind(self.connection))  # type: ignore[attr-defined, no-any-return]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection on which the time-outs hold, never one without them.
@@ -27,9 +60,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             line.autocommit = True  # Django sets next what it wants
             _look_once(line, conn_params)
             session.prepare(line)  # not before the look: it would change what others share
+            line.prepare_threshold = 0  # concerns `prepared` alone: what binds in the client is never prepared
         except BaseException:
             line.close()
             raise
+        self.kept = {}
         return line
 
 

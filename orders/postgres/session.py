@@ -35,8 +35,13 @@ def wanted(settings: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def prepare(line: psycopg.Connection[Any]) -> None:
-    """The time-outs hold on this connection, which must commit each statement: a rollback takes them back."""
+    """The time-outs hold on this connection, which must commit each statement: a rollback takes them back.
+
+    And nothing is prepared on it yet: a pooler that does not clean up lends us what another client has left, under the
+    names that ours will have.
+    """
     line.execute(SET, wanted(TIMEOUTS))
+    line.execute("DEALLOCATE ALL")
 
 
 def refuse_if_shared(line: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> None:

@@ -14,8 +14,8 @@ from django.utils import timezone
 from lightning.node import LndNode
 from lightning.types import Forward as Passed
 from orders import queries
+from orders.ids import channel_name
 from orders.models import UNNUMBERED, Forward, Node, RollUp, RollUpName
-from orders.openings.following import format_short_channel_id
 
 #: Asked for at a time; LND tells 50,000 at most, and it is some hundred bytes for each.
 PAGE: Final = 5_000
@@ -123,8 +123,8 @@ def _keep(ours: Node, page: Iterable[_Numbered]) -> int:
             {
                 "node": ours.pk,
                 "at_ns": [each.at_ns for each in told],
-                "channel_in": [format_short_channel_id(each.channel_in) for each in told],
-                "channel_out": [format_short_channel_id(each.channel_out) for each in told],
+                "channel_in": [channel_name(each.channel_in) for each in told],
+                "channel_out": [channel_name(each.channel_out) for each in told],
                 "htlc_in": [_number(each.htlc_in) for each in told],
                 "htlc_out": [_number(each.htlc_out) for each in told],
                 "in_msat": [each.in_msat for each in told],

@@ -40,6 +40,20 @@ def draft(coins_sat: Iterable[int], *, wanted_sat: int, sat_per_kw: int) -> Draf
     return None
 
 
+def channels(coins_sat: Iterable[int], *, wanted_sat: int, sat_per_kw: int, most_inputs: int, up_to: int) -> int:
+    """How many channels of this size these coins fund beside each other, without waiting for change.
+
+    Each of so many coins at most; more than `up_to` are not counted.
+    """
+    left = sorted(coins_sat, reverse=True)
+    for count in range(up_to):
+        made = draft(left, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
+        if made is None or made.inputs > most_inputs:
+            return count
+        left = left[made.inputs :]
+    return up_to
+
+
 def without(coins_sat: Iterable[int], taken_sat: int) -> list[int]:
     """The coins that are left once so much was paid with the biggest of them; change is a coin again."""
     left = sorted(coins_sat, reverse=True)

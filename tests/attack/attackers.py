@@ -91,7 +91,7 @@ class Attacker:
 
     def pay(self, quote: dict[str, Any]) -> None:
         paid = self.ground.control.pay(quote["ln_invoice"])
-        self.ledger.payments.append((SimulatedPayment(self.ground.control, paid.id), quote["total_amount"]))
+        self.ledger.payments.append((SimulatedPayment(self.ground, paid.id), quote["total_amount"]))
 
 
 class UnpaidOrders(Attacker):

@@ -37,15 +37,17 @@ class Ground:
             self._numbers += 1
             return self._numbers
 
+    # Such as the server takes for somebody's own. Of those of private networks it counts no client.
+
     def attackers_address(self) -> str:
         """Any of those that the attackers have."""
         one = self.rng.randrange(self.addresses)
-        return f"10.66.{one // 250}.{one % 250 + 1}"
+        return f"198.18.{one // 250}.{one % 250 + 1}"
 
     def buyers_address(self) -> str:
         """One that no attacker has."""
         one = self.number()
-        return f"192.168.{one // 250}.{one % 250 + 1}"
+        return f"198.19.{one // 250}.{one % 250 + 1}"
 
     def customer(self, name: str, **behaviour: object) -> str:
         """A node with a name of its own; how it is to be claimed."""

@@ -11,10 +11,14 @@ from tests.attack.client import wait
 from tests.attack.ground import Ground
 from tests.simulator.network import SimulatedPayment
 
-SIZE_SAT: Final = 500_000
+#: So that the stock suffices for all who come in ten minutes.
+SIZE_SAT: Final = 300_000
 #: A wallet asks again when it is told to, and gives up after so long.
 ASKS_FOR_SECONDS: Final = 15.0
-_LOOK_SECONDS: Final = 0.25
+#: He looks often at first, and then every few seconds, as wallets do: thirty who wait for ten minutes and look four
+#: times a second would ask for more than all attackers together.
+_SOONEST_SECONDS: Final = 0.25
+_LATEST_SECONDS: Final = 5.0
 
 
 class Got(StrEnum):
@@ -71,7 +75,7 @@ class Buyer:
         self.ground.invoices.append(answer.said["ln_invoice"])
         wait(self.pays_after, self.until)
         paid = self.ground.control.pay(answer.said["ln_invoice"])
-        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground.control, paid.id), uri)
+        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground, paid.id), uri)
         outcome.asked_seconds, outcome.order_id = asked, answer.said["order_id"]
         return outcome
 
@@ -93,8 +97,19 @@ class Buyer:
                 claims_at = None
                 self.client.claim(order_id, uri)
                 paid_at = time.monotonic()  # from now on it is up to the shop
-            wait(_LOOK_SECONDS, self.until)
+            wait(_pause_seconds(paid_at, claims_at), self.until)
         return outcome
+
+
+def _pause_seconds(since: float, claims_at: float | None) -> float:
+    now = time.monotonic()
+    pause = look_again_seconds(now - since)
+    return min(pause, claims_at - now) if claims_at is not None and claims_at > now else pause
+
+
+def look_again_seconds(waited_seconds: float) -> float:
+    """When somebody looks again who has waited for so long: what he sees is an eighth too late at most."""
+    return min(max(_SOONEST_SECONDS, waited_seconds / 8), _LATEST_SECONDS)
 
 
 def _got(state: str, payment: str) -> Got | None:

@@ -9,7 +9,7 @@ from tests.attack.attackers import EVERYONE
 from tests.attack.expectations import EXPECTATIONS
 from tests.attack.page import lines
 from tests.attack.runner import Attack, Plan
-from tests.attack.shop import Shop
+from tests.attack.shop import COINS, Shop
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         patience_seconds=min(300.0, arguments.minutes * 6),
         settles_seconds=arguments.settles,
     )
-    with Shop() as shop:
+    with Shop(arguments.coins) as shop:
         report = Attack(shop, plan).run()
     for line in lines(report):
         print(line)
@@ -39,5 +39,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nobody", action="store_true", help="only honest buyers")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--addresses", type=int, default=200, help="how many client addresses they have")
+    parser.add_argument("--coins", type=int, default=COINS, help="how many the node has, of one BTC together")
     parser.add_argument("--settles", type=float, default=60, help="seconds that buyers have after it is over")
     return parser.parse_args()

@@ -103,7 +103,8 @@ class Attack:
     def run(self) -> Report:
         """All have done what they do, the buyers have had time to get what they bought, and everything was counted."""
         self._ground.ends_at = time.monotonic() + self._plan.seconds
-        self._until = self._ground.ends_at + self._plan.settles_seconds
+        # Whoever comes last of those who take their time has it, too: to pay, and once more to claim.
+        self._until = self._ground.ends_at + 2 * self._plan.patience_seconds + self._plan.settles_seconds
         at_work = [self._started(work) for work in (self._sell, self._watch, self._ask)]
         wait(HEAD_START_SECONDS, self._ground.ends_at)
         at_work += [self._started(self._attack, each) for each in self._report.attackers]

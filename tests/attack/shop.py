@@ -11,8 +11,10 @@ from tests.regtest.processes import release_port
 from tests.served import Served
 from tests.simulator.network import SimulatedNode
 
-COINS: Final = 10
-COIN_SAT: Final = 10_000_000
+#: 1 BTC, split as the operating page tells: each coin sells one channel in six blocks, and here they all want seven in
+#: ten seconds, attackers who pay included.
+TOTAL_SAT: Final = 10**8
+COINS: Final = 40
 BLOCK_SECONDS: Final = 3
 #: sat/kW: 2 sat/vB.
 CALM_SAT_PER_KW: Final = 500
@@ -21,9 +23,11 @@ CALM_SAT_PER_KW: Final = 500
 class Shop(Served):
     """The server and its node."""
 
-    def __init__(self) -> None:
+    def __init__(self, coins: int = COINS) -> None:
         home = Path(tempfile.mkdtemp(prefix="lsp-attack-"))
-        self.node = SimulatedNode("lsp", home / "node", coins=COINS, coin_sat=COIN_SAT, block_seconds=BLOCK_SECONDS)
+        self.node = SimulatedNode(
+            "lsp", home / "node", coins=coins, coin_sat=TOTAL_SAT // coins, block_seconds=BLOCK_SECONDS
+        )
         super().__init__(home, self.node)
 
     def __enter__(self) -> Self:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
+from orders.api.clients import counted, tells_apart
 from simulator import bolt11, scripts
 from tests.attack.attackers import EVERYONE, possible_ids, read_invoice
 from tests.attack.expectations import EXPECTATIONS, Expectation
-from tests.attack.honest import Got, Outcome
+from tests.attack.ground import Ground
+from tests.attack.honest import Got, Outcome, look_again_seconds
 from tests.attack.page import lines
 from tests.attack.runner import Attack, Plan, Report, Seen
 from tests.attack.shop import Shop
@@ -69,6 +73,10 @@ def test_a_loss_would_be_seen(spoilt: dict[str, object], broken: str) -> None:
     assert broken in [each.says for each in EXPECTATIONS if not each.is_met(fine)]
 
 
+def test_a_buyer_looks_often_at_first_and_as_often_as_wallets_are_told_to_when_he_has_waited_for_long() -> None:
+    assert [look_again_seconds(waited) for waited in (0, 1, 2, 8, 40, 600)] == [0.25, 0.25, 0.25, 1, 5, 5]
+
+
 def test_an_invoice_is_read_as_a_stranger_reads_it() -> None:
     payment_hash, memo = bytes(range(32)), "Lightning channel, order abc"
     invoice = bolt11.encode(
@@ -86,3 +94,11 @@ def test_an_invoice_is_read_as_a_stranger_reads_it() -> None:
     assert possible_ids(invoice) == [
         "abc", "00010203-0405-0607-0809-0a0b0c0d0e0f", "00000000-0000-0000-0000-000000000000"
     ]  # fmt: skip
+
+
+def test_the_server_takes_each_address_for_somebodys_own() -> None:
+    """Else no limit of clients would hold, and all attackers were one with the honest."""
+    ground = Ground(cast(Shop, None), random.Random(1), addresses=200)
+    addresses = {address() for address in (ground.attackers_address, ground.buyers_address) for _ in range(2_000)}
+    assert len(addresses) > 2_000
+    assert all(tells_apart(counted(address)) for address in addresses)

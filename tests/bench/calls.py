@@ -12,9 +12,17 @@ from unittest.mock import patch
 from google.protobuf.message import Message
 
 from lightning.calls import Calls
-from lightning.proto import chainrpc_pb2, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, stateservice_pb2, walletrpc_pb2
+from lightning.proto import (
+    chainrpc_pb2,
+    invoicesrpc_pb2,
+    lnrpc_pb2,
+    peersrpc_pb2,
+    routerrpc_pb2,
+    stateservice_pb2,
+    walletrpc_pb2,
+)
 
-_FILES: Final = (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2, stateservice_pb2)
+_FILES: Final = (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2, routerrpc_pb2, stateservice_pb2)
 #: The method that takes such a request. What is subscribed to is no call.
 _METHODS: Final = {
     method.input_type.full_name: method.name

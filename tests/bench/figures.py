@@ -100,13 +100,39 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Peers:
-    """So many peers that ask over Lightning at once, in rounds, while one more floods."""
+class Asking:
+    """Rounds in which so many peers ask over Lightning at once."""
 
-    peers: int
-    flood_per_second: float
     #: From when the node was told of a request to when it was given the answer.
     seconds: Sequence[float]
+    #: Processor time of each part meanwhile, without what it takes when nobody asks.
+    spent: Mapping[str, float]
+    #: Messages of one more peer, which asks without end.
+    flood: int = 0
+    lasted: float = 0.0
+
+
+@dataclass(frozen=True)
+class Peers:
+    """So many peers that ask at once: alone, and while one more floods."""
+
+    peers: int
+    alone: Asking
+    flooded: Asking
+
+    @property
+    def flood_per_second(self) -> float:
+        """How fast the one was that floods."""
+        return self.flooded.flood / self.flooded.lasted
+
+    def for_an_answer(self, part: str) -> float:
+        """Processor seconds of the part."""
+        return self.alone.spent[part] / len(self.alone.seconds)
+
+    def for_a_flood(self, part: str) -> float:
+        """Processor seconds of the part for one message that is one too many."""
+        answers = len(self.flooded.seconds) * self.for_an_answer(part)
+        return max(0.0, self.flooded.spent[part] - answers) / self.flooded.flood
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from lightning import connection as lightning
 from lightning import shared
-from orders import reconcile, recovering
+from orders import reconcile, recovering, standing
 from orders.advance import advance
 from orders.models import ChannelOrder
 from tests.bench.calls import Asked, counted, noted_calls
@@ -68,6 +68,7 @@ def _steps(shop: Any) -> Iterator[Step]:
     yield "minute at rest", reconcile.reconcile
     quotes: list[dict[str, Any]] = []
     host = shop.network.buyer.p2p_address
+    standing.read()  # the node was just looked at: the next who buys over this connection reads anew what stands
     yield "buy", lambda: quotes.append(shop.buy())
     shared.forget()
     yield "buy, naming a node", lambda: quotes.append(shop.buy(node_uri=host))

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from simulator.control import Control
-from tests.bench.figures import Peers
+from tests.bench import processor
+from tests.bench.figures import Asking, Peers
 from tests.bench.shop import Shop
 from tests.bench.timed_node import answered_at
 from tests.regtest.waiting import NeverHappened, until
@@ -20,23 +21,42 @@ PEERS: Final = 100
 METHOD: Final = "lsps1.get_info"
 #: A peer may go on asking two times a second.
 _PAUSE_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 3.0
 _TELLERS: Final = 4
 
 
 def measure(shop: Shop, control: Control, rounds: int) -> Peers:
     """In each round every peer has asked once, as nearly together as they can be told to, and was answered."""
-    with shop.streams(), _flood(control) as said, ThreadPoolExecutor(_TELLERS) as tellers:
+    with shop.streams(), ThreadPoolExecutor(_TELLERS) as tellers:
         _warm(shop, control)
-        before, begun = len(said), time.time()
-        seconds: list[float] = []
-        for number in range(rounds):
-            seconds += _round(shop, control, tellers, number)
-            time.sleep(_PAUSE_SECONDS)
-        return Peers(PEERS, (len(said) - before) / (time.time() - begun), seconds)
+        idle = _idle(shop)
+
+        def asked(name: str, flood: Sequence[None] = ()) -> Asking:
+            floods, begun, before = len(flood), time.time(), shop.processor_seconds()
+            seconds: list[float] = []
+            for number in range(rounds):
+                seconds += _round(shop, control, tellers, f"{name}-{number}")
+                time.sleep(_PAUSE_SECONDS)
+            lasted = time.time() - begun
+            spent = processor.spent(before, shop.processor_seconds())
+            busy = {part: max(0.0, spent[part] - idle[part] * lasted) for part in spent}
+            return Asking(seconds, busy, len(flood) - floods, lasted)
+
+        alone = asked("alone")
+        with _flood(control) as said:
+            return Peers(PEERS, alone, asked("flooded", said))
 
 
-def _round(shop: Shop, control: Control, tellers: ThreadPoolExecutor, number: int) -> Sequence[float]:
-    ids = {f"peer-{peer}": f"round-{number}-{peer}" for peer in range(PEERS)}
+def _idle(shop: Shop) -> dict[str, float]:
+    """Processor seconds of each part in a second in which nobody asks."""
+    before = shop.processor_seconds()
+    time.sleep(_IDLE_SECONDS)
+    spent = processor.spent(before, shop.processor_seconds())
+    return {part: seconds / _IDLE_SECONDS for part, seconds in spent.items()}
+
+
+def _round(shop: Shop, control: Control, tellers: ThreadPoolExecutor, name: str) -> Sequence[float]:
+    ids = {f"peer-{peer}": f"{name}-{peer}" for peer in range(PEERS)}
     asked = dict(tellers.map(lambda peer: (ids[peer], _ask(control, peer, ids[peer])), ids))
 
     def answered() -> dict[str, float] | None:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import database, large, latency, page, passes, peers, purchase, rows, throughput
+from tests.bench import database, forwards, large, latency, page, passes, peers, purchase, rows, throughput
 from tests.bench.figures import Machine, Measured, Peers, Result
 from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
@@ -47,7 +47,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
     parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
     parser.add_argument("--database", action="store_true", help="many orders; writes docs/large-databases.md")
+    parser.add_argument("--forwards", action="store_true", help="others' payments over a real lnd; writes no page")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
+    parser.add_argument("--peers", action="store_true", help="peers that ask at once alone; the page is left as it is")
     return parser.parse_args(given)
 
 
@@ -57,8 +59,13 @@ def main() -> int:
     load_before = os.getloadavg()[0]
     kinds = [asked.node] if asked.node else list(KINDS)
     try:
+        if asked.peers:
+            return _peers_alone(asked.quick)
         if LND in kinds and not asked.database:
             binaries(say=say)
+        if asked.forwards:
+            say("\n" + forwards.page(*forwards.measure(10 if asked.quick else forwards.PAYMENTS, say)))
+            return 0
         written, where = _measured_as(asked, kinds, load_before)
     except (GoMissing, BuildFailed) as problem:
         say(str(problem))
@@ -69,6 +76,14 @@ def main() -> int:
     say("\n" + written)
     if not asked.quick and not asked.node:
         where.write_text(written, encoding="utf-8")
+    return 0
+
+
+def _peers_alone(quick: bool) -> int:
+    with KINDS[SIMULATOR].network() as network, Shop(network) as shop:
+        seen = _asking(SIMULATOR, shop, (QUICK if quick else Sizes()).asked)
+    assert seen is not None
+    say("\n\n".join(page.peers(seen)))
     return 0
 
 

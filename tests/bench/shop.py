@@ -46,8 +46,9 @@ UNLIMITED = {
 class Shop:
     """The server in processes of its own, and its domain in this one, on the same database and node."""
 
-    def __init__(self, network: Network | SimulatedNetwork) -> None:
+    def __init__(self, network: Network | SimulatedNetwork, **environment: str) -> None:
         self.network = network
+        self._more = environment
         self.port = free_port()
         self._postgres = EmbeddedPostgres(settings.LSP_HOME)  # durable, as in production
         self._web = Program("web", settings.LSP_HOME / "web.log")
@@ -91,6 +92,12 @@ class Shop:
     @property
     def node(self) -> LndNode:
         return lightning.node()
+
+    @property
+    def postgres_pid(self) -> int:
+        """The process that has all the others of the database."""
+        assert self._postgres.process is not None
+        return int(self._postgres.process.pid)
 
     def processor_seconds(self) -> dict[str, float]:
         """What each part of it all has taken so far."""
@@ -157,6 +164,7 @@ class Shop:
             "LND_MACAROON": str(lsp.admin_macaroon),
             "LND_NETWORK": "regtest",
             "LIGHTNING_NODE": "tests.bench.timed_node.TimedNode",
+            **self._more,
         }
 
     def client(self) -> http.client.HTTPConnection:

@@ -14,7 +14,7 @@ from orders.models import ChannelOrder
 from tests import factories
 from tests.bench import database, operations, page, processor, rows, run
 from tests.bench.calls import Asked, named
-from tests.bench.figures import Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
+from tests.bench.figures import Asking, Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
 from tests.bench.statements import looked_at
 from tests.bench.timed_node import ANSWERED, SENT, answered_at, sent_at
 from tests.regtest.waiting import until
@@ -90,10 +90,19 @@ def test_the_page_compares_the_passes_with_the_smallest_database() -> None:
 
 def test_the_page_tells_of_peers_only_where_there_were_so_many() -> None:
     assert "### Peers that ask at once" not in written()
-    asking = replace(measured(), peers=Peers(100, 812.4, [0.001 * n for n in range(1, 1001)]))
-    told = page.page(Result(MACHINE, [asking]))
-    assert "| answers to 100 peers | p50 ms | p99 ms | longest ms |" in told
-    assert "| 1,000 | 500 | **990** | 1000 |" in told and "sent 812 requests a second" in told
+    assert "| answers to 100 peers | of | p50 ms | p99 ms | longest ms |" in asked_by_peers()
+    assert "| beside one that floods | 1,000 | 500 | **990** | 1000 |" in asked_by_peers()
+    assert "sent 812 requests a second" in asked_by_peers()
+
+
+def test_the_page_tells_what_an_answer_takes_and_what_one_message_of_the_flood() -> None:
+    assert "| streams | 0.50 | 0.10 |" in asked_by_peers()
+
+
+def asked_by_peers() -> str:
+    seconds = [0.001 * n for n in range(1, 1001)]
+    alone, flooded = Asking(seconds, {"streams": 0.5}), Asking(seconds, {"streams": 1.312}, flood=8_120, lasted=10.0)
+    return page.page(Result(MACHINE, [replace(measured(), peers=Peers(100, alone, flooded))]))
 
 
 def test_the_log_tells_when_a_peer_was_answered() -> None:

@@ -28,6 +28,7 @@ _TABLES: Final = (
     models.Forward, models.ForwardDay, models.RollUp, models.MoneyDay, models.StockSample, models.StockDay,
     models.Alive, models.UptimeDay,
     models.AuditEntry, models.DryRun,
+    models.JitPurchase, models.JitPart,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from lightning import mapping, refusals
 from lightning.errors import LightningError
+from lightning.interception import Interception
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.streams import LndStreams
 
 #: What the suite promises to test whole.
-CLASSES = (LndNode, Negotiation, LndStreams)
+CLASSES = (LndNode, Negotiation, LndStreams, Interception)
 
 
 class Heard(NamedTuple):

@@ -137,6 +137,7 @@ class Opening:
     memo: str = "order"
     private: bool = True
     zero_conf: bool = False
+    free: bool = False
     capacity_sat: int = CAPACITY_SAT
     push_sat: int = PUSH_SAT
     pending_chan_id: bytes = field(default_factory=lambda: os.urandom(32))
@@ -155,6 +156,7 @@ class Opening:
             private=self.private,
             memo=self.memo,
             zero_conf=self.zero_conf,
+            free=self.free,
         )
 
     def fund(self, address: str, amount_sat: int) -> FundedPsbt:

@@ -10,6 +10,7 @@ import pytest
 
 from lightning.credentials import LOCAL, required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound, OutcomeUnknown
+from lightning.interception import Interception
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
 from lightning.proto import lnrpc_pb2 as ln
@@ -49,6 +50,10 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "pending_channels": {},
     "channels_with": {"pubkey": KEY, "seconds": 20.0},
     "closed_channels": {},
+    "intercept": {},
+    "add_alias": {"channel": 1, "alias": 16_050_000 << 40},
+    "aliases": {},
+    "configuration": {},
     "forwards": {"from_second": 0, "skip": 0, "most": 1},
     "close_channel": {"outpoint": POINT, "force": False, "conf_target": 6},
     "routing_fees": {},
@@ -82,7 +87,7 @@ CHANGES = frozenset(
     {
         "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
         "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
-        "close_channel", "set_routing_fee", "begin_sending", "announce",
+        "close_channel", "set_routing_fee", "begin_sending", "announce", "add_alias",
     }
 )  # fmt: skip
 
@@ -92,6 +97,8 @@ def how_it_ends(node: LndNode, name: str) -> tuple[str, str]:
         result = getattr(node, name)(**EVERY_METHOD[name])
         if isinstance(result, Future):
             result.result(20)
+        if isinstance(result, Interception):
+            next(iter(result))
         if isinstance(result, Negotiation):
             with result:
                 result.funding_request(timeout_seconds=20)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from orders import marks
 from orders.models import ChannelOpening, HoldInvoice
+from orders.wallet import coins
 from tests.e2e.shop import Shop
 from tests.regtest.silent import silent_peers
 from tests.regtest.waiting import until
@@ -73,5 +76,13 @@ def test_behind_dead_hosts_and_peers_that_stall_an_honest_buyer_gets_his_channel
         shop.network.mine(6)
         until(lambda: shop.order(quote).state == "open", "the channel is open", timeout=60)
     shop.assert_delivered(quote, wallet)
+    left_to_others(shop, hostile)
     for payment_hash in HoldInvoice.objects.exclude(order=quote["order_id"]).values_list("payment_hash", flat=True):
-        shop.node.cancel_invoice(payment_hash)  # the node is not ours alone
+        shop.node.cancel_invoice(payment_hash)
+
+
+def left_to_others(shop: Shop, quotes: Sequence[dict[str, Any]]) -> None:
+    """No coin of the node is leased for these orders, whose attempts ended with the process: it is not ours alone."""
+    for quote in quotes:
+        coins.release(marks.lock_id(UUID(quote["order_id"])), shop.node)
+    shop.network.mine(6)  # what has become change is deep

@@ -11,6 +11,7 @@ from typing import Any
 from orders.causes import Cause, FlagKind
 from orders.figures import Period
 from orders.models import ChannelOpening, ChannelOrder, Flag, Refund
+from orders.models.order import Door
 from orders.openings import reasons
 
 OVER = {"expired", "rejected", "refunded", "give_up", "closed", "closing"}
@@ -136,6 +137,29 @@ def coupons(period: Period | None) -> dict[int, list[int]]:
             sold = [1, order.capacity_sat, order.fee_total_sat, order.discount_sat] if order.opened_at else [0] * 4
             _add(found[order.coupon_id], [1, int(used), *sold])
     return dict(found)
+
+
+def doors(period: Period) -> dict[str, list[int]]:
+    """Of each: quoted, paid, sold, and of these capacity and fees."""
+    found: dict[str, list[int]] = {door: [0] * 5 for door in Door}
+    for order in orders():
+        if within(order.created_at, period):
+            _add(found[order.door], _sold(order))
+    return found
+
+
+def wallets(period: Period) -> dict[str, list[int]]:
+    """The same of each token that is no coupon's; all of them."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+    for order in orders():
+        if order.token and order.coupon_id is None and within(order.created_at, period):
+            _add(found[order.token], _sold(order))
+    return dict(found)
+
+
+def _sold(order: ChannelOrder) -> list[int]:
+    sold = [1, order.capacity_sat, order.fee_total_sat] if order.opened_at else [0] * 3
+    return [1, int(order.paid_at is not None), *sold]
 
 
 def _add(to: list[int], more: list[int]) -> None:

@@ -38,6 +38,13 @@ def service_form(**changes: Any) -> dict[str, Any]:
         "base_fee_sat": 1_000,
         "rate_ppm_per_1008_blocks": 500,
         "minimum_fee_sat": 2_000,
+        "jit_minimum_fee_sat": 2_500,
+        "jit_rate_ppm": 4_000,
+        "jit_min_payment_sat": 10_000,
+        "jit_max_payment_sat": 400_000,
+        "jit_size_percent": 200,
+        "jit_cushion_sat": 20_000,
+        "jit_lifetime_blocks": 4_320,
     }
     return {name: value for name, value in {**numbers, **changes}.items() if value is not None}
 

@@ -26,7 +26,7 @@ class Rated(ScriptedNode):
 
     sat_per_kw = 2_500
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         return FeeRates(self.sat_per_kw, 253)
 
 

@@ -40,6 +40,11 @@ class WellNode(FakeNode):
         self.allowed = set(required_methods())
         self.unknown: set[str] = set()
         self.changes: dict[str, Any] = {}
+        self.lnd_conf = {"requireinterceptor": "false", "bitcoin.timelockdelta": "80"}
+
+    def configuration(self) -> dict[str, str]:
+        self._called("configuration")
+        return self.lnd_conf
 
     def info(self) -> NodeInfo:
         now = int(timezone.now().timestamp())

@@ -18,6 +18,7 @@ from django.db import transaction
 from orders import figures, queries
 from orders.figures import Period, Step
 from orders.models import ChannelOrder, NodeSnapshot
+from orders.models.order import Door
 from orders.states import Firmness, OrderState
 from tests.integration import naive
 from tests.integration.history import LIVES, happen
@@ -31,8 +32,19 @@ ORDERS = 10 * len(LIVES)
 def history(django_db_setup: None, django_db_blocker: Any) -> Iterator[datetime]:
     """Some two hundred orders have been, for all tests of this file: none of them changes any."""
     with django_db_blocker.unblock(), transaction.atomic():
-        yield happen(20, ORDERS)
+        now = happen(20, ORDERS)
+        come_by_every_door()
+        yield now
         transaction.set_rollback(True)
+
+
+def come_by_every_door() -> None:
+    """One in two by LSPS1; of these one in two says which wallet it is."""
+    for number, order in enumerate(ChannelOrder.objects.order_by("created_at", "pk")):
+        others = (Door.LSPS1_REST, Door.LSPS1_BOLT8, Door.LSPS1_REST, Door.LSPS2)
+        door = others[number // 2 % 4] if number % 2 else Door.V1
+        token = f"AlbyHub/1.{number % 48}" if number % 8 in {1, 3, 5} else None
+        ChannelOrder.objects.filter(pk=order.pk).update(door=door, token=token if door.speaks_lsps1 else "")
 
 
 @pytest.fixture
@@ -123,6 +135,22 @@ def test_coupons_have_the_orders_that_were_quoted_with_them_and_what_they_took_o
     sold = figures.coupons()
     assert len(sold) == 3 and all(each.quoted > each.used > each.sold > 0 for each in sold)
     assert sum(each.discount_sat for each in sold) > 0
+
+
+def test_each_door_has_the_orders_that_came_by_it(now: datetime) -> None:
+    for period in periods(now):
+        assert {each.door: list(astuple(each))[1:] for each in figures.doors(period)} == naive.doors(period)
+    assert all(each.quoted > each.paid >= each.sold > 0 for each in figures.doors(periods(now)[0]))
+
+
+def test_the_wallets_that_were_quoted_most_have_their_orders_and_no_coupon_is_told(now: datetime) -> None:
+    for period in periods(now):
+        told, wanted = figures.wallets(period), naive.wallets(period)
+        assert all(list(astuple(each))[1:] == wanted[each.token] for each in told)
+        assert len(told) == min(10, len(wanted)) and all(each.token for each in told)
+        least = min((each.quoted for each in told), default=0)
+        assert all(sums[0] <= least for token, sums in wanted.items() if token not in {each.token for each in told})
+    assert len(naive.wallets(periods(now)[0])) > 10
 
 
 def test_the_days_have_what_was_paid_and_what_was_earned(now: datetime) -> None:

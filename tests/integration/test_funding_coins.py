@@ -53,7 +53,7 @@ class Wallet:
     def release(self, outpoint: Outpoint, *, lock_id: bytes) -> None:
         assert self.leased.pop(outpoint) == lock_id
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         return FeeRates(estimate_sat_per_kw=250, minimum_sat_per_kw=250)
 
     def coins(self, *, min_confirmations: int) -> list[Utxo]:
@@ -105,6 +105,29 @@ def test_dust_by_the_hundred_is_spent_only_where_no_attempt_gives_bigger_coins_b
     wallet = Wallet(*[2_000] * 200)
     why = funding.obstacle(OrderFactory(uri_set=True), 100_000, cast(LndNode, wallet))
     assert (why == funding.COINS_LEASED) is waits
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("free", "leased", "failed", "waits"),
+    [
+        ([200_000], [200_000], 1, True),
+        ([200_000], [200_000], 0, False),  # a first attempt has it
+        ([200_000, 200_000], [200_000], 1, False),  # one is left
+        ([200_000] * 2, [200_000] * 6, 1, True),  # of eight two are kept
+        ([200_000] * 3, [200_000] * 5, 1, False),
+        ([200_000], [], 1, False),  # nobody else is at it: who has the only coin waits for nothing
+        ([200_000], [2_000], 1, False),  # what is leased would be of no use to anybody
+        ([2_000] * 200, [2_000], 1, False),  # nor are these for whom they are kept
+    ],
+)
+def test_some_of_the_coins_are_kept_for_first_attempts_while_others_may_give_theirs_back(
+    free: list[int], leased: list[int], failed: int, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.queries.leased_by_attempts", lambda: leased)
+    order = OrderFactory(uri_set=True, failed_openings=failed)
+    why = funding.obstacle(order, 100_000, cast(LndNode, Wallet(*free)))
+    assert (why == funding.COINS_KEPT) is waits
 
 
 @pytest.mark.django_db

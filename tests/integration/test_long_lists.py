@@ -64,3 +64,9 @@ def test_estimates_have_two_digits(monkeypatch: pytest.MonkeyPatch, few_are_coun
         plan = f'[{{"Plan": {{"Plan Rows": {told}}}}}]'
         fake = type("Rows", (), {"order_by": lambda self: self, "explain": lambda self, format, plan=plan: plan})
         assert counting._estimated(fake()) == count, rows  # type: ignore[arg-type]
+
+
+def test_rows_behind_a_low_estimate_are_shown(few_are_counted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    paginator = pages(9)
+    monkeypatch.setattr(counting, "_estimated", lambda rows: 5)
+    assert paginator.count == 5 and len(paginator.page(4).object_list) == 2

@@ -269,7 +269,9 @@ class TestWhatIsMade:
         estimate: Any = Api().post("/channel/estimate", asked)
         told = wallet.create_order(token="TENTH-OF-IT", funding_confirms_within_blocks=3).said
         price = told["price"]
-        assert price.pop("sat_per_kw") == estimate.said["chain"]["sat_per_kw"]
+        chain = {name: price.pop(name) for name in ("sat_per_kw", "opening_vbytes", "closing_vbytes")}
+        assert chain == {name: estimate.said["chain"][name] for name in chain}
+        assert price.pop("opening_sat_per_kw") == chain["sat_per_kw"]
         parts = {name.removesuffix("_sat"): int(sat) for name, sat in price.items()}
         assert {**parts, "discount": -parts["discount"]} == estimate.said["price_parts"]
         discount_sat = int(price.pop("discount_sat"))

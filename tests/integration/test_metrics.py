@@ -165,7 +165,7 @@ def test_no_state_of_anything_is_left_out(snapshot: NodeSnapshot) -> None:
         sent = {"published": True} if state in SENT_REFUNDS else {}
         RefundFactory(**sent, state=state, cause="closed_unused")
     for opening in set(OpeningState) - {OpeningState.NEGOTIATING}:
-        OpeningFactory(state=opening, zero_conf=opening == OpeningState.COMMITTED)
+        OpeningFactory(state=opening, zero_conf=opening in {OpeningState.COMMITTED, OpeningState.CARRYING})
     OpeningFactory(negotiating=True)
     for order_state in OrderState:
         OrderFactory(state=order_state, counted_payment="onchain", node_pubkey=pubkey(7), attempts=False)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from lightning import shared
 from lightning.errors import OutcomeUnknown
 from lightning.types import FeeRates
+from lsps import lsps1
 from orders import pricing
 from orders.models import ChannelOrder, NodeSnapshot, WalletTransaction
 from orders.openings import funding, publishing
@@ -26,7 +28,7 @@ class Estimating(FakeNode):
         super().__init__()
         self.targets: list[int] = []
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         self.targets.append(conf_target)
         return super().fee_rates(conf_target=conf_target)
 
@@ -59,7 +61,7 @@ MARKET = {3: 20_000, 6: 10_000, 144: 500}
 class Market(Estimating):
     """Who is in a hurry pays more."""
 
-    def fee_rates(self, *, conf_target: int) -> FeeRates:
+    def fee_rates(self, *, conf_target: int, seconds: float = 15.0) -> FeeRates:
         super().fee_rates(conf_target=conf_target)
         return FeeRates(estimate_sat_per_kw=MARKET[conf_target], minimum_sat_per_kw=253)
 
@@ -88,6 +90,20 @@ def test_l1_75_a_tighter_promise_costs_the_fee_of_so_many_blocks(market: Market,
 
 
 @pytest.mark.parametrize("door", [by_rest, by_lightning])
+def test_l1_75_what_each_chain_part_of_the_price_assumes_is_told_and_accounts_for_it(market: Market, door: Any) -> None:
+    order_id = door("create_order", **{**ORDER, "public_key": BUYER, "funding_confirms_within_blocks": 144})["order_id"]
+    price = door("get_order", order_id=order_id)["price"]
+    assert (price["sat_per_kw"], price["opening_sat_per_kw"]) == (MARKET[3], MARKET[144])
+    for part, rate in (("opening", "opening_sat_per_kw"), ("closing", "sat_per_kw")):
+        assert int(price[f"{part}_fee_sat"]) == pricing.chain_fee_sat(price[f"{part}_vbytes"], price[rate])
+
+
+def test_of_an_order_that_does_not_know_it_no_rate_of_the_opening_is_told(db: None) -> None:
+    price = lsps1._price(OrderFactory(open_sat_per_kw=None).quote)
+    assert (price["opening_sat_per_kw"], price["opening_vbytes"]) == (None, None)
+
+
+@pytest.mark.parametrize("door", [by_rest, by_lightning])
 def test_l1_75_a_later_one_is_never_dearer_and_where_the_node_does_not_tell_it_costs_as_usual(
     market: Market, door: Any
 ) -> None:
@@ -97,6 +113,24 @@ def test_l1_75_a_later_one_is_never_dearer_and_where_the_node_does_not_tell_it_c
     market.fails_at.clear()
     NodeSnapshot.objects.update(estimate_sat_per_kw=400)
     assert opening_fee_sat(door, 144) == pricing.chain_fee_sat(pricing.OPEN_VBYTES, 400)
+
+
+def test_l1_75_who_buys_at_about_the_same_time_is_told_the_same_estimate_and_a_later_buyer_another(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_sat = opening_fee_sat(by_rest, 144)
+    monkeypatch.setitem(MARKET, 144, 600)
+    assert opening_fee_sat(by_rest, 144) == first_sat and market.targets == [144]
+    monkeypatch.setattr(shared, "_FEE_SECONDS", 0.0)
+    assert opening_fee_sat(by_rest, 144) == pricing.chain_fee_sat(pricing.OPEN_VBYTES, 600)
+
+
+def test_l1_75_a_shared_estimate_pays_for_no_funding(market: Market) -> None:
+    shared.fee_rates(144, market, seconds=1.0)  # type: ignore[arg-type]
+    order = OrderFactory(uri_set=True, paid_at=timezone.now(), funding_confirms_within_blocks=144)
+    node: Any = market
+    funding.obstacle(order, order.capacity_sat, node)
+    assert market.targets == [144, 144, 3]
 
 
 def test_l1_75_what_is_sold_for_later_is_sold_while_others_are_too_dear_to_fund(market: Market, settings: Any) -> None:

@@ -31,6 +31,8 @@ from orders.models import (
     Coupon,
     DryRun,
     IdempotencyKey,
+    JitPart,
+    JitPurchase,
     Service,
     SwitchEvent,
     TokenPattern,
@@ -76,6 +78,16 @@ def shop(node: FakeNode) -> list[ChannelOrder]:
     TokenPattern.objects.get_or_create(pattern="Zeus/*")
     asked = {"capacity_sat": 100_000, "push_sat": 0, "announced": False, "begun_at": now}
     DryRun.objects.create(node_pubkey="02" * 33, pending_chan_id=b"x", **asked)
+    size = {"min_payment_size_msat": 1, "max_payment_size_msat": 9, "min_fee_msat": 1, "proportional_ppm": 1}
+    terms = {"min_lifetime_blocks": 1, "max_client_to_self_delay": 1, "cltv_expiry_delta": 1, "client_trusts_lsp": True}
+    bought = JitPurchase.objects.create(
+        service=orders[0].service, node_pubkey="02" * 33, scid="16050000x1x1", created_at=now, valid_until=now,
+        **size, **terms,
+    )  # fmt: skip
+    JitPart.objects.create(
+        purchase=bought, chan_id="1", htlc_id=1, payment_hash="ab" * 32, incoming_msat=1, incoming_expiry=1,
+        outgoing_msat=1, outgoing_expiry=1, auto_fail_height=1, heard_at=now,
+    )  # fmt: skip
     beat("reconcile")
     trail.add(AuditKind.LOGIN, "logged in", actor=actors.staff("x"))
     return orders
@@ -276,7 +288,9 @@ def temptations(shop: list[ChannelOrder]) -> dict[str, Any]:
         "accepts_lightning": "on", "base_fee_sat": 1_000, "rate_ppm_per_1008_blocks": 500, "minimum_fee_sat": 2_000,
         "quiet_from": "22:00", "quiet_until": "23:00", "zone": "UTC", "switch": "openings", "state": "refunded",
         "channel": "", "proof": "x", "code": "00000000", "is_superuser": "on", "is_staff": "on", "is_active": "on",
-        "discount_percent": 5, "pattern": "x",
+        "discount_percent": 5, "pattern": "x", "jit_minimum_fee_sat": 2_500, "jit_rate_ppm": 4_000,
+        "jit_min_payment_sat": 10_000, "jit_max_payment_sat": 400_000, "jit_size_percent": 200,
+        "jit_cushion_sat": 20_000, "jit_lifetime_blocks": 4_320,
     }  # fmt: skip
 
 

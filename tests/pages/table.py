@@ -18,6 +18,8 @@ _LISTS: Final = (
         "flag",
         "heartbeat",
         "holdinvoice",
+        "jitpart",
+        "jitpurchase",
     ),
     *(
         "coupon",

@@ -29,6 +29,8 @@ from orders.models import (
     Heartbeat,
     HoldInvoice,
     IdempotencyKey,
+    JitPart,
+    JitPurchase,
     Leg,
     MoneyDay,
     Node,
@@ -50,7 +52,7 @@ _TABLES: tuple[type[models.Model], ...] = (
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
     ChannelClosing,
     Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
-    AuditEntry, AlertMute, AlertRules, DryRun, Coupon,
+    AuditEntry, AlertMute, AlertRules, DryRun, Coupon, JitPart, JitPurchase,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -71,6 +73,8 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     Alive: ("since", "until"),
     Coupon: ("starts_at", "ends_at"),
     DryRun: ("begun_at", "ended_at"),
+    JitPurchase: ("created_at", "valid_until", "opened_at"),
+    JitPart: ("heard_at", "decided_at"),
     AlertMute: ("made_at", "until", "lifted_at"),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from tests.regtest.acceptor import Answer, answering_channels
 from tests.regtest.bitcoin import COIN_SAT, Coin, Output, script_of, signed, unsigned
 from tests.regtest.btcd import FEE_SAT, Btcd
 from tests.regtest.build import DESCRIPTORS
+from tests.regtest.paying import Paying
 from tests.regtest.payment import Payment
 from tests.regtest.processes import Program, ProgramDied, free_port
 from tests.regtest.rpc import Message, Rpc
@@ -35,7 +36,7 @@ class Balance(NamedTuple):
     channels_sat: int
 
 
-class Lnd(Program):
+class Lnd(Paying, Program):
     """A node on the test chain, with an unlocked wallet of its own."""
 
     def __init__(self, name: str, binaries: Path, folder: Path, chain: Btcd, flags: Sequence[str] = ()) -> None:
@@ -250,36 +251,6 @@ class Lnd(Program):
         """The payment of `invoice` has begun."""
         limits = {"timeout_seconds": timeout_seconds, "fee_limit_sat": fee_limit_sat}
         return Payment(self.stream("routerrpc.Router/SendPaymentV2", payment_request=invoice, **limits, **fields))
-
-    def pay_amount(self, invoice: str, amount_msat: int) -> Payment:
-        """A payment of so much has begun, whatever the invoice asks for."""
-        asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)
-        return self.pay(
-            "",
-            dest=bytes.fromhex(asked.destination),
-            amt_msat=amount_msat,
-            payment_hash=bytes.fromhex(asked.payment_hash),
-            payment_addr=asked.payment_addr,
-            final_cltv_delta=asked.cltv_expiry,
-        )
-
-    def pay_part(self, invoice: str, part_msat: int) -> None:
-        """One part of a payment is on its way to a direct peer; nobody says that the rest will follow."""
-        asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)
-        route = self.call(
-            "routerrpc.Router/BuildRoute",
-            amt_msat=part_msat,
-            final_cltv_delta=asked.cltv_expiry + 3,
-            hop_pubkeys=[bytes.fromhex(asked.destination)],
-            payment_addr=asked.payment_addr,
-        ).route
-        route.hops[-1].mpp_record.total_amt_msat = asked.num_msat
-        call = {"payment_hash": bytes.fromhex(asked.payment_hash), "route": route}
-        threading.Thread(target=self._send_to_route, kwargs=call, name="part", daemon=True).start()
-
-    def _send_to_route(self, **call: Any) -> None:
-        with suppress(grpc.RpcError):  # the node may be stopped meanwhile
-            self.call("routerrpc.Router/SendToRouteV2", timeout=PATIENCE, **call)
 
     # Peers and channels
 

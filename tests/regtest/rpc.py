@@ -21,9 +21,10 @@ Message = Any
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
-    # A node that was just started is tried again at once, not after the usual seconds.
+    # A node that was just started is tried again at once, not after the usual seconds. The "minimum" is how long a
+    # connection may take.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 

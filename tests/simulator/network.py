@@ -182,20 +182,23 @@ class SimulatedNode(Program):
 class SimulatedPayment:
     """One payment by a simulated customer."""
 
-    def __init__(self, control: Control, number: int) -> None:
-        self._control = control
+    def __init__(self, node: Any, number: int) -> None:  # whatever has its control
+        self._node = node
         self._number = number
 
     def status(self) -> str:
-        return str(self._control.payment(self._number).state)
+        return str(self._node.control.payment(self._number).state)
 
     @property
     def failure(self) -> str:
-        return str(self._control.payment(self._number).failure)
+        return str(self._node.control.payment(self._number).failure)
 
     @property
     def preimage(self) -> str:
-        return str(self._control.payment(self._number).preimage)
+        return str(self._node.control.payment(self._number).preimage)
+
+    def wait_locked(self) -> None:
+        """It leaves at once."""
 
     def wait(self, timeout: float = PATIENCE) -> str:
         until(lambda: self.status() in FINAL, "the payment ends", timeout=timeout)
@@ -260,7 +263,21 @@ class SimulatedPeer:
         """`max_shard_size_msat`, for lnd, is what makes so many parts of it."""
         options.pop("max_shard_size_msat", None)
         control = self._node.control
-        return SimulatedPayment(control, control.pay(invoice, payer=self.name, parts=max_parts, **options).id)
+        return SimulatedPayment(self._node, control.pay(invoice, payer=self.name, parts=max_parts, **options).id)
+
+    def ask(self, node: SimulatedNode, amount_sat: int, *, scid: int, cltv_blocks: int = 80) -> str:
+        """An invoice of this node's, to be paid over `node` and the channel called so."""
+        return node.control.ask_for_payment(self.name, amount_sat * 1000, scid=scid, cltv_blocks=cltv_blocks)
+
+    @contextmanager
+    def holding_payments(self) -> Iterator[None]:
+        """What is paid meanwhile is settled afterwards."""
+        self.change(takes="holds")
+        yield
+        self.change(takes="settles")
+
+    def forget_failures(self) -> None:
+        """It remembers none."""
 
     def pay_amount(self, invoice: str, amount_msat: int) -> SimulatedPayment:
         return self.pay(invoice, amount_msat=amount_msat)
@@ -366,22 +383,22 @@ class SimulatedNetwork:
     def add_peer(self, *flags: str, funded_sat: int = 0, coins: int = 1) -> SimulatedPeer:
         """A new customer; what it owns does not matter here."""
         behaviour: dict[str, Any] = {}
-        for flag in flags:
-            name, _, value = flag.partition("=")
+        for name, _, value in (flag.partition("=") for flag in flags):
             if name == "--rejectpush":
                 behaviour["refuses_push"] = True
             elif name in _FLAGS:
                 behaviour[_FLAGS[name]] = int(value)
             else:
-                raise ValueError(f"the simulator knows no {flag}")
+                raise ValueError(f"the simulator knows no {name}")
         return self.lsp.add_peer(**behaviour)
 
-    def add_node(self, *, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
+    def add_node(self, *flags: str, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
         """One more node to ask; with `funded_sat` its wallet has coins of so much."""
         self._added += 1
         name = f"node-{self._added}"
         node = SimulatedNode(name, self.folder / name, coins=coins if funded_sat else 0, coin_sat=funded_sat)
         node.start()
+        node.control.require_interceptor("--requireinterceptor" in flags)
         self.nodes.append(node)
         return node
 
@@ -390,8 +407,8 @@ class SimulatedNetwork:
         """Starts nodes that are gone afterwards."""
         added: list[SimulatedNode] = []
 
-        def add(*, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
-            added.append(self.add_node(funded_sat=funded_sat, coins=coins))
+        def add(*flags: str, funded_sat: int = 0, coins: int = 1) -> SimulatedNode:
+            added.append(self.add_node(*flags, funded_sat=funded_sat, coins=coins))
             return added[-1]
 
         yield add

@@ -67,6 +67,26 @@ def test_found_a1_who_takes_his_time_gets_it_nearly_always_or_his_payment_back_a
     assert set(came_to) <= {"channel", "back in time"}, came_to
 
 
+@pytest.mark.parametrize("guard", [True, False])
+def test_few_large_payments_within_their_time_keep_no_small_one_out(
+    siege: Siege, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """Control: whoever was first keeps all for five minutes, and others after him."""
+    if not guard:
+        monkeypatch.setattr(rules, "_take_largest", lambda *_: None)
+    siege.hold(20, 20)
+    quote = siege.buy(honest(0))
+    siege.pay(quote)
+    siege.see(quote)
+    siege.wait(6)
+    assert siege.is_back(quote) is not guard
+    if guard:
+        siege.wait(FIVE_MINUTES - 7)
+        assert siege.claim(quote, siege.buyer) == 200
+        siege.see(quote)
+        assert siege.has_channel(quote)
+
+
 def test_found_a1_an_attacker_who_pays_anew_has_no_time_of_his_own_for_an_hour(siege: Siege) -> None:
     """Each payment of his that goes back is followed by another."""
     siege.hold(20, 20)

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from django_q.tasks import async_task
 
+from lightning.proto import walletrpc_pb2 as walletrpc
+from lightning.proto.walletrpc_pb2_grpc import WalletKitStub
 from orders.models import ChannelOpening, ChannelOrder, OrderEvent
-from orders.openings import turns
+from orders.openings import funding, turns
 from orders.openings.turns import Limits
 from streams import dials, lanes
 from streams.jobs import advance_if_due
@@ -247,6 +249,36 @@ def test_who_withholds_his_signature_keeps_no_coin_from_others(
     assert soon([honest]) is guard
     if guard:
         delivered(shop, honest, wallet)
+
+
+@few_coins
+@pytest.mark.parametrize("guard", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_a_coin_is_kept_for_first_attempts(
+    shop: Shop, network: SimulatedNetwork, streams: Any, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """Control: none is, and none gives way."""
+    monkeypatch.setattr(lanes, "_PATIENCE", Patience(1000, 1000))
+    if not guard:
+        monkeypatch.setattr(funding, "_are_kept", lambda *_: False)
+    streams()
+    for number in range(COINS):  # one after another: who begins together with others may find them free
+        silent = network.lsp.add_peer(withholds_signature=True).p2p_address
+        [hostile] = bought(shop, [silent], failed_openings=1, client_hash="")
+        if guard and number == COINS - 1:
+            until(lambda last=hostile: shop.order(last).last_failure_reason == "LSP_BUSY", "it waits", timeout=20)
+        else:
+            until(lambda number=number: leased(network) == number + 1, "it has leased a coin", timeout=20)
+    wallet = network.lsp.add_peer()
+    [honest] = bought(shop, [wallet.p2p_address], client="honest")
+    assert soon([honest]) is guard
+    if guard:
+        delivered(shop, honest, wallet)
+
+
+def leased(network: SimulatedNetwork) -> int:
+    """How many coins of the node's are."""
+    stub = WalletKitStub(network.lsp.control.channel)
+    return len(network.lsp.call(stub.ListLeases, walletrpc.ListLeasesRequest()).locked_utxos)
 
 
 def ended_in_order(shop: Shop, quote: dict[str, Any]) -> str:

@@ -140,6 +140,13 @@ def test_a_peer_that_agreed_gives_up_after_ten_minutes(add_own) -> None:
 
 #: A sentence for each row of the table of refusals, as a node says it.
 SENTENCES = (
+    "interceptor already exists",
+    "forward does not exist: (Chan ID=113:1:0, HTLC ID=9)",
+    "cannot resume held htlc in the on-chain flow",
+    "not a valid alias: SCID alias 800000:0:0 is not a valid alias",
+    "alias already exists: alias 16050000:0:1 already exists for base scid 16000000:0:0",
+    "alias already exists: SCID alias 17647161625804931073 already exists",
+    "base scid 16050000:0:2 not found",
     "unable to gracefully close channel while peer is offline (try force closing it instead): unable to find peer",
     "cannot coop close channel with active htlcs (number of active htlcs: 2), bypass this check and initiate the coop "
     "close by setting no_wait=true",

@@ -143,7 +143,7 @@ def reasons_for_staff() -> dict[FlagKind, str]:
     found = dict(flag for function in functions for flag in flags_of(function))
     found |= {kind: re.escape(words) for kind, words in reasons.CALLS_STAFF.values()}
     order = OrderFactory.build(lsp_node=None, service=None)
-    order.hold_invoice = HoldInvoice(state=InvoiceState.HELD, payment_hash="of another key")
+    order.hold_invoice = HoldInvoice(state=InvoiceState.HELD, payment_hash="of another key", payment_request="lnbcrt1")
     return found | {FlagKind.CANNOT_SETTLE: re.escape(lightning.obstacle(order))}
 
 

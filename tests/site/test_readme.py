@@ -193,7 +193,7 @@ def test_the_commands_of_the_readme_run_beside_the_server(visited: Visited) -> N
     with urllib.request.urlopen(buying, timeout=30) as quote:
         order = json.load(quote)["order_id"]
     table = [each for each in inline_commands(README) if each.startswith("manage.py")]
-    assert len(table) == 18
+    assert len(table) == 19
     for command in table:
         command = re.sub(r"\bID\b", order, command).replace("TEXT", "trying").replace("ADDRESS", "nowhere")
         if command in {"manage.py doctor", "manage.py drain"}:  # both look, and a simulated node has its faults

@@ -67,12 +67,20 @@ class Server:
 
     def processes(self) -> list[str]:
         """The command lines of all that belongs to this home."""
+        return [command for _, command in self._processes()]
+
+    def niceness(self, word: str) -> set[int]:
+        """Of all whose command line has this word: who goes first where the processor is short (less: earlier)."""
+        return {os.getpriority(os.PRIO_PROCESS, pid) for pid, command in self._processes() if word in command}
+
+    def _processes(self) -> list[tuple[int, str]]:
         mark = f"LSP_HOME={self.home}".encode()
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found.append((int(folder.name), command))
             except OSError:
                 continue
         return found
@@ -102,6 +110,9 @@ def test_the_server_starts_says_where_it_is_and_ends_with_everything(server: Ser
     assert json.loads(server.get("/healthz"))["database"] is True
     assert b"openapi: 3.1.0" in server.get("/openapi.yaml")
     assert len(server.get("/static/admin/css/base.css")) > 1000
+    own = os.getpriority(os.PRIO_PROCESS, server.process.pid)
+    assert server.niceness("gunicorn") == {own, own + 5}  # its main process and those that answer
+    assert server.niceness("run_streams") == server.niceness("qcluster") == {own}
     server.process.send_signal(signal.SIGTERM)
     server.wait_for("Stopping: ")
     assert (server.process.wait(90), server.processes()) == (0, [])

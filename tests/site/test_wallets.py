@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from simulator.control import Control
+from tests.regtest.processes import free_port, release_port
 from tests.regtest.waiting import until
-from tests.site.conftest import Visited, needs_curl
+from tests.site.conftest import Visited, made, needs_curl
 from tests.site.documented import blocks, commands
 
 PAGE = "docs/wallets.md"
@@ -114,6 +116,21 @@ def test_the_program_of_the_page_says_why_it_is_refused(
 
 
 @pytest.mark.parametrize(("heading", "language", "name", "run"), PROGRAMS)
+def test_the_program_of_the_page_says_that_nobody_answers(
+    tmp_path: Path, heading: str, language: str, name: str, run: list[str]
+) -> None:
+    port = free_port()
+    nobody: Any = SimpleNamespace(listen=f"127.0.0.1:{port}")
+    program = Program(nobody, heading, language, tmp_path / name, run, KEY)
+    try:
+        code, complaint = program.end()
+    finally:
+        program.kill()
+        release_port(port)
+    assert code == 1 and complaint.startswith("refused: ") and "Traceback" not in complaint
+
+
+@pytest.mark.parametrize(("heading", "language", "name", "run"), PROGRAMS)
 def test_the_program_of_the_page_pays_nothing_where_it_would_fail(
     visited: Visited, control: Control, tmp_path: Path, heading: str, language: str, name: str, run: list[str]
 ) -> None:
@@ -128,11 +145,20 @@ def test_the_program_of_the_page_pays_nothing_where_it_would_fail(
 
 
 @needs_curl
+def test_who_has_no_node_is_told_that_of_the_simulated_wallet(visited: Visited) -> None:
+    said = visited.shell(" ".join(made("pay")))
+    node = re.search(r"to buy a channel for: (\w{66}@\S+)", said)
+    assert node is not None and "has paid" not in said
+    [_, create, _] = [command for block in blocks(PAGE, "By curl", "sh") for command in commands(block.text)]
+    assert json.loads(visited.shell(real(create, visited, node[1])))["warnings"] == []
+
+
+@needs_curl
 def test_the_commands_of_the_page_buy_a_channel(visited: Visited, control: Control) -> None:
     told = [command for block in blocks(PAGE, "By curl", "sh") for command in commands(block.text)]
-    info, made, now = (real(command, visited, connected(control, "quick-curl")) for command in told)
+    info, create, now = (real(command, visited, connected(control, "quick-curl")) for command in told)
     assert json.loads(visited.shell(info))["uris"]
-    order = json.loads(visited.shell(made))
+    order = json.loads(visited.shell(create))
     assert (order["order_state"], order["warnings"]) == ("CREATED", [])
     now = now.replace(ORDER, order["order_id"])
     assert json.loads(visited.shell(now)) == order

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.jobs import Jobs, Rank, Waiting
+from streams.jobs import _TURNS, Jobs, Rank, Waiting
 
 A, B, C = uuid4(), uuid4(), uuid4()
 
@@ -154,15 +154,43 @@ def test_closing_says_when_a_look_still_runs() -> None:
     assert asyncio.run(main()) is False
 
 
-def test_what_moves_money_goes_before_what_was_claimed_and_first_attempts_before_repeated_ones() -> None:
-    orders = Waiting(at_once=1)
-    for order_id, rank in ((A, Rank.REPEATED), (B, Rank.FIRST), (C, Rank.MONEY)):
-        orders.add(order_id, rank)
+def in_turn(orders: Waiting) -> list[UUID]:
+    """One after another, until none waits."""
     seen = []
     while (order_id := orders.take()) is not None:
         seen.append(order_id)
         orders.done(order_id)
-    assert seen == [C, B, A]
+    return seen
+
+
+def test_who_paid_and_waits_goes_before_what_is_looked_at_once_more_and_repeated_attempts_go_last() -> None:
+    orders = Waiting(at_once=1)
+    for order_id, rank in ((A, Rank.REPEATED), (C, Rank.MONEY), (B, Rank.FIRST)):
+        orders.add(order_id, rank)
+    assert in_turn(orders) == [B, C, A]
+
+
+def test_what_a_client_does_whose_payments_came_to_nothing_is_looked_at_after_what_others_do() -> None:
+    orders = Waiting(at_once=1)
+    suspects = [uuid4() for _ in range(30)]
+    for order_id in suspects:
+        orders.add(order_id, Rank.SUSPECT)
+    for order_id, rank in ((A, Rank.NEWS), (B, Rank.FIRST), (C, Rank.MONEY)):
+        orders.add(order_id, rank)
+    seen = in_turn(orders)
+    assert (seen[:3], seen[3:]) == ([A, B, C], suspects)
+
+
+def test_however_much_each_block_looks_at_a_first_attempt_waits_for_few_of_these() -> None:
+    """With a turn in six it waited for nearly all."""
+    orders = Waiting(at_once=1)
+    for _ in range(60):
+        orders.add(uuid4(), Rank.MONEY)
+    firsts = [uuid4() for _ in range(10)]
+    for order_id in firsts:
+        orders.add(order_id, Rank.FIRST)
+    seen = in_turn(orders)
+    assert max(map(seen.index, firsts)) < len(firsts) * 3 // 2
 
 
 def test_a_thread_is_kept_for_what_moves_money() -> None:
@@ -172,6 +200,18 @@ def test_a_thread_is_kept_for_what_moves_money() -> None:
     assert taken(orders) == [A]
     orders.add(C)
     assert taken(orders) == [C]
+
+
+def test_threads_are_kept_for_who_has_just_paid_or_claimed() -> None:
+    """A look takes as long as its calls do: looks that can wait must not have all threads."""
+    orders = Waiting(at_once=8)
+    for _ in range(9):
+        orders.add(uuid4(), Rank.MONEY)
+        orders.add(uuid4(), Rank.REPEATED)
+    assert len(taken(orders)) == 6
+    for order_id in (A, B, C):
+        orders.add(order_id, Rank.NEWS)
+    assert taken(orders) == [A, B]
 
 
 def test_one_thread_serves_all() -> None:
@@ -198,7 +238,7 @@ def test_a_rank_that_changes_while_it_waits_counts() -> None:
     orders = Waiting(at_once=1)
     orders.add(A, Rank.REPEATED)
     orders.add(B, Rank.FIRST)
-    orders.add(A, Rank.MONEY)
+    orders.add(A, Rank.NEWS)
     assert (len(orders), taken(orders)) == (2, [A])
 
 
@@ -209,12 +249,12 @@ def test_what_somebody_has_just_done_goes_before_what_is_looked_at_once_more() -
     assert taken(orders) == [B]
 
 
-@pytest.mark.parametrize("waits", [Rank.MONEY, Rank.FIRST, Rank.REPEATED])
+@pytest.mark.parametrize("waits", [Rank.MONEY, Rank.FIRST, Rank.SUSPECT, Rank.REPEATED])
 def test_whatever_comes_without_end_keeps_nothing_else_from_its_turn(waits: Rank) -> None:
     orders = Waiting(at_once=1)
     orders.add(A, waits)
     seen = []
-    for _ in range(12):
+    for _ in _TURNS:
         for rank in Rank:
             orders.add(uuid4(), rank)  # of its own rank too: those came later
         order_id = orders.take()

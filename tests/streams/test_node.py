@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
 
 from lightning.errors import NodeUnavailable
-from lightning.types import ChainTransaction, Invoice, NodeInvoiceState
+from lightning.types import ChainTransaction, Invoice, NodeInvoiceState, PeerEvent
 from orders.models import HoldInvoice
 from orders.nudges import NEW, notify, nudge_all
 from streams.connected import Connected
 from streams.hands import Hands
+from streams.invoices import Invoices
 from streams.node import NodeStreams
-from tests.factories import OrderFactory
+from tests.factories import OrderFactory, pubkey
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
 
@@ -50,6 +54,48 @@ def test_a_payment_brings_a_look_although_nobody_nudged(streams: Running, lnd: F
     until(lambda: lnd.is_asked_for(payment_hash), "the new order's invoice is followed", timeout=20)
     lnd.put(payment_hash, invoice(payment_hash, NodeInvoiceState.ACCEPTED))
     looks.wait(order)
+
+
+def test_a_new_order_is_followed_without_a_question_to_the_database(
+    streams: Running, lnd: FakeLnd, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("orders.queries.open_invoices", lambda *among: asked.append(among) or [])
+    monkeypatch.setattr("streams.hints.invoice_changed", lambda *said: asked.append(said))
+    order = OrderFactory.create()
+    payment_hash = HoldInvoice.objects.get(order=order).payment_hash
+    notify(order.pk, NEW)
+    until(lambda: lnd.is_asked_for(payment_hash), "the new order's invoice is followed", timeout=20)
+    lnd.put(payment_hash, invoice(payment_hash, NodeInvoiceState.OPEN))  # as each begins
+    lnd.put(payment_hash, invoice(payment_hash, NodeInvoiceState.ACCEPTED))
+    until(lambda: asked, "its payment is heard of")
+    assert asked == [(order.pk, NodeInvoiceState.ACCEPTED)]
+
+
+def test_an_order_that_is_made_while_all_are_compared_stays_followed(lnd: FakeLnd) -> None:
+    """Its row is not among those that were read just before; it would be followed again in a minute only."""
+    order_id = uuid4()
+
+    async def compared() -> bool:
+        invoices = Invoices(Hands(), lnd)  # type: ignore[arg-type]
+        begun = threading.Event()
+
+        def read() -> list[Any]:
+            begun.wait(30)
+            return []
+
+        with patch("orders.queries.open_invoices", read):
+            comparing = asyncio.create_task(invoices._compare())
+            await asyncio.sleep(0)
+            invoices.begin(order_id)
+            begun.set()
+            await comparing
+            await asyncio.sleep(0)
+            is_followed = not invoices._followed[order_id].cancelling()
+            await invoices._compare()  # and goes where it has no invoice after all
+            return is_followed and bool(invoices._followed[order_id].cancelling())
+
+    assert asyncio.run(compared())
 
 
 def test_an_invoice_that_ended_is_not_followed_anew_at_each_nudge(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
@@ -139,7 +185,7 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     async def main() -> bool:
         hands = Hands()
         connected = Connected()
-        listening = asyncio.create_task(NodeStreams(hands, connected).run())
+        listening = asyncio.create_task(NodeStreams(hands, connected, block_came=lambda height: None).run())
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:
@@ -155,3 +201,17 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     ended = asyncio.run(main())
     gc.collect()  # the threads' connections to the database
     assert ended
+
+
+def test_who_is_there_by_the_events_is_so_until_they_say_otherwise_or_are_heard_no_more(
+    streams: Running, lnd: FakeLnd
+) -> None:
+    """Whoever opens a channel to such a peer does not list the node's peers first."""
+    lanes = streams.process._lanes
+    until(lambda: lnd.is_asked_for("peer_events"), "peers are subscribed")
+    assert not lanes.is_there(pubkey(1))
+    for online in (True, False, True):
+        lnd.put("peer_events", PeerEvent(pubkey(1), online=online))
+        until(lambda online=online: lanes.is_there(pubkey(1)) is online, "the event was heard")
+    lnd.break_down()
+    until(lambda: not lanes.is_there(pubkey(1)), "nobody counts as there while nothing is heard")

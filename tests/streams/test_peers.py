@@ -14,7 +14,8 @@ import pytest
 
 from lightning.errors import NodeUnavailable
 from lightning.types import CustomMessage
-from lsps.bolt8 import limits, methods
+from lsps.bolt8 import answering, limits, methods
+from lsps.bolt8.codec import Call
 from lsps.bolt8.limits import AT_ONCE, BURST, FLOOD
 from orders.models import Service
 from streams import desk
@@ -207,6 +208,49 @@ def test_that_a_flooding_peer_cannot_be_disconnected_is_no_defect_of_ours(
     until(lambda: tried == [PEER], "it was tried")
     say(lnd, OTHER)
     until(lambda: "a" in answers(lnd, OTHER), "another is answered")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_who_still_waits_to_be_disconnected_when_we_stop_is_no_defect_of_ours(
+    door: Running, lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+    go_on = threading.Event()
+
+    def disconnect(pubkey: str) -> None:
+        tried.append(pubkey)
+        go_on.wait(20)
+
+    monkeypatch.setattr(lnd, "disconnect", disconnect)
+    for peer in (PEER, OTHER):
+        for number in range(2 * FLOOD):
+            say(lnd, peer, id=str(number))
+    until(lambda: len(door.process._node._desk._cutting.waiting) == 1, "one waits for the other")
+    ending = threading.Timer(0.3, go_on.set)
+    ending.start()
+    door.stop()
+    assert door.ended_in_order and tried == [PEER]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_purchase_that_is_read_while_we_stop_is_not_begun_and_no_defect_of_ours(
+    door: Running, slow: threading.Event, lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    reading, go_on = threading.Event(), threading.Event()
+
+    def begun(peer: str, payload: bytes) -> Call:
+        reading.set()
+        go_on.wait(20)
+        return Call("a", "lsps1.create_order", {})
+
+    monkeypatch.setattr(answering, "begun", begun)
+    say(lnd, method="lsps1.create_order")
+    assert reading.wait(20)
+    ending = threading.Timer(0.3, go_on.set)
+    ending.start()
+    door.stop()
+    assert door.ended_in_order and answers(lnd) == {}
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

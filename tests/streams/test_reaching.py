@@ -19,6 +19,7 @@ from streams.connected import Connected
 from streams.hands import Hands
 from streams.jobs import Rank
 from streams.lanes import Lanes, LaneTurn
+from streams.together import end
 from tests.streams.conftest import FakeLnd, Running
 
 PUBKEY = "02" + "ab" * 32
@@ -106,6 +107,39 @@ def test_the_list_corrects_what_events_have_told(lnd: FakeLnd) -> None:
     assert asyncio.run(main()) == (True, False)
 
 
+@pytest.mark.parametrize("suspects", [{"late"}, set()])
+def test_who_has_lately_paid_for_nothing_is_looked_at_after_who_came_later(
+    suspects: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have just paid. Control: of two whose payments came to nothing neither goes before the other."""
+    order_ids = {name: uuid4() for name in ("running", "late", "soon")}
+    names, looks, go_on = {order_id: name for name, order_id in order_ids.items()}, list[str](), threading.Event()
+
+    def look(order_id: UUID, turn: LaneTurn) -> bool:
+        looks.append(names[order_id])
+        return names[order_id] != "running" or go_on.wait(20)
+
+    async def main() -> None:
+        hands = Hands()
+        line = Lanes(threads=1, openings=4, hands=hands, connected=Connected(), ended=lambda: None)
+        running = asyncio.create_task(line.run())
+        for number, name in enumerate(order_ids):
+            line.add(order_ids[name])
+            while len(looks) + len(line.jobs.orders) <= number:
+                await asyncio.sleep(0.01)
+        go_on.set()
+        while len(looks) < len(order_ids):
+            await asyncio.sleep(0.01)
+        await end([running])
+        assert await line.close(10) and await hands.close(10)
+
+    monkeypatch.setattr(lanes, "advance_if_due", look)
+    monkeypatch.setattr(lanes.queries, "claimed", lambda order_ids, now: [])
+    monkeypatch.setattr(lanes.suspects, "among", lambda ids, now: {i for i in ids if names[i] in suspects})
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert looks == (["running", "soon", "late"] if suspects else ["running", "late", "soon"])
+
+
 def test_while_all_hands_are_full_peers_are_listed_all_the_same(streams: Running) -> None:
     """Strangers make us list peers: no hand that records payments does it, and so none is kept by that."""
     process, free = streams.process, threading.Event()
@@ -120,3 +154,23 @@ def test_while_all_hands_are_full_peers_are_listed_all_the_same(streams: Running
             await asyncio.gather(*full)
 
     asyncio.run_coroutine_threadsafe(compare(), streams.loop).result(30)
+
+
+def test_what_an_event_says_while_all_peers_are_listed_is_newer_than_the_list() -> None:
+    async def main() -> bool:
+        connected, asked, answered = Connected(), asyncio.Event(), asyncio.Event()
+
+        async def listed() -> frozenset[str]:
+            asked.set()
+            await answered.wait()
+            return frozenset({PUBKEY})
+
+        connected._now = listed  # type: ignore[method-assign]
+        comparing = asyncio.create_task(connected.compare())
+        await asked.wait()
+        connected.told(PeerEvent(PUBKEY, online=False))
+        answered.set()
+        await comparing
+        return connected.has(PUBKEY)
+
+    assert asyncio.run(main()) is False

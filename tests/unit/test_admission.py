@@ -24,8 +24,8 @@ def numbers(claims: list[Claim]) -> list[int]:
     return [each.order_id.int for each in claims]
 
 
-def goes(claims: list[Claim], needed: int, *, only_over: bool = False) -> list[int]:
-    return numbers(rules.who_goes(claims, needed, NOW, only_over=only_over))
+def goes(claims: list[Claim], needed: int, *, only_over: bool = False, asked: int | None = None) -> list[int]:
+    return numbers(rules.who_goes(claims, needed, NOW, only_over=only_over, asked_sat=asked))
 
 
 def test_nobody_goes_for_nothing() -> None:
@@ -43,6 +43,17 @@ def test_who_has_had_his_time_goes_before_a_larger_one_who_has_not() -> None:
 def test_who_is_within_his_time_does_not_go_for_his_equals() -> None:
     assert goes([claim(1, left=100)], 50, only_over=True) == []
     assert goes([claim(1, left=100)], 50) == [1]
+
+
+def test_within_his_time_only_who_holds_much_more_goes_for_who_has_paid_and_the_largest_first() -> None:
+    within = [claim(1, value=199, left=100), claim(2, value=200, left=100), claim(3, value=900, age=1, left=100)]
+    assert goes(within, 100, only_over=True, asked=100) == [3]
+    assert goes(within, 1_000, only_over=True, asked=100) == [3, 2]
+    assert goes([*within, claim(4, value=10)], 5, only_over=True, asked=100) == [4]  # whose time is over, before
+
+
+def test_deposits_in_no_block_take_from_nobody_within_his_time_however_much_he_holds() -> None:
+    assert goes([claim(1, value=10**9, left=100)], 100, only_over=True) == []
 
 
 def test_the_largest_holder_goes_first_and_its_oldest() -> None:

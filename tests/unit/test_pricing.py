@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orders import options
 from orders.errors import ClientSideTooLarge, OutOfRange
 from orders.options import MAX_MONEY_SAT, Limits, Wanted
-from orders.pricing import CONFLICT_VBYTES, Quote, Tariff, chain_fee_sat, fee_budget_sat, quote
+from orders.pricing import CONFLICT_VBYTES, Quote, Tariff, chain_fee_sat, fee_budget_sat, quote, vbytes_paid_for
 
 TARIFF = Tariff(base_fee_sat=1_000, rate_ppm_per_1008_blocks=500, minimum_fee_sat=2_000)
 LIMITS = Limits(
@@ -44,6 +44,11 @@ def test_what_is_missing_to_the_minimum_is_a_part_of_its_own() -> None:
 def test_fees_are_rounded_up() -> None:
     assert chain_fee_sat(1, 1) == 1
     assert chain_fee_sat(250, 1_000) == 1_000
+
+
+@given(st.integers(1, 10**5), st.integers(253, 10**6))
+def test_a_chain_fee_and_its_rate_tell_the_size(vbytes: int, sat_per_kw: int) -> None:
+    assert vbytes_paid_for(chain_fee_sat(vbytes, sat_per_kw), sat_per_kw) == vbytes
 
 
 @given(

@@ -13,9 +13,20 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from lightning.credentials import required_methods
-from lightning.proto import chainrpc_pb2, generate, invoicesrpc_pb2, lnrpc_pb2, peersrpc_pb2, walletrpc_pb2
+from lightning.proto import (
+    chainrpc_pb2,
+    generate,
+    invoicesrpc_pb2,
+    lnrpc_pb2,
+    peersrpc_pb2,
+    routerrpc_pb2,
+    walletrpc_pb2,
+)
 
-OURS = [module.DESCRIPTOR for module in (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2)]
+OURS = [
+    module.DESCRIPTOR
+    for module in (lnrpc_pb2, invoicesrpc_pb2, walletrpc_pb2, chainrpc_pb2, peersrpc_pb2, routerrpc_pb2)
+]
 REGTEST = Path(__file__).parents[1] / "regtest"
 THEIRS = [
     "lightning.proto",
@@ -24,6 +35,7 @@ THEIRS = [
     "chainrpc/chainnotifier.proto",
     "chainrpc/chainkit.proto",
     "peersrpc/peers.proto",
+    "routerrpc/router.proto",
 ]
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from orders.openings.turns import Limits, limits
+from streams import lanes
 from streams.slots import Asking, Patience, Slots
 
 PATIENCE = Patience(first_seconds=5, repeated_seconds=5)
@@ -134,6 +135,17 @@ def test_a_repeated_attempt_gives_way_before_a_first_one_that_waits_longer() -> 
     places.interruptible(first.order_id, 0)
     places.interruptible(repeated.order_id, 50)
     assert places.giving_way(100) == repeated.order_id
+
+
+def test_a_peer_that_has_failed_before_is_waited_for_less_where_another_wants_the_place() -> None:
+    places, holds = Slots(limits(1), lanes._PATIENCE), wants(is_first=False)
+    asked(places, holds, wants())
+    places.interruptible(holds.order_id, 0)
+    assert [places.giving_way(seconds) for seconds in (1.9, 2.0)] == [None, holds.order_id]
+    places, holds = Slots(limits(1), lanes._PATIENCE), wants()
+    asked(places, holds, wants())
+    places.interruptible(holds.order_id, 0)
+    assert [places.giving_way(seconds) for seconds in (4.9, 5.0)] == [None, holds.order_id]
 
 
 def test_of_those_alike_the_longest_waiting_gives_way() -> None:

@@ -38,6 +38,12 @@ def test_whatever_else_is_refused_and_never_passed_over(token: str) -> None:
         accept(token, [PARTNER], PATTERNS, NOW)
 
 
+@pytest.mark.parametrize("hidden", ["\x1b[2J", "\r", "\n", "\u202e", "\x9b31m"])
+def test_a_wallets_name_has_nothing_that_a_terminal_would_obey(hidden: str) -> None:
+    with pytest.raises(TokenNotTaken):
+        accept(f"AlbyHub/1.18{hidden}", [PARTNER], PATTERNS, NOW)
+
+
 @pytest.mark.parametrize(("changes", "is_valid"), [
     ({"starts_at": NOW}, True), ({"starts_at": NOW + timedelta(seconds=1)}, False),
     ({"ends_at": NOW + timedelta(seconds=1)}, True), ({"ends_at": NOW}, False), ({"is_active": False}, False),

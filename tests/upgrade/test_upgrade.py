@@ -141,7 +141,7 @@ def test_what_the_queue_was_to_do_can_still_be_done(old_shop: OldShop) -> None:
     """The old server's queue and schedule name functions by their paths: a task of another name is never done."""
     old_shop.migrate()
     names = set(old_shop.tasks())
-    assert len(names) == 8
+    assert len(names) == 9
     assert all(callable(import_string(name)) for name in names)
 
 

@@ -22,7 +22,7 @@ from django_q.models import OrmQ
 
 from chain import connection as chain_source
 from chain.errors import ChainError
-from lightning import rights
+from lightning import just_in_time, rights
 from lightning.credentials import required_methods
 from lightning.errors import LightningError, NodeUnavailable, NotFound
 from lightning.node import LndNode
@@ -136,6 +136,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     yield records.worker(silent.get("reconcile"), limit_seconds)
     yield records.streams(silent.get("streams"), limit_seconds)
     yield records.openings(silent.get("openings"), limit_seconds)
+    yield records.forwarding(silent.get("forwarding"), limit_seconds)
     waiting = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"))["oldest"]
     yield records.queue(OrmQ.objects.filter(lock__lte=now).count(), _seconds(waiting, now) if waiting else 0)
     seen = queries.snapshot()
@@ -204,6 +205,7 @@ def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
         found.append(_macaroon(lnd, info))
         found.append(_onchain(lnd))
         found.append(_over_lightning(lnd, info))
+        found.append(_just_in_time(lnd))
         found.extend(_money(lnd, offered))
         found.append(_chain_source(lnd, info))
     except LightningError as error:
@@ -250,6 +252,17 @@ def _over_lightning(lnd: LndNode, info: NodeInfo) -> Finding:
     is_on = settings.LSPS1_OVER_LIGHTNING
     lacking = rights.lacking(Feature.MESSAGES, lnd) if is_on else ""
     return node.over_lightning(is_on, lacking, _LSPS0_BIT in info.features, settings.LSPS1_ANNOUNCED)
+
+
+def _just_in_time(lnd: LndNode) -> Finding:
+    is_on = settings.LSPS2_ENABLED
+    if not is_on:
+        may_know = not rights.lacking(Feature.JIT, lnd)
+        is_asked = may_know and lnd.configuration().get("requireinterceptor") == "true"
+        return node.just_in_time(is_on, (), is_asked_for_all=is_asked)
+    old = settings.LSPS2_ON_OLD_LND
+    lacks = just_in_time.unable(lnd, cltv_blocks=settings.LSPS2_CLTV_BLOCKS, takes_old_lnd=old)
+    return node.just_in_time(is_on, lacks, is_asked_for_all=True)
 
 
 def _chain_source(lnd: LndNode, info: NodeInfo) -> Finding:
@@ -324,6 +337,7 @@ def _unused() -> set[Feature]:
         Feature.CEILINGS: promised,
         Feature.MESSAGES: over_lightning,
         Feature.ANNOUNCING: over_lightning and settings.LSPS1_ANNOUNCED,
+        Feature.JIT: settings.LSPS2_ENABLED,
     }
     return {feature for feature, is_used in used.items() if not is_used}
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Final
 
 from lightning.errors import LightningError
+from lightning.just_in_time import Lack
 from lightning.types import takes_zero_conf
 from lightning.versions import LOWEST_LND_VERSION, Fault, dotted, faults_of, is_supported
 from orders.figures import ENOUGH_COINS
@@ -145,6 +146,22 @@ def over_lightning(is_on: bool, lacking: str, is_announced: bool, is_to_be_annou
     if not is_to_be_announced:
         return ok("lsps1", "over Lightning; not announced, by LSPS1_ANNOUNCED")
     return warning("lsps1", "over Lightning, and not announced (feature bit 729)", _ANNOUNCE)
+
+
+def just_in_time(is_on: bool, lacks: Sequence[Lack], *, is_asked_for_all: bool) -> Finding:
+    """Channels are sold that open while their payment is on its way; and nobody's payments wait for who does not come.
+
+    `is_asked_for_all`: LND forwards nothing while no interceptor answers, as far as we may know.
+    """
+    if not is_on and is_asked_for_all:
+        mend = "Set LSPS2_ENABLED=on, or take requireinterceptor out of lnd.conf, unless another program answers LND."
+        return warning("lsps2", "off, and LND forwards nothing that no interceptor has answered", mend)
+    if not is_on:
+        return ok("lsps2", "off by LSPS2_ENABLED")
+    if lacks:
+        mend = "\n".join(dict.fromkeys(lack.mend for lack in lacks))
+        return warning("lsps2", f"not sold: {'; '.join(lack.what for lack in lacks)}", mend)
+    return ok("lsps2", "the node can open channels just in time")
 
 
 def uncheckable_macaroon(refused: Collection[str]) -> Finding:

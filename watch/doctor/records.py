@@ -67,6 +67,17 @@ def openings(silent_seconds: int | None, limit_seconds: int) -> Finding:
     return _heartbeat("openings", silent_seconds, limit_seconds, failure, mend)
 
 
+def forwarding(silent_seconds: int | None, limit_seconds: int) -> Finding:
+    """LND asks us about what others pay, and is answered; where nobody ever was, nothing is sold that needs it."""
+    if silent_seconds is None:
+        return ok("forwarding", "LND does not ask us")
+    mend = (
+        "Start the streams process, or look at its log: while LND asks and nobody answers, it forwards nothing. If you "
+        "want no channels just in time any more, take requireinterceptor out of lnd.conf before LSPS2_ENABLED."
+    )
+    return _heartbeat("forwarding", silent_seconds, limit_seconds, failure, mend)
+
+
 def _heartbeat(
     name: str, silent_seconds: int | None, limit_seconds: int, bad: Callable[[str, str, str], Finding], mend: str
 ) -> Finding:

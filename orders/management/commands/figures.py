@@ -193,7 +193,18 @@ def _sales(found: Report) -> Iterator[str]:
     yield from _section("months", "", "opened", "sat", "closed", "sat")
     for month in found.months:
         yield _row(f"{month.month:%Y-%m}", month.opened, month.opened_sat, month.closed, month.closed_sat)
+    yield from _doors(found)
     yield from _coupons(found.coupons)
+
+
+def _doors(found: Report) -> Iterator[str]:
+    yield from _section("orders by door", "", "quoted", "paid", "sold", "sat", "fees")
+    for door in found.doors:
+        yield _row(str(door.door.label), door.quoted, door.paid, door.sold, door.sold_sat, door.fees_sat)
+    if found.wallets:
+        yield from _section("orders by wallet", "", "quoted", "paid", "sold", "sat", "fees")
+    for each in found.wallets:
+        yield _row(each.token, each.quoted, each.paid, each.sold, each.sold_sat, each.fees_sat)
 
 
 def _coupons(found: Iterable[CouponSum]) -> Iterator[str]:

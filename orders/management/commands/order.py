@@ -130,7 +130,12 @@ def _price(order: ChannelOrder) -> Iterator[Row]:
     width = max(len(sat(amount)) for amount in amounts.values())
     for name, amount in amounts.items():
         yield name, f"{sat(amount):>{width}}"
-    yield "quoted at", f"{order.quoted_sat_per_kw:,} sat/kw"
+    yield "quoted at", f"{order.quoted_sat_per_kw:,} sat/kw{_later(order)}"
+
+
+def _later(order: ChannelOrder) -> str:
+    rate = order.open_sat_per_kw or order.quoted_sat_per_kw
+    return f", its opening at {rate:,}" if rate != order.quoted_sat_per_kw else ""
 
 
 def _payment(order: ChannelOrder) -> Iterator[Row]:

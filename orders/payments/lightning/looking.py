@@ -14,6 +14,7 @@ from lightning.node import LndNode
 from orders import keys
 from orders.causes import Cause
 from orders.models import ChannelOrder, HoldInvoice, NodeSnapshot
+from orders.payments.lightning import passing
 from orders.payments.rail import SETTLED, Security
 from orders.states import InvoiceState
 
@@ -28,17 +29,19 @@ _FEW: Final = 10
 _STANDS: Final = frozenset({InvoiceState.HELD, InvoiceState.SETTLED})
 
 
-def look(order: ChannelOrder, node: LndNode) -> Security:
-    """The held payment, and for how many blocks it is secured.
+def look(order: ChannelOrder, node: LndNode, height: int | None = None) -> Security:
+    """The held payment, and for how many blocks it is secured: counted from `height`, or as high as the node is now.
 
     Raises: NodeUnavailable.
     """
     if order.invoice is None:
         return Security(secured=False, lost=True, reason="there is no invoice")
-    return _look(order.invoice.payment_hash, order.order_total_sat, node)
+    if order.invoice.is_passed_on:
+        return passing.look(order, node)
+    return _look(order.invoice.payment_hash, order.order_total_sat, node, height)
 
 
-def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
+def _look(payment_hash: str, total_sat: int, node: LndNode, height: int | None) -> Security:
     try:
         invoice = node.invoice(payment_hash)
     except NotFound:
@@ -49,7 +52,8 @@ def _look(payment_hash: str, total_sat: int, node: LndNode) -> Security:
         return Security(secured=False, lost=True, reason=f"the node says the invoice is {invoice.state}")
     if invoice.held_msat < total_sat * 1000 or invoice.nearest_expiry_height is None:
         return Security(secured=False, lost=True, reason="less is held than is owed")
-    spare = invoice.nearest_expiry_height - node.info().block_height - settings.PUBLISH_MARGIN_BLOCKS
+    height = node.info().block_height if height is None else height
+    spare = invoice.nearest_expiry_height - height - settings.PUBLISH_MARGIN_BLOCKS
     if spare < 0:
         return Security(secured=False, lost=True, reason="the hold runs out too soon", spare_blocks=spare)
     return Security(secured=True, lost=False, reason="held", spare_blocks=spare)
@@ -64,9 +68,13 @@ def insecurity(order: ChannelOrder) -> str:
 def obstacle(order: ChannelOrder) -> str:
     """Why the held payment could not be settled; "" when it can."""
     invoice = order.invoice
-    if invoice is None or invoice.state != InvoiceState.HELD or invoice.payment_hash == keys.payment_hash(order.pk):
+    if invoice is None or invoice.state != InvoiceState.HELD or _is_settled_by_us_or_its_buyer(invoice):
         return ""
     return "PREIMAGE_KEY is not the one this order was sold with: its payment could not be settled."
+
+
+def _is_settled_by_us_or_its_buyer(invoice: HoldInvoice) -> bool:
+    return invoice.is_passed_on or invoice.payment_hash == keys.payment_hash(invoice.order_id)
 
 
 def is_held(order: ChannelOrder) -> bool:
@@ -98,8 +106,10 @@ def differing(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
 
 
 def _invoices_that_differ(node: LndNode) -> set[UUID]:
-    rows = HoldInvoice.objects.filter(state__in=_AT_THE_NODE).values_list(
-        "order_id", "payment_hash", "state", "add_index"
+    rows = (
+        HoldInvoice.objects.filter(state__in=_AT_THE_NODE)
+        .exclude(payment_request="")
+        .values_list("order_id", "payment_hash", "state", "add_index")
     )
     if not rows:
         return set()

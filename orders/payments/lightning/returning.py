@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
@@ -18,8 +19,15 @@ from orders.models import ChannelOrder
 from orders.models.order import Rail
 from orders.nudges import nudge
 from orders.payments.counting import end_unpaid
+from orders.payments.lightning import passing
 from orders.states import InvoiceState, OrderState
 from orders.transitions import locked, move, move_invoice, note
+
+#: Words of an attempt that ended so for good: the wallet takes no such channel. Spec: bLIP-52.
+_REFUSED_BY_THE_WALLET: Final = frozenset(
+    {"CHANNEL_REJECTED", "ZERO_CONF_REJECTED", "CHAN_SIZE_TOO_BIG", "CHAN_SIZE_TOO_SMALL", "FEATURE_MISSING"}
+    | {"PEER_REJECT_MULTI_CHAN", "PEER_POLICY", "ANNOUNCEMENT_REJECTED"}
+)
 
 
 def give_back(order: ChannelOrder, *, cause: Cause, actor: Authority) -> bool:
@@ -40,7 +48,11 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
     Repeat: safe; the node is asked what it did.
     Raises: NodeUnavailable, OutcomeUnknown.
     """
-    payment_hash = queries.order_or_raise(order_id).hold_invoice.payment_hash
+    invoice = queries.order_or_raise(order_id).hold_invoice
+    if invoice.is_passed_on:
+        _fail_parts(order_id)
+        return
+    payment_hash = invoice.payment_hash
     with suppress(Rejected, NotFound):  # settled already, or gone: the look below tells
         node.cancel_invoice(payment_hash)
     try:
@@ -51,6 +63,14 @@ def finish_return(order_id: UUID, node: LndNode) -> None:
         record_cancelled(order_id)
     elif state is types.NodeInvoiceState.SETTLED:
         _record_settled_against_our_will(order_id)
+
+
+def _fail_parts(order_id: UUID) -> None:
+    """What was written down of its parts our node is told, now or when it asks again: that is as good as done."""
+    with locked(order_id) as order:
+        reason = order.give_up_reason or order.hold_invoice.return_cause
+        passing.turn_back(order, reason=reason, is_final=reason in _REFUSED_BY_THE_WALLET)
+    record_cancelled(order_id)
 
 
 def keep(order_id: UUID) -> None:

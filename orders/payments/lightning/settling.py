@@ -15,6 +15,7 @@ from orders.causes import Cause, FlagKind
 from orders.flags import Found, flag, happened, raise_flag
 from orders.models.order import Rail
 from orders.nudges import nudge
+from orders.payments.lightning import passing
 from orders.states import InvoiceState, OpeningState
 from orders.transitions import locked, move_invoice, note
 
@@ -33,6 +34,9 @@ def settle(order_id: UUID, node: LndNode) -> None:
             return
         if order.counted_payment != Rail.LIGHTNING:
             return
+    if invoice.is_passed_on:
+        passing.settle(order_id, node)
+        return
     with suppress(Rejected, NotFound):  # cancelled already, or never held: the look below tells
         node.settle_invoice(keys.preimage(order_id))
     try:

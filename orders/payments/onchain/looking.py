@@ -17,7 +17,7 @@ from orders.queries import deposits_of
 from orders.states import At
 
 
-def look(order: ChannelOrder, node: LndNode) -> Security:
+def look(order: ChannelOrder, node: LndNode, height: int | None = None) -> Security:
     """The deposits that are deep enough at the node now, however many there are: in one call, and one for each block.
 
     Raises: NodeUnavailable.

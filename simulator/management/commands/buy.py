@@ -24,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("--peer", choices=["online", "offline"], default="online")
         parser.add_argument("--claim", choices=["manual", "lnurl"], default="manual")
         parser.add_argument("--pay", choices=list(SURPRISES), help="otherwise than was asked; what becomes of it")
-        parser.add_argument("--invoice", help="only pay this invoice, of an order made otherwise")
+        parser.add_argument(
+            "--invoice", help="only pay this, of an order made otherwise; empty: say whose wallet it is"
+        )
 
     def handle(self, *, rail: str, peer: str, claim: str, pay: str | None, invoice: str | None, **_: Any) -> None:
         if settings.LND_GRPC:
@@ -50,11 +52,15 @@ class Command(BaseCommand):
             control.close()
 
     def _pay(self, control: Control, invoice: str) -> None:
+        wallet = control.customer(WALLET)
+        node = f"{wallet.pubkey}@{wallet.host}"
+        if not invoice:
+            self._say(f"the wallet's node, to buy a channel for: {node}\nto pay: make pay INVOICE=lnbcrt…")
+            return
         paid = control.pay(invoice)
         if paid.state == "FAILED":
             raise CommandError(f"The wallet could not pay ({paid.failure}): INVOICE is a quote's whole ln_invoice.")
-        wallet = control.customer(WALLET)
-        self._say(f"the wallet has paid: it is held, not taken\nits node, for the claim: {wallet.pubkey}@{wallet.host}")
+        self._say(f"the wallet has paid: it is held, not taken\nits node, for the claim: {node}")
 
     def _buy(self, control: Control, rail: str, peer: str, claim: str, pay: str | None) -> None:
         control.change_customer(WALLET, presence=peer)

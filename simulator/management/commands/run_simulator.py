@@ -30,7 +30,8 @@ class Command(BaseCommand):
             raise CommandError("The simulator has no real money, and LND_NETWORK is mainnet.")
         if listen.rpartition(":")[0] not in ("127.0.0.1", "localhost"):
             raise CommandError("The simulator listens on 127.0.0.1 only.")
-        options = Options(home, listen, block_seconds, Beginning(alias=alias, seed=seed.encode(), coins=30))
+        beginning = Beginning(alias=alias, seed=seed.encode(), coins=30)
+        options = Options(home, listen, block_seconds, beginning, requires_interceptor=settings.LSPS2_ENABLED)
         try:
             run(options, ready=lambda: self._say(options))
         except RuntimeError as error:  # gRPC's way to say that the port is taken

@@ -48,7 +48,7 @@ class LdkWallet(Program):
             self.p2p_host,
             f"{self._control[0]}:{self._control[1]}",
             str(core_port),
-            *([lsp] if lsp else []),  # key@host:port of who it buys from, by LSPS1
+            *([lsp] if lsp else []),  # key@host:port of who it buys from, by LSPS1 and LSPS2
             *([token] if token else []),
         ]
 
@@ -118,6 +118,14 @@ class LdkWallet(Program):
     def pay(self, invoice: str) -> str:
         """Its payment by Lightning has begun; the id, for `payment`."""
         return str(self.tell("pay", invoice=invoice))
+
+    def receive(self, amount_sat: int | None) -> str:
+        """Its invoice, to be paid over a channel that opens just in time (LSPS2); None: of what its payer likes."""
+        return str(self.tell("receive", amount_msat=None if amount_sat is None else amount_sat * 1000))
+
+    def events(self) -> list[str]:
+        """What has happened to it since this was asked, in its own words."""
+        return list(self.tell("events"))
 
     def payment(self, id_: str) -> str:
         """ "Pending", "Succeeded" or "Failed"."""

@@ -4,7 +4,8 @@
 //!
 //! `{"do": "send", "address": "bcrt1…", "amount_sat": 2822}` is answered by `{"done": "<txid>"}`, or by
 //! `{"refused": "<why>"}`. CORE_PORT is where 127.0.0.1 speaks Bitcoin Core's JSON-RPC. With an LSP it
-//! orders channels there by LSPS1, and trusts it as ldk-node then does.
+//! orders channels there by LSPS1, receives over channels that open just in time by LSPS2, and trusts it as ldk-node
+//! then does.
 //!
 //! The node has the defaults of ldk-node. So it has no alias and takes no announced channel; and without coins
 //! for their reserve it takes no anchor channel.
@@ -17,7 +18,7 @@ use std::str::FromStr;
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::bitcoin::{Address, Network};
 use ldk_node::lightning::ln::msgs::SocketAddress;
-use ldk_node::lightning_invoice::Bolt11Invoice;
+use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Description};
 use ldk_node::lightning_liquidity::lsps1::msgs::LSPS1OrderId;
 use ldk_node::liquidity::LSPS1OrderStatus;
 use ldk_node::{Builder, ChannelDetails, Node};
@@ -56,6 +57,11 @@ fn built(folder: &str, listening: &str, core_port: &str, lsp: &[String]) -> Fall
     if let Some((key, address)) = lsp.first().and_then(|uri| uri.split_once('@')) {
         let token = lsp.get(1).cloned();
         builder.set_liquidity_source_lsps1(
+            PublicKey::from_str(key)?,
+            socket_address(address)?,
+            token.clone(),
+        );
+        builder.set_liquidity_source_lsps2(
             PublicKey::from_str(key)?,
             socket_address(address)?,
             token,
@@ -104,6 +110,8 @@ fn answered(node: &Node, told: &Value) -> Fallible<Value> {
                 .map_err(|_| "not an invoice")?;
             json!(node.bolt11_payment().send(&invoice, None)?.to_string())
         }
+        "receive" => json!(just_in_time(node, told["amount_msat"].as_u64())?.to_string()),
+        "events" => events(node),
         "payment" => payment(node, text(told, "id")?)?,
         "order" => order(
             &node.lsps1_liquidity().request_channel(
@@ -126,6 +134,28 @@ fn answered(node: &Node, told: &Value) -> Fallible<Value> {
         }
         other => return Err(format!("nobody can {other}").into()),
     })
+}
+
+/// An invoice to be paid over a channel that there is not yet; without an amount what its payer likes.
+fn just_in_time(node: &Node, amount_msat: Option<u64>) -> Fallible<Bolt11Invoice> {
+    let words = Bolt11InvoiceDescription::Direct(Description::new("a first payment".to_string())?);
+    let payments = node.bolt11_payment();
+    Ok(match amount_msat {
+        Some(amount_msat) => payments.receive_via_jit_channel(amount_msat, &words, 3_600, None)?,
+        None => payments.receive_variable_amount_via_jit_channel(&words, 3_600, None)?,
+    })
+}
+
+/// What has happened since somebody asked.
+fn events(node: &Node) -> Value {
+    let mut told = vec![];
+    while let Some(event) = node.next_event() {
+        told.push(json!(format!("{event:?}")));
+        if node.event_handled().is_err() {
+            break;
+        }
+    }
+    json!(told)
 }
 
 fn balance(node: &Node) -> Value {

@@ -24,7 +24,7 @@ def unschedule(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0039_zero_conf_channels"),
+        ("orders", "0041_what_an_opening_was_quoted_at"),
         ("django_q", "0018_task_success_index"),
     ]
 

@@ -13,7 +13,7 @@ BEGINNINGS = ["varchar_pattern_ops"]
 class Migration(migrations.Migration):
     atomic = False  # each index is built outside of any transaction
 
-    dependencies = [("orders", "0044_schedule_of_pruning")]
+    dependencies = [("orders", "0042_schedule_of_pruning")]
 
     operations = [
         IndexBesideOthers(

@@ -1,0 +1,168 @@
+"""Parts of payments that may be for a channel that we promised, from when LND asks about them until they are answered.
+
+In doubt a part is let go: LND passes on what fits its channels and nothing else, so that costs nobody anything but,
+perhaps, us a fee. To fail it would be wrong where it was let go before: it may be on its way.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from django.db import close_old_connections
+
+from lightning.parts import RESUME, Answer, Circuit, Intercepted
+from orders.errors import DATABASE_TROUBLE
+from streams.apart import Stream
+from streams.hands import has_ended
+
+log = logging.getLogger(__name__)
+
+_THREADS: Final = 3
+#: For what is not known to be ours the payer waits no longer than that for our database.
+_PATIENCE_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 0.5
+#: So many at a time: nobody has that many payments for channels that are still to come.
+_MOST: Final = 1_000
+#: So many blocks before LND fails it by itself, what nobody has answered is let go: of what was let go before, to be
+#: failed at its one end only is to be paid out for nothing.
+_DOUBT_BLOCKS: Final = 2
+
+
+class Domain(Protocol):
+    """Who decides. Called in threads of their own, which may wait for the database a little."""
+
+    def is_ours(self, scid: int) -> bool:
+        """We have promised a channel that is called so. Raises: django.db.Error."""
+
+    def decide(self, part: Intercepted, answer: Callable[[Answer], bool]) -> None:
+        """The part will be answered: by the time this returns, or later, by any thread; the same part may come again.
+
+        `answer` says whether it was taken; where not, LND asks about the part again, or wants no answer any more.
+        Raises: django.db.Error: then the part is handed over once more.
+        """
+
+    def lost(self, part: Intercepted) -> None:
+        """The channel that the part came by is being closed by force: it is not to be counted on, nor answered.
+
+        Raises: django.db.Error: then it is said once more.
+        """
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    stream: Stream
+    part: Intercepted
+    since: float
+    is_ours: bool = False
+    #: When it is to be handed over once more; 0: it is in somebody's hands.
+    again_at: float = 0.0
+
+
+class Undecided:
+    """All of them. What it is told it is done with at once."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="undecided")
+        self._lock = threading.Lock()
+        self._waiting: dict[Circuit, _Waiting] = {}
+        #: What was found to be ours stays so, also while the database is away.
+        self._ours: set[int] = set()
+        #: What was let go in doubt may be on its way: whoever decides later must not fail it.
+        self._gone: set[Circuit] = set()
+        self.let_go = 0
+
+    def add(self, stream: Stream, part: Intercepted) -> None:
+        """The part will be answered."""
+        waiting = _Waiting(stream, part, time.monotonic(), is_ours=part.scid in self._ours)
+        if part.circuit in self._gone or (len(self._waiting) >= _MOST and not waiting.is_ours):
+            self._let_go(waiting)
+            return
+        with self._lock:
+            self._waiting[part.circuit] = waiting
+        self._threads.submit(self._look, waiting)
+
+    def tick(self) -> None:
+        """What has waited for too long is let go, and what failed is tried again. To be called every so often."""
+        now = time.monotonic()
+        for waiting in self._all():
+            if not waiting.is_ours and now - waiting.since > _PATIENCE_SECONDS:
+                self._let_go(waiting)
+            elif waiting.again_at and waiting.again_at <= now:
+                waiting.again_at = 0.0
+                self._threads.submit(self._look, waiting)
+
+    def block_came(self, height: int) -> None:
+        """What LND is about to fail by itself is let go."""
+        for waiting in self._all():
+            if waiting.part.auto_fail_height - _DOUBT_BLOCKS <= height:
+                log.warning("part=%s is let go: nobody has decided about it in time", waiting.part.circuit)
+                self._let_go(waiting)
+
+    def forget(self) -> None:
+        """The stream has ended: LND will ask about all of them again."""
+        with self._lock:
+            self._waiting.clear()
+
+    def detail(self) -> str:
+        """How many there are."""
+        return f"undecided={len(self._waiting)} let_go={self.let_go}"
+
+    async def close(self, patience_seconds: float) -> bool:
+        """Nothing is decided any more; False where something still runs after so long."""
+        self.forget()
+        return await has_ended(self._threads, patience_seconds)
+
+    def _all(self) -> list[_Waiting]:
+        with self._lock:
+            return list(self._waiting.values())
+
+    def _let_go(self, waiting: _Waiting) -> None:
+        self._gone.add(waiting.part.circuit)
+        self.let_go += self._answer(waiting, RESUME)
+
+    def _answer(self, waiting: _Waiting, answer: Answer) -> bool:
+        with self._lock:
+            if self._still_waits(waiting):
+                del self._waiting[waiting.part.circuit]
+        return waiting.stream.answer(waiting.part.circuit, answer)
+
+    # In a thread
+
+    def _look(self, waiting: _Waiting) -> None:
+        close_old_connections()
+        try:
+            self._decide(waiting)
+        except DATABASE_TROUBLE as error:
+            log.warning("part=%s the database: %s", waiting.part.circuit, error)
+            waiting.again_at = time.monotonic() + _AGAIN_SECONDS
+        except Exception:
+            log.exception("part=%s could not be decided", waiting.part.circuit)
+            waiting.again_at = time.monotonic() + _AGAIN_SECONDS
+        finally:
+            close_old_connections()
+
+    def _decide(self, waiting: _Waiting) -> None:
+        part = waiting.part
+        if self._still_waits(waiting) and not waiting.is_ours:
+            waiting.is_ours = self._domain.is_ours(part.scid)
+        if not self._still_waits(waiting):
+            return  # it was let go meanwhile
+        if not waiting.is_ours:
+            self._answer(waiting, RESUME)
+        elif part.is_on_chain:
+            self._domain.lost(part)
+            self._answer(waiting, RESUME)  # which LND is not told
+        else:
+            self._ours.add(part.scid)
+            self._domain.decide(part, partial(self._answer, waiting))
+
+    def _still_waits(self, waiting: _Waiting) -> bool:
+        return self._waiting.get(waiting.part.circuit) is waiting

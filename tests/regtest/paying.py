@@ -1,0 +1,88 @@
+"""A node that pays in other ways than its users do, and asks to be paid over another node."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+
+from tests.regtest.payment import Payment
+from tests.regtest.waiting import PATIENCE
+
+
+class Paying:
+    """The part of `Lnd` that has to do with such payments."""
+
+    #: While payments are held: what settles them.
+    _holds: list[bytes] | None = None
+
+    def call(self, method: str, *, timeout: float = 30, **fields: Any) -> Any:
+        """As `Lnd.call`."""
+        raise NotImplementedError
+
+    def pay(self, invoice: str, **fields: Any) -> Payment:
+        """As `Lnd.pay`."""
+        raise NotImplementedError
+
+    def ask(self, over: Any, amount_sat: int, *, scid: int, cltv_blocks: int = 80) -> str:
+        """An invoice of this node's, to be paid over the node `over` and the channel called so."""
+        hop = {"node_id": over.pubkey, "chan_id": scid, "cltv_expiry_delta": cltv_blocks}
+        hints = [{"hop_hints": [hop]}]
+        if self._holds is None:
+            return str(self.call("lnrpc.Lightning/AddInvoice", value=amount_sat, route_hints=hints).payment_request)
+        self._holds.append(os.urandom(32))
+        asked = self.call(
+            "invoicesrpc.Invoices/AddHoldInvoice",
+            hash=hashlib.sha256(self._holds[-1]).digest(),
+            value=amount_sat,
+            route_hints=hints,
+        )
+        return str(asked.payment_request)
+
+    @contextmanager
+    def holding_payments(self) -> Iterator[None]:
+        """What is asked for meanwhile, and paid, is settled afterwards."""
+        self._holds = held = []
+        yield
+        self._holds = None
+        for preimage in held:
+            self.call("invoicesrpc.Invoices/SettleInvoice", preimage=preimage)
+
+    def forget_failures(self) -> None:
+        """The node tries all ways again, also those by which it did not get through."""
+        self.call("routerrpc.Router/ResetMissionControl")
+
+    def pay_amount(self, invoice: str, amount_msat: int) -> Payment:
+        """A payment of so much has begun, whatever the invoice asks for."""
+        asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)
+        return self.pay(
+            "",
+            dest=bytes.fromhex(asked.destination),
+            amt_msat=amount_msat,
+            payment_hash=bytes.fromhex(asked.payment_hash),
+            payment_addr=asked.payment_addr,
+            final_cltv_delta=asked.cltv_expiry,
+        )
+
+    def pay_part(self, invoice: str, part_msat: int) -> None:
+        """One part of a payment is on its way to a direct peer; nobody says that the rest will follow."""
+        asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)
+        route = self.call(
+            "routerrpc.Router/BuildRoute",
+            amt_msat=part_msat,
+            final_cltv_delta=asked.cltv_expiry + 3,
+            hop_pubkeys=[bytes.fromhex(asked.destination)],
+            payment_addr=asked.payment_addr,
+        ).route
+        route.hops[-1].mpp_record.total_amt_msat = asked.num_msat
+        call = {"payment_hash": bytes.fromhex(asked.payment_hash), "route": route}
+        threading.Thread(target=self._send_to_route, kwargs=call, name="part", daemon=True).start()
+
+    def _send_to_route(self, **call: Any) -> None:
+        with suppress(grpc.RpcError):  # the node may be stopped meanwhile
+            self.call("routerrpc.Router/SendToRouteV2", timeout=PATIENCE, **call)

@@ -1,0 +1,217 @@
+"""A first payment is received over a channel that did not exist when it was sent; and all that may come between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from lightning.types import NodeAddress
+from orders.causes import FlagKind
+from orders.errors import TooManyOrders
+from orders.models import ChannelOrder, JitPart, PartDecision
+from orders.openings import tracing
+from orders.operations import snapshot
+from orders.states import InvoiceState, OpeningState, OrderState
+from tests.e2e.shop import Shop
+from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
+from tests.regtest.waiting import until
+from tests.simulator.just_in_time import SIZE_SAT, JustInTime, sell
+from tests.simulator.network import SimulatedNetwork
+
+
+@pytest.fixture
+def jit(shop: Shop, network: SimulatedNetwork, add_peer: Callable[..., Any], settings: Any) -> Iterator[JustInTime]:
+    settings.LSPS2_ENABLED = True
+    network.lsp.control.require_interceptor(True)
+    payer, wallet = add_peer(), add_peer()
+    wallet.change(accepts_zero_conf=True, takes_less=True)
+    shop.node.connect(NodeAddress.parse(wallet.p2p_address), timeout_seconds=5)
+    network.lsp.control.open_channel(payer.name, 2_000_000, by_us=False)
+    network.mine(6)
+    snapshot.refresh_snapshot(shop.node)
+    sell()
+    one = JustInTime(shop, payer, wallet)
+    with one.listening():
+        yield one
+    network.lsp.control.require_interceptor(False)
+    network.mine(6)
+    for lease in shop.node.leases():
+        shop.node.release(lease.outpoint, lock_id=lease.lock_id)
+
+
+def paid(jit: JustInTime, payment: Any) -> ChannelOrder:
+    jit.run(lambda: bool(payment.status() == SUCCEEDED), "it is paid")
+    jit.run(lambda: jit.order().state == OrderState.OPEN, "the order is open")
+    return jit.order()
+
+
+def gone_back(jit: JustInTime, payment: Any) -> ChannelOrder:
+    """The payer has his money, and nothing is left of the attempt."""
+    jit.run(lambda: jit.order().state == OrderState.REFUNDED, "it is over")
+    until(lambda: payment.status() == FAILED, "the payer has it back")
+    order = jit.order()
+    assert order.hold_invoice.state == InvoiceState.CANCELLED
+    assert all(opening.state == OpeningState.FAILED for opening in order.openings.all())
+    assert not jit.channels() and not jit.shop.network.chain.mempool()
+    assert not jit.shop.node.leases()
+    assert jit.shop.network.lsp.control.parts().lost_msat == 0
+    return order
+
+
+def fee_sat(jit: JustInTime) -> int:
+    """Of the newest order, as its buyer was promised."""
+    part = jit.order().jit_parts.select_related("purchase").first()
+    assert part is not None
+    return int(part.purchase.min_fee_msat) // 1000
+
+
+class TestTaken:
+    def test_the_funding_is_published_once_the_payment_was_taken(self, jit: JustInTime) -> None:
+        order = paid(jit, jit.pay(jit.buy()))
+        assert order.hold_invoice.state == InvoiceState.SETTLED
+        [channel] = jit.channels()
+        assert channel.remote_balance_sat == SIZE_SAT - fee_sat(jit)
+        assert order.fee_total_sat == fee_sat(jit)
+        causes = jit.journal()
+        wanted = ["opening_carrying", "parts_passed_on", "payment_settled", "funding_signed", "funding_published"]
+        assert [cause for cause in causes if cause in wanted] == wanted
+
+    def test_while_lnd_has_it_pending_for_a_moment_it_is_neither_published_nor_left(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen, look = [], tracing.open_channel
+
+        def late(opening: Any, node: Any) -> Any:
+            if opening.state == OpeningState.CARRYING and len(seen) < 3:
+                seen.append(opening)
+                return None if len(seen) % 2 else look(opening, node)
+            return look(opening, node)
+
+        monkeypatch.setattr(tracing, "open_channel", late)
+        paid(jit, jit.pay(jit.buy()))
+        causes = jit.journal()
+        assert len(seen) == 3 and causes.index("payment_settled") < causes.index("funding_signed")
+        assert "opening_cancelling" not in causes
+
+    def test_where_we_trust_the_wallet_it_is_published_before_that(self, jit: JustInTime) -> None:
+        sell(jit_client_trusts_lsp=False)
+        order = paid(jit, jit.pay(jit.buy()))
+        jit.run(lambda: jit.order().hold_invoice.state == InvoiceState.SETTLED, "the fee is ours")
+        causes = [event.cause for event in order.events.order_by("version")] + jit.journal()
+        wanted = ["opening_committed", "funding_signed", "funding_published", "parts_passed_on", "payment_settled"]
+        assert [cause for cause in jit.journal() if cause in wanted] == wanted and causes
+        assert jit.channels()[0].remote_balance_sat == SIZE_SAT - fee_sat(jit)
+
+    def test_l2_13_25_of_a_payment_in_parts_the_first_bears_the_fee(self, jit: JustInTime) -> None:
+        payment = jit.pay(jit.buy(), max_parts=4)
+        paid(jit, payment)
+        fees = list(JitPart.objects.order_by("pk").values_list("fee_msat", flat=True))
+        assert len(fees) == 4 and fees == [fee_sat(jit) * 1000, 0, 0, 0]
+        assert jit.channels()[0].remote_balance_sat == SIZE_SAT - fee_sat(jit)
+
+    def test_l2_19_without_a_size_the_payment_says_it(self, jit: JustInTime) -> None:
+        paid(jit, jit.pay(jit.buy(None), 50_000))
+        assert jit.channels()[0].remote_balance_sat == 50_000 - fee_sat(jit)
+
+    def test_l2_28_the_next_payment_over_the_same_number_is_like_any_other(self, jit: JustInTime) -> None:
+        purchase = jit.buy()
+        paid(jit, jit.pay(purchase))
+        before = jit.channels()[0].remote_balance_sat
+        payment = jit.pay(purchase, 50_000)
+        assert payment.wait() == SUCCEEDED
+        assert jit.channels()[0].remote_balance_sat == before + 50_000
+        assert ChannelOrder.objects.count() == 1 and JitPart.objects.count() == 1
+
+    def test_two_at_once_for_one_wallet_are_both_received(self, jit: JustInTime) -> None:
+        payments = [jit.pay(jit.buy()) for _ in range(2)]
+        jit.run(lambda: all(payment.status() == SUCCEEDED for payment in payments), "both are paid")
+        assert len(jit.channels()) == 2
+
+    def test_l2_21_its_channel_is_private_and_asks_for_no_fee(self, jit: JustInTime) -> None:
+        paid(jit, jit.pay(jit.buy()))
+        [channel] = jit.channels()
+        assert channel.private and channel.zero_conf
+        assert jit.order().jit_parts.get().purchase.number in channel.aliases
+        assert jit.shop.network.lsp.control.policy(str(channel.outpoint)).base_msat == 0
+
+
+class TestNotTaken:
+    def test_l2_24_what_the_wallet_does_not_take_goes_back_and_its_channel_is_never_published(
+        self, jit: JustInTime
+    ) -> None:
+        jit.wallet.change(takes="fails")
+        purchase = jit.buy()
+        order = gone_back(jit, jit.pay(purchase))
+        assert "funding_published" not in jit.journal()
+        with pytest.raises(TooManyOrders):
+            jit.buy()
+        assert order.standing == []
+
+    def test_l2_22_a_wallet_that_takes_no_channel_costs_the_payer_nothing(self, jit: JustInTime) -> None:
+        with jit.wallet.refusing_channels("channel size is below the least"):
+            payment = jit.pay(jit.buy())
+            gone_back(jit, payment)
+        assert payment.failure == "UNKNOWN_NEXT_PEER" or JitPart.objects.get().decision == PartDecision.FAIL
+        assert not JitPart.objects.filter(decision=PartDecision.RESUME).exists()
+        jit.buy()  # nothing was opened for it
+
+    def test_a_wallet_without_zero_conf_channels_gets_no_other(self, jit: JustInTime) -> None:
+        jit.wallet.change(accepts_zero_conf=False)
+        gone_back(jit, jit.pay(jit.buy()))
+        assert not any(not opening.zero_conf for opening in jit.order().openings.all())
+
+    def test_l2_18_a_wallet_that_is_away_is_waited_for(self, jit: JustInTime) -> None:
+        purchase = jit.buy()
+        jit.wallet.kill()
+        payment = jit.pay(purchase)
+        jit.run(lambda: jit.order().last_failure_reason == "PEER_NOT_REACHABLE", "it waits")
+        jit.wallet.start()
+        jit.shop.node.connect(NodeAddress.parse(jit.wallet.p2p_address), timeout_seconds=5)
+        paid(jit, payment)
+
+    def test_l2_18_and_not_for_longer_than_that(self, jit: JustInTime, settings: Any) -> None:
+        purchase = jit.buy()
+        jit.wallet.kill()
+        payment = jit.pay(purchase)
+        jit.run(lambda: jit.order().last_failure_reason == "PEER_NOT_REACHABLE", "it waits")
+        ChannelOrder.objects.update(open_deadline_at=timezone.now() - timedelta(seconds=1))
+        gone_back(jit, payment)
+        assert payment.failure == "TEMPORARY_CHANNEL_FAILURE"
+
+    def test_a_part_of_it_that_the_wallet_takes_alone_is_seen_by_staff(self, jit: JustInTime) -> None:
+        jit.wallet.change(takes="settles_a_part")
+        jit.pay(jit.buy(), max_parts=4)
+        jit.run(lambda: jit.order().state == OrderState.OPEN, "what it took is funded at once")
+        assert jit.order().hold_invoice.state == InvoiceState.HELD
+        [channel] = jit.channels()
+        assert channel.remote_balance_sat > 0 and len(channel.htlcs) == 3
+        jit.shop.network.mine(channel.htlcs[0].expiry_height + 1 - jit.shop.node.info().block_height)
+        jit.run(lambda: bool(jit.order().standing), "the rest has run out")
+        assert FlagKind.UNPAID_CHANNEL in [flag.kind for flag in jit.order().standing]
+
+    def test_what_the_wallet_holds_is_waited_for_and_taken_later(self, jit: JustInTime) -> None:
+        with jit.wallet.holding_payments():
+            payment = jit.pay(jit.buy())
+            jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
+            jit.run(lambda: True)
+            assert payment.status() == IN_FLIGHT and jit.order().state == OrderState.URI_SET
+            assert not jit.shop.network.chain.mempool()
+        paid(jit, payment)
+
+    def test_what_the_wallet_holds_until_it_runs_out_is_published_before_the_payers_channel_has_to_be_closed(
+        self, jit: JustInTime
+    ) -> None:
+        with jit.wallet.holding_payments():
+            jit.pay(jit.buy())
+            jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
+            ends = jit.channels()[0].htlcs[0].expiry_height
+            jit.shop.network.mine(ends - 13 - jit.shop.node.info().block_height)
+            jit.run(lambda: True)
+            assert jit.order().live_opening.state == OpeningState.CARRYING  # type: ignore[union-attr]
+            jit.shop.network.mine(1)
+            jit.run(lambda: "funding_published" in jit.journal(), "it is published")
+            assert jit.order().hold_invoice.state == InvoiceState.HELD

@@ -186,7 +186,7 @@ def a_zero_conf_channel_is_kept() -> None:
         cancelling.cancel(live.order_id, node, reason="NODE_NOT_READY", only=live.pk, never_was=True)
 
     silent._keep_or_end = cancelled
-    cancelling._may_be_in_use = lambda order, opening: False
+    cancelling._may_be_in_use = lambda order, opening, node: False
 
 
 @_guard

@@ -185,7 +185,7 @@ def test_control_abandoned_instead_of_published_what_was_received_is_gone(
         cancelling.cancel(live.order_id, node, reason="NODE_NOT_READY", only=live.pk, never_was=True)
 
     monkeypatch.setattr(silent, "_keep_or_end", cancelled)
-    monkeypatch.setattr(cancelling, "_may_be_in_use", lambda order, opening: False)
+    monkeypatch.setattr(cancelling, "_may_be_in_use", lambda order, opening, node: False)
     finish(shop, quote)
     channel = shop.channel_at(phone, quote)
     assert channel is None or channel.local_balance < received_sat

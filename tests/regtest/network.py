@@ -171,7 +171,8 @@ class Network:
         finally:
             for node in awake:
                 node.resume()
-        until(self._all_hear_of_a_new_block, "the nodes have found the restarted btcd")
+        # lnd looks for it again after 5 s, then after 10, 15 and so on.
+        until(self._all_hear_of_a_new_block, "the nodes have found the restarted btcd", timeout=3 * PATIENCE)
 
     def _all_hear_of_a_new_block(self) -> bool:
         """A node that has just connected again may miss a block, and learns of it with the next."""

@@ -163,6 +163,11 @@ class TestFlaws:
         assert gathering.hear(one) == FAIL
         assert decision(one) == ("fail", reason) and not orders()
 
+    def test_what_its_sender_wishes_for_is_written_however_large_it_is(self) -> None:
+        one = part(bought(), outgoing_expiry=2**32 - 1, outgoing_msat=2**64 - 1)
+        assert gathering.hear(one) == FAIL
+        assert decision(one) == ("fail", "TOO_FEW_BLOCKS_FOR_US") and not orders()
+
     def test_l2_15_18_what_comes_after_the_promise_is_refused_for_good(self) -> None:
         purchase = bought()
         JitPurchase.objects.update(valid_until=timezone.now() - timedelta(seconds=1))

@@ -56,7 +56,9 @@ class TestWhetherItIsOn:
     def test_l0_15_its_number_is_told_where_all_that_it_needs_is_there(self) -> None:
         assert ask("lsps0.list_protocols")["result"] == {"protocols": [1, 2]}
 
-    @pytest.mark.parametrize("lacking", ["setting", "service", "off sale", "zero-conf", "listener", "silent listener"])
+    @pytest.mark.parametrize(
+        "lacking", ["setting", "a test network", "service", "off sale", "zero-conf", "listener", "silent listener"]
+    )
     def test_where_anything_is_lacking_there_is_no_such_method_and_nobody_is_told_of_it(
         self, lacking: str, settings: Any, shop: Service
     ) -> None:
@@ -64,6 +66,8 @@ class TestWhetherItIsOn:
         match lacking:
             case "setting":
                 settings.LSPS2_ENABLED = False
+            case "a test network":
+                settings.LND_NETWORK = "mainnet"
             case "service":
                 Service.objects.update(sells_jit=False)
             case "off sale":

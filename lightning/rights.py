@@ -28,6 +28,7 @@ class Feature(StrEnum):
     ANNOUNCING = "announcing LSPS1"
     GRAPH = "addresses of buyers' nodes"
     JIT = "channels for a payment under way"
+    WAKING = "waking wallets that are away"
 
 
 def _methods(service: str, *names: str) -> frozenset[str]:
@@ -69,9 +70,22 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.ANNOUNCING: _ASKING | _methods("peersrpc.Peers", "UpdateNodeAnnouncement"),
     Feature.JIT: _ASKING
     | _methods("lnrpc.Lightning", "ForwardingHistory", "GetDebugInfo", "ListAliases")
-    | _methods("routerrpc.Router", "HtlcInterceptor", "XAddLocalChanAliases"),
+    | _methods("routerrpc.Router", "HtlcInterceptor", "XAddLocalChanAliases", "XDeleteLocalChanAliases"),
+    Feature.WAKING: _ASKING | _methods("lnrpc.Lightning", "SignMessage"),
     Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
+
+
+def to_bake(*, just_in_time: bool = False, waking: bool = False) -> tuple[str, ...]:
+    """Every RPC that is called, as the `uri` permissions of a macaroon that allows nothing else.
+
+    What only channels just in time need is left out where none are sold: who has it can stop all forwarding. And where
+    no wallets are woken what signs in the node's name, whatever it is asked to sign.
+    """
+    is_used = {Feature.JIT: just_in_time, Feature.WAKING: waking}
+    needs = [methods for feature, methods in NEEDS.items() if is_used.get(feature, True)]
+    return tuple(sorted(frozenset().union(*needs)))
+
 
 _HOLDS_SECONDS: Final = 60.0
 _known: WeakKeyDictionary[LndNode, dict[Feature, tuple[float, str]]] = WeakKeyDictionary()

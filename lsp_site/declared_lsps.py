@@ -8,7 +8,7 @@ from lsp_site.variable import Group, Variable
 V = Variable
 
 LSPS = Group(
-    "Doors for wallets (LSPS1, LSPS2)",
+    "Doors for wallets (LSPS1, LSPS2, LSPS5)",
     (
         V(
             "LSPS1_ALIASES",
@@ -73,7 +73,7 @@ LSPS = Group(
             "LSPS2_PURCHASES",
             p.integer(1, 10**6),
             "20000",
-            "The same of all peers together.",
+            "The same of all peers together; then the oldest gives way of whoever has most.",
         ),
         V(
             "LSPS2_EXPOSURE_SAT",
@@ -91,8 +91,47 @@ LSPS = Group(
             "LSPS2_ABORTS_PER_PEER",
             p.integer(1, 10**4),
             "3",
-            "So often in a day a peer may let a channel open for a payment that it does not take then. After each it "
-            "waits longer for the next, after the last until the day is over.",
+            "With so many numbers in a day a peer may let a channel open for a payment that it does not take then, "
+            "besides the first, which anybody may pay for in vain. After each it waits longer for the next, after the "
+            "last until the day is over.",
+        ),
+        V(
+            "LSPS5_ENABLED",
+            p.boolean,
+            "off",
+            "Wallets register an address of theirs (LSPS5) at which we tell them that they are wanted while they are "
+            "away. We send HTTPS requests to where strangers say, and the macaroon has to allow `SignMessage`.",
+        ),
+        V(
+            "LSPS5_WEBHOOKS_PER_PEER",
+            p.integer(1, 100),
+            "5",
+            "So many of them a peer may have.",
+        ),
+        V(
+            "LSPS5_WEBHOOKS",
+            p.integer(1, 10**6),
+            "20000",
+            "The same of all peers together.",
+        ),
+        V(
+            "LSPS5_RATE",
+            p.rate,
+            "20/h",
+            "So often a peer may register one.",
+        ),
+        V(
+            "LSPS5_COOLDOWN_SECONDS",
+            p.seconds(60),
+            "120",
+            "The same is not told again within so long, unless the wallet was there meanwhile.",
+        ),
+        V(
+            "LSPS5_KEPT_SECONDS",
+            p.seconds(604_800),
+            "1209600",
+            "What is registered is kept so long after the wallet's last channel, or after it was registered; a week at "
+            "least.",
         ),
     ),
 )

@@ -1,9 +1,9 @@
-"""Why a request is refused, in the words of bLIP-50 to bLIP-52: the one table of codes for every transport."""
+"""Why a request is refused, in the words of bLIP-50, 51, 52 and 55: the one table of codes for every transport."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orders import errors
@@ -27,8 +27,14 @@ JIT_TOKEN_UNKNOWN: Final = 200
 FEE_NOT_PROMISED: Final = 201
 PAYMENT_TOO_SMALL: Final = 202
 PAYMENT_TOO_LARGE: Final = 203
+#: bLIP-55's.
+TOO_LONG: Final = 500
+URL_UNREADABLE: Final = 501
+PROTOCOL_UNSUPPORTED: Final = 502
+TOO_MANY_WEBHOOKS: Final = 503
+APP_NAME_NOT_FOUND: Final = 1010
 
-#: What bLIP-50, bLIP-51 and bLIP-52 call these.
+#: What bLIP-50, bLIP-51, bLIP-52 and bLIP-55 call these.
 TITLES: Final[Mapping[int, str]] = {
     NOT_JSON: "Parse error",
     NO_REQUEST: "Invalid request",
@@ -44,6 +50,11 @@ TITLES: Final[Mapping[int, str]] = {
     FEE_NOT_PROMISED: "invalid_opening_fee_params",
     PAYMENT_TOO_SMALL: "payment_size_too_small",
     PAYMENT_TOO_LARGE: "payment_size_too_large",
+    TOO_LONG: "too_long",
+    URL_UNREADABLE: "url_parse_error",
+    PROTOCOL_UNSUPPORTED: "unsupported_protocol",
+    TOO_MANY_WEBHOOKS: "too_many_webhooks",
+    APP_NAME_NOT_FOUND: "app_name_not_found",
 }
 
 
@@ -59,6 +70,8 @@ class Refusal(Exception):
     #: Parameters that the method does not have.
     unrecognized: tuple[str, ...] = ()
     again_in_seconds: int | None = None
+    #: What bLIP-55 has besides in `data`.
+    facts: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.sentence
@@ -75,7 +88,7 @@ class Refusal(Exception):
         said["message"] = self.sentence
         if self.code == INVALID_PARAMS:
             said["unrecognized"] = list(self.unrecognized)
-        return said
+        return {**said, **self.facts}
 
     @property
     def error(self) -> dict[str, Any]:

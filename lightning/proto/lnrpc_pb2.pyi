@@ -439,6 +439,47 @@ class SendCustomMessageResponse(_message.Message):
 Global___SendCustomMessageResponse: _TypeAlias = SendCustomMessageResponse  # noqa: Y015
 
 @_typing.final
+class SignMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MSG_FIELD_NUMBER: _builtins.int
+    SINGLE_HASH_FIELD_NUMBER: _builtins.int
+    msg: _builtins.bytes
+    single_hash: _builtins.bool
+    def __init__(
+        self,
+        *,
+        msg: _builtins.bytes = ...,
+        single_hash: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["msg", b"msg", "single_hash", b"single_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignMessageRequest: _TypeAlias = SignMessageRequest  # noqa: Y015
+
+@_typing.final
+class SignMessageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignMessageResponse: _TypeAlias = SignMessageResponse  # noqa: Y015
+
+@_typing.final
 class ListPeersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -727,6 +768,7 @@ class Channel(_message.Message):
     CAPACITY_FIELD_NUMBER: _builtins.int
     LOCAL_BALANCE_FIELD_NUMBER: _builtins.int
     REMOTE_BALANCE_FIELD_NUMBER: _builtins.int
+    NUM_UPDATES_FIELD_NUMBER: _builtins.int
     PENDING_HTLCS_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     INITIATOR_FIELD_NUMBER: _builtins.int
@@ -744,6 +786,7 @@ class Channel(_message.Message):
     capacity: _builtins.int
     local_balance: _builtins.int
     remote_balance: _builtins.int
+    num_updates: _builtins.int
     private: _builtins.bool
     initiator: _builtins.bool
     lifetime: _builtins.int
@@ -766,6 +809,7 @@ class Channel(_message.Message):
         capacity: _builtins.int = ...,
         local_balance: _builtins.int = ...,
         remote_balance: _builtins.int = ...,
+        num_updates: _builtins.int = ...,
         pending_htlcs: _abc.Iterable[Global___HTLC] | None = ...,
         private: _builtins.bool = ...,
         initiator: _builtins.bool = ...,
@@ -779,7 +823,7 @@ class Channel(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "alias_scids", b"alias_scids", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "lifetime", b"lifetime", "local_balance", b"local_balance", "memo", b"memo", "pending_htlcs", b"pending_htlcs", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "uptime", b"uptime", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "alias_scids", b"alias_scids", "capacity", b"capacity", "chan_id", b"chan_id", "channel_point", b"channel_point", "initiator", b"initiator", "lifetime", b"lifetime", "local_balance", b"local_balance", "memo", b"memo", "num_updates", b"num_updates", "pending_htlcs", b"pending_htlcs", "private", b"private", "push_amount_sat", b"push_amount_sat", "remote_balance", b"remote_balance", "remote_pubkey", b"remote_pubkey", "uptime", b"uptime", "zero_conf", b"zero_conf", "zero_conf_confirmed_scid", b"zero_conf_confirmed_scid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1129,6 +1173,26 @@ class ChannelEventSubscription(_message.Message):
 Global___ChannelEventSubscription: _TypeAlias = ChannelEventSubscription  # noqa: Y015
 
 @_typing.final
+class ChannelCommitUpdate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channel(self) -> Global___Channel: ...
+    def __init__(
+        self,
+        *,
+        channel: Global___Channel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelCommitUpdate: _TypeAlias = ChannelCommitUpdate  # noqa: Y015
+
+@_typing.final
 class ChannelEventUpdate(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1164,6 +1228,7 @@ class ChannelEventUpdate(_message.Message):
     PENDING_OPEN_CHANNEL_FIELD_NUMBER: _builtins.int
     FULLY_RESOLVED_CHANNEL_FIELD_NUMBER: _builtins.int
     CHANNEL_FUNDING_TIMEOUT_FIELD_NUMBER: _builtins.int
+    UPDATED_CHANNEL_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     type: Global___ChannelEventUpdate.UpdateType.ValueType
     @_builtins.property
@@ -1180,6 +1245,8 @@ class ChannelEventUpdate(_message.Message):
     def fully_resolved_channel(self) -> Global___ChannelPoint: ...
     @_builtins.property
     def channel_funding_timeout(self) -> Global___ChannelPoint: ...
+    @_builtins.property
+    def updated_channel(self) -> Global___ChannelCommitUpdate: ...
     def __init__(
         self,
         *,
@@ -1190,13 +1257,14 @@ class ChannelEventUpdate(_message.Message):
         pending_open_channel: Global___PendingUpdate | None = ...,
         fully_resolved_channel: Global___ChannelPoint | None = ...,
         channel_funding_timeout: Global___ChannelPoint | None = ...,
+        updated_channel: Global___ChannelCommitUpdate | None = ...,
         type: Global___ChannelEventUpdate.UpdateType.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_channel", b"active_channel", "channel", b"channel", "channel_funding_timeout", b"channel_funding_timeout", "closed_channel", b"closed_channel", "fully_resolved_channel", b"fully_resolved_channel", "inactive_channel", b"inactive_channel", "open_channel", b"open_channel", "pending_open_channel", b"pending_open_channel"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_channel", b"active_channel", "channel", b"channel", "channel_funding_timeout", b"channel_funding_timeout", "closed_channel", b"closed_channel", "fully_resolved_channel", b"fully_resolved_channel", "inactive_channel", b"inactive_channel", "open_channel", b"open_channel", "pending_open_channel", b"pending_open_channel", "updated_channel", b"updated_channel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_channel", b"active_channel", "channel", b"channel", "channel_funding_timeout", b"channel_funding_timeout", "closed_channel", b"closed_channel", "fully_resolved_channel", b"fully_resolved_channel", "inactive_channel", b"inactive_channel", "open_channel", b"open_channel", "pending_open_channel", b"pending_open_channel", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_channel", b"active_channel", "channel", b"channel", "channel_funding_timeout", b"channel_funding_timeout", "closed_channel", b"closed_channel", "fully_resolved_channel", b"fully_resolved_channel", "inactive_channel", b"inactive_channel", "open_channel", b"open_channel", "pending_open_channel", b"pending_open_channel", "type", b"type", "updated_channel", b"updated_channel"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_channel: _TypeAlias = _typing.Literal["open_channel", "closed_channel", "active_channel", "inactive_channel", "pending_open_channel", "fully_resolved_channel", "channel_funding_timeout"]  # noqa: Y015
+    _WhichOneofReturnType_channel: _TypeAlias = _typing.Literal["open_channel", "closed_channel", "active_channel", "inactive_channel", "pending_open_channel", "fully_resolved_channel", "channel_funding_timeout", "updated_channel"]  # noqa: Y015
     _WhichOneofArgType_channel: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_channel) -> _WhichOneofReturnType_channel | None: ...
 

@@ -79,6 +79,11 @@ class LightningStub:
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
                 _registered_method=True)
+        self.SignMessage = channel.unary_unary(
+                '/lnrpc.Lightning/SignMessage',
+                request_serializer=lightning_dot_proto_dot_lnrpc__pb2.SignMessageRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SignMessageResponse.FromString,
+                _registered_method=True)
         self.ListChannels = channel.unary_unary(
                 '/lnrpc.Lightning/ListChannels',
                 request_serializer=lightning_dot_proto_dot_lnrpc__pb2.ListChannelsRequest.SerializeToString,
@@ -228,6 +233,12 @@ class LightningServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetNodeInfo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignMessage(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -394,6 +405,11 @@ def add_LightningServicer_to_server(servicer, server):
                     servicer.GetNodeInfo,
                     request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.SerializeToString,
+            ),
+            'SignMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignMessage,
+                    request_deserializer=lightning_dot_proto_dot_lnrpc__pb2.SignMessageRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_lnrpc__pb2.SignMessageResponse.SerializeToString,
             ),
             'ListChannels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannels,
@@ -734,6 +750,33 @@ class Lightning:
             '/lnrpc.Lightning/GetNodeInfo',
             lightning_dot_proto_dot_lnrpc__pb2.NodeInfoRequest.SerializeToString,
             lightning_dot_proto_dot_lnrpc__pb2.NodeInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lnrpc.Lightning/SignMessage',
+            lightning_dot_proto_dot_lnrpc__pb2.SignMessageRequest.SerializeToString,
+            lightning_dot_proto_dot_lnrpc__pb2.SignMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,7 @@ class LightningStub:
     SendCustomMessage: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.SendCustomMessageRequest, _lnrpc_pb2.SendCustomMessageResponse]
     SubscribeCustomMessages: _grpc.UnaryStreamMultiCallable[_lnrpc_pb2.SubscribeCustomMessagesRequest, _lnrpc_pb2.CustomMessage]
     GetNodeInfo: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.NodeInfoRequest, _lnrpc_pb2.NodeInfo]
+    SignMessage: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.SignMessageRequest, _lnrpc_pb2.SignMessageResponse]
     ListChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ListChannelsRequest, _lnrpc_pb2.ListChannelsResponse]
     PendingChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.PendingChannelsRequest, _lnrpc_pb2.PendingChannelsResponse]
     ClosedChannels: _grpc.UnaryUnaryMultiCallable[_lnrpc_pb2.ClosedChannelsRequest, _lnrpc_pb2.ClosedChannelsResponse]
@@ -76,6 +77,7 @@ class LightningAsyncStub(LightningStub):
     SendCustomMessage: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.SendCustomMessageRequest, _lnrpc_pb2.SendCustomMessageResponse]  # type: ignore[assignment]
     SubscribeCustomMessages: _aio.UnaryStreamMultiCallable[_lnrpc_pb2.SubscribeCustomMessagesRequest, _lnrpc_pb2.CustomMessage]  # type: ignore[assignment]
     GetNodeInfo: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.NodeInfoRequest, _lnrpc_pb2.NodeInfo]  # type: ignore[assignment]
+    SignMessage: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.SignMessageRequest, _lnrpc_pb2.SignMessageResponse]  # type: ignore[assignment]
     ListChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ListChannelsRequest, _lnrpc_pb2.ListChannelsResponse]  # type: ignore[assignment]
     PendingChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.PendingChannelsRequest, _lnrpc_pb2.PendingChannelsResponse]  # type: ignore[assignment]
     ClosedChannels: _aio.UnaryUnaryMultiCallable[_lnrpc_pb2.ClosedChannelsRequest, _lnrpc_pb2.ClosedChannelsResponse]  # type: ignore[assignment]
@@ -159,6 +161,13 @@ class LightningServicer(metaclass=_abc_1.ABCMeta):
         request: _lnrpc_pb2.NodeInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lnrpc_pb2.NodeInfo, _abc.Awaitable[_lnrpc_pb2.NodeInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def SignMessage(
+        self,
+        request: _lnrpc_pb2.SignMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lnrpc_pb2.SignMessageResponse, _abc.Awaitable[_lnrpc_pb2.SignMessageResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListChannels(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lightning.proto import lnrpc_pb2 as lightning_dot_proto_dot_lnrpc__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightning/proto/routerrpc.proto\x12\trouterrpc\x1a\x1blightning/proto/lnrpc.proto\".\n\nCircuitKey\x12\x0f\n\x07\x63han_id\x18\x01 \x01(\x04\x12\x0f\n\x07htlc_id\x18\x02 \x01(\x04\"\x94\x02\n\x1b\x46orwardHtlcInterceptRequest\x12\x33\n\x14incoming_circuit_key\x18\x01 \x01(\x0b\x32\x15.routerrpc.CircuitKey\x12\x1c\n\x14incoming_amount_msat\x18\x05 \x01(\x04\x12\x17\n\x0fincoming_expiry\x18\x06 \x01(\r\x12\x14\n\x0cpayment_hash\x18\x02 \x01(\x0c\x12\"\n\x1aoutgoing_requested_chan_id\x18\x07 \x01(\x04\x12\x1c\n\x14outgoing_amount_msat\x18\x03 \x01(\x04\x12\x17\n\x0foutgoing_expiry\x18\x04 \x01(\r\x12\x18\n\x10\x61uto_fail_height\x18\n \x01(\x05\"\xf4\x02\n\x1c\x46orwardHtlcInterceptResponse\x12\x33\n\x14incoming_circuit_key\x18\x01 \x01(\x0b\x32\x15.routerrpc.CircuitKey\x12\x33\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32#.routerrpc.ResolveHoldForwardAction\x12\x30\n\x0c\x66\x61ilure_code\x18\x05 \x01(\x0e\x32\x1a.lnrpc.Failure.FailureCode\x12\x17\n\x0fout_amount_msat\x18\x07 \x01(\x04\x12\x62\n\x17out_wire_custom_records\x18\x08 \x03(\x0b\x32\x41.routerrpc.ForwardHtlcInterceptResponse.OutWireCustomRecordsEntry\x1a;\n\x19OutWireCustomRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x04\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"8\n\x11\x41\x64\x64\x41liasesRequest\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap\"9\n\x12\x41\x64\x64\x41liasesResponse\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap*Q\n\x18ResolveHoldForwardAction\x12\n\n\x06SETTLE\x10\x00\x12\x08\n\x04\x46\x41IL\x10\x01\x12\n\n\x06RESUME\x10\x02\x12\x13\n\x0fRESUME_MODIFIED\x10\x03\x32\xc5\x01\n\x06Router\x12\x66\n\x0fHtlcInterceptor\x12\'.routerrpc.ForwardHtlcInterceptResponse\x1a&.routerrpc.ForwardHtlcInterceptRequest(\x01\x30\x01\x12S\n\x14XAddLocalChanAliases\x12\x1c.routerrpc.AddAliasesRequest\x1a\x1d.routerrpc.AddAliasesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightning/proto/routerrpc.proto\x12\trouterrpc\x1a\x1blightning/proto/lnrpc.proto\".\n\nCircuitKey\x12\x0f\n\x07\x63han_id\x18\x01 \x01(\x04\x12\x0f\n\x07htlc_id\x18\x02 \x01(\x04\"\x94\x02\n\x1b\x46orwardHtlcInterceptRequest\x12\x33\n\x14incoming_circuit_key\x18\x01 \x01(\x0b\x32\x15.routerrpc.CircuitKey\x12\x1c\n\x14incoming_amount_msat\x18\x05 \x01(\x04\x12\x17\n\x0fincoming_expiry\x18\x06 \x01(\r\x12\x14\n\x0cpayment_hash\x18\x02 \x01(\x0c\x12\"\n\x1aoutgoing_requested_chan_id\x18\x07 \x01(\x04\x12\x1c\n\x14outgoing_amount_msat\x18\x03 \x01(\x04\x12\x17\n\x0foutgoing_expiry\x18\x04 \x01(\r\x12\x18\n\x10\x61uto_fail_height\x18\n \x01(\x05\"\xf4\x02\n\x1c\x46orwardHtlcInterceptResponse\x12\x33\n\x14incoming_circuit_key\x18\x01 \x01(\x0b\x32\x15.routerrpc.CircuitKey\x12\x33\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32#.routerrpc.ResolveHoldForwardAction\x12\x30\n\x0c\x66\x61ilure_code\x18\x05 \x01(\x0e\x32\x1a.lnrpc.Failure.FailureCode\x12\x17\n\x0fout_amount_msat\x18\x07 \x01(\x04\x12\x62\n\x17out_wire_custom_records\x18\x08 \x03(\x0b\x32\x41.routerrpc.ForwardHtlcInterceptResponse.OutWireCustomRecordsEntry\x1a;\n\x19OutWireCustomRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x04\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"8\n\x11\x41\x64\x64\x41liasesRequest\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap\"9\n\x12\x41\x64\x64\x41liasesResponse\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap\";\n\x14\x44\x65leteAliasesRequest\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap\"<\n\x15\x44\x65leteAliasesResponse\x12#\n\nalias_maps\x18\x01 \x03(\x0b\x32\x0f.lnrpc.AliasMap*Q\n\x18ResolveHoldForwardAction\x12\n\n\x06SETTLE\x10\x00\x12\x08\n\x04\x46\x41IL\x10\x01\x12\n\n\x06RESUME\x10\x02\x12\x13\n\x0fRESUME_MODIFIED\x10\x03\x32\xa3\x02\n\x06Router\x12\x66\n\x0fHtlcInterceptor\x12\'.routerrpc.ForwardHtlcInterceptResponse\x1a&.routerrpc.ForwardHtlcInterceptRequest(\x01\x30\x01\x12S\n\x14XAddLocalChanAliases\x12\x1c.routerrpc.AddAliasesRequest\x1a\x1d.routerrpc.AddAliasesResponse\x12\\\n\x17XDeleteLocalChanAliases\x12\x1f.routerrpc.DeleteAliasesRequest\x1a .routerrpc.DeleteAliasesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FORWARDHTLCINTERCEPTRESPONSE_OUTWIRECUSTOMRECORDSENTRY']._loaded_options = None
   _globals['_FORWARDHTLCINTERCEPTRESPONSE_OUTWIRECUSTOMRECORDSENTRY']._serialized_options = b'8\001'
-  _globals['_RESOLVEHOLDFORWARDACTION']._serialized_start=894
-  _globals['_RESOLVEHOLDFORWARDACTION']._serialized_end=975
+  _globals['_RESOLVEHOLDFORWARDACTION']._serialized_start=1017
+  _globals['_RESOLVEHOLDFORWARDACTION']._serialized_end=1098
   _globals['_CIRCUITKEY']._serialized_start=75
   _globals['_CIRCUITKEY']._serialized_end=121
   _globals['_FORWARDHTLCINTERCEPTREQUEST']._serialized_start=124
@@ -48,6 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDALIASESREQUEST']._serialized_end=833
   _globals['_ADDALIASESRESPONSE']._serialized_start=835
   _globals['_ADDALIASESRESPONSE']._serialized_end=892
-  _globals['_ROUTER']._serialized_start=978
-  _globals['_ROUTER']._serialized_end=1175
+  _globals['_DELETEALIASESREQUEST']._serialized_start=894
+  _globals['_DELETEALIASESREQUEST']._serialized_end=953
+  _globals['_DELETEALIASESRESPONSE']._serialized_start=955
+  _globals['_DELETEALIASESRESPONSE']._serialized_end=1015
+  _globals['_ROUTER']._serialized_start=1101
+  _globals['_ROUTER']._serialized_end=1392
 # @@protoc_insertion_point(module_scope)

@@ -196,3 +196,43 @@ class AddAliasesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddAliasesResponse: _TypeAlias = AddAliasesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteAliasesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_MAPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias_maps(self) -> _containers.RepeatedCompositeFieldContainer[_lnrpc_pb2.AliasMap]: ...
+    def __init__(
+        self,
+        *,
+        alias_maps: _abc.Iterable[_lnrpc_pb2.AliasMap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_maps", b"alias_maps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAliasesRequest: _TypeAlias = DeleteAliasesRequest  # noqa: Y015
+
+@_typing.final
+class DeleteAliasesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_MAPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias_maps(self) -> _containers.RepeatedCompositeFieldContainer[_lnrpc_pb2.AliasMap]: ...
+    def __init__(
+        self,
+        *,
+        alias_maps: _abc.Iterable[_lnrpc_pb2.AliasMap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_maps", b"alias_maps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAliasesResponse: _TypeAlias = DeleteAliasesResponse  # noqa: Y015

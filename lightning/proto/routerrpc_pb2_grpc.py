@@ -44,6 +44,11 @@ class RouterStub:
                 request_serializer=lightning_dot_proto_dot_routerrpc__pb2.AddAliasesRequest.SerializeToString,
                 response_deserializer=lightning_dot_proto_dot_routerrpc__pb2.AddAliasesResponse.FromString,
                 _registered_method=True)
+        self.XDeleteLocalChanAliases = channel.unary_unary(
+                '/routerrpc.Router/XDeleteLocalChanAliases',
+                request_serializer=lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesRequest.SerializeToString,
+                response_deserializer=lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServicer:
@@ -61,6 +66,12 @@ class RouterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def XDeleteLocalChanAliases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +84,11 @@ def add_RouterServicer_to_server(servicer, server):
                     servicer.XAddLocalChanAliases,
                     request_deserializer=lightning_dot_proto_dot_routerrpc__pb2.AddAliasesRequest.FromString,
                     response_serializer=lightning_dot_proto_dot_routerrpc__pb2.AddAliasesResponse.SerializeToString,
+            ),
+            'XDeleteLocalChanAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.XDeleteLocalChanAliases,
+                    request_deserializer=lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesRequest.FromString,
+                    response_serializer=lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +145,33 @@ class Router:
             '/routerrpc.Router/XAddLocalChanAliases',
             lightning_dot_proto_dot_routerrpc__pb2.AddAliasesRequest.SerializeToString,
             lightning_dot_proto_dot_routerrpc__pb2.AddAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def XDeleteLocalChanAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/routerrpc.Router/XDeleteLocalChanAliases',
+            lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesRequest.SerializeToString,
+            lightning_dot_proto_dot_routerrpc__pb2.DeleteAliasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,12 +33,14 @@ class RouterStub:
     def __new__(cls, channel: _aio.Channel) -> RouterAsyncStub: ...
     HtlcInterceptor: _grpc.StreamStreamMultiCallable[_routerrpc_pb2.ForwardHtlcInterceptResponse, _routerrpc_pb2.ForwardHtlcInterceptRequest]
     XAddLocalChanAliases: _grpc.UnaryUnaryMultiCallable[_routerrpc_pb2.AddAliasesRequest, _routerrpc_pb2.AddAliasesResponse]
+    XDeleteLocalChanAliases: _grpc.UnaryUnaryMultiCallable[_routerrpc_pb2.DeleteAliasesRequest, _routerrpc_pb2.DeleteAliasesResponse]
 
 @_typing.type_check_only
 class RouterAsyncStub(RouterStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     HtlcInterceptor: _aio.StreamStreamMultiCallable[_routerrpc_pb2.ForwardHtlcInterceptResponse, _routerrpc_pb2.ForwardHtlcInterceptRequest]  # type: ignore[assignment]
     XAddLocalChanAliases: _aio.UnaryUnaryMultiCallable[_routerrpc_pb2.AddAliasesRequest, _routerrpc_pb2.AddAliasesResponse]  # type: ignore[assignment]
+    XDeleteLocalChanAliases: _aio.UnaryUnaryMultiCallable[_routerrpc_pb2.DeleteAliasesRequest, _routerrpc_pb2.DeleteAliasesResponse]  # type: ignore[assignment]
 
 class RouterServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -54,5 +56,12 @@ class RouterServicer(metaclass=_abc_1.ABCMeta):
         request: _routerrpc_pb2.AddAliasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_routerrpc_pb2.AddAliasesResponse, _abc.Awaitable[_routerrpc_pb2.AddAliasesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def XDeleteLocalChanAliases(
+        self,
+        request: _routerrpc_pb2.DeleteAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_routerrpc_pb2.DeleteAliasesResponse, _abc.Awaitable[_routerrpc_pb2.DeleteAliasesResponse]]: ...
 
 def add_RouterServicer_to_server(servicer: RouterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

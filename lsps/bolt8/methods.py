@@ -9,12 +9,12 @@ from typing import Any, Final
 from django.conf import settings
 
 from lightning import connection
-from lsps import buying, lsps1, lsps2
+from lsps import buying, lsps1, lsps2, lsps5
 from lsps.bolt8 import dialects
 from lsps.bolt8.codec import Call
 from lsps.kept import Kept
 from lsps.reading import Params, no_order
-from lsps.refusing import CLIENT_REJECTED, JIT_TOKEN_UNKNOWN, NO_METHOD, Refusal
+from lsps.refusing import CLIENT_REJECTED, JIT_TOKEN_UNKNOWN, NO_METHOD, NOT_AVAILABLE, Refusal
 from orders import limits
 from orders.errors import TokenNotTaken
 from orders.jit import ability, selling
@@ -36,19 +36,21 @@ class Method:
     is_slow: bool = False
     #: It is LSPS2's: there is no such method where that is off.
     is_jit: bool = False
+    #: It is LSPS5's: the same of that.
+    is_waking: bool = False
 
 
 def of(call: Call) -> Method:
     """Raises: Refusal where there is no such method."""
     method = METHODS.get(call.method)
-    if method is None or (method.is_jit and ability.why_off()):
+    if method is None or (method.is_jit and ability.why_off()) or (method.is_waking and not settings.LSPS5_ENABLED):
         raise Refusal(NO_METHOD, "There is no such method.")
     return method
 
 
 def protocols() -> list[int]:
     """What we speak, by the numbers of their specifications. LSPS0 itself is not told (bLIP-50)."""
-    return [1] if ability.why_off() else [1, 2]
+    return [1, *([] if ability.why_off() else [2]), *([5] if settings.LSPS5_ENABLED else [])]
 
 
 def _list_protocols(peer: str, call: Call) -> dict[str, Any]:
@@ -105,6 +107,27 @@ def _jit_buy(peer: str, call: Call) -> dict[str, Any]:
     return lsps2.bought(selling.buy(wanted))
 
 
+def _set_webhook(peer: str, call: Call) -> dict[str, Any]:
+    """The peer's own: it is what calls it."""
+    wanted = lsps5.read_set(call.params)
+    wait_seconds = limits.wait_seconds(f"LSPS5_RATE:{client(peer)}", settings.LSPS5_RATE)
+    if wait_seconds is not None:
+        sentence = f"Too many webhooks: wait {wait_seconds} seconds."
+        raise Refusal(NOT_AVAILABLE, sentence, again_in_seconds=wait_seconds)
+    return lsps5.register(peer, wanted)
+
+
+def _list_webhooks(peer: str, call: Call) -> dict[str, Any]:
+    """None of anybody else."""
+    Params(call.params, ())
+    return lsps5.listed(peer)
+
+
+def _remove_webhook(peer: str, call: Call) -> dict[str, Any]:
+    """Of the peer's own."""
+    return lsps5.remove(peer, lsps5.read_remove(call.params))
+
+
 METHODS: Final[Mapping[str, Method]] = {
     "lsps0.list_protocols": Method(_list_protocols),
     "lsps1.get_info": Method(_get_info),
@@ -112,6 +135,9 @@ METHODS: Final[Mapping[str, Method]] = {
     "lsps1.get_order": Method(_get_order),
     "lsps2.get_info": Method(_jit_info, is_jit=True),
     "lsps2.buy": Method(_jit_buy, is_jit=True),
+    "lsps5.set_webhook": Method(_set_webhook, is_waking=True),
+    "lsps5.list_webhooks": Method(_list_webhooks, is_waking=True),
+    "lsps5.remove_webhook": Method(_remove_webhook, is_waking=True),
 }
 
 

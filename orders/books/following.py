@@ -131,7 +131,10 @@ def _outcome(order: ChannelOrder, opened: ChannelOpening, invoice: HoldInvoice |
     if order.counted_payment == Rail.LIGHTNING and state == InvoiceState.SETTLED:
         added = saying.of_sale(Account.BUYERS_ONCHAIN, fee_total_sat=0, push_sat=opened.surplus_sat)
         bought_sat = opened.push_sat - opened.surplus_sat
-        sold = saying.of_sale(Account.BUYERS_HELD, fee_total_sat=order.fee_total_sat, push_sat=bought_sat)
+        # of a payment that is passed on to its buyer he may have taken a part, and we our fee of that
+        missing_sat = max(0, order.order_total_sat - invoice.held_sat) if invoice and invoice.is_passed_on else 0
+        earned_sat = max(0, order.fee_total_sat - missing_sat)
+        sold = saying.of_sale(Account.BUYERS_HELD, fee_total_sat=earned_sat, push_sat=bought_sat)
         return saying.together(sold, added)
     if order.counted_payment == Rail.LIGHTNING and state == InvoiceState.CANCELLED:
         return saying.of_loss(push_sat=opened.push_sat)

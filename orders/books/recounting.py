@@ -15,7 +15,10 @@ from orders.models import FOUND_KINDS, Account, EntryKind
 
 _SAID: Final = """
 WITH paid AS (
-    SELECT o.id AS order_id, o.counted_payment AS rail, o.fee_total_sat AS fee,
+    SELECT o.id AS order_id, o.counted_payment AS rail,
+           CASE WHEN o.counted_payment = 'lightning' AND i.state = 'settled' AND i.payment_request = ''
+                THEN greatest(0, o.fee_total_sat - greatest(0, o.order_total_sat - i.held_sat))
+                ELSE o.fee_total_sat END AS fee,
            i.state, coalesce(i.held_sat, 0) AS held, i.held_at,
            CASE o.counted_payment WHEN 'lightning' THEN greatest(0, i.held_sat - o.order_total_sat) ELSE 0 END AS beyond
       FROM orders_channelorder o LEFT JOIN orders_holdinvoice i ON i.order_id = o.id

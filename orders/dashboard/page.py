@@ -45,8 +45,11 @@ class Group:
 
 def dashboard(query: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """What the template shows."""
-    seen = queries.snapshot()
-    chosen = asked(query, now)
+    with figures.one_look():
+        return _shown(asked(query, now), now, queries.snapshot())
+
+
+def _shown(chosen: Asked, now: datetime, seen: NodeSnapshot | None) -> dict[str, Any]:
     period, unit = chosen.period, figures.unit_of(chosen.period)
     sold = figures.sold(period, unit)
     earned = figures.earned_by_day(period, now)

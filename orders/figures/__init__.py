@@ -41,12 +41,12 @@ from orders.figures.days import (
 from orders.figures.doors import DoorSum, WalletSum, doors, wallets
 from orders.figures.earning import ChannelEarned, Earnings, channels_earned, earnings
 from orders.figures.funnel import Funnel, Lost, Step, funnel
-from orders.figures.openings import BUCKETS_SECONDS, Histogram, Openings, Waits, histogram, openings, waits
+from orders.figures.openings import Histogram, Openings, Waits, histogram, openings, waits
 from orders.figures.parts import Parts
 from orders.figures.period import Period
 from orders.figures.report import Report, report
 from orders.figures.sales import Day, Earned, Month, by_day, by_month, earned
-from orders.figures.series import Sold, Tried, Unit, Waited, slot_of, slots, sold, tried, unit_of, waited
+from orders.figures.series import Sold, Tried, Waited, slot_of, slots, sold, tried, unit_of, waited
 from orders.figures.server import (
     Beat,
     NodeSeen,
@@ -59,6 +59,8 @@ from orders.figures.server import (
     queue,
 )
 from orders.figures.standing import FlagSum, Oldest, StateSum, by_state, flags, oldest
+from orders.figures.tally import Unit, one_look
+from orders.figures.waiting import BUCKETS_SECONDS
 from orders.figures.wallet import (
     SIZES_SAT,
     Capacity,
@@ -151,6 +153,7 @@ __all__ = [
     "needs",
     "node_seen",
     "oldest",
+    "one_look",
     "openings",
     "paused",
     "queue",

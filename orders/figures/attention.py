@@ -167,7 +167,7 @@ def failing() -> tuple[Failing, ...]:
 
 
 def _owed() -> Iterable[Owed]:
-    found = Refund.objects.aggregate(
+    found = Refund.objects.filter(UNADDRESSED | PROPOSED).aggregate(
         unaddressed=Count("pk", filter=UNADDRESSED),
         unaddressed_sat=Sum("amount_sat", filter=UNADDRESSED, default=0),
         proposed=Count("pk", filter=PROPOSED),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from orders.figures.asking import rows
+from orders.figures import kinds
 from orders.figures.period import Period
+from orders.figures.tally import summed
 
 #: The node's words for how a channel ended, and who was at work, as far as they say.
 BY: Final = {
@@ -33,25 +34,10 @@ class Ended:
     capacity_sat: int
 
 
-_CLOSINGS: Final = """
-SELECT coalesce(a.close_type, ''), count(*), count(*) FILTER (
-           WHERE coalesce(a.close_height < o.lease_ends_height, o.closed_at < o.lease_ends_at)
-       ),
-       sum(o.lsp_balance_sat + o.client_balance_sat)::bigint
-FROM orders_channelorder o
-LEFT JOIN LATERAL (
-    SELECT close_type, close_height FROM orders_channelopening
-    WHERE order_id = o.id AND close_type <> '' ORDER BY attempt DESC LIMIT 1
-) AS a ON true
-WHERE o.closed_at >= %(since)s AND o.closed_at < %(until)s
-GROUP BY 1
-"""
-
-
 def closings(period: Period) -> list[Ended]:
     """The channels that were closed in the period, by who closed them; the most first."""
     sums: dict[str, list[int]] = {}
-    for kind, *found in rows(_CLOSINGS, **period.given):
-        before = sums.setdefault(BY.get(kind, UNKNOWN), [0, 0, 0])
+    for _, (close_type,), found in summed(kinds.CLOSED, period):
+        before = sums.setdefault(BY.get(close_type, UNKNOWN), [0, 0, 0])
         before[:] = [one + other for one, other in zip(before, found, strict=True)]
     return sorted((Ended(by, *told) for by, told in sums.items()), key=lambda ended: (-ended.closed, ended.by))

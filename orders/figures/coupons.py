@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-from orders import queries
-from orders.figures.asking import rows, words
+from orders.figures import kinds
 from orders.figures.period import Period
+from orders.figures.tally import summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +24,10 @@ class CouponSum:
     discount_sat: int = 0
 
 
-_COUPONS: Final = """
-SELECT coupon_id, count(*), count(*) FILTER (WHERE state = ANY(%(used)s)),
-       count(*) FILTER (WHERE opened_at IS NOT NULL),
-       coalesce(sum(lsp_balance_sat + client_balance_sat) FILTER (WHERE opened_at IS NOT NULL), 0)::bigint,
-       coalesce(sum(fee_total_sat) FILTER (WHERE opened_at IS NOT NULL), 0)::bigint,
-       coalesce(sum(discount_sat) FILTER (WHERE opened_at IS NOT NULL), 0)::bigint
-FROM orders_channelorder
-WHERE coupon_id IS NOT NULL AND created_at >= %(since)s AND created_at < %(until)s
-GROUP BY coupon_id ORDER BY 4 DESC, 1
-"""
-_EVER: Final = {"since": "-infinity", "until": "infinity"}
-
-
 def coupons(period: Period | None = None) -> list[CouponSum]:
     """The coupons with which something was quoted in the period, those that sold most first; None: of all time.
 
     By their numbers: a code is worth money, and more people read figures than may spend it.
     """
-    asked = period.given if period else _EVER
-    return [CouponSum(*row) for row in rows(_COUPONS, **asked, used=words(queries.COUPON_USED))]
+    found = [CouponSum(int(coupon), *sums) for _, (coupon,), sums in summed(kinds.COUPONS, period)]
+    return sorted(found, key=lambda each: (-each.sold, each.coupon_id))

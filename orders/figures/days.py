@@ -10,9 +10,10 @@ from typing import Any, Final
 from django.conf import settings
 
 from orders.figures.asking import rows
-from orders.figures.earning import PARTS_OF_LEGS, ROUTED, SOLD
+from orders.figures.lives import PARTS_OF_LEGS
 from orders.figures.parts import Parts, capital_cost_msat
 from orders.figures.period import Period
+from orders.figures.sold import ROUTED, USED
 
 _DAY_SECONDS: Final = 86_400
 _BOOKED: Final = (
@@ -98,7 +99,7 @@ SELECT day, coalesce(sum(amount_msat) FILTER (WHERE account = 'channels'), 0)::b
 """  # noqa: S608  our own words only
 
 _ROUTING: Final = f"""
-WITH sold AS MATERIALIZED ({SOLD})
+WITH used AS MATERIALIZED ({USED})
 SELECT day, sum(forwards)::bigint, sum(out_msat)::bigint, sum(in_msat - out_msat)::bigint
   FROM ({ROUTED}) AS each WHERE order_id IS NOT NULL GROUP BY day ORDER BY day
 """  # noqa: S608  our own words only

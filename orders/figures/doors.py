@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from orders.figures.asking import rows
+from orders.figures import kinds
 from orders.figures.period import Period
+from orders.figures.tally import summed
 from orders.models.order import Door
 
 #: Wallets beyond those that were quoted most are none of their own.
@@ -37,24 +38,12 @@ class WalletSum:
     fees_sat: int = 0
 
 
-_SUMS: Final = """
-       count(*), count(*) FILTER (WHERE paid_at IS NOT NULL), count(*) FILTER (WHERE opened_at IS NOT NULL),
-       coalesce(sum(lsp_balance_sat + client_balance_sat) FILTER (WHERE opened_at IS NOT NULL), 0)::bigint,
-       coalesce(sum(fee_total_sat) FILTER (WHERE opened_at IS NOT NULL), 0)::bigint
-FROM orders_channelorder
-WHERE created_at >= %(since)s AND created_at < %(until)s
-"""
-_DOORS: Final = f"SELECT door, {_SUMS} GROUP BY door"
-_WALLETS_SQL: Final = f"""SELECT token, {_SUMS} AND coupon_id IS NULL AND token <> ''
-GROUP BY token ORDER BY 2 DESC, 1 LIMIT %(most)s"""
-
-
 def doors(period: Period) -> list[DoorSum]:
     """Each door with what was quoted by it in the period."""
-    found = {row[0]: row[1:] for row in rows(_DOORS, **period.given)}
+    found = {door: sums for _, (door,), sums in summed(kinds.DOORS, period)}
     return [DoorSum(door, *found.get(str(door), ())) for door in Door]
 
 
 def wallets(period: Period) -> list[WalletSum]:
     """The ten wallets that were quoted most in the period."""
-    return [WalletSum(*row) for row in rows(_WALLETS_SQL, **period.given, most=_WALLETS)]
+    return [WalletSum(token, *sums) for _, (token,), sums in summed(kinds.WALLETS, period, most=_WALLETS)]

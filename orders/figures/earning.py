@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -11,126 +11,27 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from orders.figures import lives
 from orders.figures.asking import rows
 from orders.figures.extremes import told_apart
-from orders.figures.parts import YEAR_SECONDS, Parts, capital_cost_msat
+from orders.figures.parts import Parts, capital_cost_msat
 from orders.figures.period import Period
+from orders.figures.sold import SOLD
 
-#: What the legs of entries come to, in the order that `Parts` has them, of what the books have alone.
-PARTS_OF_LEGS: Final = """
-       coalesce(-sum(amount_msat) FILTER (WHERE account = 'fees_earned'), 0)::bigint AS sale_fees_msat,
-       coalesce(sum(amount_msat) FILTER (WHERE account = 'chain_fees' AND kind NOT IN ('child', 'refund')), 0)::bigint
-           AS open_cost_msat,
-       coalesce(sum(amount_msat) FILTER (WHERE account = 'chain_fees' AND kind = 'child'), 0)::bigint
-           AS bump_cost_msat,
-       coalesce(sum(amount_msat) FILTER (WHERE account = 'close_costs'), 0)::bigint AS close_cost_msat,
-       coalesce(sum(amount_msat) FILTER (WHERE account = 'chain_fees' AND kind = 'refund'), 0)::bigint
-           AS refund_cost_msat,
-       coalesce(-sum(amount_msat) FILTER (WHERE account IN ('given', 'refunded') AND kind = 'refund'), 0)::bigint
-           AS refund_borne_msat,
-       coalesce(sum(amount_msat) FILTER (WHERE account = 'losses'), 0)::bigint AS losses_msat
-"""
-
-#: The channels that we sold, by what the node calls them in its history.
-SOLD: Final = """
-SELECT DISTINCT ON (order_id) order_id, short_channel_id, node_pubkey, capacity_sat,
-       coalesce(nullif(alias, ''), short_channel_id) AS known_as
-  FROM orders_channelopening WHERE state IN ('published', 'confirmed') ORDER BY order_id, attempt DESC
-"""
-
-#: A forward earns once: for the channel that it left by, or where that is none of those that we sold, for the one
-#: that it came by.
-ROUTED: Final = """
-SELECT d.day, coalesce(went.order_id, came.order_id) AS order_id, d.forwards, d.in_msat, d.out_msat
-  FROM orders_forwardday d
-  LEFT JOIN sold went ON went.known_as = d.channel_out
-  LEFT JOIN sold came ON came.known_as = d.channel_in
- WHERE d.day >= %(first)s AND d.day <= %(last)s
-"""
-
-_BY_ORDER: Final = f"""
-WITH sold AS MATERIALIZED ({SOLD}), legs AS (
-    SELECT e.order_id, e.kind, l.account, l.amount_msat,
-           CASE WHEN l.account = 'channels'
-                THEN l.amount_msat * extract(epoch FROM %(until)s::timestamptz - greatest(e.at, %(since)s))
-           END AS bound,
-           e.at >= %(since)s AS is_within
-      FROM orders_entry e JOIN orders_leg l ON l.entry_id = e.id
-     WHERE e.at < %(until)s AND (e.at >= %(since)s OR l.account = 'channels')
-), booked AS (
-    SELECT order_id, floor(coalesce(sum(bound), 0)) AS bound_msat_seconds, {PARTS_OF_LEGS},
-           coalesce(-sum(amount_msat) FILTER (WHERE is_within AND kind NOT IN ('refund', 'by_hand')
-                                                AND account IN ('given', 'delivered', 'refunded')), 0)::bigint
-               AS unpaid_msat
-      FROM legs GROUP BY order_id
-), routed AS (
-    SELECT order_id, sum(in_msat - out_msat)::bigint AS routing_msat FROM ({ROUTED}) AS each
-     WHERE order_id IS NOT NULL GROUP BY order_id
-), both_sides AS (
-    SELECT order_id, coalesce(routing_msat, 0) AS routing_msat, coalesce(bound_msat_seconds, 0) AS bound_msat_seconds,
-           coalesce(sale_fees_msat, 0) AS sale_fees_msat, coalesce(open_cost_msat, 0) AS open_cost_msat,
-           coalesce(bump_cost_msat, 0) AS bump_cost_msat, coalesce(close_cost_msat, 0) AS close_cost_msat,
-           coalesce(refund_cost_msat, 0) AS refund_cost_msat, coalesce(refund_borne_msat, 0) AS refund_borne_msat,
-           coalesce(losses_msat, 0) AS losses_msat, coalesce(unpaid_msat, 0) AS unpaid_msat
-      FROM booked FULL JOIN routed USING (order_id)
-), earned AS (
-    SELECT e.*, s.order_id IS NOT NULL AS is_channel, s.node_pubkey, s.short_channel_id, s.capacity_sat,
-           div(e.bound_msat_seconds * %(ppm)s::numeric, %(year)s::numeric) AS capital_cost_msat
-      FROM both_sides e LEFT JOIN sold s USING (order_id)
-     WHERE (bound_msat_seconds, routing_msat, sale_fees_msat, open_cost_msat, bump_cost_msat, close_cost_msat,
-            refund_cost_msat, refund_borne_msat, losses_msat, unpaid_msat) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-), costed AS MATERIALIZED (
-    SELECT *, open_cost_msat + bump_cost_msat + close_cost_msat + refund_cost_msat + losses_msat AS costs_msat,
-           sale_fees_msat + refund_borne_msat + routing_msat - open_cost_msat - bump_cost_msat - close_cost_msat
-               - refund_cost_msat - losses_msat - capital_cost_msat AS profit_msat
-      FROM earned
-)
-"""  # noqa: S608  our own words only
-
-_PARTS: Final = (
-    "sale_fees_msat", "routing_msat", "open_cost_msat", "bump_cost_msat", "close_cost_msat", "refund_cost_msat",
-    "refund_borne_msat", "losses_msat", "bound_msat_seconds",
-)  # fmt: skip
-_SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _PARTS)
-_CHANNEL: Final = (
-    "c.order_id, c.node_pubkey, c.short_channel_id, c.capacity_sat, o.opened_at, o.closed_at, "
-    + ", ".join(f"c.{name}" for name in _PARTS)
-)
-
-#: What a list of channels may be ordered by.
+#: What a list of channels may be ordered by. None of the first ones is ever nothing, and an index has the profit.
 ORDERS: Final = {
     "profit": "profit_msat",
-    "yearly": "profit_msat / nullif(bound_msat_seconds, 0)",
+    "yearly": "profit_msat / nullif(bound_msat_seconds::numeric, 0)",
     "sale": "sale_fees_msat",
     "routing": "routing_msat",
     "costs": "costs_msat",
     "capital": "capital_cost_msat",
     "bound": "bound_msat_seconds",
     "capacity": "capacity_sat",
-    "opened": "(SELECT opened_at FROM orders_channelorder WHERE id = costed.order_id)",
+    "opened": "opened_at",
 }
-
-_SUMMED: Final = f"""{_BY_ORDER}
-SELECT is_channel, count(*), coalesce(sum(unpaid_msat), 0)::bigint, {_SUMS} FROM costed GROUP BY is_channel
-"""  # noqa: S608  our own words only
-
-
-def _places(what: str, by: str, limit: str) -> str:
-    """A part of the list, numbered: what a page shows, and what is best and worst."""
-    return f"""
-    (SELECT '{what}' AS what, row_number() OVER (ORDER BY {by} NULLS LAST, order_id) AS place, *
-       FROM costed WHERE is_channel ORDER BY {by} NULLS LAST, order_id {limit})"""  # noqa: S608  our own words only
-
-
-def _listed(by: str) -> str:
-    parts = [
-        _places("page", by, "LIMIT %(limit)s OFFSET %(offset)s"),
-        _places("best", "profit_msat DESC", "LIMIT %(most)s"),
-        _places("worst", "profit_msat", "LIMIT %(most)s"),
-    ]
-    return f"""{_BY_ORDER}
-SELECT c.what, {_CHANNEL} FROM ({" UNION ALL ".join(parts)}) AS c JOIN orders_channelorder o ON o.id = c.order_id
- ORDER BY c.what, c.place"""  # noqa: S608  our own words only
+#: Of a channel that bound nothing, whose size we do not know, or that never was usable.
+_MAY_BE_NOTHING: Final = frozenset({"yearly", "capacity", "opened"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +79,21 @@ def earnings(
     limit: int = 50,
     most: int = 5,
 ) -> Earnings:
-    """The days that the period touches: summed, and channel by channel. Two statements. Raises: KeyError."""
-    given, way = _given(period, now), "DESC" if descending else "ASC"
-    sums = {is_channel: rest for is_channel, *rest in rows(_SUMMED, **given)}
+    """The days that the period touches: summed, and channel by channel. Four statements. Raises: KeyError."""
+    asked = _asked(period, now)
+    sums = {is_channel: rest for is_channel, *rest in rows(asked.summed, **asked.given)}
     beside, channels = (_parts(sums[each][2:]) if each in sums else Parts() for each in (False, True))
-    found = rows(_listed(f"{ORDERS[order_by]} {way}"), **given, limit=limit, offset=offset, most=most)
-    listed = {what: tuple(_channel(row) for kind, *row in found if kind == what) for what in ("page", "best", "worst")}
-    count = sums[True][0] if True in sums else 0
+    listed = _listed(asked, _ordered(order_by, descending), offset, limit, most)
+    count = int(sums[True][0]) if True in sums else 0
     best, worst = ([each.parts.profit_msat for each in listed[what]] for what in ("best", "worst"))
     ends = told_apart(best, worst, count)
     return Earnings(
-        first=given["first"],
-        last=given["last"],
+        first=asked.given["first"],
+        last=asked.given["last"],
         total=_with_cost(channels + beside),
         beside=beside,
         channels=count,
-        unpaid_msat=sum(each[1] for each in sums.values()),
+        unpaid_msat=int(sum(each[1] for each in sums.values())),
         rows=listed["page"],
         best=listed["best"][: ends.best],
         worst=listed["worst"][: ends.worst],
@@ -204,16 +104,110 @@ def earnings(
 
 def channels_earned(period: Period, now: datetime, *, order_by: str = "profit") -> Iterator[ChannelEarned]:
     """All of them, the most first: read from the database a few at a time."""
-    statement = f"""{_BY_ORDER}
-        SELECT {_CHANNEL} FROM costed c JOIN orders_channelorder o ON o.id = c.order_id
-         WHERE is_channel ORDER BY {ORDERS[order_by]} DESC NULLS LAST, c.order_id"""  # noqa: S608  our own words only
+    asked = _asked(period, now)
+    statement = f"""{asked.reckoned}
+        SELECT {_CHANNEL} FROM ({asked.channels()}) AS c {_NAMED}
+         ORDER BY {_ordered(order_by, descending=True)}"""  # noqa: S608  our own words only
     with connection.chunked_cursor() as cursor:
-        cursor.execute(statement.replace("costed.order_id", "c.order_id"), _given(period, now))
+        cursor.execute(statement, asked.given)
         while found := cursor.fetchmany(1_000):
             yield from map(_channel, found)
 
 
-def _given(period: Period, now: datetime) -> dict[str, Any]:
+def _ordered(order_by: str, descending: bool) -> str:
+    """What is alike is in the order of an index, forwards or backwards."""
+    way = "DESC" if descending else "ASC"
+    last = " NULLS LAST" if order_by in _MAY_BE_NOTHING else ""
+    return f"{ORDERS[order_by]} {way}{last}, order_id {way}"
+
+
+def _listed(asked: _Asked, by: str, offset: int, limit: int, most: int) -> dict[str, tuple[ChannelEarned, ...]]:
+    """What a page shows, and what is best and worst."""
+    parts = (
+        _places(asked, "page", by, offset, limit),
+        _places(asked, "best", _ordered("profit", descending=True), 0, most),
+        _places(asked, "worst", _ordered("profit", descending=False), 0, most),
+    )
+    statement = f"""{asked.reckoned}
+        SELECT what, {_CHANNEL} FROM ({" UNION ALL ".join(parts)}) AS c {_NAMED}
+         ORDER BY what, place"""  # noqa: S608  our own words only
+    found = rows(statement, **asked.given)
+    return {what: tuple(_channel(row) for kind, *row in found if kind == what) for what in ("page", "best", "worst")}
+
+
+def _places(asked: _Asked, what: str, by: str, offset: int, limit: int) -> str:
+    """A part of the list, numbered."""
+    order = f"ORDER BY {by}"
+    return f"""
+    (SELECT '{what}' AS what, row_number() OVER ({order}) AS place, *
+       FROM ({asked.channels(f"{order} LIMIT {offset + limit:d}")}) AS each
+      {order} LIMIT {limit:d} OFFSET {offset:d})"""  # noqa: S608  our own words only
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How a period is answered: from what is kept and from what is reckoned now, or from the latter alone."""
+
+    given: Mapping[str, Any]
+    is_kept: bool
+
+    @property
+    def reckoned(self) -> str:
+        """What is reckoned now."""
+        return lives.UNKEPT if self.is_kept else lives.WHOLE
+
+    @property
+    def summed(self) -> str:
+        """Channels and what is beside them, with how many there are. Whatever is both reckoned and kept counts once."""
+        names = ", ".join(lives.SUMMED)
+        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in lives.SUMMED)
+        kept = f""" UNION ALL SELECT words[2] = 'channel', {", ".join(f"sums[{n}]" for n in range(1, _WIDTH + 1))}
+             FROM orders_dayfigure
+            WHERE figure = '{lives.FIGURE}' AND day >= %(first)s AND day <= %(last)s AND words[1]::date >= %(first)s
+            UNION ALL SELECT is_channel, -1, {", ".join(f"-{name}" for name in lives.SUMMED)} FROM orders_orderearned
+            WHERE {lives.WITHIN} AND order_id IN (SELECT order_id FROM rest)"""  # noqa: S608  our own words only
+        return f"""{self.reckoned}
+        SELECT is_channel, sum(number)::bigint, {sums}
+          FROM (SELECT is_channel, 1 AS number, {names} FROM reckoned WHERE {lives.COUNTS}
+                {kept if self.is_kept else ""}) AS each
+         GROUP BY is_channel"""  # noqa: S608  our own words only
+
+    def channels(self, first: str = "") -> str:
+        """The channels; of those that are kept no more than the first ones, which an index finds by itself."""
+        names = ", ".join(lives.COLUMNS)
+        which = f"{lives.WITHIN} AND is_channel AND order_id NOT IN (SELECT order_id FROM rest)"  # noqa: S608
+        if first:
+            which = f"order_id IN (SELECT order_id FROM orders_orderearned WHERE {which} {first})"  # noqa: S608
+        kept = f" UNION ALL SELECT {names} FROM orders_orderearned WHERE {which}"  # noqa: S608  our own words only
+        return f"""
+        SELECT {names} FROM reckoned WHERE is_channel AND {lives.COUNTS} {kept if self.is_kept else ""}
+        """  # noqa: S608  our own words only
+
+
+#: How many sums a kept day has: of how many orders, and what these come to.
+_WIDTH: Final = 1 + len(lives.SUMMED)
+_CHANNEL: Final = (
+    "c.order_id, named.node_pubkey, named.short_channel_id, c.capacity_sat, c.opened_at, o.closed_at, "
+    + ", ".join(f"c.{name}" for name in lives.PARTS)
+)
+_NAMED: Final = f"""
+  JOIN orders_channelorder o ON o.id = c.order_id
+  JOIN LATERAL ({SOLD} AND a.order_id = c.order_id) AS named ON true
+"""
+
+
+#: Beyond it all are reckoned: so much is not kept when nobody has kept any for long.
+_MOST_REST: Final = 20_000
+
+
+def _asked(period: Period, now: datetime) -> _Asked:
+    through = lives.kept_through()
+    given = _given(period, now, through)
+    rest = lives.rest(given) if through else []
+    return _Asked({**given, "orders": rest}, through is not None and len(rest) <= _MOST_REST)
+
+
+def _given(period: Period, now: datetime, through: date | None) -> dict[str, Any]:
     first, last = period.whole_days
     since, until = period.of_days.since, min(period.of_days.until, now)
     return {
@@ -221,8 +215,8 @@ def _given(period: Period, now: datetime) -> dict[str, Any]:
         "last": last,
         "since": min(since, until),
         "until": until,
-        "ppm": settings.CAPITAL_COST_PPM,
-        "year": 1_000_000 * YEAR_SECONDS,
+        **lives.capital(),
+        **lives.moved_after(through or date.min),
     }
 
 
@@ -232,7 +226,7 @@ def _channel(row: Sequence[Any]) -> ChannelEarned:
 
 
 def _parts(sums: Sequence[Any]) -> Parts:
-    return _with_cost(Parts(**{name: int(each) for name, each in zip(_PARTS, sums, strict=True)}))
+    return _with_cost(Parts(**{name: int(each) for name, each in zip(lives.PARTS, sums, strict=True)}))
 
 
 def _with_cost(parts: Parts) -> Parts:

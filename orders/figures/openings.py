@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
 
-from orders.figures.asking import OTHER_REASON, REASONS, rows
+from orders.figures import kinds
 from orders.figures.period import Period
-
-#: From seconds (a simulated chain) to the days that three blocks may take: a block is some ten minutes.
-BUCKETS_SECONDS: Final = (
-    60,
-    300,
-    600,
-    1_200,
-    1_800,
-    2_700,
-    3_600,
-    5_400,
-    7_200,
-    10_800,
-    21_600,
-    43_200,
-    86_400,
-    259_200,
-)
+from orders.figures.tally import Sum, summed
+from orders.figures.waiting import BUCKETS_SECONDS, percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class Openings:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long the buyers waited whose channels became usable in a period."""
+    """How long the buyers waited whose channels became usable in a period, as `waiting.cell` has it: to 3 %."""
 
     orders: int
     p50_seconds: int | None
@@ -69,38 +54,10 @@ class Histogram:
         return self.buckets[-1][1]
 
 
-_OPENINGS: Final = """
-SELECT state, CASE WHEN state <> 'failed' THEN '' WHEN failure_reason = ANY(%(reasons)s) THEN failure_reason
-                   ELSE %(other)s END, count(*)
-FROM orders_channelopening
-WHERE (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-GROUP BY 1, 2 ORDER BY 3 DESC, 2
-"""
-
-#: How long a buyer waited, from the payment that counts to a usable channel.
-SECONDS: Final = "greatest(0, floor(extract(epoch FROM opened_at - paid_at)))::bigint"
-
-_WAITS: Final = f"""
-SELECT count(*), percentile_disc(0.5) WITHIN GROUP (ORDER BY {SECONDS}),
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY {SECONDS})
-FROM orders_channelorder
-WHERE opened_at >= %(since)s AND opened_at < %(until)s AND paid_at IS NOT NULL
-"""  # noqa: S608  our own words only
-
-#: A bound belongs to its bucket, and what PostgreSQL calls a threshold to the next one.
-_HISTOGRAM: Final = f"""
-SELECT width_bucket(seconds, %(thresholds)s::bigint[]), count(*), sum(seconds)::bigint
-FROM (SELECT {SECONDS} AS seconds FROM orders_channelorder
-      WHERE opened_at IS NOT NULL AND paid_at IS NOT NULL) AS each
-GROUP BY 1
-"""  # noqa: S608  our own words only
-
-
 def openings(period: Period | None = None) -> Openings:
     """The attempts that were begun in the period, or ever."""
-    given = period.given if period else {"since": None, "until": None}
-    found = rows(_OPENINGS, **given, reasons=list(REASONS), other=OTHER_REASON)
+    told = [(state, why, number) for _, (state, why), [number] in summed(kinds.TRIED, period)]
+    found = sorted(told, key=lambda each: (-each[2], each[1]))
     counts = {"confirmed": 0, "failed": 0}
     for state, _, number in found:
         counts[state] = counts.get(state, 0) + number
@@ -111,14 +68,20 @@ def openings(period: Period | None = None) -> Openings:
 
 def waits(period: Period) -> Waits:
     """Of the channels that became usable in the period: from the payment that counts until then."""
-    [row] = rows(_WAITS, **period.given)
-    return Waits(*row)
+    found = cells(summed(kinds.OPENED, period))
+    return Waits(sum(number for _, number in found), percentile(found, 50), percentile(found, 95))
+
+
+def cells(found: Iterable[Sum]) -> list[tuple[int, int]]:
+    """Of sums of what was opened: each cell of waits, and how many there are in it."""
+    return [(int(words[0]), sums[0]) for _, words, sums in found if words]
 
 
 def histogram() -> Histogram:
     """From the first day on: no bucket ever gets less, and whoever asks is told the same."""
-    found = rows(_HISTOGRAM, thresholds=[bound + 1 for bound in BUCKETS_SECONDS])
-    counts = {at: number for at, number, _ in found}
+    found = [(int(words[0]), sums) for _, words, sums in summed(kinds.OPENED) if words]
     bounds: list[int | None] = [*BUCKETS_SECONDS, None]
-    sums = accumulate(counts.get(at, 0) for at in range(len(bounds)))
-    return Histogram(tuple(zip(bounds, sums, strict=True)), sum(seconds for *_, seconds in found))
+    counts = [0] * len(bounds)
+    for wait, (number, *_) in found:
+        counts[bisect_left(BUCKETS_SECONDS, wait)] += number
+    return Histogram(tuple(zip(bounds, accumulate(counts), strict=True)), sum(sums[-1] for _, sums in found))

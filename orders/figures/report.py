@@ -18,7 +18,9 @@ from orders.figures.period import Period
 from orders.figures.sales import Day, Month, by_day, by_month
 from orders.figures.server import Beat, NodeSeen, Queue, heartbeats, node_seen, queue
 from orders.figures.standing import FlagSum, Oldest, StateSum, by_state, flags, oldest
+from orders.figures.tally import one_look
 from orders.figures.wallet import Capacity, Coins, RefundSum, capacity, coins, refunds
+from orders.models import NodeSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ class Report:
 
 
 def report(period: Period, now: datetime) -> Report:
-    """Each figure once. The snapshot of the node is read once for all of them."""
-    seen = queries.snapshot()
+    """Each figure once. The snapshot of the node is read once for all of them, and so is which days are kept."""
+    with one_look():
+        return _report(period, now, queries.snapshot())
+
+
+def _report(period: Period, now: datetime, seen: NodeSnapshot | None) -> Report:
     return Report(
         at=now,
         period=period,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
-from typing import Final
+from datetime import date, datetime
 
-from orders.figures.asking import rows
+from orders.figures import kinds, series
 from orders.figures.period import Period
+from orders.figures.tally import Unit, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +42,31 @@ class Earned:
     fees_sat: int
 
 
-_BY_DAY: Final = """
-SELECT day, sum(paid), sum(paid_sat)::bigint, sum(opened), sum(opened_sat)::bigint, sum(fees_sat)::bigint
-FROM (
-    SELECT (paid_at AT TIME ZONE 'UTC')::date AS day, 1 AS paid, order_total_sat AS paid_sat,
-           0 AS opened, 0 AS opened_sat, 0 AS fees_sat
-    FROM orders_channelorder WHERE paid_at >= %(since)s AND paid_at < %(until)s
-    UNION ALL
-    SELECT (opened_at AT TIME ZONE 'UTC')::date, 0, 0, 1, lsp_balance_sat + client_balance_sat, fee_total_sat
-    FROM orders_channelorder WHERE opened_at >= %(since)s AND opened_at < %(until)s
-) AS each GROUP BY day ORDER BY day
-"""
-
-_BY_MONTH: Final = """
-SELECT month, sum(opened), sum(opened_sat)::bigint, sum(closed), sum(closed_sat)::bigint
-FROM (
-    SELECT date_trunc('month', opened_at AT TIME ZONE 'UTC')::date AS month,
-           1 AS opened, lsp_balance_sat + client_balance_sat AS opened_sat, 0 AS closed, 0 AS closed_sat
-    FROM orders_channelorder WHERE opened_at >= %(since)s AND opened_at < %(until)s
-    UNION ALL
-    SELECT date_trunc('month', closed_at AT TIME ZONE 'UTC')::date, 0, 0, 1, lsp_balance_sat + client_balance_sat
-    FROM orders_channelorder WHERE closed_at >= %(since)s AND closed_at < %(until)s
-) AS each GROUP BY month ORDER BY month
-"""
-
-_EARNED: Final = """
-SELECT count(*), coalesce(sum(lsp_balance_sat + client_balance_sat), 0)::bigint, coalesce(sum(fee_total_sat), 0)::bigint
-FROM orders_channelorder WHERE opened_at IS NOT NULL
-"""
-
-
 def by_day(period: Period) -> list[Day]:
     """The days of the period on which something was paid or became usable."""
-    return [Day(*row) for row in rows(_BY_DAY, **period.given)]
+    return [
+        Day(each.at.date(), each.paid, each.paid_sat, each.opened, each.opened_sat, each.fees_sat)
+        for each in series.sold(period, Unit.DAY)
+    ]
 
 
 def by_month(period: Period) -> list[Month]:
     """The months of the period in which a channel became usable, or was closed."""
-    return [Month(*row) for row in rows(_BY_MONTH, **period.given)]
+    found: dict[date, list[int]] = {}
+    for at, _, (number, sat, *_) in summed(kinds.OPENED, period, Unit.MONTH):
+        _add(found, at, [number, sat, 0, 0])
+    for at, _, (number, _, sat) in summed(kinds.CLOSED, period, Unit.MONTH):
+        _add(found, at, [0, 0, number, sat])
+    return [Month(month, *found[month]) for month in sorted(found)]
+
+
+def _add(found: dict[date, list[int]], at: datetime | None, more: list[int]) -> None:
+    if at is not None:
+        before = found.setdefault(at.date(), [0] * len(more))
+        before[:] = [one + other for one, other in zip(before, more, strict=True)]
 
 
 def earned() -> Earned:
     """From the first day on: none of it ever gets less."""
-    [row] = rows(_EARNED)
-    return Earned(*row)
+    found = [sums[:3] for _, _, sums in summed(kinds.OPENED)]
+    return Earned(*(sum(column) for column in zip(*found, strict=True))) if found else Earned(0, 0, 0)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
-from orders.figures.asking import rows
-from orders.figures.openings import SECONDS
+from orders.figures import kinds
+from orders.figures.kinds import Kind
+from orders.figures.openings import cells
 from orders.figures.period import Period
-
-
-class Unit(StrEnum):
-    """How long a slot is. By PostgreSQL's words."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
+from orders.figures.tally import Sum, Unit, summed
+from orders.figures.waiting import percentile
 
 #: Up to so long a period has slots of this unit: never more of them than can be told apart.
 _UP_TO: Final = (
@@ -61,36 +54,6 @@ class Tried:
     failed: int
 
 
-_SOLD: Final = """
-SELECT at, sum(paid), sum(paid_sat)::bigint, sum(opened), sum(opened_sat)::bigint, sum(fees_sat)::bigint
-FROM (
-    SELECT date_trunc(%(unit)s, paid_at AT TIME ZONE 'UTC') AS at, 1 AS paid, order_total_sat AS paid_sat,
-           0 AS opened, 0 AS opened_sat, 0 AS fees_sat
-    FROM orders_channelorder WHERE paid_at >= %(since)s AND paid_at < %(until)s
-    UNION ALL
-    SELECT date_trunc(%(unit)s, opened_at AT TIME ZONE 'UTC'),
-           0, 0, 1, lsp_balance_sat + client_balance_sat, fee_total_sat
-    FROM orders_channelorder WHERE opened_at >= %(since)s AND opened_at < %(until)s
-) AS each GROUP BY at ORDER BY at
-"""
-
-_WAITED: Final = f"""
-SELECT date_trunc(%(unit)s, opened_at AT TIME ZONE 'UTC') AS at, count(*),
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY {SECONDS}),
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY {SECONDS})
-FROM orders_channelorder
-WHERE opened_at >= %(since)s AND opened_at < %(until)s AND paid_at IS NOT NULL
-GROUP BY 1 ORDER BY 1
-"""  # noqa: S608  our own words only
-
-_TRIED: Final = """
-SELECT date_trunc(%(unit)s, created_at AT TIME ZONE 'UTC') AS at, count(*) FILTER (WHERE state = 'confirmed'),
-       count(*) FILTER (WHERE state NOT IN ('confirmed', 'failed')), count(*) FILTER (WHERE state = 'failed')
-FROM orders_channelopening WHERE created_at >= %(since)s AND created_at < %(until)s
-GROUP BY 1 ORDER BY 1
-"""
-
-
 def unit_of(period: Period) -> Unit:
     """Of the slots that a period of this length is drawn in."""
     length = period.until - period.since
@@ -124,14 +87,40 @@ def _next(at: datetime, unit: Unit) -> datetime:
 
 def sold(period: Period, unit: Unit) -> list[Sold]:
     """The slots in which something was paid or became usable."""
-    return [Sold(at.replace(tzinfo=UTC), *sums) for at, *sums in rows(_SOLD, **period.given, unit=str(unit))]
+    paid, opened = _by_slot(kinds.PAID, period, unit), _by_slot(kinds.OPENED, period, unit)
+    return [Sold(at, *_total(paid.get(at, ()), 2), *_total(opened.get(at, ()), 3)) for at in sorted(paid | opened)]
+
+
+def _by_slot(kind: Kind, period: Period, unit: Unit) -> dict[datetime, list[Sum]]:
+    found: dict[datetime, list[Sum]] = {}
+    for each in summed(kind, period, unit):
+        if each.at is not None:
+            found.setdefault(each.at.replace(tzinfo=UTC), []).append(each)
+    return found
+
+
+def _total(found: Iterable[Sum], width: int) -> list[int]:
+    return [sum(each.sums[column] for each in found) for column in range(width)]
 
 
 def waited(period: Period, unit: Unit) -> list[Waited]:
     """The slots in which a channel became usable that was paid for."""
-    return [Waited(at.replace(tzinfo=UTC), *told) for at, *told in rows(_WAITED, **period.given, unit=str(unit))]
+    slots_of = {at: cells(found) for at, found in _by_slot(kinds.OPENED, period, unit).items()}
+    return [
+        Waited(at, sum(number for _, number in found), percentile(found, 50) or 0, percentile(found, 95) or 0)
+        for at, found in slots_of.items()
+        if found
+    ]
 
 
 def tried(period: Period, unit: Unit) -> list[Tried]:
     """The slots in which an attempt was begun."""
-    return [Tried(at.replace(tzinfo=UTC), *told) for at, *told in rows(_TRIED, **period.given, unit=str(unit))]
+    return [_tried(at, found) for at, found in _by_slot(kinds.TRIED, period, unit).items()]
+
+
+def _tried(at: datetime, found: Iterable[Sum]) -> Tried:
+    by_end = {"confirmed": 0, "failed": 0, "": 0}
+    for each in found:
+        state = each.words[0]
+        by_end[state if state in by_end else ""] += each.sums[0]
+    return Tried(at, by_end["confirmed"], by_end[""], by_end["failed"])

@@ -9,7 +9,9 @@ from typing import Final
 from django.db.models import Count
 
 from orders.causes import FlagKind
+from orders.figures import kinds
 from orders.figures.asking import age_seconds, rows, words
+from orders.figures.tally import summed
 from orders.models import Flag
 from orders.states import OrderState
 
@@ -44,10 +46,6 @@ class FlagSum:
     flags: int
 
 
-_BY_STATE: Final = """
-SELECT state, count(*), sum(lsp_balance_sat + client_balance_sat)::bigint FROM orders_channelorder GROUP BY state
-"""
-
 #: A quote has been one since it was made; of all others the journal says since when.
 _OLDEST: Final = """
 SELECT o.state, min(coalesce(entered.at, o.created_at))
@@ -64,7 +62,7 @@ GROUP BY o.state
 
 def by_state() -> list[StateSum]:
     """Every state with its orders, and the size of their channels."""
-    found = {state: (orders, capacity_sat) for state, orders, capacity_sat in rows(_BY_STATE)}
+    found = {state: sums for _, (state,), sums in summed(kinds.STATES)}
     return [StateSum(state, *found.get(state, (0, 0))) for state in OrderState]
 
 

@@ -10,7 +10,9 @@ from typing import Final
 from django.db.models import Count, Sum
 
 from orders import queries
+from orders.figures import kinds
 from orders.figures.asking import rows, words
+from orders.figures.tally import summed
 from orders.models import NodeSnapshot, Reservation
 from orders.states import Firmness, OrderState, RefundState
 
@@ -85,12 +87,6 @@ SELECT coalesce(sum(lsp_balance_sat + client_balance_sat), 0)::bigint FROM order
 WHERE state = ANY(%(states)s)
 """
 
-_REFUNDS: Final = """
-SELECT CASE WHEN state = ANY(%(under_way)s) THEN 'under_way' ELSE state END,
-       count(*), sum(amount_sat)::bigint, sum(fee_sat)::bigint
-FROM orders_refund GROUP BY 1
-"""
-
 
 def capacity(seen: NodeSnapshot | None) -> Capacity:
     """Sold, promised, free; and what is reserved, by how firmly."""
@@ -129,5 +125,8 @@ def _by_size(coins_sat: Sequence[int]) -> tuple[tuple[int, CoinSum], ...]:
 
 def refunds() -> list[RefundSum]:
     """Every way that a refund stands, with how many do and their sum."""
-    found = {stands: sums for stands, *sums in rows(_REFUNDS, under_way=words(_UNDER_WAY))}
-    return [RefundSum(stands, *found.get(stands, (0, 0, 0))) for stands in REFUNDS]
+    found = {stands: [0, 0, 0] for stands in REFUNDS}
+    for _, (state,), sums in summed(kinds.REFUNDS):
+        stands = "under_way" if state in _UNDER_WAY else state
+        found[stands] = [one + other for one, other in zip(found[stands], sums, strict=True)]
+    return [RefundSum(stands, *sums) for stands, sums in found.items()]

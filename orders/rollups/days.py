@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.utils import timezone
 
-from orders.figures.earning import PARTS_OF_LEGS
+from orders.figures.lives import PARTS_OF_LEGS
 from orders.models import RollUp, RollUpName
 
 #: Whoever posts an entry has its moment before it is there: a day is over for good so long after it ended.
@@ -77,7 +77,7 @@ class _Kind:
     has_today: bool = True
 
 
-_KINDS: Final[dict[RollUpName, _Kind]] = {
+KINDS: Final[dict[RollUpName, _Kind]] = {
     RollUpName.MONEY: _Kind(
         _MONEY, "orders_moneyday", "SELECT (min(at) AT TIME ZONE 'UTC')::date FROM orders_entry", has_today=False
     ),
@@ -117,12 +117,12 @@ def rebuild(name: RollUpName) -> int:
 
 
 def _first(name: RollUpName) -> date | None:
-    [[first]] = _run(_KINDS[name].first)
+    [[first]] = _run(KINDS[name].first)
     return first  # type: ignore[no-any-return]  # a date, or nothing
 
 
 def _make(name: RollUpName, first: date, row: RollUp) -> int:
-    kind, now = _KINDS[name], timezone.now()
+    kind, now = KINDS[name], timezone.now()
     over = (now - SETTLES).date() - timedelta(days=1)
     last = now.date() if kind.has_today else over
     _run(f"DELETE FROM {kind.table} WHERE day >= %(since)s", since=first)  # noqa: S608  our own words only

@@ -17,7 +17,7 @@ from lightning.rights import Feature
 from orders import locks
 from orders.locks import Lock
 from orders.models import Alive, Forward, RollUp, RollUpName, StockSample
-from orders.rollups import days, forwards, stock
+from orders.rollups import days, earned, forwards, looking, stock, tallies
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ def keep(node: LndNode, now: datetime) -> str:
         stock.sample(now)
         for name in days.ADDED_UP:
             days.add_up(name)
+        tallies.keep()
+        earned.keep()
+        looking.look()
         forget(now, with_forwards=is_all)
     return said
 
@@ -45,7 +48,9 @@ def rebuild() -> dict[RollUpName, int]:
     """Every day of which all is still there is added up anew: how many rows of each. It waits for who is at it."""
     with transaction.atomic():
         locks.hold(Lock.FIGURES)
-        return {name: days.rebuild(name) for name in RollUpName}
+        RollUp.objects.update(astray="")
+        made = {name: days.rebuild(name) for name in days.KINDS}
+        return {**made, RollUpName.FIGURES: tallies.rebuild(), RollUpName.EARNED: earned.rebuild()}
 
 
 def _read_forwards(node: LndNode, now: datetime) -> tuple[str, bool]:

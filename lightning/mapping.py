@@ -26,6 +26,7 @@ from lightning.types import (
     NodeInfo,
     NodeInvoiceState,
     Outpoint,
+    PartsOnTheWay,
     Peer,
     PeerEvent,
     PendingChannel,
@@ -180,6 +181,7 @@ def channel(message: ln.Channel) -> Channel:
         alias=message.chan_id if message.zero_conf else 0,
         aliases=tuple(message.alias_scids),
         htlcs=tuple(map(_htlc, message.pending_htlcs)),
+        updates=message.num_updates,
     )
 
 
@@ -291,10 +293,12 @@ def interception_answer(circuit: Circuit, answer: Answer) -> router.ForwardHtlcI
     return message
 
 
-def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | None:
-    """None for what happens at every payment: a balance changed."""
+def channel_event(message: ln.ChannelEventUpdate) -> ChannelEvent | PartsOnTheWay | None:
+    """None where a balance changed and nothing comes in."""
     if message.type == ln.ChannelEventUpdate.CHANNEL_UPDATE:
-        return None
+        pending = message.updated_channel.channel.pending_htlcs
+        hashes = frozenset(each.hash_lock.hex() for each in pending if each.incoming)
+        return PartsOnTheWay(hashes) if hashes else None
     kind = ln.ChannelEventUpdate.UpdateType.Name(message.type).lower()
     return ChannelEvent(kind, _event_outpoint(message))
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from lightning import mapping
 from lightning.calls import LIST_SECONDS
-from lightning.errors import NodeUnavailable, OutcomeUnknown, Rejected
+from lightning.errors import NodeUnavailable, NotFound, OutcomeUnknown, Rejected
 from lightning.interception import Interception
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import routerrpc_pb2 as router
@@ -35,6 +35,22 @@ class Passing(Reaching):
         except (OutcomeUnknown, Rejected) as error:
             # LND writes it down before it tells the channel, and complains of what it has already.
             if error.reason not in ("", "alias_exists") or not self._is_called(channel, alias):
+                raise
+
+    def remove_alias(self, channel: int, alias: int) -> None:
+        """This channel (`Channel.known_as`), which may be none any more, is not called so: another may be.
+
+        Money: what names it from now on comes to nothing, so whatever went on over it has come to its end.
+        Repeat: safe; nothing happens where it was not called so. Raises: NodeUnavailable, OutcomeUnknown.
+        """
+        if alias not in self.aliases().get(channel, ()):
+            return  # LND would take it from whichever channel is called so
+        request = router.DeleteAliasesRequest(alias_maps=[ln.AliasMap(base_scid=channel, aliases=[alias])])
+        try:
+            self._change(self._calls.link().router.XDeleteLocalChanAliases, request)
+        except (OutcomeUnknown, NotFound):
+            # LND forgets it before it tells the channel, and complains of one that is no more.
+            if alias in self.aliases().get(channel, ()):
                 raise
 
     def _is_called(self, channel: int, alias: int) -> bool:

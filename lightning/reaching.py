@@ -154,6 +154,14 @@ class Reaching:
         request = ln.SendCustomMessageRequest(peer=bytes.fromhex(pubkey), type=type, data=data)
         return self._calls.begin(self._lightning.SendCustomMessage, request, seconds=timeout_seconds)
 
+    def sign(self, message: bytes) -> str:
+        """The node's signature of the message, in zbase32: who has it recovers the node's key from it.
+
+        Spec: bLIP-50, LSPS0.ln_signature. The node itself puts "Lightning Signed Message:" before what it signs, so
+        that nothing else can be signed by this. Raises: NodeUnavailable.
+        """
+        return str(self._read(self._lightning.SignMessage, ln.SignMessageRequest(msg=message)).signature)
+
     def announce(self, *, feature_bit: int | None = None, addresses: Collection[str] = ()) -> None:
         """Until it is started anew the node announces this feature and these addresses too, none of them yet.
 

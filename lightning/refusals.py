@@ -118,6 +118,7 @@ _NODE_SAYS: tuple[tuple[str, Refusal], ...] = (
     (r"^alias already exists: alias .* already exists for base scid", Refusal(Rejected, "alias_taken")),
     (r"^alias already exists: SCID alias", Refusal(Rejected, "alias_exists")),
     (r"^base scid .* not found", Refusal(NotFound, "unknown_channel")),
+    (r"^error deleting scid alias, .*: alias not found$", Refusal(NotFound, "unknown_alias")),
     # the wallet
     (r"insufficient funds available to construct transaction", _NO_FUNDS),
     (r"not enough witness outputs to create funding transaction", _NO_FUNDS),

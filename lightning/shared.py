@@ -53,6 +53,11 @@ class _Shared(Generic[Value]):
             self._lock.release()
         return found
 
+    def age_seconds(self, node: LndNode) -> float:
+        """How long ago the call was begun whose answer is known."""
+        at, _ = self._known.get(node, (0.0, None))
+        return monotonic() - at
+
     def forget(self) -> None:
         """Nothing is known."""
         with self._lock:
@@ -82,6 +87,11 @@ def peer(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | N
     """The peer, where it is connected. Raises: NodeUnavailable."""
     age = _SECONDS if no_older_than is None else no_older_than
     return _peers.of(node, seconds=seconds, no_older_than=age).get(pubkey)
+
+
+def age_of_peers_seconds(node: LndNode) -> float:
+    """How long ago the list of peers was asked for that others are told from."""
+    return _peers.age_seconds(node)
 
 
 def opening_with(pubkey: str, node: LndNode, *, seconds: float, no_older_than: float | None = None) -> int:

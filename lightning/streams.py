@@ -23,7 +23,7 @@ from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto.chainrpc_pb2_grpc import ChainNotifierStub
 from lightning.proto.invoicesrpc_pb2_grpc import InvoicesStub
 from lightning.proto.lnrpc_pb2_grpc import LightningStub
-from lightning.types import ChainTransaction, ChannelEvent, CustomMessage, Invoice, PeerEvent
+from lightning.types import ChainTransaction, ChannelEvent, CustomMessage, Invoice, PartsOnTheWay, PeerEvent
 
 Value = TypeVar("Value")
 
@@ -58,8 +58,11 @@ class LndStreams:
         call = LightningStub(self._channel()).SubscribeTransactions
         return self._listen(call, ln.GetTransactionsRequest(), mapping.chain_transaction)
 
-    def channel_events(self) -> AsyncIterator[ChannelEvent]:
-        """Each change in the life of a channel (not of its balance)."""
+    def channel_events(self) -> AsyncIterator[ChannelEvent | PartsOnTheWay]:
+        """Each change in the life of a channel; and after each commitment of a peer all that comes in by that channel.
+
+        The latter is told some 50 ms before an invoice is accepted, and not told again after a restart of the node's.
+        """
         call = LightningStub(self._channel()).SubscribeChannelEvents
         return self._listen(call, ln.ChannelEventSubscription(), mapping.channel_event)
 

@@ -191,6 +191,7 @@ class Channel:
     alias: int = 0
     aliases: tuple[int, ...] = ()
     htlcs: tuple[Htlc, ...] = ()
+    updates: int = 0  # how often its balances were agreed upon anew; 0: nothing was ever in it
 
     @property
     def known_as(self) -> int:
@@ -263,6 +264,13 @@ class ChannelEvent:
 
     kind: str
     outpoint: Outpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartsOnTheWay:
+    """What a peer has committed to on a channel, by payment hash: to be refused, passed on, or held for an invoice."""
+
+    hashes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

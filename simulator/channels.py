@@ -69,6 +69,10 @@ class Channel:
     alias: int = 0
     #: What ends it, where the network cannot take that yet: nobody has published the funding.
     unheard: Tx | None = None
+    #: How often its balances were agreed upon anew.
+    updates: int = 0
+    #: In which of the customer's lives it came to be.
+    life: int = 0
 
     @property
     def is_alive(self) -> bool:
@@ -304,6 +308,7 @@ class Negotiations:
                 alias=self._channels.new_alias() if flow.zero_conf else 0,
                 base_msat=base_msat,
                 ppm=ppm,
+                life=flow.customer.lives,
             )
         )
         flow.updates.put_nowait(("pending", flow.point))

@@ -162,8 +162,12 @@ class Control:
         missing_parts: int = 0,
         part_msat: int = 0,
         over: Sequence[str] = (),
+        counts_after_start: bool = False,
     ) -> control.Payment:
-        """Somebody has begun to pay the invoice; over these channels, in turn, where a customer asked for it."""
+        """Somebody has begun to pay the invoice; over these channels, in turn, where a customer asked for it.
+
+        With `counts_after_start` the node's end comes between the payer's commitment and the invoice: kill it then.
+        """
         request = control.PayRequest(
             payment_request=invoice,
             payer=payer,
@@ -172,6 +176,7 @@ class Control:
             missing_parts=missing_parts,
             part_msat=part_msat,
             over=over,
+            counts_after_start=counts_after_start,
         )
         payment: control.Payment = self._call("Pay", request)
         return payment
@@ -230,6 +235,10 @@ class Control:
         """
         request = control.Synced(synced=synced, wallet_waits=wallet_waits, doubts_at_block=doubts_at_block)
         self._call("SetSynced", request)
+
+    def tell_of_parts(self, tells: bool) -> None:
+        """Whether channel events name the parts of payments that come in; until the node's end."""
+        self._call("TellOfParts", control.Telling(tells=tells))
 
     def watch_address(self) -> str:
         """A new address of an imported key: the wallet lists its coins, and cannot spend them."""

@@ -399,7 +399,7 @@ class CustomerChange(_message.Message):
     knows_zero_conf: _builtins.bool
     """it says at the connection that it can have such channels"""
     takes: _builtins.str
-    """settles, holds, fails or settles_a_part: what it does with a payment that is for it"""
+    """settles, holds, fails, settles_a_part or settles_the_last: what it does with a payment that is for it"""
     takes_less: _builtins.bool
     """less than was sent, where it is told of a fee that was taken"""
     def __init__(
@@ -735,6 +735,7 @@ class PayRequest(_message.Message):
     MISSING_PARTS_FIELD_NUMBER: _builtins.int
     PART_MSAT_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
+    COUNTS_AFTER_START_FIELD_NUMBER: _builtins.int
     payment_request: _builtins.str
     payer: _builtins.str
     amount_msat: _builtins.int
@@ -744,6 +745,8 @@ class PayRequest(_message.Message):
     """so many of the parts never arrive"""
     part_msat: _builtins.int
     """one part of so much arrives, and nothing else"""
+    counts_after_start: _builtins.bool
+    """the parts are named, and counted by their invoice only when the node has started again"""
     @_builtins.property
     def over(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """of what a customer asked for: the channels that the parts go over, in turn; none: those of the payer, or any"""
@@ -758,10 +761,11 @@ class PayRequest(_message.Message):
         missing_parts: _builtins.int = ...,
         part_msat: _builtins.int = ...,
         over: _abc.Iterable[_builtins.str] | None = ...,
+        counts_after_start: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "missing_parts", b"missing_parts", "over", b"over", "part_msat", b"part_msat", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_msat", b"amount_msat", "counts_after_start", b"counts_after_start", "missing_parts", b"missing_parts", "over", b"over", "part_msat", b"part_msat", "parts", b"parts", "payer", b"payer", "payment_request", b"payment_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1004,6 +1008,25 @@ class Seconds(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Seconds: _TypeAlias = Seconds  # noqa: Y015
+
+@_typing.final
+class Telling(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TELLS_FIELD_NUMBER: _builtins.int
+    tells: _builtins.bool
+    def __init__(
+        self,
+        *,
+        tells: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tells", b"tells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Telling: _TypeAlias = Telling  # noqa: Y015
 
 @_typing.final
 class Synced(_message.Message):

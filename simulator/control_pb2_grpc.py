@@ -169,6 +169,11 @@ class ControlStub:
                 request_serializer=simulator_dot_control__pb2.Synced.SerializeToString,
                 response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
                 _registered_method=True)
+        self.TellOfParts = channel.unary_unary(
+                '/simulator.Control/TellOfParts',
+                request_serializer=simulator_dot_control__pb2.Telling.SerializeToString,
+                response_deserializer=simulator_dot_control__pb2.Nothing.FromString,
+                _registered_method=True)
         self.WatchAddress = channel.unary_unary(
                 '/simulator.Control/WatchAddress',
                 request_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
@@ -360,6 +365,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TellOfParts(self, request, context):
+        """Whether channel events name the parts of payments that come in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchAddress(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -520,6 +532,11 @@ def add_ControlServicer_to_server(servicer, server):
             'SetSynced': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSynced,
                     request_deserializer=simulator_dot_control__pb2.Synced.FromString,
+                    response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
+            ),
+            'TellOfParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.TellOfParts,
+                    request_deserializer=simulator_dot_control__pb2.Telling.FromString,
                     response_serializer=simulator_dot_control__pb2.Nothing.SerializeToString,
             ),
             'WatchAddress': grpc.unary_unary_rpc_method_handler(
@@ -1271,6 +1288,33 @@ class Control:
             target,
             '/simulator.Control/SetSynced',
             simulator_dot_control__pb2.Synced.SerializeToString,
+            simulator_dot_control__pb2.Nothing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TellOfParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/simulator.Control/TellOfParts',
+            simulator_dot_control__pb2.Telling.SerializeToString,
             simulator_dot_control__pb2.Nothing.FromString,
             options,
             channel_credentials,

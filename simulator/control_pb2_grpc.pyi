@@ -62,6 +62,8 @@ class ControlStub:
     """The node itself"""
     PassTime: _grpc.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]
     SetSynced: _grpc.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]
+    TellOfParts: _grpc.UnaryUnaryMultiCallable[_control_pb2.Telling, _control_pb2.Nothing]
+    """Whether channel events name the parts of payments that come in."""
     WatchAddress: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]
     AddFault: _grpc.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]
     ListWaiting: _grpc.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Waiting]
@@ -101,6 +103,8 @@ class ControlAsyncStub(ControlStub):
     """The node itself"""
     PassTime: _aio.UnaryUnaryMultiCallable[_control_pb2.Seconds, _control_pb2.Nothing]  # type: ignore[assignment]
     SetSynced: _aio.UnaryUnaryMultiCallable[_control_pb2.Synced, _control_pb2.Nothing]  # type: ignore[assignment]
+    TellOfParts: _aio.UnaryUnaryMultiCallable[_control_pb2.Telling, _control_pb2.Nothing]  # type: ignore[assignment]
+    """Whether channel events name the parts of payments that come in."""
     WatchAddress: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Address]  # type: ignore[assignment]
     AddFault: _aio.UnaryUnaryMultiCallable[_control_pb2.Fault, _control_pb2.Nothing]  # type: ignore[assignment]
     ListWaiting: _aio.UnaryUnaryMultiCallable[_control_pb2.Nothing, _control_pb2.Waiting]  # type: ignore[assignment]
@@ -299,6 +303,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.Synced,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]: ...
+
+    @_abc_1.abstractmethod
+    def TellOfParts(
+        self,
+        request: _control_pb2.Telling,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.Nothing, _abc.Awaitable[_control_pb2.Nothing]]:
+        """Whether channel events name the parts of payments that come in."""
 
     @_abc_1.abstractmethod
     def WatchAddress(

@@ -237,6 +237,7 @@ def pay(world: World, request: control.PayRequest) -> control.Payment:
         part_msat=request.part_msat,
         height=world.chain.height,
         now=world.now(),
+        counts_after_start=request.counts_after_start,
     )
     return _payment(payment)
 
@@ -365,6 +366,12 @@ def pass_time(world: World, request: control.Seconds) -> control.Nothing:
     """The node's clock is so much later than it was."""
     world.kept.clock_ahead_seconds += request.seconds
     world.time_passed()
+    return control.Nothing()
+
+
+def tell_of_parts(world: World, request: control.Telling) -> control.Nothing:
+    """Channel events name what comes in, or leave it out."""
+    world.tells_of_parts = request.tells
     return control.Nothing()
 
 

@@ -80,6 +80,8 @@ class Invoices:
     waiting: dict[str, None] = field(default_factory=dict)  # the hashes of what is open or held
     payments: dict[int, Payment] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
+    #: By hash: what payers have committed to, and no invoice has counted yet. None: of an earlier version's world.
+    committed: dict[str, list[Htlc]] | None = None
     #: So many were added before the first of these.
     added_before: int = 0
 
@@ -109,6 +111,10 @@ class Invoices:
         self.by_hash[invoice.payment_hash] = invoice
         self.by_request[request] = invoice.payment_hash
         return self._move(invoice, OPEN)
+
+    def on_the_way(self, payment_hash: str) -> list[Htlc]:
+        """All parts that channels have of the payment."""
+        return [*self.by_hash[payment_hash].held, *(self.committed or {}).get(payment_hash, ())]
 
     def _next_index(self) -> int:
         return self.added_before + len(self.by_hash) + 1
@@ -146,6 +152,17 @@ class Invoices:
 
     # What happens by itself
 
+    def replay(self) -> None:
+        """At a start the invoices count what payers had committed to before the end."""
+        committed, self.committed = self.committed or {}, None
+        for payment_hash, parts in committed.items():
+            for htlc in parts:
+                invoice, payment = self.by_hash[payment_hash], self.payments[htlc.payment_id]
+                if self._takes_part_of(invoice, payment):
+                    self._take(invoice, htlc, payment)
+                else:
+                    self._return(htlc)
+
     def block_came(self, height: int) -> None:
         """What is held too near to its end is cancelled."""
         for invoice in list(self._waiting(ACCEPTED)):
@@ -182,6 +199,7 @@ class Invoices:
         part_msat: int = 0,
         height: int,
         now: float,
+        counts_after_start: bool = False,
     ) -> Payment:
         """The payment has begun, and has perhaps failed at once. Without an amount it is the invoice's.
 
@@ -197,10 +215,11 @@ class Invoices:
         payment.amount_msat = amount_msat or invoice.value_sat * 1000
         expiry_height = height + invoice.cltv_blocks + PAYER_PADDING_BLOCKS
         parts_of = shares(payment.amount_msat, max(parts, 1))[: max(parts, 1) - missing_parts]
+        take = self._commit if counts_after_start else self._take
         for share_msat in [part_msat] if part_msat else parts_of:
             if self._takes_part_of(invoice, payment):
-                self._take(invoice, Htlc(share_msat, expiry_height, payment.id, now), payment)
-        if all(htlc.payment_id != payment.id for htlc in invoice.htlcs):
+                take(invoice, Htlc(share_msat, expiry_height, payment.id, now), payment)
+        if all(htlc.payment_id != payment.id for htlc in [*invoice.htlcs, *self.on_the_way(invoice.payment_hash)]):
             payment.stage, payment.failure = FAILED, _REFUSED_BY_RECEIVER
         return payment
 
@@ -209,6 +228,11 @@ class Invoices:
         is_enough = payment.amount_msat >= invoice.value_sat * 1000
         others = (self.payments[htlc.payment_id].amount_msat for htlc in invoice.held)
         return invoice.stage == OPEN and is_enough and all(total == payment.amount_msat for total in others)
+
+    def _commit(self, invoice: Invoice, htlc: Htlc, payment: Payment) -> None:
+        self.committed = self.committed or {}
+        self.committed.setdefault(payment.payment_hash, []).append(htlc)
+        self._move(invoice, OPEN)
 
     def _take(self, invoice: Invoice, htlc: Htlc, payment: Payment) -> None:
         invoice.htlcs.append(htlc)

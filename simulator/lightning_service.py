@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from lightning.credentials import required_methods
 from lightning.proto import lnrpc_pb2 as ln
 from simulator import channels as ch
-from simulator import events, messages, scripts, strangers
+from simulator import events, messages, scripts, signed, strangers
 from simulator.channels import Flow
 from simulator.refused import Refused
 from simulator.rest import Rest
@@ -24,7 +24,7 @@ _OTHERS = frozenset(
     for name in (
         "BakeMacaroon", "BatchOpenChannel", "DeleteMacaroonID", "ExportAllChannelBackups",
         "OpenChannelSync", "RestoreChannelBackups", "SendCoins", "SendMany", "SendPaymentSync",
-        "SignMessage", "StopDaemon", "WalletBalance",
+        "StopDaemon", "WalletBalance",
     )
 )  # fmt: skip
 
@@ -76,7 +76,7 @@ def check_macaroon_permissions(world: World, request: ln.CheckMacPermRequest) ->
 
 def list_aliases(world: World, _: ln.ListAliasesRequest) -> ln.ListAliasesResponse:
     """What channels are called besides, by the name that they have in lists."""
-    known = world.passing.all_aliases()
+    known = world.passing.names.all()
     maps = [ln.AliasMap(base_scid=base, aliases=names) for base, names in known.items()]
     return ln.ListAliasesResponse(alias_maps=maps)
 
@@ -130,6 +130,13 @@ def send_custom_message(world: World, request: ln.SendCustomMessageRequest) -> l
         raise Refused("peer is not connected", code=grpc.StatusCode.NOT_FOUND)
     world.telling.say(customer.pubkey, request.type, request.data)
     return ln.SendCustomMessageResponse(status="message sent successfully")
+
+
+def sign_message(world: World, request: ln.SignMessageRequest) -> ln.SignMessageResponse:
+    """By the node's key, after the words that LND puts before whatever it signs so."""
+    if request.single_hash:
+        raise Refused("the simulator hashes twice")
+    return ln.SignMessageResponse(signature=signed.message(request.msg, scripts.key(world.kept.seed, "node")))
 
 
 # Channels

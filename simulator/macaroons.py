@@ -17,6 +17,7 @@ _CHANGES = frozenset(
         "BakeMacaroon", "AddHoldInvoice", "SettleInvoice", "CancelInvoice", "LeaseOutput", "ReleaseOutput",
         "FundPsbt", "FinalizePsbt", "PublishTransaction", "BumpFee", "CloseChannel", "UpdateChannelPolicy",
         "SendCustomMessage", "UpdateNodeAnnouncement", "HtlcInterceptor", "XAddLocalChanAliases",
+        "XDeleteLocalChanAliases", "SignMessage",
     }
 )  # fmt: skip
 #: What only looks, of what is no call of LND's: who plays buyers asks it again and again.

@@ -126,8 +126,9 @@ def open_channel(world: World, channel: Channel) -> ln.Channel:
         initiator=channel.by_us,
         push_amount_sat=channel.push_sat,
         memo=channel.memo,
-        alias_scids=world.passing.all_aliases().get(channel.known_as, ()),
+        alias_scids=world.passing.names.all().get(channel.known_as, ()),
         pending_htlcs=_htlcs(world, channel),
+        num_updates=channel.updates,
     )
 
 
@@ -255,8 +256,12 @@ def channel_point(point: Point) -> ln.ChannelPoint:
 
 
 def _channel_event(world: World, kind: str, point: Point) -> ln.ChannelEventUpdate:
-    channel = world.channels.by_point[point]
     kinds = ln.ChannelEventUpdate
+    if kind == "parts":
+        return kinds(
+            type=kinds.CHANNEL_UPDATE, updated_channel=ln.ChannelCommitUpdate(channel=_bearing(world, point[0]))
+        )
+    channel = world.channels.by_point[point]
     match kind:
         case "pending":
             return kinds(type=kinds.PENDING_OPEN_CHANNEL, pending_open_channel=pending_update(point))
@@ -269,7 +274,26 @@ def _channel_event(world: World, kind: str, point: Point) -> ln.ChannelEventUpda
         case "closed":
             return kinds(type=kinds.CLOSED_CHANNEL, closed_channel=closed_channel(channel))
         case _:
-            return kinds(type=kinds.CHANNEL_UPDATE)
+            update = ln.ChannelCommitUpdate(channel=open_channel(world, channel))
+            return kinds(type=kinds.CHANNEL_UPDATE, updated_channel=update)
+
+
+def _bearing(world: World, payment_hash: str) -> ln.Channel:
+    """What a channel has on it that the parts of a payment come by: payers have ways to us that are not shown."""
+    parts = world.invoices.on_the_way(payment_hash)
+    return ln.Channel(
+        active=True,
+        pending_htlcs=[
+            ln.HTLC(
+                incoming=True,
+                amount=part.amount_msat // 1000,
+                hash_lock=bytes.fromhex(payment_hash),
+                expiration_height=part.expiry_height,
+                locked_in=True,
+            )
+            for part in parts
+        ],
+    )
 
 
 # The wallet

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from simulator.channels import LOCAL_FORCE, OPEN, REMOTE_FORCE, Channel, Channels
 from simulator.forwards import Forwards
 from simulator.invoices import FAILED, SUCCEEDED, Payment
-from simulator.peers import FAILS, HOLDS, SETTLES_A_PART, Customer, Customers
+from simulator.names import Names, scid_text
+from simulator.peers import FAILS, HOLDS, SETTLES_A_PART, SETTLES_THE_LAST, Customer, Customers
 from simulator.refused import Refused
 from simulator.scripts import Point
 
@@ -19,7 +20,6 @@ REJECT_BLOCKS, INTERCEPT_BLOCKS = 19, 22
 FEE_RECORD = 65_537
 #: In place of a channel's number: the part names the next node instead.
 NO_CHANNEL = 2**64 - 1
-_ALIAS_HEIGHTS = range(16_000_000, 16_250_000)
 _LEAST_BLOCKS_LEFT = 3
 
 TEMPORARY = "TEMPORARY_CHANNEL_FAILURE"
@@ -72,6 +72,8 @@ class Part:
     out_htlc: int = 0
     passed_msat: int = 0
     told_fee_msat: int = 0
+    #: The next node knows that it may get less by the channel that it got this by.
+    may_be_less: bool = False
     failure: str = ""
 
     @property
@@ -117,6 +119,7 @@ class Passing:
         self.kept = kept
         self._channels, self._customers, self._forwards, self._payments = channels, customers, forwards, payments
         self._height, self._now, self._close = height, now, close
+        self.names = Names(kept.aliases, channels, is_active=self._is_active)
         #: What the interceptor is asked; None: there is none.
         self.asking: asyncio.Queue[tuple[Part, bool]] | None = None
         #: What waits for its word, and whether its channel is on chain already.
@@ -150,6 +153,7 @@ class Passing:
 
     def _arrive(self, channel: Channel, part: Part) -> None:
         channel.remote_sat -= part.in_msat // 1000
+        channel.updates += 1
         self.kept.parts.append(part)
         if part.in_expiry < self._height() + INTERCEPT_BLOCKS:
             self._fail_back(part, TOO_SOON)
@@ -224,7 +228,10 @@ class Passing:
             self._fail_back(part, problem)
             return
         channel.local_sat -= out_msat // 1000
+        channel.updates += 1
         part.out, part.out_point, part.passed_msat, part.told_fee_msat = ON, channel.point, out_msat, fee_msat
+        customer = self._customers.find(channel.pubkey)
+        part.may_be_less = customer is not None and customer.takes_less and channel.life == customer.lives
         part.out_htlc = self.kept.next_out.get(channel.point, 0)
         self.kept.next_out[channel.point] = part.out_htlc + 1
         self.look(channel.pubkey)
@@ -235,7 +242,7 @@ class Passing:
             asked = self._asked(part)
             pubkey = self._customers.named(asked.customer).pubkey if asked else ""
         else:
-            named = next((each for each in self._open() if part.scid in self.names_of(each)), None)
+            named = next((each for each in self._open() if part.scid in self.names.of(each)), None)
             pubkey = named.pubkey if named else ""
         ways = [each for each in self._open() if pubkey and each.pubkey == pubkey]
         fit = [each for each in ways if not self._objection(part, each, out_msat)]
@@ -243,11 +250,6 @@ class Passing:
 
     def _open(self) -> Iterator[Channel]:
         return (each for each in self._channels.alive() if each.stage == OPEN)
-
-    def names_of(self, channel: Channel) -> set[int]:
-        """All that it may be called by who pays over it."""
-        own = {channel.short_id, channel.alias} - {0}
-        return own.union(*(self.kept.aliases.get(name, ()) for name in own))
 
     def _objection(self, part: Part, channel: Channel | None, out_msat: int) -> str:
         if channel is None or not self._is_active(channel):
@@ -290,13 +292,16 @@ class Passing:
             for part in parts:
                 self._fail_on(part, REFUSED_BY_RECEIVER)
             return
-        for part in [each for each in parts if not _is_enough(each, customer)]:
+        for part in [each for each in parts if not _is_enough(each)]:
             self._fail_on(part, TOO_LITTLE)
         there = [each for each in parts if each.is_on]
         total_msat = self._payments[parts[0].payment_id].amount_msat
         if there and sum(each.out_msat for each in there) >= max(total_msat, asked.amount_msat):
-            for part in there[:1] if customer.takes == SETTLES_A_PART else there:
+            for part in _taken(there, customer):
                 self._settle(part, asked.preimage)
+            for part in there if customer.takes == SETTLES_THE_LAST else ():
+                if part.is_on:
+                    self._fail_on(part, REFUSED_BY_RECEIVER)
 
     def _settle(self, part: Part, preimage: str) -> None:
         channel = self._channel_out(part)
@@ -346,6 +351,8 @@ class Passing:
         return self._channels.by_point[part.out_point]
 
     def _moved(self, *channels: Channel) -> None:
+        for channel in channels:
+            channel.updates += 1
         self._channels.changed += [("update", each.point) for each in channels if each.stage == OPEN]
 
     # What happens by itself
@@ -371,36 +378,11 @@ class Passing:
         for part in self.unresolved(channel.known_as):
             self._offer(part, is_on_chain=True)
 
-    # Names
 
-    def add_alias(self, base: int, alias: int) -> None:
-        """Raises: Refused in LND's words; of a channel that is not usable it is remembered all the same."""
-        channel = next((each for each in self._open() if each.known_as == base), None)
-        if alias >> 40 not in _ALIAS_HEIGHTS:
-            raise Refused(f"not a valid alias: SCID alias {scid_text(alias)} is not a valid alias")
-        if channel is None:
-            raise Refused(f"base scid {scid_text(base)} not found")
-        for other, names in self.all_aliases().items():
-            if alias in names and other != base:
-                words = f"alias {scid_text(alias)} already exists for base scid {scid_text(other)}"
-                raise Refused(f"alias already exists: {words}")
-            if alias in names:
-                raise Refused(f"alias already exists: SCID alias {alias} already exists")
-        self.kept.aliases.setdefault(base, []).append(alias)
-        if not self._is_active(channel):
-            which = f"base_scid={scid_text(base)}, alias_scid={scid_text(alias)}"
-            raise Refused(f"error adding scid alias, {which}: channel link not found")
-
-    def all_aliases(self) -> dict[int, list[int]]:
-        """By the name of each channel: what LND gave it, and what was added."""
-        given = {each.alias: [each.alias] for each in self._channels.by_point.values() if each.alias}
-        return {base: [*given.get(base, ()), *self.kept.aliases.get(base, ())] for base in {*given, *self.kept.aliases}}
+def _is_enough(part: Part) -> bool:
+    return part.passed_msat + (part.told_fee_msat if part.may_be_less else 0) >= part.out_msat
 
 
-def _is_enough(part: Part, customer: Customer) -> bool:
-    return part.passed_msat + (part.told_fee_msat if customer.takes_less else 0) >= part.out_msat
-
-
-def scid_text(scid: int) -> str:
-    """As LND writes it."""
-    return f"{scid >> 40}:{scid >> 16 & 0xFFFFFF}:{scid & 0xFFFF}"
+def _taken(parts: list[Part], customer: Customer) -> list[Part]:
+    one = {SETTLES_A_PART: parts[:1], SETTLES_THE_LAST: parts[-1:]}
+    return one.get(customer.takes, parts)

@@ -16,8 +16,10 @@ AT_OPEN, AT_VERIFY = "open", "verify"
 VANISHES = ("", AT_OPEN, AT_VERIFY)
 
 #: What it does with a payment that is for it.
-SETTLES, HOLDS, FAILS, SETTLES_A_PART = "settles", "holds", "fails", "settles_a_part"
-TAKES = (SETTLES, HOLDS, FAILS, SETTLES_A_PART)
+SETTLES, HOLDS, FAILS = "settles", "holds", "fails"
+#: The first part alone, and it never says what of the others; the last alone, and it fails the others.
+SETTLES_A_PART, SETTLES_THE_LAST = "settles_a_part", "settles_the_last"
+TAKES = (SETTLES, HOLDS, FAILS, SETTLES_A_PART, SETTLES_THE_LAST)
 
 _FIRST_PORT = 9_801
 _OUR_PORT = 9_800
@@ -69,7 +71,11 @@ class Customer:
     knows_zero_conf: bool = True
     is_announced: bool = False  # the graph has it, with its host
     takes: str = SETTLES
-    takes_less: bool = False  # of a part from which a fee was taken that it is told of, as wallets of LDK do
+    #: Of a part from which a fee was taken that it is told of, as wallets of LDK do: over the channels that came to be
+    #: since it started, as they forget it of the others.
+    takes_less: bool = False
+    #: How often it has gone: when it is back it has started anew.
+    lives: int = 0
     pending: list[Point] = field(default_factory=list)  # as the customer counts them
 
     def objection(
@@ -167,6 +173,7 @@ class Customers:
             raise Refused(f"presence is one of {', '.join(PRESENCES)}")
         customer.presence = presence
         if presence in {OFFLINE, DEAD}:
+            customer.lives += 1
             self._set_connected(customer, connected=False)
         if presence == ONLINE and has_channel:
             self._set_connected(customer, connected=True)

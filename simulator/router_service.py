@@ -20,10 +20,20 @@ def xadd_local_chan_aliases(world: World, request: router.AddAliasesRequest) -> 
     """The channels are called so too."""
     for each in request.alias_maps:
         for alias in each.aliases:
-            world.passing.add_alias(each.base_scid, alias)
-    known = world.passing.all_aliases()
+            world.passing.names.add(each.base_scid, alias)
+    known = world.passing.names.all()
     maps = [ln.AliasMap(base_scid=base, aliases=names) for base, names in known.items()]
     return router.AddAliasesResponse(alias_maps=maps)
+
+
+def xdelete_local_chan_aliases(world: World, request: router.DeleteAliasesRequest) -> router.DeleteAliasesResponse:
+    """The channels are called so no more."""
+    for each in request.alias_maps:
+        for alias in each.aliases:
+            world.passing.names.remove(each.base_scid, alias)
+    known = world.passing.names.all()
+    maps = [ln.AliasMap(base_scid=base, aliases=names) for base, names in known.items()]
+    return router.DeleteAliasesResponse(alias_maps=maps)
 
 
 async def htlc_interceptor(
@@ -32,17 +42,18 @@ async def htlc_interceptor(
     """What is held, and what comes. An answer that does not fit ends it."""
     asking = world.passing.listen()
     reading = asyncio.create_task(_read(world, answers, answered))
+    next_part = asyncio.create_task(asking.get())
     try:
         while True:
-            next_part = asyncio.create_task(asking.get())
             await asyncio.wait({next_part, reading}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
-                next_part.cancel()
                 reading.result()
                 return
             part, is_on_chain = next_part.result()
+            next_part = asyncio.create_task(asking.get())
             yield messages.intercepted(part, is_on_chain=is_on_chain)
     finally:
+        next_part.cancel()
         reading.cancel()
         world.passing.leave()
         answered()

@@ -98,6 +98,8 @@ class World:
             close=self.close,
         )
         self.began_at = self.now()
+        #: Whether channel events name the parts of payments that come in, as LND's do from 0.21 on.
+        self.tells_of_parts = True
         self.negotiations = Negotiations(self.channels, self.customers, self.now)
         #: Called with what every listener of a topic is to be told.
         self.announce: Callable[[str, object], None] = lambda topic, fact: None
@@ -149,6 +151,7 @@ class World:
                 self.chain.accept(self.chain.txs[txid])
             except Refused:
                 self.wallet.forget(txid)
+        self.invoices.replay()
         self.time_passed()
         self.passing.replay()
 
@@ -278,9 +281,11 @@ class World:
         local_sat = capacity_sat - push_sat - COMMIT_FEE_SAT if by_us else push_sat
         remote_sat = push_sat if by_us else capacity_sat - push_sat - COMMIT_FEE_SAT
         point = (txid, 0)
-        self.channels.add(
-            Channel(point, customer.pubkey, capacity_sat, push_sat, private, by_us, "", local_sat, remote_sat, key_name)
+        channel = Channel(
+            point, customer.pubkey, capacity_sat, push_sat, private, by_us, "", local_sat, remote_sat, key_name
         )
+        channel.life = customer.lives
+        self.channels.add(channel)
         return point
 
     def close(self, point: Point, close_type: str) -> str:
@@ -339,6 +344,8 @@ class World:
                 return something
             something = True
             for payment_hash, stage in invoices:
+                if self.tells_of_parts and stage != SETTLED and self.invoices.on_the_way(payment_hash):
+                    self.announce(events.CHANNELS, ("parts", (payment_hash, 0)))
                 self.announce(events.invoice(payment_hash), payment_hash)
                 if stage == SETTLED:
                     self._balances_moved(payment_hash)

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
@@ -31,12 +31,13 @@ class Hands:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: _cleanly(work, *args, **kwargs))
 
-    async def follow(self, hint: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+    async def follow(self, hint: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The hint was followed, or it is logged why not: no hint is worth more than the stream it came from."""
         try:
-            await self.do(hint, *args, **kwargs)
+            return await self.do(hint, *args, **kwargs)
         except Exception:
             log.exception("hint=%s could not be followed", hint.__name__)
+            return None
 
     async def close(self, patience_seconds: float) -> bool:
         """Nothing begins any more; False where something still runs after so long."""

@@ -15,9 +15,10 @@ from uuid import UUID
 from lightning import types
 from lightning.types import ChainTransaction, ChannelEvent
 from orders import queries
-from orders.nudges import nudge_all
+from orders.nudges import due_by_invoice, nudge_all
 from orders.payments.onchain import recording
 from orders.states import InvoiceState, OrderState
+from orders.waking import telling
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,9 @@ def may_be_news(state: types.NodeInvoiceState) -> bool:
     return bool(_NEWS_TO[state])
 
 
-def invoice_changed(order_id: UUID, state: types.NodeInvoiceState) -> None:
-    """The order is nudged if its invoice's state is news to us."""
-    if may_be_news(state) and queries.invoice_is(order_id, _NEWS_TO[state]):
-        nudge_all([order_id])
+def invoice_changed(order_id: UUID, state: types.NodeInvoiceState) -> bool:
+    """The order is due if its invoice's state is news to us; whether it is. Nobody else is told."""
+    return may_be_news(state) and due_by_invoice(order_id, _NEWS_TO[state])
 
 
 def transaction_seen(transaction: ChainTransaction) -> None:
@@ -61,9 +61,13 @@ def channel_changed(event: ChannelEvent) -> None:
 
 
 def peer_came(pubkey: str) -> None:
-    """The orders that wait for just this peer to be reachable, to open a channel or to close it, try now."""
+    """The orders that wait for just this peer to be reachable, to open a channel or to close it, try now.
+
+    Its wallet need not be woken any more.
+    """
     waiting = queries.waiting_for_peer(pubkey, reason="PEER_NOT_REACHABLE")
     nudge_all({*waiting, *queries.closings_that_wait(pubkey)})
+    telling.came(pubkey)
 
 
 class PeersSeen:

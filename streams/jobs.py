@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import close_old_connections
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: So many for each thread are no queue, however slow the machine.
 _SOON: Final = 2
+#: One of so many is the longest waiting, whoever's it is: many clients that come for the first time keep no other from
+#: his turn for ever. Prime to the length of _TURNS, so that each rank has its share.
+_LONGEST_WAITING: Final = 5
 
 
 class Rank(IntEnum):
@@ -46,12 +49,23 @@ _TURNS: Final = (
     Rank.NEWS, Rank.FIRST, Rank.NEWS, Rank.SUSPECT,
     Rank.NEWS, Rank.FIRST, Rank.MONEY, Rank.REPEATED,
 )  # fmt: skip
+#: Of these, clients take turns: one's first order goes before another's second.
+FAIR: Final = frozenset({Rank.NEWS, Rank.FIRST})
 #: Whose looks may go on to begin an attempt, which is long: they leave a thread to the others.
 _OPENING: Final = frozenset({Rank.FIRST, Rank.SUSPECT, Rank.REPEATED})
 
 
+class Wait(NamedTuple):
+    """Since when an order waits, and how many of its client's are before it."""
+
+    since: float
+    before: int
+
+
 class Waiting:
-    """Which orders wait and which are being looked at: by rank, the longest waiting first. It knows no threads.
+    """Which orders wait and which are being looked at: by rank, then by how many of its client's go before each.
+
+    Among those alike the longest waiting first. It knows no threads.
 
     Now and then a lower rank has its turn, so that none keeps another for long. A quarter of those `at_once` is kept
     for news, and one more for looks that begin no attempt. A look that waits for a peer is not among them: `aside`.
@@ -60,12 +74,13 @@ class Waiting:
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.at_once = at_once
         self._clock = clock
-        #: Since when, the longest waiting first.
-        self._waiting: dict[Rank, dict[UUID, float]] = {rank: {} for rank in Rank}
+        #: The longest waiting first.
+        self._waiting: dict[Rank, dict[UUID, Wait]] = {rank: {} for rank in Rank}
         self._running: dict[UUID, Rank] = {}
         self._aside: set[UUID] = set()
-        self._again: dict[UUID, Rank] = {}
+        self._again: dict[UUID, tuple[Rank, int]] = {}
         self._turn = 0
+        self._taken = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values())) + len(self._again)
@@ -82,17 +97,24 @@ class Waiting:
         """The order is being looked at."""
         return order_id in self._running or order_id in self._aside
 
-    def add(self, order_id: UUID, rank: Rank = Rank.MONEY) -> None:
-        """The order will be looked at once from now on, however often it is added until then."""
+    def is_aside(self, order_id: UUID) -> bool:
+        """Its look waits for a peer, or has."""
+        return order_id in self._aside
+
+    def add(self, order_id: UUID, rank: Rank = Rank.MONEY, before: int = 0) -> None:
+        """The order will be looked at once from now on, however often it is added until then.
+
+        `before`: how many of its client's go before it.
+        """
         if self.is_running(order_id):
-            self._again[order_id] = rank  # what the running look has read may be older than the reason to look
+            self._again[order_id] = rank, before  # what the running look has read may be older than the reason to look
             return
         for waiting in self._waiting.values():
             if order_id in waiting:
                 if waiting is self._waiting[rank]:
                     return
                 del waiting[order_id]
-        self._waiting[rank][order_id] = self._clock()
+        self._waiting[rank][order_id] = Wait(self._clock(), before)
 
     def take(self) -> UUID | None:
         """The next order is being looked at; None where nothing waits that may, or enough run."""
@@ -100,15 +122,26 @@ class Waiting:
             waiting = self._waiting[rank]
             if waiting and self._may_begin(rank):
                 self._turn = (self._turn + 1) % len(_TURNS)
-                order_id = next(iter(waiting))
+                order_id = self._next(rank)
                 del waiting[order_id]
                 self._running[order_id] = rank
                 return order_id
         return None
 
-    def waits_seconds(self, *ranks: Rank) -> float:
-        """For how long the longest of these has waited; 0 where no more do than are soon looked at."""
-        since = [since for rank in ranks for since in self._waiting[rank].values()]
+    def _next(self, rank: Rank) -> UUID:
+        waiting = self._waiting[rank]
+        self._taken += 1
+        if rank not in FAIR or self._taken % _LONGEST_WAITING == 0:
+            return next(iter(waiting))
+        return min(waiting, key=lambda order_id: waiting[order_id].before)
+
+    def waits_seconds(self, *ranks: Rank, only_first: bool = False) -> float:
+        """For how long the longest of these has waited; 0 where no more do than are soon looked at.
+
+        `only_first`: without those that others of their client's go before.
+        """
+        waits = [wait for rank in ranks for wait in self._waiting[rank].values()]
+        since = [wait.since for wait in waits if not (only_first and wait.before)]
         return self._clock() - min(since) if len(since) > self.at_once * _SOON else 0.0
 
     def _ranked(self) -> list[Rank]:
@@ -133,9 +166,8 @@ class Waiting:
         """The look has ended; the order waits anew where it was added meanwhile."""
         self._running.pop(order_id, None)
         self._aside.discard(order_id)
-        rank = self._again.pop(order_id, None)
-        if rank is not None:
-            self.add(order_id, rank)
+        if (again := self._again.pop(order_id, None)) is not None:
+            self.add(order_id, *again)
 
     def forget(self) -> None:
         """Nothing waits any more; what runs goes on."""
@@ -158,9 +190,9 @@ class Jobs:
         self._since: dict[UUID, float] = {}
         self._aside_since: dict[UUID, float] = {}
 
-    def add(self, order_id: UUID, rank: Rank = Rank.MONEY) -> None:
-        """The order will be looked at, at once where a thread is free."""
-        self.orders.add(order_id, rank)
+    def add(self, order_id: UUID, rank: Rank = Rank.MONEY, before: int = 0) -> None:
+        """The order will be looked at, at once where a thread is free; as `Waiting.add`."""
+        self.orders.add(order_id, rank, before)
         self._begin()
 
     def step_aside(self, order_id: UUID) -> None:

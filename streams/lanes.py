@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -24,15 +24,17 @@ from lightning.errors import PeerOffline
 from lightning.node import LndNode, Negotiation
 from lightning.types import NodeAddress
 from orders import queries
-from orders.admission import suspects
+from orders.admission import standing
+from orders.admission.standing import Standing
 from orders.models import ChannelOrder
 from orders.openings import turns
 from orders.openings.turns import Elsewhere
 from orders.queries import Claimed
+from streams.clients import Clients
 from streams.connected import Connected
 from streams.dials import Dials, Outcome
 from streams.hands import Hands
-from streams.jobs import Jobs, Rank, advance_if_due
+from streams.jobs import FAIR, Jobs, Rank, advance_if_due
 from streams.slots import Asking, Patience, Slots
 from streams.together import together
 
@@ -46,8 +48,9 @@ _PATIENCE: Final = Patience(first_seconds=5.0, repeated_seconds=2.0)
 _PRESS_SECONDS: Final = 0.25
 #: Where coins were short one more finds out, in a look, whether they still are.
 _WIDEN_SECONDS: Final = 1.0
-#: So many times as long as others wait he may whose payments have lately come to nothing, before nothing is sold.
-_SUSPECTS_WAIT: Final = 5
+#: So many times as long as others he may wait whose payments have lately come to nothing, or whose other orders go
+#: first, before nothing is sold.
+_LATER_WAIT: Final = 5
 #: Another process looks at the order: it will not be long, and may not do what we may.
 _TAKEN_SECONDS: Final = 0.5
 #: For an answer from the event loop, which never waits itself.
@@ -79,12 +82,13 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         #: Whether each is news.
         self._unsorted: dict[UUID, bool] = {}
+        #: What is being found out about.
+        self._sorting: dict[UUID, bool] = {}
         self._asked = asyncio.Event()
         #: What the last dial for each order came to, until a look has made use of it.
         self._outcomes: dict[UUID, tuple[NodeAddress, Outcome]] = {}
         self._negotiating: dict[UUID, LaneTurn] = {}
-        #: Of the orders in our hands: those of clients whose payments have lately come to nothing.
-        self._suspect: set[UUID] = set()
+        self._clients = Clients()
 
     def add(self, order_id: UUID, *, is_news: bool = True) -> None:
         """The order will be looked at. What is only due still (no news) is not, while it is in our hands already."""
@@ -95,12 +99,13 @@ class Lanes:
     def forget(self) -> None:
         """Nothing waits any more; what runs goes on."""
         self._unsorted.clear()
+        self._sorting = {}
         self.jobs.orders.forget()
         self.dials.forget()
         self.slots.forget_waiting()
         self.closes.forget_waiting()
         self._outcomes.clear()
-        self._suspect.clear()
+        self._clients.clear()
 
     def let_go(self) -> None:
         """Nobody waits for a peer any more: the attempts fall silent, and the next look at each recovers it."""
@@ -130,9 +135,14 @@ class Lanes:
 
     @property
     def behind_seconds(self) -> float:
-        """For how long somebody's news, or his first attempt, has waited for a thread; a suspect's counts less."""
+        """For how long somebody's news, or his first attempt, has waited for a thread.
+
+        A suspect's counts less, and so does what waits for others of its client's: else a single one who pays often
+        would stop the sales to all.
+        """
         orders = self.jobs.orders
-        return max(orders.waits_seconds(Rank.NEWS, Rank.FIRST), orders.waits_seconds(Rank.SUSPECT) / _SUSPECTS_WAIT)
+        later = orders.waits_seconds(Rank.NEWS, Rank.FIRST, Rank.SUSPECT) / _LATER_WAIT
+        return max(orders.waits_seconds(Rank.NEWS, Rank.FIRST, only_first=True), later)
 
     def detail(self) -> str:
         """How many are at which stage."""
@@ -140,7 +150,7 @@ class Lanes:
         return f"dialling={len(self.dials)} {waiting}"
 
     def _has(self, order_id: UUID) -> bool:
-        stages = (self._unsorted, self.jobs.orders, self.dials, self.slots, self.closes)
+        stages = (self._unsorted, self._sorting, self.jobs.orders, self.dials, self.slots, self.closes)
         return any(order_id in stage for stage in stages) or self.jobs.orders.is_running(order_id)
 
     # Which lane
@@ -149,19 +159,23 @@ class Lanes:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            unsorted, self._unsorted = self._unsorted, {}
-            for order_id, order, is_suspect in await self._hands.do(_sorted, unsorted):
-                (self._suspect.add if is_suspect else self._suspect.discard)(order_id)
-                self._place(order_id, order, is_news=unsorted[order_id])
+            self._sorting, self._unsorted = self._unsorted, {}
+            claimed, clients = await self._hands.do(_known_of, list(self._sorting))
+            sorted_, self._sorting = self._sorting, {}
+            self._clients.told(sorted_, clients)
+            for order_id, is_news in sorted_.items():
+                self._place(order_id, claimed.get(order_id), is_news=is_news)
 
     def _place(self, order_id: UUID, order: Claimed | None, *, is_news: bool) -> None:
         if order is None:
             self.dials.drop(order_id)
-            self.jobs.add(order_id, self._rank(order_id, Rank.NEWS) if is_news else Rank.MONEY)
+            self._will_look(order_id, Rank.NEWS if is_news else Rank.MONEY)
         elif order.is_live or self._has(order_id):  # news of it: whatever needs no peer is done now
             self._dial_anew(order)
-            is_first = order.failed_openings == 0
-            self.jobs.add(order_id, Rank.FIRST if order.is_live else self._attempts(order_id, is_first))
+            if order.is_live:
+                self.jobs.add(order_id, Rank.FIRST)
+            else:
+                self._will_look(order_id, _attempts(order.failed_openings == 0))
         else:
             self.dials.ask(order)
 
@@ -172,13 +186,13 @@ class Lanes:
 
     def _dialled(self, order_id: UUID, node: NodeAddress, is_first: bool, outcome: Outcome) -> None:
         self._outcomes[order_id] = (node, outcome)
-        self.jobs.add(order_id, self._attempts(order_id, is_first and outcome is None))
+        self._will_look(order_id, _attempts(is_first and outcome is None))
 
-    def _rank(self, order_id: UUID, rank: Rank) -> Rank:
-        return Rank.SUSPECT if order_id in self._suspect else rank
-
-    def _attempts(self, order_id: UUID, is_first: bool) -> Rank:
-        return self._rank(order_id, Rank.FIRST) if is_first else Rank.REPEATED
+    def _will_look(self, order_id: UUID, rank: Rank) -> None:
+        """In its turn: of what goes first, a suspect's goes later."""
+        if rank in FAIR and self._clients.is_suspect(order_id):
+            rank = Rank.SUSPECT
+        self.jobs.add(order_id, rank, self._clients.before(order_id))
 
     # The look, in its thread
 
@@ -186,8 +200,8 @@ class Lanes:
         if not advance_if_due(order_id, LaneTurn(self, order_id)):
             with suppress(Elsewhere):  # the process ends
                 self.in_loop(self._loop.call_later, _TAKEN_SECONDS, partial(self.add, order_id, is_news=False))
-        if len(self.slots) + len(self.closes) > self._threads:
-            connection.close()  # many threads have looked: each would keep one
+        if len(self.slots) + len(self.closes) > self._threads and self.jobs.orders.is_aside(order_id):
+            connection.close()  # many threads wait for peers, and each would keep one; a short look keeps its own
 
     def in_loop(self, work: Callable[..., T], *args: object) -> T:
         """What `work` returns, done in the event loop's thread. Raises: Elsewhere where it has ended."""
@@ -205,7 +219,7 @@ class Lanes:
                 places.left(order_id)
         if not self._has(order_id):
             self._outcomes.pop(order_id, None)
-            self._suspect.discard(order_id)
+            self._clients.left(order_id)
         self._hand_out_places()
         self._ended()
 
@@ -260,7 +274,7 @@ class Lanes:
 
     def _hand_out_places(self) -> None:
         while (asking := self.slots.next()) is not None:
-            self.jobs.add(asking.order_id, self._attempts(asking.order_id, asking.is_first))
+            self._will_look(asking.order_id, _attempts(asking.is_first))
         while (asking := self.closes.next()) is not None:
             self.jobs.add(asking.order_id, Rank.REPEATED)
 
@@ -360,12 +374,14 @@ def _asking(order: Claimed) -> Asking:
     return Asking(order.order_id, order.node.pubkey, order.client_hash, order.failed_openings == 0)
 
 
-def _sorted(order_ids: Iterable[UUID]) -> list[tuple[UUID, Claimed | None, bool]]:
-    """The orders with what is to be known of those that are claimed and due, and whether each is a suspect's."""
-    ids, now = list(order_ids), timezone.now()
-    claimed = {order.order_id: order for order in queries.claimed(ids, now)}
-    suspect = suspects.among(ids, now)
-    return [(order_id, claimed.get(order_id), order_id in suspect) for order_id in ids]
+def _attempts(is_first: bool) -> Rank:
+    return Rank.FIRST if is_first else Rank.REPEATED
+
+
+def _known_of(ids: Collection[UUID]) -> tuple[dict[UUID, Claimed], dict[UUID, Standing]]:
+    """What is to be known of those of these orders that are claimed and due, and how the clients stand."""
+    now = timezone.now()
+    return {order.order_id: order for order in queries.claimed(ids, now)}, standing.of(ids, now)
 
 
 def _answer(answer: Future[T], work: Callable[..., T], *args: object) -> None:

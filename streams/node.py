@@ -11,7 +11,7 @@ from uuid import UUID
 from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable
 from lightning.streams import LndStreams
-from lightning.types import ChainTransaction, ChannelEvent, PeerEvent
+from lightning.types import ChainTransaction, ChannelEvent, PartsOnTheWay, PeerEvent
 from orders import outage, reconcile
 from orders.errors import NotAvailable
 from orders.outage import Outage
@@ -19,7 +19,7 @@ from streams import hints, peers
 from streams.connected import Connected
 from streams.desk import Desk
 from streams.hands import Hands
-from streams.invoices import Invoices
+from streams.invoices import Invoices, Trust
 from streams.together import together
 
 log = logging.getLogger(__name__)
@@ -30,17 +30,25 @@ Value = TypeVar("Value")
 class NodeStreams:
     """What the node says becomes nudges. After each connection all is looked at, so that nothing stays missed."""
 
-    def __init__(self, hands: Hands, connected: Connected, *, block_came: Callable[[int], None]) -> None:
+    def __init__(
+        self, hands: Hands, connected: Connected, *, news: Callable[[UUID], None], block_came: Callable[[int], None]
+    ) -> None:
         self.is_up = False
         #: Set when the node has come or gone.
         self.changed = asyncio.Event()
         self.invoices: Invoices | None = None
         self._hands = hands
         self._connected = connected
+        self._news = news
         self._block_came = block_came
         self._desk = Desk()
         self._peers = hints.PeersSeen()
         self._outage = Outage(log, "the node's subscriptions")
+
+    @property
+    def wants_new(self) -> bool:
+        """Invoices of new orders are to be followed before anybody pays them."""
+        return self.invoices is None or self.invoices.trust is not Trust.PROVEN
 
     def begin(self, order_id: UUID) -> None:
         """The order is new: its invoice, if it has one, is followed."""
@@ -51,6 +59,11 @@ class NodeStreams:
         """The order may have a new invoice to follow."""
         if self.invoices is not None:
             self.invoices.consider(order_id)
+
+    def detail(self) -> str:
+        """Whether the node is there, how many invoices are subscribed to, and whether its events are relied on."""
+        invoices, trust = (0, "") if self.invoices is None else (len(self.invoices), self.invoices.trust)
+        return f"node={'up' if self.is_up else 'down'} invoices={invoices} events={trust}"
 
     async def run(self) -> None:
         """The node is listened to, until this is cancelled. Raises: what is not the node's fault."""
@@ -67,7 +80,7 @@ class NodeStreams:
 
     async def _session(self) -> None:
         node = LndStreams(lightning.credentials())
-        self.invoices = Invoices(self._hands, node)
+        self.invoices = Invoices(self._hands, node, self._news)
         block = asyncio.Event()
         try:
             await together(
@@ -101,6 +114,8 @@ class NodeStreams:
             if not self.is_up:
                 log.info("the node is listened to")
                 self.is_up = True
+                if self.invoices is not None:
+                    self.invoices.listened_to()
                 self.changed.set()
             self._outage.over()
 
@@ -111,7 +126,11 @@ class NodeStreams:
     async def _transaction(self, transaction: ChainTransaction) -> None:
         await self._hands.follow(hints.transaction_seen, transaction)
 
-    async def _channel(self, event: ChannelEvent) -> None:
+    async def _channel(self, event: ChannelEvent | PartsOnTheWay) -> None:
+        if isinstance(event, PartsOnTheWay):
+            if self.invoices is not None:
+                self.invoices.named(event.hashes)
+            return
         await self._hands.follow(hints.channel_changed, event)
 
     async def _peer(self, event: PeerEvent) -> None:

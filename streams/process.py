@@ -32,6 +32,7 @@ from streams.lanes import Lanes
 from streams.node import NodeStreams
 from streams.promised import Promised
 from streams.together import together
+from streams.waking import Waking
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,12 @@ class Process:
             threads=threads, openings=openings, hands=self._hands, connected=connected, ended=self._wake.set
         )
         self._forwarding = Forwarding(self._hands, Promised())
-        self._node = NodeStreams(self._hands, connected, block_came=self._forwarding.block_came)
+        self._node = NodeStreams(self._hands, connected, news=self._lanes.add, block_came=self._forwarding.block_came)
         #: By which we had the lock last.
         self._our_server_process = 0
         #: Nobody is to miss its heartbeat, and the row is gone.
         self._is_missed = False
+        self._waking = Waking(connected)
         self._due = Due()
         self._outage = Outage(log, "the database")
 
@@ -85,7 +87,7 @@ class Process:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        parts = (self._lanes, self._hands, self._node, self._forwarding)
+        parts = (self._lanes, self._hands, self._node, self._forwarding, self._waking)
         ended = await asyncio.gather(*(part.close(_STOP_SECONDS) for part in parts))
         return all(ended)
 
@@ -118,10 +120,11 @@ class Process:
             self._beat(),
             self._say_when_behind(),
             self._node.run(),
+            self._waking.run(),
         )
 
     async def _hear(self, line: AsyncConnection) -> None:
-        async for order_id, channel in standby.nudged(line):
+        async for order_id, channel in standby.nudged(line, wants_new=lambda: self._node.wants_new):
             if channel == NEW:
                 self._node.begin(order_id)
             else:
@@ -168,9 +171,8 @@ class Process:
 
     def _details(self) -> dict[str, str]:
         """What to say of ourselves and of each lane that moves; nothing of one that hangs."""
-        orders, invoices = self._lanes.jobs.orders, self._node.invoices
-        node = "up" if self._node.is_up else "down"
-        said = {BEAT: f"node={node} invoices={len(invoices or ())}"}
+        orders = self._lanes.jobs.orders
+        said = {BEAT: self._node.detail()}
         if self._lanes.looks_move:
             said[LOOKS] = f"running={orders.running} waiting={len(orders)}"
         if self._lanes.openings_move:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import close_old_connections, connections
 
@@ -29,12 +29,18 @@ _STOP_SECONDS: Final = 5.0
 _Tell = Callable[[Answer], bool]
 
 
+class _Waiting(NamedTuple):
+    part: Intercepted
+    tell: _Tell
+    since: float
+
+
 class Promised:
     """Who decides about parts for channels that we promised."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[Circuit, tuple[_Tell, float]] = {}
+        self._waiting: dict[Circuit, _Waiting] = {}
         self._thread: threading.Thread | None = None
         self._ended_at = 0.0
 
@@ -49,7 +55,7 @@ class Promised:
             answer(decided)
             return
         with self._lock:
-            self._waiting[part.circuit] = (answer, time.monotonic())
+            self._waiting[part.circuit] = _Waiting(part, answer, time.monotonic())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._ask, name="promised", daemon=True)
                 self._thread.start()
@@ -76,10 +82,19 @@ class Promised:
             if time.monotonic() - self._ended_at >= _END_WAITING_SECONDS:
                 self._ended_at = time.monotonic()
                 gathering.end_waiting()
+                self._hear_anew()
         except DATABASE_TROUBLE as problem:
             log.warning("parts wait for the database: %s", problem)
         except Exception:
             log.exception("parts wait for what a defect of ours keeps from them")
+
+    def _hear_anew(self) -> None:
+        """What has no row any more, as we could not read it while it had: nobody would ever decide about it."""
+        with self._lock:
+            waiting = dict(self._waiting)
+        for circuit in gathering.forgotten(waiting):
+            if (said := gathering.hear(waiting[circuit].part)) is not None:
+                self._tell({circuit: said})
 
     def forget(self) -> None:
         """Nobody is told anything any more: our node will ask anew. Repeat: safe."""
@@ -93,7 +108,7 @@ class Promised:
         """Something waits; else the thread is no more, and the next part begins another."""
         oldest = time.monotonic() - _FORGET_SECONDS
         with self._lock:
-            for circuit in [each for each, (_, since) in self._waiting.items() if since < oldest]:
+            for circuit in [each for each, waiting in self._waiting.items() if waiting.since < oldest]:
                 del self._waiting[circuit]
             if not self._waiting:
                 self._thread = None
@@ -104,4 +119,4 @@ class Promised:
             with self._lock:
                 waiting = self._waiting.pop(circuit, None)
             if waiting is not None:
-                waiting[0](said)
+                waiting.tell(said)

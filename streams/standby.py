@@ -92,8 +92,8 @@ async def _holder(line: AsyncConnection) -> int | None:
     return int(row[0]) if row else None
 
 
-async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
-    """Each order that is nudged, and by which of the channels, for ever.
+async def nudged(line: AsyncConnection, *, wants_new: Callable[[], bool]) -> AsyncIterator[tuple[UUID, str]]:
+    """Each order that is nudged, and by which of the channels, for ever; new ones as long as they are wanted.
 
     Raises: psycopg.OperationalError when the connection is lost.
     """
@@ -103,4 +103,5 @@ async def nudged(line: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
                 yield UUID(notice.payload), notice.channel
             except ValueError:
                 log.warning("a nudge that names no order: %.50s", notice.payload)
-        await line.execute("SELECT 1")  # silence is no sign of life
+        listens = sql.SQL("LISTEN {}" if wants_new() else "UNLISTEN {}").format(sql.Identifier(NEW))
+        await line.execute(listens)  # each time: silence is no sign of life

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from django.db import close_old_connections
 
@@ -30,9 +30,16 @@ _PATIENCE_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 0.5
 #: So many at a time: nobody has that many payments for channels that are still to come.
 _MOST: Final = 1_000
+#: So many blocks after it ran out nobody has a part in any channel any more, and LND does not ask about it.
+_GONE_BLOCKS: Final = 144
+#: The last so many are remembered, of numbers and of parts: strangers may name, and send, more than any memory holds.
+_MOST_KEPT: Final = 100_000
 #: So many blocks before LND fails it by itself, what nobody has answered is let go: of what was let go before, to be
 #: failed at its one end only is to be paid out for nothing.
 _DOUBT_BLOCKS: Final = 2
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Domain(Protocol):
@@ -73,10 +80,10 @@ class Undecided:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="undecided")
         self._lock = threading.Lock()
         self._waiting: dict[Circuit, _Waiting] = {}
-        #: What was found to be ours stays so, also while the database is away.
-        self._ours: set[int] = set()
-        #: What was let go in doubt may be on its way: whoever decides later must not fail it.
-        self._gone: set[Circuit] = set()
+        #: What was found to be ours stays so, also while the database is away; and is asked for anew where it is gone.
+        self._ours: dict[int, None] = {}
+        #: What was let go in doubt may be on its way until this block: whoever decides later must not fail it.
+        self._gone: dict[Circuit, int] = {}
         self.let_go = 0
 
     def add(self, stream: Stream, part: Intercepted) -> None:
@@ -100,7 +107,9 @@ class Undecided:
                 self._threads.submit(self._look, waiting)
 
     def block_came(self, height: int) -> None:
-        """What LND is about to fail by itself is let go."""
+        """What LND is about to fail by itself is let go, and what ran out long ago is forgotten."""
+        with self._lock:
+            self._gone = {circuit: ends for circuit, ends in self._gone.items() if ends > height}
         for waiting in self._all():
             if waiting.part.auto_fail_height - _DOUBT_BLOCKS <= height:
                 log.warning("part=%s is let go: nobody has decided about it in time", waiting.part.circuit)
@@ -125,7 +134,9 @@ class Undecided:
             return list(self._waiting.values())
 
     def _let_go(self, waiting: _Waiting) -> None:
-        self._gone.add(waiting.part.circuit)
+        part = waiting.part
+        with self._lock:
+            _keep(self._gone, part.circuit, part.incoming_expiry + _GONE_BLOCKS)
         self.let_go += self._answer(waiting, RESUME)
 
     def _answer(self, waiting: _Waiting, answer: Answer) -> bool:
@@ -161,8 +172,16 @@ class Undecided:
             self._domain.lost(part)
             self._answer(waiting, RESUME)  # which LND is not told
         else:
-            self._ours.add(part.scid)
+            with self._lock:
+                _keep(self._ours, part.scid, None)
             self._domain.decide(part, partial(self._answer, waiting))
 
     def _still_waits(self, waiting: _Waiting) -> bool:
         return self._waiting.get(waiting.part.circuit) is waiting
+
+
+def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """The oldest is forgotten for it where there are too many."""
+    kept[key] = value
+    if len(kept) > _MOST_KEPT:
+        del kept[next(iter(kept))]

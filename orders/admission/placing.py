@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -23,12 +24,23 @@ from orders.admission.rules import Claim
 from orders.locks import Lock
 from orders.models import ChannelOrder, OnchainPayment, Reservation
 from orders.nudges import FOUND, nudge_all
+from orders.postgres.rows import Call
 from orders.states import DepositState, Firmness
 
 
 def counting() -> None:
     """What is promised is counted by us alone until the transaction ends. After the order's row, before any other."""
     locks.hold(Lock.SALES)
+
+
+def quoting(client_hash: str) -> tuple[Call, ...]:
+    """Once these are called, what is promised stays as it is until the transaction ends, and nobody else quotes to this
+    client.
+
+    A quote promises no coins, so who buys waits for nobody else who does: nor does who has paid wait for all of them,
+    in processes that step back. Where the address means nothing no limit is the client's.
+    """
+    return locks.together(Lock.SALES, alone=locks.client(client_hash or uuid4().hex))
 
 
 def place(order: ChannelOrder) -> bool:
@@ -126,12 +138,16 @@ def tell_to_go(order: ChannelOrder) -> None:
     Reservation.objects.filter(order=order.pk, gives_way_at=None).update(gives_way_at=timezone.now())
 
 
-def end_surplus_quotes(unpaid: int) -> None:
-    """Of so many unpaid orders no more are left than there may be."""
+def end_surplus_quotes(unpaid: int, besides: UUID) -> None:
+    """Of so many unpaid orders, one's own among them, no more are left than there may be.
+
+    Chosen by one at a time: of those that another is choosing among just now each sees only the newest. Who is not the
+    one leaves it to the next who buys.
+    """
     too_many = unpaid - settings.MOST_UNPAID_ORDERS
-    if too_many > 0:
+    if too_many > 0 and locks.try_to_hold(Lock.SURPLUS):
         now = timezone.now()
-        quotes = [_claim(row) for row in _quotes()]
+        quotes = [_claim(row) for row in _quotes().exclude(order=besides)]
         patience = settings.CLAIM_PATIENCE_SECONDS
         _tell_to_go(rules.quotes_that_go(quotes, too_many, now, patience_seconds=patience), now)
 

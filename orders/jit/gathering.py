@@ -13,7 +13,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from lightning import parts as at_node
@@ -21,12 +21,14 @@ from lightning.parts import Answer, Circuit, Intercepted
 from orders import queries
 from orders.errors import PaymentTooLarge, PaymentTooSmall
 from orders.ids import channel_name
-from orders.jit import ordering
+from orders.jit import ordering, room
 from orders.jit.promises import FeeParameters
 from orders.jit.selling import require_size
 from orders.models import ChannelOrder, JitPart, JitPurchase, PartDecision
 from orders.opening_fee import shares
-from orders.states import UNDELIVERED, OrderState
+from orders.payments.lightning import passing
+from orders.states import InvoiceState
+from orders.waking import telling
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,9 @@ log = logging.getLogger(__name__)
 _LEAST_BLOCKS: Final = 18
 #: Of these it is no use to try again. Spec: bLIP-52, `unknown_next_peer`; everything else is temporary.
 _FOR_GOOD: Final = frozenset({"PROMISE_ENDED", "PAYMENT_SIZE", "PARTS_TOO_SMALL", "TOO_MANY_PARTS"})
-#: Parts of one payment that wait for each other.
+#: The payment has come to its end, though its channel may be on its way yet: nobody decides about parts of it any more.
+_ENDED: Final = frozenset({InvoiceState.SETTLED, InvoiceState.CANCELLED})
+#: Parts of one payment that wait for each other, or went on.
 _MOST_PARTS: Final = 50
 
 
@@ -66,8 +70,11 @@ def lose(part: Intercepted) -> None:
 
     What was passed on stays so: its other half may be taken. Repeat: safe.
     """
-    rows = JitPart.objects.filter(chan_id=str(part.circuit.channel), htlc_id=part.circuit.htlc, decision="")
-    rows.update(decision=PartDecision.FAIL, decided_at=timezone.now(), reason="CHANNEL_CLOSED")
+    ours = JitPart.objects.filter(chan_id=str(part.circuit.channel), htlc_id=part.circuit.htlc)
+    with transaction.atomic(durable=True):
+        # Who lets it go on holds this row, and has read what is undecided: what is failed then is written over.
+        JitPurchase.objects.select_for_update(of=("self",)).filter(parts__in=ours).first()
+        ours.filter(decision="").update(decision=PartDecision.FAIL, decided_at=timezone.now(), reason="CHANNEL_CLOSED")
 
 
 def answers(circuits: Collection[Circuit]) -> dict[Circuit, Answer]:
@@ -78,6 +85,16 @@ def answers(circuits: Collection[Circuit]) -> dict[Circuit, Answer]:
     ).exclude(decision="")
     found = {row.circuit: answer_of(row) for row in rows if (row.chan_id, row.htlc_id) in wanted}
     return {circuit: answer for circuit, answer in found.items() if answer is not None}
+
+
+def forgotten(circuits: Collection[Circuit]) -> set[Circuit]:
+    """Those of these parts that have no row any more: they went back, and whoever waits has not been told in time. They
+    are to be heard of anew, as when our node asks again.
+    """
+    wanted = {(str(each.channel), each.htlc): each for each in circuits}
+    rows = JitPart.objects.filter(chan_id__in={channel for channel, _ in wanted}, htlc_id__in={at for _, at in wanted})
+    known = set(rows.values_list("chan_id", "htlc_id"))
+    return {circuit for name, circuit in wanted.items() if name not in known}
 
 
 def answer_of(row: JitPart) -> Answer | None:
@@ -92,42 +109,88 @@ def answer_of(row: JitPart) -> Answer | None:
 
 
 def end_waiting(now: datetime | None = None) -> int:
-    """Parts whose others did not come in time go back; returns how many. Repeat: safe."""
+    """Parts that nobody has decided about in time go back: whose others did not come, and those that our node is about
+    to fail by itself, whosever payment they are; returns how many. Repeat: safe.
+    """
     now = now or timezone.now()
+    return _end_what_is_late(now) + _end_what_runs_out(now)
+
+
+def _end_what_is_late(now: datetime) -> int:
     oldest = now - timedelta(seconds=settings.LSPS2_HOLD_SECONDS)
     late = JitPart.objects.filter(decision="", order=None)
     sets = late.values("purchase", "payment_hash").annotate(first=Min("heard_at")).filter(first__lte=oldest)
     return sum(_end(each["purchase"], each["payment_hash"], now) for each in sets)
 
 
+def _end_what_runs_out(now: datetime) -> int:
+    """Each for itself, also where whoever decides waits: for a channel that is not active, or for the others. What is
+    left undecided is let go in doubt before our node fails it, and may then never be failed.
+    """
+    seen = queries.snapshot()
+    if seen is None:
+        return 0
+    due = passing.running_out(JitPart.objects.filter(decision=""), seen.block_height)
+    purchases = due.order_by("purchase").values_list("purchase", flat=True).distinct()
+    return sum(_end_of(purchase_id, due, now) for purchase_id in purchases)
+
+
+def _end_of(purchase_id: int, due: QuerySet[JitPart], now: datetime) -> int:
+    with transaction.atomic(durable=True):
+        # Who lets parts go on holds this row, and has read what is undecided.
+        JitPurchase.objects.select_for_update().get(pk=purchase_id)
+        rows = list(due.filter(purchase=purchase_id))
+        _turn_back(rows, "TOO_FEW_BLOCKS", now)
+        return len(rows)
+
+
 def _end(purchase_id: int, payment_hash: str, now: datetime) -> int:
     with transaction.atomic(durable=True):
         purchase = JitPurchase.objects.select_for_update().get(pk=purchase_id)
-        if _live_order(purchase) is not None:
+        order = _live_order(purchase)
+        if order is not None and order.hold_invoice.payment_hash == payment_hash:
             return 0  # they go, or stay, with the order's
         waiting = _waiting(purchase, payment_hash)
-        _turn_back(waiting, "PROMISE_ENDED" if now > purchase.valid_until else "TOO_LITTLE_IN_TIME", now)
+        why = "PROMISE_ENDED" if now > purchase.valid_until else "TOO_LITTLE_IN_TIME"
+        _turn_back(waiting, why, now, may_be_named=order is not None)
         return len(waiting)
 
 
 def _weigh(purchase: JitPurchase, part: Intercepted) -> Answer | None:
     """The part is written down, and decided with those that it belongs to as far as that can be."""
     now = timezone.now()
-    row = _row(purchase, part, now)
-    if why := _flaw(purchase, part, now):
-        return _turn_back([row], why, now)
     order = _live_order(purchase)
+    why = _flaw(purchase, part, order, now)
+    row = _row(purchase, part, now)
+    if not why and order is not None:
+        why = _why_not_with(order, part)
+    if why:
+        return _turn_back([row], why, now, may_be_named=order is not None)
+    telling.payment_incoming(purchase.node_pubkey)
     if order is not None:
-        if order.hold_invoice.payment_hash == part.payment_hash:
-            return None  # more than was needed: it goes with the others
-        return _turn_back([row], "ANOTHER_PAYMENT", now)
+        return None  # more than was needed: it goes with the others, or after them
     waiting = _waiting(purchase, part.payment_hash)
     total_msat = sum(each.incoming_msat for each in waiting)
     if purchase.payment_size_msat is not None and total_msat < purchase.payment_size_msat:
-        return None
-    _complete(purchase, waiting, now)
+        _thin_out(purchase, now)
+    else:
+        _complete(purchase, waiting, now)
     row.refresh_from_db()
     return answer_of(row)
+
+
+def _why_not_with(order: ChannelOrder, part: Intercepted) -> str:
+    """Why the part cannot go on with the payment that has its purchase's channel; "" where it may."""
+    if order.hold_invoice.payment_hash != part.payment_hash:
+        return "ANOTHER_PAYMENT"
+    return "PAYMENT_ENDED" if order.hold_invoice.state in _ENDED else ""
+
+
+def _thin_out(purchase: JitPurchase, now: datetime) -> None:
+    """Where too many wait for their others those of one payment go back."""
+    if (least := room.gives_way(purchase)) is not None:
+        rows = JitPart.objects.filter(purchase=least.purchase_id, payment_hash=least.payment_hash, order=None)
+        _turn_back(rows.filter(decision=""), "TOO_MANY_WAIT", now)
 
 
 def _row(purchase: JitPurchase, part: Intercepted, now: datetime) -> JitPart:
@@ -145,7 +208,7 @@ def _row(purchase: JitPurchase, part: Intercepted, now: datetime) -> JitPart:
     )
 
 
-def _flaw(purchase: JitPurchase, part: Intercepted, now: datetime) -> str:
+def _flaw(purchase: JitPurchase, part: Intercepted, order: ChannelOrder | None, now: datetime) -> str:
     """Why the part buys nothing; "" where it may."""
     seen = queries.snapshot()
     if now > purchase.valid_until:
@@ -156,7 +219,8 @@ def _flaw(purchase: JitPurchase, part: Intercepted, now: datetime) -> str:
         return "TOO_FEW_BLOCKS"
     if part.incoming_expiry - part.outgoing_expiry < purchase.cltv_expiry_delta:
         return "TOO_FEW_BLOCKS_FOR_US"
-    if len(_waiting(purchase, part.payment_hash)) > _MOST_PARTS:
+    with_it = Q(decision="") | Q(decision=PartDecision.RESUME, order=order)  # not of earlier orders: they came back
+    if JitPart.objects.filter(with_it, purchase=purchase, payment_hash=part.payment_hash).count() >= _MOST_PARTS:
         return "TOO_MANY_PARTS"
     return ""
 
@@ -194,20 +258,25 @@ def _parameters(purchase: JitPurchase) -> FeeParameters:
 
 
 def _waiting(purchase: JitPurchase, payment_hash: str) -> list[JitPart]:
-    rows = JitPart.objects.filter(purchase=purchase, payment_hash=payment_hash, decision="")
+    """Those that no order has yet: an order's are counted once."""
+    rows = JitPart.objects.filter(purchase=purchase, payment_hash=payment_hash, decision="", order=None)
     return list(rows.order_by("pk"))
 
 
 def _live_order(purchase: JitPurchase) -> ChannelOrder | None:
-    """The order whose channel is being opened for it now."""
-    states = [*UNDELIVERED, OrderState.OPENING]
-    orders = ChannelOrder.objects.filter(jit_parts__purchase=purchase, state__in=states)
+    """The order whose channel is being opened for it now, or whose payment has not come to its end: with its channel
+    there, or with none any more.
+    """
+    orders = ChannelOrder.objects.filter(room.LIVE, jit_parts__purchase=purchase)
     return orders.select_related("hold_invoice").first()
 
 
-def _turn_back(rows: Iterable[JitPart], reason: str, now: datetime) -> Answer:
-    """They go back, for good or for now; returns what our node is told of each."""
-    decision = PartDecision.REFUSE if reason in _FOR_GOOD else PartDecision.FAIL
+def _turn_back(rows: Iterable[JitPart], reason: str, now: datetime, *, may_be_named: bool = False) -> Answer:
+    """They go back, for good or for now; returns what our node is told of each.
+
+    `may_be_named`: the number may be a channel's by now, which what is refused by letting it go would go on over.
+    """
+    decision = PartDecision.REFUSE if reason in _FOR_GOOD and not may_be_named else PartDecision.FAIL
     ids = [row.pk for row in rows]
     JitPart.objects.filter(pk__in=ids, decision="").update(decision=decision, decided_at=now, reason=reason)
     log.info("%d parts of a payment for a promised channel go back: %s", len(ids), reason)

@@ -18,26 +18,43 @@ from orders.journal import write
 from orders.models import ChannelOrder, HoldInvoice, JitPart, JitPurchase, NodeSnapshot
 from orders.models.order import Door, Rail
 from orders.payments.counting import pay
-from orders.states import InvoiceState
+from orders.states import InvoiceState, OpeningState, OrderState
 from orders.transitions import move_invoice
 from orders.wallet import budget
 
 #: Nobody has more of them than that under way, however small they are.
 _NOT_NOW: Final = "NOT_SOLD_NOW"
+_PUBLISHED: Final = (OpeningState.PUBLISHING, OpeningState.PUBLISHED, OpeningState.CONFIRMED)
 
 
 def objection(purchase: JitPurchase, size_msat: int, fee_msat: int) -> str:
-    """Why no channel is opened for this payment now; "" where one is."""
+    """Why no channel is opened for this payment now; "" where one is. What is risked is counted by us alone until the
+    transaction ends.
+    """
     if ability.why_paused() or queries.snapshot() is None:
         return _NOT_NOW
     if serving.objection(Asked(node=purchase.node_pubkey)) is not None:
         return "NOT_SERVED"
+    if _has_channel(purchase):
+        return "CHANNEL_THERE"
     channel_sat = purchase.service.jit_size.channel_sat(size_msat, fee_msat)
-    return exposure.objection(purchase.node_pubkey, channel_sat)
+    placing.counting()
+    return exposure.objection(purchase, channel_sat)
+
+
+def _has_channel(purchase: JitPurchase) -> bool:
+    """One was published for it, and is not over: also where its payment has not gone on over it, and went back.
+
+    The caller holds the purchase's row, and knows that no order of it lives: so none is published meanwhile.
+    """
+    orders = ChannelOrder.objects.filter(jit_parts__purchase=purchase).exclude(state=OrderState.CLOSED)
+    return orders.filter(openings__state__in=_PUBLISHED).exists()
 
 
 def make(purchase: JitPurchase, parts: list[JitPart], size_msat: int, fee_msat: int, now: datetime) -> ChannelOrder:
-    """The order is claimed for who bought, and its payment held: our fee of it. The caller holds the purchase's row.
+    """The order is claimed for who bought, and its payment held: our fee of it.
+
+    The caller holds the purchase's row, and the lock of sales.
 
     Money: a stranger's, held by our node until it goes on or back. Our coins are promised to it as to any other.
     """
@@ -64,7 +81,6 @@ def make(purchase: JitPurchase, parts: list[JitPart], size_msat: int, fee_msat: 
     )
     pay(order, Rail.LIGHTNING, cause=Cause.PARTS_GATHERED, actor=LSP)
     order.open_deadline_at = now + timedelta(seconds=settings.LSPS2_HOLD_SECONDS)
-    placing.counting()
     placing.place(order)
     order.save()
     return order

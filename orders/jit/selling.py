@@ -11,11 +11,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from orders import pricing, queries, serving
+from orders import locks, pricing, queries, serving
 from orders.barring import Asked
 from orders.errors import FeeNotPromised, NotAvailable, NotServed, PaymentTooLarge, PaymentTooSmall, TooManyOrders
-from orders.jit import ability, exposure
+from orders.jit import ability, exposure, room
 from orders.jit.promises import FeeParameters, Offer, promise, service_of
+from orders.locks import Lock
 from orders.models import JitPurchase, NodeSnapshot, Service
 from orders.opening_fee import LEAST_PART_MSAT, Overflow
 
@@ -82,8 +83,10 @@ def buy(wanted: Wanted) -> JitPurchase:
     if wanted.payment_size_msat is not None:
         require_size(wanted.parameters, wanted.payment_size_msat)
         _require_room(service, wanted.parameters, wanted.payment_size_msat)
-    _require_few(wanted.peer)
-    return _record(service, wanted)
+    with transaction.atomic():
+        locks.hold(Lock.PURCHASES)
+        _require_few(wanted.peer)
+        return _record(service, wanted)
 
 
 def require_size(said: FeeParameters, payment_msat: int) -> None:
@@ -139,10 +142,10 @@ def _opening_sat(seen: NodeSnapshot) -> int:
 
 def _require_few(peer: str) -> None:
     """Nobody keeps more than his share of what costs nothing. Raises: TooManyOrders, NotAvailable."""
-    standing = JitPurchase.objects.filter(valid_until__gt=timezone.now(), parts=None)
+    standing = JitPurchase.objects.filter(valid_until__gt=timezone.now(), opened_at=None)
     if standing.filter(node_pubkey=peer).count() >= settings.LSPS2_PURCHASES_PER_PEER:
         raise TooManyOrders("You have bought too many that no payment has come for; let one end.")
-    if standing.count() >= settings.LSPS2_PURCHASES:
+    if not room.make_for(peer):
         raise NotAvailable("Too many have bought, and are not paid yet; please try again later.")
 
 
@@ -170,10 +173,3 @@ def _short_channel_id() -> str:
     """By chance, so that nobody else's is guessed: in blocks that LND takes for those of aliases."""
     block, transaction_index, output = secrets.randbelow(_BLOCKS), secrets.randbelow(2**24), secrets.randbelow(2**16)
     return f"{_FIRST_BLOCK + block}x{transaction_index}x{output}"
-
-
-def forget_unused() -> int:
-    """What no payment has come for, and holds no more since a day, is forgotten; returns how many those were."""
-    oldest = timezone.now() - timedelta(days=1)
-    gone, _ = JitPurchase.objects.filter(valid_until__lt=oldest, parts=None).delete()
-    return gone

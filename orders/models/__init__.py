@@ -17,11 +17,24 @@ from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
 from orders.models.refund import Refund
 from orders.models.reservation import Reservation
-from orders.models.rollup import Alive, MoneyDay, RollUp, RollUpName, StockDay, StockSample, UptimeDay
+from orders.models.rollup import (
+    Alive,
+    DayFigure,
+    MoneyDay,
+    OrderEarned,
+    RollUp,
+    RollUpName,
+    StaleDay,
+    StaleOrder,
+    StockDay,
+    StockSample,
+    UptimeDay,
+)
 from orders.models.routing import UNNUMBERED, Forward, ForwardDay
 from orders.models.service import Preflight, Service
 from orders.models.trail import AuditEntry, AuditKind
 from orders.models.transaction import SHAPING, TransactionKind, WalletTransaction
+from orders.models.waking import WakeUp, WakeUpMethod, WakeUpOutcome, Webhook
 
 __all__ = [
     "FOUND_KINDS",
@@ -42,6 +55,7 @@ __all__ = [
     "ClosingKind",
     "Coupon",
     "Credit",
+    "DayFigure",
     "DryRun",
     "Entry",
     "EntryKind",
@@ -58,6 +72,7 @@ __all__ = [
     "Node",
     "NodeSnapshot",
     "OnchainPayment",
+    "OrderEarned",
     "OrderEvent",
     "PartDecision",
     "Preflight",
@@ -67,6 +82,8 @@ __all__ = [
     "RollUp",
     "RollUpName",
     "Service",
+    "StaleDay",
+    "StaleOrder",
     "StockDay",
     "StockSample",
     "Switch",
@@ -75,5 +92,9 @@ __all__ = [
     "TokenPattern",
     "TransactionKind",
     "UptimeDay",
+    "WakeUp",
+    "WakeUpMethod",
+    "WakeUpOutcome",
     "WalletTransaction",
+    "Webhook",
 ]

@@ -58,6 +58,10 @@ class Refund(models.Model):
             models.Index(
                 fields=["state"], name="refund_unfinished", condition=Q(state__in=["due", "signed", "published"])
             ),
+            models.Index(  # each purchase sums them up
+                fields=["amount_sat"], name="refund_owed", condition=Q(state__in=["due", "kept"])
+            ),
+            models.Index(fields=["created_at"], name="refund_made"),  # figures
             models.Index(fields=["address"], name="refund_to", condition=~Q(address="")),
         ]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
+
+from orders.models.order import ChannelOrder
 
 
 class RollUpName(models.TextChoices):
@@ -12,6 +16,8 @@ class RollUpName(models.TextChoices):
     STOCK = "stock", "Capacity and coins"
     UPTIME = "uptime", "Uptime"
     ROUTING = "routing", "Forwards"
+    FIGURES = "figures", "What was asked, paid and sold"
+    EARNED = "earned", "What orders have earned"
 
 
 class RollUp(models.Model):
@@ -19,6 +25,23 @@ class RollUp(models.Model):
 
     name = models.CharField(max_length=16, primary_key=True, choices=RollUpName.choices)
     through = models.DateField(null=True, help_text="The last day that is added up for good.")
+    meaning = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Which statements it was made by, where others make it anew.",
+    )
+    looked_through = models.DateField(
+        null=True, help_text="The last day that was compared with what it comes from, one after the other."
+    )
+    astray = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was found to be kept wrong; empty: nothing.",
+    )
     whole_from = models.DateField(null=True, help_text="The first day of which all is still there that it comes from.")
 
     def __str__(self) -> str:
@@ -125,3 +148,100 @@ class MoneyDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day}"
+
+
+class DayFigure(models.Model):
+    """What one figure comes to on a day that is over: sums of what these words tell apart."""
+
+    day = models.DateField()
+    figure = models.CharField(max_length=16)
+    words = ArrayField(models.TextField())
+    #: A bigint has not room for millisatoshis by seconds.
+    sums = ArrayField(models.DecimalField(max_digits=40, decimal_places=0))
+
+    class Meta:
+        ordering = ["figure", "day", "words"]
+        constraints = [models.UniqueConstraint(fields=["figure", "day", "words"], name="day_figure_once")]
+
+    def __str__(self) -> str:
+        return f"{self.figure} {self.day}"
+
+
+class StaleDay(models.Model):
+    """Something changed what this day comes to: it is counted anew until it is kept anew. Written by triggers."""
+
+    day = models.DateField()
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+
+class OrderEarned(models.Model):
+    """What an order ever earned, once it is over; of one that is not, that there is such an order. Costs are positive.
+
+    Over: its entries and forwards are of days that are over, and the books have nothing of it in channels.
+    """
+
+    order = models.OneToOneField(ChannelOrder, primary_key=True, on_delete=models.CASCADE, related_name="earned")
+    is_over = models.BooleanField()
+    counts = models.BooleanField(help_text="It has anything at all.")
+    is_channel = models.BooleanField()
+    first_day = models.DateField(help_text="On which the books, or a forward, have something of it.")
+    last_day = models.DateField()
+    capacity_sat = models.BigIntegerField(null=True)
+    opened_at = models.DateTimeField(null=True)
+    unpaid_msat = models.BigIntegerField()
+    sale_fees_msat = models.BigIntegerField()
+    routing_msat = models.BigIntegerField()
+    open_cost_msat = models.BigIntegerField()
+    bump_cost_msat = models.BigIntegerField()
+    close_cost_msat = models.BigIntegerField()
+    refund_cost_msat = models.BigIntegerField()
+    refund_borne_msat = models.BigIntegerField()
+    losses_msat = models.BigIntegerField()
+    #: A bigint has not room for it.
+    bound_msat_seconds = models.DecimalField(max_digits=40, decimal_places=0)
+    capital_cost_msat = models.BigIntegerField(help_text="At what capital cost when it was kept.")
+    costs_msat = models.BigIntegerField()
+    profit_msat = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["order"]
+        indexes = [
+            models.Index(fields=["last_day", "first_day"], name="earned_ended", condition=Q(is_over=True)),
+            models.Index(  # whatever a list is ordered by
+                fields=["last_day", "first_day"],
+                name="earned_listed",
+                condition=Q(is_over=True, counts=True, is_channel=True),
+                include=[
+                    "order",
+                    "capacity_sat",
+                    "opened_at",
+                    "sale_fees_msat",
+                    "routing_msat",
+                    "bound_msat_seconds",
+                    "capital_cost_msat",
+                    "costs_msat",
+                    "profit_msat",
+                ],
+            ),
+            models.Index(fields=["order"], name="earned_not_over", condition=Q(is_over=False)),
+            models.Index(
+                fields=["profit_msat", "order"],
+                name="earned_most",
+                condition=Q(is_over=True, counts=True, is_channel=True),
+                include=["first_day", "last_day"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id}"
+
+
+class StaleOrder(models.Model):
+    """Something changed what this order has earned: it is reckoned until it is kept anew. Written by triggers."""
+
+    order = models.ForeignKey(ChannelOrder, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    def __str__(self) -> str:
+        return f"{self.order_id}"

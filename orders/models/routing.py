@@ -58,6 +58,11 @@ class ForwardDay(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["node", "day", "channel_in", "channel_out"], name="forward_day_once"),
         ]
+        indexes = [
+            models.Index(fields=["day"], name="forward_of_day"),
+            models.Index(fields=["channel_in"], name="forward_came"),
+            models.Index(fields=["channel_out"], name="forward_went"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.day}: {self.channel_in} → {self.channel_out}"

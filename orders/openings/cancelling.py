@@ -117,6 +117,8 @@ def finish(order_id: UUID, node: LndNode) -> None:
     coins.release(marks.lock_id(order_id), node)
     if _left_behind(opening, node) or coins.held(marks.lock_id(order_id), node):
         raise OutcomeUnknown("The node said that it was done, and it was not.")  # CANCELLING stays: again, later
+    if order.is_jit and opening.transaction is not None:
+        passing.take_number_back(order, node)
     still_secured = security.look(order, node).secured
     _record_failed(order_id, opening.pk, still_secured=still_secured)
 
@@ -138,7 +140,7 @@ def _may_be_in_use(order: ChannelOrder, opening: ChannelOpening, node: LndNode) 
     """
     if not opening.zero_conf or order.state != OrderState.URI_SET:
         return False
-    return not (passing.trusts_us(order) and carrying.is_empty(opening, node))
+    return not (passing.trusts_us(order) and carrying.is_empty(order, opening, node))
 
 
 def _kept(opening: ChannelOpening, node: LndNode) -> bool:

@@ -9,10 +9,12 @@ from uuid import UUID
 from django.conf import settings
 
 from lightning import transactions
+from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode, Negotiation
 from lightning.types import Outpoint
 from orders import marks, queries, serving
-from orders.causes import NOT_SERVED, Cause
+from orders.causes import NOT_SERVED, Cause, FlagKind
+from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.openings import tracing
 from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
@@ -20,7 +22,6 @@ from orders.payments import security
 from orders.payments.lightning import passing
 from orders.states import OpeningState, OrderState
 from orders.transitions import locked, move, move_opening, note
-from orders.wallet import coins as leases
 from orders.wallet import transaction as machine
 
 PENDING_SECONDS: Final = 60
@@ -81,7 +82,8 @@ def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
     """The zero-conf channel of the attempt was seen at the node, and what was promised for it holds: PUBLISHING, and
     the order is OPENING. False: it is not there.
 
-    Its coins are leased again; who had given them back already (CANCELLING) goes on only where all are to be had.
+    Its coins are leased again. Who had given them back already (CANCELLING) goes on only where all are to be had; who
+    has promised goes on all the same, as it may yet be the first in the chain, and a person is told.
     Money: nothing is asked of the payment any more.
     Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown; Rejected, NotFound where another has a coin.
     """
@@ -94,8 +96,21 @@ def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
     if opening.state == OpeningState.CANCELLING:
         _lease(order_id, transaction.spends, node)
     else:
-        leases.renew(transaction, node)
+        lease_again(opening, node)
     _record_committed(order_id, opening_id, raw, of=_BEFORE_KEPT)
+    return True
+
+
+def lease_again(opening: ChannelOpening, node: LndNode) -> bool:
+    """The coins of the attempt, whose funding is promised, are ours for another day; False: another has one of them,
+    and a person is told. Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
+    """
+    try:
+        _lease(opening.order_id, _transaction(opening).spends, node)
+    except (Rejected, NotFound) as error:
+        words = f"A channel may be in use whose funding is not published, and another has a coin of it: {error}"
+        flag(opening.order_id, FlagKind.ZERO_CONF_UNFUNDED, words)
+        return False
     return True
 
 
@@ -140,6 +155,7 @@ def _record_committed(
             return False
         machine.signed(_transaction(opening), raw)
         move_opening(order, opening, OpeningState.PUBLISHING, failure_reason="", failure_detail="")
+        passing.number_is_used(order)
         if opening.surplus_sat:
             note(order, Cause.SURPLUS_ADDED, attempt=opening.attempt, amount_sat=opening.surplus_sat)
         move(

@@ -14,9 +14,11 @@ from lightning import transactions
 from lightning.errors import InsufficientFunds, Rejected
 from lightning.node import LndNode
 from lightning.types import FeeRates, FundedPsbt, FundingRequest, Utxo
-from orders import marks, queries
+from orders import locks, marks, queries
 from orders.causes import Cause
+from orders.locks import Lock
 from orders.models import ChannelOpening, ChannelOrder, TransactionKind, WalletTransaction
+from orders.models.order import Door
 from orders.openings import promised, turns
 from orders.openings.reasons import Broken
 from orders.states import OpeningState
@@ -29,8 +31,11 @@ _MOST_CHOICES: Final = 3
 #: What needs more waits for bigger coins that are leased just now: dust that strangers have sent makes dear fundings,
 #: each of whose coins is a call to our node.
 _MANY_INPUTS: Final = 50
+#: Of our coins payments that are under way hold no more than that.
+_MOST_CARRIED_PERCENT: Final = 25
 #: They may be free again soon, and are no failure of the order that needs them.
 COINS_KEPT: Final = ("LSP_BUSY", "The coins that other openings have not leased are kept for first attempts.")
+COINS_CARRIED: Final = ("LSP_BUSY", "Payments that are under way hold as many of our coins as they may.")
 COINS_LEASED: Final = ("LSP_BUSY", "Other openings, which may yet fail, have leased the coins.")
 
 
@@ -38,6 +43,8 @@ def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, 
     """Why our coins do not pay for it now: (reason, detail); what it costs is looked at again once it is drafted."""
     coins = node.coins(min_confirmations=settings.FUNDING_MIN_CONFS)
     native = choosing.native(coins)
+    if order.is_jit and _carries_much(choosing.total_sat(native)):
+        return COINS_CARRIED
     fees = _rates(order, wanted_sat, node)
     sat_per_kw = max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw)
     draft = partial(shape.draft, wanted_sat=wanted_sat, sat_per_kw=sat_per_kw)
@@ -56,6 +63,18 @@ def obstacle(order: ChannelOrder, wanted_sat: int, node: LndNode) -> tuple[str, 
     nested_sat = choosing.total_sat(coins) - native_sat
     besides = f"; {nested_sat} sat lie in nested ones, which fund no channel" if nested_sat else ""
     return "INSUFFICIENT_FUNDS", f"The node has {native_sat} sat in deep coins{besides}."
+
+
+def _carries_much(free_sat: int) -> bool:
+    carried_sat, leased_sat = sum(queries.leased_by_attempts(Door.LSPS2)), sum(queries.leased_by_attempts())
+    return is_much_carried(carried_sat=carried_sat, all_sat=free_sat + leased_sat)
+
+
+def is_much_carried(*, carried_sat: int, all_sat: int) -> bool:
+    """Channels that open just in time have leased as much as they may, of what is free and what attempts have leased:
+    for as long as a payer and his wallet like, which may be the same. One more may begin while they have less.
+    """
+    return carried_sat * 100 > all_sat * _MOST_CARRIED_PERCENT
 
 
 def _are_kept(free: Sequence[int], leased: Sequence[int], wanted_sat: int, sat_per_kw: int) -> bool:
@@ -115,11 +134,12 @@ def fund(order_id: UUID, opening: ChannelOpening, request: FundingRequest, node:
         funded = _draft(opening.order, request, max(fees.estimate_sat_per_kw, fees.minimum_sat_per_kw), node)
     except InsufficientFunds:  # others were quicker, since we asked for the obstacle
         why = obstacle(opening.order, opening.capacity_sat, node)
-        if why in {COINS_LEASED, COINS_KEPT}:
+        if why in {COINS_LEASED, COINS_KEPT, COINS_CARRIED}:
             raise Broken(*why) from None
         raise
     index, fee_sat = _check_funding(opening, request, funded, fees, node)
-    _record_funded(order_id, opening, funded, index, fee_sat)
+    free_sat = choosing.total_sat(_native(node)) if opening.order.is_jit else 0
+    _record_funded(order_id, opening, funded, index, fee_sat, free_sat=free_sat)
 
 
 def _draft(order: ChannelOrder, request: FundingRequest, sat_per_kw: int, node: LndNode) -> FundedPsbt:
@@ -205,12 +225,18 @@ def _check_reserve(opening: ChannelOpening, change_sat: int, node: LndNode) -> N
         raise Broken("INSUFFICIENT_FUNDS", f"{left} sat would be left of the {required} sat kept for closes.")
 
 
-def _record_funded(order_id: UUID, opening: ChannelOpening, funded: FundedPsbt, index: int, fee_sat: int) -> None:
+def _record_funded(
+    order_id: UUID, opening: ChannelOpening, funded: FundedPsbt, index: int, fee_sat: int, *, free_sat: int
+) -> None:
     unsigned = transactions.read_psbt(funded.psbt)
     with locked(order_id) as order:
         current = order.openings.get(pk=opening.pk)
         if current.state != OpeningState.NEGOTIATING:
             raise Broken("FAILED_OPENING", "Another process has taken the attempt over.")
+        if order.is_jit:  # several may have begun at once: each is counted before the next
+            locks.hold(Lock.BEGINNINGS)
+            if _carries_much(free_sat + sum(lease.amount_sat for lease in funded.leases)):
+                raise Broken(*COINS_CARRIED)
         transaction = WalletTransaction.objects.create(
             kind=TransactionKind.FUNDING,
             label=marks.label(TransactionKind.FUNDING, order_id),

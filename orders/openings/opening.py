@@ -95,7 +95,7 @@ def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment
         return
     if not _ready(order, wanted, node, turn, away):
         return
-    opening = _intend(order_id, wanted)
+    opening = _intend(order_id, wanted, reached=not _has_failed(order))  # what has, stays so
     if opening is None:
         placing.end_hopeless_quotes()
         return
@@ -167,7 +167,10 @@ def _busy(order: ChannelOrder) -> tuple[str, str] | None:
 
 def _has_room(order: ChannelOrder) -> bool:
     """One more may begin, whoever else begins one: peers that stall must not hold every place, nor one client all."""
-    under_way, of_client = queries.openings_under_way(timezone.now(), order.client_hash)
+    now = timezone.now()
+    if order.is_jit and queries.carrying(now) >= turns.most_carrying(settings.PARALLEL_OPENINGS):
+        return False
+    under_way, of_client = queries.openings_under_way(now, order.client_hash)
     most = turns.limits(settings.PARALLEL_OPENINGS)
     return most.admit(under_way=under_way, of_client=of_client, is_first=turns.is_first(order))
 
@@ -197,22 +200,7 @@ def _ready(order: ChannelOrder, wanted: Terms, node: LndNode, turn: Turn, away: 
     if order.is_jit and (why_not := zero_conf.lack(wanted, node)):  # no other channel would be there in time
         postpone(order_id, "FEATURE_MISSING", why_not, wanted=wanted)
         return False
-    if wanted.zero_conf and zero_conf.left_out(order_id, wanted, node):
-        return False
-    if not _reached(order, wanted):
-        postpone(order_id, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.", wanted=wanted)
-        return False
-    return True
-
-
-def _reached(looked_at: ChannelOrder, wanted: Terms) -> bool:
-    """The claimed node answers: the order has its coins for good; False: others have them as firmly."""
-    has_failed = _has_failed(looked_at)  # what has, stays so
-    with locked(looked_at.pk) as order:
-        if order.state != OrderState.URI_SET or terms.of(order) != wanted or has_failed:
-            return True
-        placing.counting()
-        return placing.reach(order)
+    return not (wanted.zero_conf and zero_conf.left_out(order_id, wanted, node))
 
 
 def _has_failed(order: ChannelOrder) -> bool:
@@ -227,12 +215,15 @@ def _has_failed(order: ChannelOrder) -> bool:
     )
 
 
-def _intend(order_id: UUID, wanted: Terms) -> ChannelOpening | None:
-    """The attempt is recorded before the node hears of it; None where that may not be (any more)."""
+def _intend(order_id: UUID, wanted: Terms, *, reached: bool = False) -> ChannelOpening | None:
+    """The attempt is recorded before the node hears of it; None where that may not be (any more).
+
+    `reached`: the claimed node answers, so the order has its coins for good, whether or not the attempt begins.
+    """
     try:
         with locked(order_id) as order:
             grown = terms.grown(wanted, surplus.to_add_sat(order))
-            if not _may_begin(order, wanted):
+            if not _may_begin(order, wanted) or not _has_its_coins(order, reached=reached):
                 return None
             locks.hold(Lock.BEGINNINGS)
             if not _has_room(order):
@@ -290,7 +281,14 @@ def _may_begin(order: ChannelOrder, wanted: Terms) -> bool:
     if insecurity:
         put_off(order, PAYMENT_NOT_SECURED, insecurity)
         return False
-    if not placing.may_begin(order):
+    return True
+
+
+def _has_its_coins(order: ChannelOrder, *, reached: bool) -> bool:
+    """The coins are promised to the order; False: others have them as firmly, and it says so."""
+    if reached:
+        placing.counting()
+    if (reached and not placing.reach(order)) or not placing.may_begin(order):
         put_off(order, COINS_PROMISED_ELSEWHERE, "Our coins are promised to others.")
         return False
     return True

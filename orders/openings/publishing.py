@@ -11,7 +11,7 @@ from django.utils import timezone
 from lightning.errors import OutcomeUnknown, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction
-from orders import blocks, marks, queries
+from orders import leases, marks, queries
 from orders.causes import Cause, FlagKind
 from orders.flags import flag, raise_flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
@@ -238,9 +238,7 @@ def _record_depth(order_id: UUID, opening_id: int, seen: ChainTransaction) -> No
         transaction.save(update_fields=["block_height"])
         order.lease_starts_height = height
         order.lease_starts_at = datetime.fromtimestamp(seen.at, UTC) if height else None
-        term, starts_at = order.channel_expiry_blocks + order.lease_gift_blocks, order.lease_starts_at
-        order.lease_ends_height = height + term if height else None
-        order.lease_ends_at = starts_at + blocks.lasting(term) if starts_at else None
+        leases.reckon(order)
         cause = Cause.FUNDING_MINED if height else Cause.FUNDING_UNMINED
         note(order, cause, attempt=opening.attempt, height=height)
 

@@ -31,6 +31,7 @@ from orders.payments.lightning import passing
 from orders.payments.security import is_ours
 from orders.states import OrderState
 from orders.transitions import locked, move, note
+from orders.waking import telling
 
 #: Who pays for a channel that opens just in time waits for its end.
 _PAYER_WAITS: Final = timedelta(seconds=1)
@@ -62,6 +63,8 @@ def put_off(order: ChannelOrder, reason: str, detail: str) -> None:
     """As `postpone`, for who holds the order's row and knows that it is claimed and no attempt is live."""
     if order.last_failure_reason != known(reason):
         note(order, Cause.OPENING_POSTPONED, reason=reason, detail=detail[:300])
+        if known(reason) == "PEER_NOT_REACHABLE":
+            telling.payment_incoming(order.node_pubkey)
     after_failure(order, reason)
 
 
@@ -92,11 +95,16 @@ def after_attempt(order: ChannelOrder, opening: ChannelOpening) -> None:
 
 
 def _just_in_time(order: ChannelOrder, reason: str) -> None:
-    """Tried again only where nobody has refused anything, and no payment was passed on: its payer waits meanwhile."""
-    if reason in _NOBODY_REFUSED and not passing.of(order).parts:
-        after_failure(order, reason)
-    else:
+    """Tried again only where nobody has refused anything, and no payment was passed on: its payer waits meanwhile.
+
+    A wallet that has gone away in the midst of it is told, as one that was not there when it began.
+    """
+    if reason not in _NOBODY_REFUSED or passing.of(order).parts:
         mark_given_up(order, reason=reason, actor=LSP)
+        return
+    after_failure(order, reason)
+    if reason == "PEER_NOT_REACHABLE":
+        telling.payment_incoming(order.node_pubkey)
 
 
 def _without_zero_conf(order: ChannelOrder, opening: ChannelOpening) -> None:

@@ -144,6 +144,11 @@ def limits(at_once: int) -> Limits:
     )
 
 
+def most_carrying(openings: int) -> int:
+    """So many channels may have a payment in them whose end nobody knows, beside so many openings: a quarter."""
+    return max(1, openings // 4)
+
+
 def limits_of_closes(openings: int) -> Limits:
     """Beside so many openings: a quarter of that, whosesoever they are."""
     most = max(1, openings // 4)

@@ -21,6 +21,7 @@ from orders.operations.refunding import read_reason
 from orders.states import ClosingState, OpeningState, OrderState
 from orders.story import when
 from orders.transitions import locked, move_closing, note
+from orders.waking import telling
 
 _HAS_CHANNEL: Final = frozenset({OrderState.OPENING, OrderState.OPEN})
 _DELIVERING: Final = frozenset({OpeningState.PUBLISHED, OpeningState.CONFIRMED})
@@ -101,6 +102,8 @@ def _want(order_id: UUID, kind: ClosingKind, reason: str, actor: Authority, *, o
             order, Cause.CLOSE_WANTED, actor=actor, kind=kind, reason=reason, before_lease_ends=overriding or None,
             lease_ends_height=order.lease_ends_height,
         )  # fmt: skip
+        if kind == ClosingKind.TOGETHER:
+            telling.liquidity_wanted(order.node_pubkey)
         nudge(order)
     return closing
 

@@ -42,6 +42,7 @@ from orders.payments import offering, onchain
 from orders.payments.offering import Payable
 from orders.postgres import rows
 from orders.postgres.line import line
+from orders.postgres.rows import Call
 from orders.queries import Stock
 from orders.standing import Standing
 from orders.wallet import budget
@@ -233,15 +234,19 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
     order = _order(purchase, sale, payable, timezone.now())
     with transaction.atomic(durable=True):
         # the streams process has one more invoice to watch
-        rows.insert(order, *_rows_beside(order, payable), notify=(NEW, str(order.pk)))
+        calls = [Call("pg_notify", (NEW, str(order.pk)))]
+        if sale.coupon is None:
+            calls += placing.quoting(purchase.client_hash)
+        rows.insert(order, *_rows_beside(order, payable), calls=calls)
         tell(order, "", Cause.QUOTED, BUYER)
         if purchase.idempotency is not None:
             IdempotencyKey.objects.filter(pk=_key_hash(purchase.idempotency)).update(order=order)
-        placing.counting()
+        if sale.coupon is not None:
+            placing.counting()  # the last use of a coupon is sold once
         couponing.require_left(sale.coupon, besides=order.pk)
         stock = queries.stock(sale.seen, purchase.client_hash, besides=order.pk)
         quoting.require_stock(purchase.wanted, sale.quote, sale.seen, stock, purchase.client_hash)
-        placing.end_surplus_quotes(stock.unpaid + 1)
+        placing.end_surplus_quotes(stock.unpaid + 1, besides=order.pk)
     return order
 
 

@@ -31,11 +31,6 @@ from orders.wallet import coins
 GUARDS: dict[str, Callable[[], None]] = {}
 
 
-def take_out(name: str) -> None:
-    """The guard is gone from this process and its children."""
-    GUARDS[name]()
-
-
 def _guard(out: Callable[[], None]) -> Callable[[], None]:
     GUARDS[out.__name__] = out
     return out

@@ -28,7 +28,7 @@ from lightning.streams import LndStreams
 from orders import tasks
 from orders.openings import committing, opening
 from streams import lanes
-from tests.chaos import guards
+from tests.chaos import guards, jit_guards
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ def run(job: Job) -> None:
     boundaries = Boundaries(job, is_counting=job.role != WORKER)
     _hook(boundaries)
     if job.without:
-        guards.take_out(job.without)
+        (guards.GUARDS | jit_guards.JIT_GUARDS)[job.without]()
     if job.role == COINS:
         call_command("coins", *job.arguments)
     else:

@@ -148,13 +148,7 @@ class Run:
     def live(self) -> None:
         """The order has come to its end, whatever was drawn, and everything is as it must be."""
         print(self.plan)
-        control = self.network.lsp.control
-        if self.plan.trouble is not None:
-            method, kind = self.plan.trouble
-            control.add_fault(method, _TROUBLES[kind], text="a sentence that no table knows")
-        if self.plan.held is not None:
-            when = faults.PAUSE_BEFORE if self.plan.held.before else faults.PAUSE_AFTER
-            control.add_fault(self.plan.held.method, when)
+        self.break_something()
         try:
             EVERY_LIFE[self.plan.life](self.sale)
             self.processes.kill()
@@ -164,6 +158,16 @@ class Run:
             raise kind(f"{false}\n{self.plan}\n{self.sale.story()}\n{self.processes.log()}") from None
 
     # What else goes wrong
+
+    def break_something(self) -> None:
+        """A call fails, or stands still, if that was drawn."""
+        control = self.network.lsp.control
+        if self.plan.trouble is not None:
+            method, kind = self.plan.trouble
+            control.add_fault(method, _TROUBLES[kind], text="a sentence that no table knows")
+        if self.plan.held is not None:
+            when = faults.PAUSE_BEFORE if self.plan.held.before else faults.PAUSE_AFTER
+            control.add_fault(self.plan.held.method, when)
 
     def _tend(self) -> None:
         if self.plan.held is not None:

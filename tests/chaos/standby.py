@@ -27,8 +27,10 @@ _TABLES: Final = (
     models.ChannelClosing,
     models.Forward, models.ForwardDay, models.RollUp, models.MoneyDay, models.StockSample, models.StockDay,
     models.Alive, models.UptimeDay,
+    models.DayFigure, models.StaleDay, models.OrderEarned, models.StaleOrder,
     models.AuditEntry, models.DryRun,
     models.JitPurchase, models.JitPart,
+    models.Webhook, models.WakeUp,
 )  # fmt: skip
 _COLUMNS: Final = {
     table._meta.db_table: ", ".join(f'"{field.column}"' for field in table._meta.concrete_fields) for table in _TABLES

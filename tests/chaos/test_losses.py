@@ -91,6 +91,7 @@ def test_control_without_the_look_at_the_payment_a_channel_is_given_away(
 _TABLES = (
     models.ChannelOrder, models.HoldInvoice, models.OnchainPayment, models.WalletTransaction, models.ChannelOpening,
     models.OrderEvent, models.Node, models.NodeSnapshot, models.Entry, models.Leg, models.JitPurchase, models.JitPart,
+    models.Webhook, models.WakeUp,
 )  # fmt: skip
 
 

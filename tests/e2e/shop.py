@@ -14,7 +14,6 @@ from lightning.node import LndNode
 from orders import marks, queries, reconcile
 from orders.advance import advance
 from orders.models import ChannelOpening, ChannelOrder, HoldInvoice, OrderEvent
-from orders.operations import snapshot
 from orders.states import OpeningState, OrderState
 from tests.regtest.lnd import Lnd
 from tests.regtest.network import Network
@@ -52,13 +51,15 @@ class Shop:
     def buy(self, **body: Any) -> dict[str, Any]:
         """A quote; asked for again, as wallets do, while the server does not keep up."""
         wanted = {"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4} | body
-        until(lambda: not self._is_behind(), "the server keeps up", timeout=60)
-        return self.post("/channel/buy", **wanted)
+        answers: list[Any] = []
 
-    @staticmethod
-    def _is_behind() -> bool:
-        seen = queries.snapshot()
-        return seen is not None and snapshot.is_behind(seen, timezone.now())
+        def keeps_up() -> bool:
+            answers.append(self.client.post("/channel/buy", wanted, content_type="application/json"))
+            return not (answers[-1].status_code == 503 and b"than we keep up with" in answers[-1].content)
+
+        until(keeps_up, "the server keeps up", timeout=60)
+        assert answers[-1].status_code == 200, answers[-1].content
+        return dict(answers[-1].json())
 
     def pay(self, quote: dict[str, Any], payer: Lnd | None = None) -> Payment:
         """The wallet pays by Lightning; the node holds the payment."""

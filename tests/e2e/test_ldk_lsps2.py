@@ -10,10 +10,11 @@ import pytest
 
 from orders import queries
 from orders.jit import ability
-from orders.models import ChannelOrder, JitPart, Service
+from orders.models import ChannelOrder, JitPart, JitPurchase, Service
 from orders.models.order import Door
 from orders.operations import snapshot
 from orders.states import InvoiceState, OrderState
+from orders.wallet import budget
 from tests.clients.ldk import build
 from tests.clients.ldk.bitcoin_core import BitcoinCore
 from tests.clients.ldk.wallet import LdkWallet, Refused
@@ -21,7 +22,7 @@ from tests.e2e.shop import Shop
 from tests.regtest.bitcoin import COIN_SAT
 from tests.regtest.payment import FAILED, SUCCEEDED
 from tests.regtest.waiting import until
-from tests.streams.conftest import listening
+from tests.streams.conftest import Running, listening
 
 SIZE_SAT = 200_000
 
@@ -54,12 +55,13 @@ def wallet(shop: Shop, lsp: Any, ldk_wallet: LdkWallet) -> Iterator[LdkWallet]:
 
 
 @pytest.fixture
-def streams(shop: Shop, lsp: Any) -> Iterator[None]:
+def streams(shop: Shop, lsp: Any) -> Iterator[Running]:
     """A streams process answers peers, and hears of what is passed on."""
     snapshot.refresh_snapshot(shop.node)
-    with listening():
+    with listening() as running:
         until(lambda: not ability.why_off(), f"it is sold: {ability.why_off()}", timeout=60)
-        yield
+        yield running
+        del running
     gc.collect()  # the ended threads' connections to the database
 
 
@@ -88,7 +90,7 @@ def delivered(shop: Shop) -> ChannelOrder:
 
 
 def test_a_first_payment_is_received_over_a_channel_that_there_was_not_and_one_that_is_refused_leaves_none(
-    shop: Shop, lsp: Any, wallet: LdkWallet, streams: None
+    shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = shop.network.buyer.pay(invoice(wallet, SIZE_SAT))
     assert payment.wait() == SUCCEEDED
@@ -116,3 +118,16 @@ def test_a_first_payment_is_received_over_a_channel_that_there_was_not_and_one_t
     lost = ChannelOrder.objects.filter(door=Door.LSPS2).exclude(pk=order.pk).get()
     causes = list(lost.events.order_by("version").values_list("cause", flat=True))
     assert "parts_passed_on" in causes and "funding_published" not in causes
+
+    # And it reckons that share of what it receives, from which the fee is gone: what it takes rounding hides.
+    Service.objects.update(jit_rate_ppm=50)
+    monkeypatch.setattr(budget, "of", lambda *_: 10_000)  # such a fee pays for no funding
+    shop.network.buyer.forget_failures()
+    asked = invoice(wallet, None)
+    JitPurchase.objects.filter(pk=JitPurchase.objects.latest("pk").pk).update(min_fee_msat=0)
+    assert shop.network.buyer.pay(asked, amt_msat=SIZE_SAT * 1000).wait() == SUCCEEDED
+    variable = delivered(shop)
+    assert variable.fee_total_sat == SIZE_SAT * 50 // 1_000_000
+    assert sorted(each.remote_balance_sat for each in shop.node.channels_with(wallet.pubkey)) == sorted(
+        SIZE_SAT - each.fee_total_sat for each in (order, variable)
+    )

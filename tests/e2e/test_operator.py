@@ -15,8 +15,8 @@ from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from lightning import connection
-from lightning.credentials import required_methods
 from lightning.node import LndNode
+from lightning.rights import to_bake
 from orders import actors
 from orders.models import Alert, SwitchName
 from orders.operations import pausing
@@ -107,7 +107,7 @@ def can_be_called(rpc: Rpc, path: str) -> bool:
 
 
 def test_every_call_that_the_server_makes_works_with_the_baked_macaroon(little: Rpc) -> None:
-    answers = {path: answer_of(little, path) for path in required_methods()}
+    answers = {path: answer_of(little, path) for path in to_bake()}
     refused = ("permission denied", "unknown method", "unknown service")  # of an empty policy LND says "unknown scope"
     assert [path for path, answer in answers.items() if any(word in answer for word in refused)] == []
     assert answers["/lnrpc.Lightning/GetInfo"] == "OK"
@@ -116,19 +116,19 @@ def test_every_call_that_the_server_makes_works_with_the_baked_macaroon(little: 
 def test_of_all_that_lnd_can_do_the_baked_macaroon_allows_nothing_else(shop: Shop, little: Rpc) -> None:
     node = LndNode(connection.credentials())
     everything = set(shop.network.lsp.call("lnrpc.Lightning/ListPermissions").method_permissions)
-    assert len(everything) > 100 and set(required_methods()) < everything
-    assert {path for path in everything if node.allows(path)} == set(required_methods())
-    called = [path for path in everything - set(required_methods()) if can_be_called(little, path)]
+    assert len(everything) > 100 and set(to_bake()) < everything
+    assert {path for path in everything if node.allows(path)} == set(to_bake())
+    called = [path for path in everything - set(to_bake()) if can_be_called(little, path)]
     assert len(called) > 50 and "/lnrpc.Lightning/SendCoins" in called
     for path in called:
         assert answer_of(little, path) == "permission denied", path
 
 
 def test_a_right_that_a_newer_version_needs_is_named(shop: Shop, settings: Any) -> None:
-    settings.LND_MACAROON = shop.network.lsp.bake_macaroon(required_methods()[1:])
+    settings.LND_MACAROON = shop.network.lsp.bake_macaroon(to_bake()[1:])
     finding = findings()["macaroon"]
     assert finding.health is Health.FAILURE
-    assert finding.seen == f"does not allow {required_methods()[0].rpartition('/')[2]}"
+    assert finding.seen == f"does not allow {to_bake()[0].rpartition('/')[2]}"
     assert "bake_macaroon" in finding.mend
 
 

@@ -13,14 +13,22 @@ from django.utils import timezone
 from lightning.parts import FAIL, RESUME, Circuit, Intercepted, resume_with
 from orders import actors, keys
 from orders.barring import BanKind
-from orders.jit import gathering, selling
+from orders.jit import forgetting, gathering, selling
 from orders.jit.selling import Wanted
-from orders.models import ChannelOrder, JitPart, JitPurchase, NodeSnapshot, PartDecision, Service, SwitchName
+from orders.models import (
+    ChannelOrder,
+    JitPart,
+    JitPurchase,
+    NodeSnapshot,
+    PartDecision,
+    Service,
+    SwitchName,
+)
 from orders.models.order import Door, Rail
 from orders.operations import banning, pausing
 from orders.payments.lightning import passing
 from orders.states import Firmness, InvoiceState, OrderState
-from tests.integration.lsps2 import OTHER, PEER, open_shop
+from tests.integration.lsps2 import PEER, open_shop
 
 HEIGHT, SIZE_MSAT = 800, 200_000_000
 ADA = actors.staff("ada")
@@ -224,6 +232,46 @@ class TestTime:
         assert gathering.end_waiting() == 0
 
 
+class TestForgotten:
+    """What went back, and no order came of, is kept for a day: none of it was let on."""
+
+    def gone_back(self) -> Intercepted:
+        purchase = bought()
+        one = part(purchase, SIZE_MSAT - 1)
+        gathering.hear(one)
+        JitPart.objects.update(heard_at=timezone.now() - timedelta(days=2))
+        assert gathering.end_waiting() == 1
+        return one
+
+    def test_a_purchase_whose_parts_went_back_is_counted_like_any_that_is_not_paid(self, settings: Any) -> None:
+        settings.LSPS2_PURCHASES_PER_PEER = 1
+        self.gone_back()
+        with pytest.raises(selling.TooManyOrders):
+            bought()
+
+    @pytest.mark.parametrize(("hours", "kept"), [(23, 1), (25, 0)])
+    def test_and_is_forgotten_with_them_a_day_later_whenever_they_run_out(self, hours: int, kept: int) -> None:
+        self.gone_back()
+        JitPurchase.objects.update(valid_until=timezone.now() - timedelta(days=2))
+        JitPart.objects.update(decided_at=timezone.now() - timedelta(hours=hours), incoming_expiry=HEIGHT + 2_016)
+        assert forgetting.forget() == 1 - kept
+        assert JitPart.objects.count() == JitPurchase.objects.count() == kept
+
+    def test_they_are_forgotten_too_while_their_purchase_holds(self) -> None:
+        self.gone_back()
+        JitPart.objects.update(decided_at=timezone.now() - timedelta(hours=25))
+        forgetting.forget()
+        assert JitPurchase.objects.exists() and not JitPart.objects.exists()
+
+    def test_what_an_order_came_of_is_kept_for_ever(self) -> None:
+        one = part(bought())
+        gathering.hear(one)
+        JitPart.objects.update(decision=PartDecision.FAIL, decided_at=timezone.now() - timedelta(days=2))
+        JitPurchase.objects.update(valid_until=timezone.now() - timedelta(days=2))
+        NodeSnapshot.objects.update(block_height=one.incoming_expiry + 1)
+        assert forgetting.forget() == 0 and JitPart.objects.exists()
+
+
 class TestAgain:
     """Our node asks about a part whenever it, we, or the payer's node start anew."""
 
@@ -261,68 +309,3 @@ class TestAgain:
         gathering.lose(one)
         assert gathering.hear(two) is None and not orders()
         assert decision(one) == ("fail", "CHANNEL_CLOSED")
-
-
-class TestExposure:
-    def test_no_peer_has_more_under_way_than_it_may(self, settings: Any) -> None:
-        settings.LSPS2_PEER_EXPOSURE_SAT = 500_000
-        gathering.hear(part(bought()))
-        assert gathering.hear(part(bought())) == FAIL  # 840,000 sat
-        assert gathering.hear(part(bought(peer=OTHER))) is None
-
-    def test_nor_have_all_together(self, settings: Any) -> None:
-        settings.LSPS2_EXPOSURE_SAT = 800_000
-        gathering.hear(part(bought()))
-        assert gathering.hear(part(bought(peer=OTHER))) == FAIL
-
-    def test_what_was_taken_is_no_risk_any_more(self, settings: Any) -> None:
-        settings.LSPS2_PEER_EXPOSURE_SAT = 500_000
-        gathering.hear(part(bought()))
-        [order] = orders()
-        order.hold_invoice.state = InvoiceState.SETTLED
-        order.hold_invoice.save()
-        assert gathering.hear(part(bought(), payment_hash="cd" * 32)) is None
-
-    def aborted(self, minutes_ago: float, peer: str = PEER) -> None:
-        purchase = bought(peer=peer)
-        gathering.hear(part(purchase))
-        order = purchase.parts.get().order
-        assert order is not None
-        purchase.parts.update(decision=PartDecision.RESUME, decided_at=timezone.now())
-        ChannelOrder.objects.filter(pk=order.pk).update(state=OrderState.REFUNDED)
-        invoice = order.hold_invoice
-        invoice.state = InvoiceState.CANCELLED
-        invoice.cancelled_at = timezone.now() - timedelta(minutes=minutes_ago)
-        invoice.save()
-
-    def test_who_lets_channels_open_and_takes_no_payment_waits_longer_each_time(self) -> None:
-        offered = [bought() for _ in range(4)]
-        self.aborted(1)
-        with pytest.raises(selling.TooManyOrders):
-            bought()
-        assert gathering.hear(part(offered[0], payment_hash="cd" * 32)) == FAIL
-        assert gathering.hear(part(bought(peer=OTHER))) is None  # nobody else
-
-    @pytest.mark.parametrize(("ago", "may"), [([1.9], False), ([2.1], True), ([3.9, 9], False), ([4.1, 9], True)])
-    def test_the_wait_doubles(self, ago: list[float], may: bool) -> None:
-        offered = [bought() for _ in ago]
-        for minutes, purchase in zip(reversed(ago), offered, strict=True):
-            gathering.hear(part(purchase, payment_hash=f"{purchase.pk:064x}"))
-            self.end(purchase, minutes)
-        assert (selling.exposure.waits_until(PEER, timezone.now()) is None) is may
-
-    def end(self, purchase: JitPurchase, minutes_ago: float) -> None:
-        order = purchase.parts.get().order
-        if order is None:  # it had to wait, and that is what is asked below
-            return
-        purchase.parts.update(decision=PartDecision.RESUME, decided_at=timezone.now())
-        ChannelOrder.objects.filter(pk=order.pk).update(state=OrderState.REFUNDED)
-        invoice = order.hold_invoice
-        invoice.state, invoice.cancelled_at = InvoiceState.CANCELLED, timezone.now() - timedelta(minutes=minutes_ago)
-        invoice.save()
-
-    def test_after_the_last_the_day_has_to_be_over(self, settings: Any) -> None:
-        settings.LSPS2_ABORTS_PER_PEER = 1
-        self.aborted(23 * 60)
-        with pytest.raises(selling.TooManyOrders):
-            bought()

@@ -77,10 +77,14 @@ class Purchases(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.quotes and sys.exc_info()[0] is None:  # else a step has failed, and that is the news
+            if self.has_begun() and sys.exc_info()[0] is None:  # else a step has failed, and that is the news
                 self.come_to_rest()
         finally:
             self.network.stop()
+
+    def has_begun(self) -> bool:
+        """Somebody has bought something."""
+        return bool(self.quotes)
 
     # The buyer
 
@@ -358,7 +362,8 @@ class Purchases(RuleBasedStateMachine):
         try:
             check(*arguments)
         except AssertionError as false:
-            stories = "\n\n".join(f"{quote['order_id']}\n{self.shop.story(quote)}" for quote in self.quotes)
+            ids = [str(pk) for pk in ChannelOrder.objects.order_by("created_at").values_list("pk", flat=True)]
+            stories = "\n\n".join(f"{each}\n{self.shop.story({'order_id': each})}" for each in ids)
             raise AssertionError(f"{false}\n\n{stories}") from None
 
     # Hands

@@ -21,6 +21,7 @@ from orders.models import (
     ChannelOrder,
     Coupon,
     Credit,
+    DayFigure,
     DryRun,
     Entry,
     Flag,
@@ -36,15 +37,20 @@ from orders.models import (
     Node,
     NodeSnapshot,
     OnchainPayment,
+    OrderEarned,
     OrderEvent,
     Refund,
     RequestCount,
     Reservation,
     RollUp,
+    StaleDay,
+    StaleOrder,
     StockDay,
     StockSample,
     UptimeDay,
+    WakeUp,
     WalletTransaction,
+    Webhook,
 )
 
 _TABLES: tuple[type[models.Model], ...] = (
@@ -52,7 +58,8 @@ _TABLES: tuple[type[models.Model], ...] = (
     IdempotencyKey, RequestCount, Alert, Heartbeat, Flag, Reservation, Refund, Credit, Entry, Leg, BooksCheck, Ban,
     ChannelClosing,
     Forward, ForwardDay, RollUp, MoneyDay, StockSample, StockDay, Alive, UptimeDay,
-    AuditEntry, AlertMute, AlertRules, DryRun, Coupon, JitPart, JitPurchase,
+    DayFigure, StaleDay, OrderEarned, StaleOrder,
+    AuditEntry, AlertMute, AlertRules, DryRun, Coupon, JitPart, JitPurchase, WakeUp, Webhook,
 )  # fmt: skip
 #: Every moment that something of ours is compared with.
 _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
@@ -75,6 +82,8 @@ _MOMENTS: dict[type[models.Model], tuple[str, ...]] = {
     DryRun: ("begun_at", "ended_at"),
     JitPurchase: ("created_at", "valid_until", "opened_at"),
     JitPart: ("heard_at", "decided_at"),
+    Webhook: ("set_at", "needed_at", "looked_at"),
+    WakeUp: ("created_at", "next_at", "ended_at", "came_at"),
     AlertMute: ("made_at", "until", "lifted_at"),
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ from orders.states import MOVES, DepositState, InvoiceState, OrderState
 from simulator import scripts
 from simulator.invoices import Invoice
 from simulator.world import World
-from tests.property import refund_truths
+from tests.property import jit_truths, refund_truths
 
 _DELIVERED: Final = frozenset({OrderState.OPENING, OrderState.OPEN, OrderState.CLOSING, OrderState.CLOSED})
 _NOTHING: Final = frozenset({OrderState.REFUNDED, OrderState.EXPIRED, OrderState.GIVE_UP, OrderState.REJECTED})
@@ -67,6 +67,7 @@ class Facts:
     deposits: dict[bytes, int]  # mined, by script
     paid: dict[bytes, list[int]]  # in a block or waiting for one, each output, by script
     spends: list[Spend]
+    passed: jit_truths.Passed
 
 
 def facts(world: World) -> Facts:
@@ -97,6 +98,7 @@ def facts(world: World) -> Facts:
         deposits,
         paid,
         [_spend(world, txid) for txid in chain.mined if any(p in wallet.owned for p in chain.txs[txid].inputs)],
+        jit_truths.facts(world),
     )
 
 
@@ -168,6 +170,9 @@ def check_money(order: ChannelOrder, seen: Facts) -> None:
     memo = str(order.pk)
     assert len(seen.fundings.get(memo, [])) <= 1, f"two fundings of {memo}: {seen.fundings[memo]}"
     assert len([1 for stage, _ in seen.channels.get(memo, []) if stage == "open"]) <= 1, memo
+    if order.is_jit:
+        jit_truths.check(order, seen.passed, funded=bool(seen.fundings.get(memo)))
+        return
     settled = seen.invoices[order.hold_invoice.payment_hash] == "SETTLED"
     assert not settled or seen.fundings.get(memo), f"{memo} was settled, and no funding is published"
     if order.hold_invoice.state == InvoiceState.SETTLED:
@@ -181,8 +186,11 @@ def check_rest(seen: Facts, committed: dict[str, int]) -> None:
     """Nothing is under way any more; `committed`: the height at which each order was first seen to be OPENING."""
     for order in ChannelOrder.objects.select_related("hold_invoice"):
         check_at_rest(order, seen)
-        check_lightning(order, seen, committed)
         check_channel(order, seen)
+        if order.is_jit:
+            check_passed(order, seen)
+            continue
+        check_lightning(order, seen, committed)
         check_deposits(order, seen)
         refund_truths.check_rest(order, seen.deposits, seen.leased)
     check_wallet(seen)
@@ -226,6 +234,11 @@ def check_lightning(order: ChannelOrder, seen: Facts, committed: dict[str, int])
     if order.state in _DELIVERED and order.counted_payment == Rail.LIGHTNING and stage == "CANCELED":
         neglected = seen.height - committed.get(str(order.pk), seen.height)
         assert order.needs_staff and neglected >= _NEGLECT_BLOCKS, f"{order} was delivered for nothing"
+
+
+def check_passed(order: ChannelOrder, seen: Facts) -> None:
+    payments = seen.payments.get(order.hold_invoice.payment_hash, [])
+    jit_truths.check_rest(order, seen.passed, payments, funded=bool(seen.fundings.get(str(order.pk))))
 
 
 def check_channel(order: ChannelOrder, seen: Facts) -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from lightning import connection
+from lightning import connection, rights
 from lightning.baking import bake
-from lightning.credentials import required_methods
 from lightning.errors import LightningError
 from lightning.node import LndNode
 
@@ -52,13 +52,14 @@ class Command(BaseCommand):
         if not admin.target or not admin.macaroon:
             raise CommandError("LND_GRPC must be set, and LND_MACAROON or --admin-macaroon.")
         refuse_unless_free(out, force)
+        methods = rights.to_bake(just_in_time=settings.LSPS2_ENABLED, waking=settings.LSPS5_ENABLED)
         try:
-            baked = bake(admin, root_key_id=root_key_id)
+            baked = bake(admin, methods=methods, root_key_id=root_key_id)
             info = LndNode(replace(admin, macaroon=baked.hex())).info()
         except LightningError as error:
             raise CommandError(f"Nothing was written. {error}") from error
         write(out, baked, force)
-        self.stdout.write(f"{out}: {len(required_methods())} methods of {info.alias or info.pubkey} ({info.network}).")
+        self.stdout.write(f"{out}: {len(methods)} methods of {info.alias or info.pubkey} ({info.network}).")
         self.stdout.write(f"Set LND_MACAROON={out}. To revoke it: lncli deletemacaroonid {root_key_id}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from orders import garbage
 from streams import standby
 from streams.process import Process
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"No node is configured. Missing: {', '.join(settings.MISSING_NODE_VARIABLES)}.", returncode=2
             )
+        garbage.settle()
         if not asyncio.run(_run()):
             log.warning("ending in the middle of a look: a later one goes on with it")
             logging.shutdown()

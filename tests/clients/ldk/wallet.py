@@ -57,6 +57,10 @@ class LdkWallet(Program):
         """The node's URI, as a buyer types it."""
         return f"{self.pubkey}@{self.p2p_host}"
 
+    def node_log(self) -> str:
+        """What its node has written by itself."""
+        return (self.folder / "node" / "ldk_node.log").read_text(errors="replace")
+
     # The program
 
     def open(self) -> None:

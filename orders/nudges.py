@@ -5,7 +5,8 @@ It commits, or not, with the transaction that gave the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from orders.models import ChannelOrder
 from orders.postgres.line import line
+from orders.states import InvoiceState
 
 #: The PostgreSQL channel that the streams process listens to.
 CHANNEL = "orders"
@@ -20,6 +22,11 @@ CHANNEL = "orders"
 NEW = "orders_new"
 #: And for what a look at all of them finds, and finds again: it need not go before what somebody has just done.
 FOUND = "orders_found"
+_DUE_BY_INVOICE: Final = """
+WITH hasty AS (SELECT set_config('synchronous_commit', 'off', true))
+UPDATE orders_channelorder AS o SET due_at = %(now)s FROM hasty, orders_holdinvoice AS i
+WHERE o.id = %(order)s AND i.order_id = o.id AND i.state = ANY(%(states)s)
+"""
 
 
 def nudge(order: ChannelOrder, channel: str = CHANNEL) -> None:
@@ -40,6 +47,18 @@ def nudge_all(order_ids: Iterable[UUID], channel: str = CHANNEL) -> int:
         for order_id in ids:
             notify(order_id, channel)
     return count
+
+
+def due_by_invoice(order_id: UUID, states: Collection[InvoiceState]) -> bool:
+    """The order is due now where by our records its invoice is in one of these states; whether it is.
+
+    For who looks at it himself: nobody else hears of it, and he does not wait for the disk. What is lost with the
+    database's machine is found by its next look at all. In no transaction of the caller's, which would not wait either.
+    """
+    given: dict[str, Any] = {"order": order_id, "states": [str(state) for state in states], "now": timezone.now()}
+    with line().prepared() as cursor:
+        cursor.execute(_DUE_BY_INVOICE, given)
+        return int(cursor.rowcount) == 1
 
 
 def notify(order_id: UUID, channel: str = CHANNEL) -> None:

@@ -11,6 +11,20 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
 
 from django.conf import settings
+from django.urls import get_resolver
+from gunicorn.glogging import Logger
+
+from orders import garbage
+
+
+class logger_class(Logger):  # type: ignore[misc]  # noqa: N801  gunicorn's name for it, and it has no types
+    """Of a request nothing is made ready that nobody has asked to be logged."""
+
+    def access(self, *request: Any) -> None:
+        """As gunicorn has it, where there is a log of requests."""
+        if self.cfg.accesslog:
+            super().access(*request)
+
 
 bind = f"{settings.LISTEN_HOST}:{settings.LISTEN_PORT}"
 workers = settings.WEB_PROCESSES
@@ -42,3 +56,9 @@ logconfig_dict = settings.LOGGING | {
 def post_fork(_server: Any, _worker: Any) -> None:
     """Each process that answers requests steps back."""
     os.nice(_NICE)
+
+
+def post_worker_init(_worker: Any) -> None:
+    """All that requests need is there before the first of them."""
+    _ = get_resolver().url_patterns
+    garbage.settle()

@@ -24,6 +24,10 @@ In another terminal, in this folder, a purchase step by step, as a wallet makes 
   {make} buy PEER=offline
   {make} buy CLAIM=lnurl
 
+A first payment, received over a channel that there was not:
+
+  {make} jit
+
 A staff account for {base}/admin/:  {make} admin
 Other commands beside the server:    LSP_ENV_FILE={home}/server.env .venv/bin/python manage.py order ID
 Ctrl-C ends all of it; what was sold is there again at the next start.
@@ -39,6 +43,7 @@ def world(lsp_home: Path, server_listen: str) -> World:
     (folder / "listen").write_text(listen)
     manage = (sys.executable, str(ROOT / "manage.py"))
     command = (
+        *("env", "LSPS2_ENABLED=on"),  # it asks about what it passes on, as the server that follows wants it
         *manage,
         "run_simulator",
         "--home",
@@ -56,6 +61,9 @@ def world(lsp_home: Path, server_listen: str) -> World:
             "LND_TLS_CERT": str(folder / "tls.cert"),
             "LND_MACAROON": str(folder / "admin.macaroon"),
             "LND_NETWORK": "regtest",
+            # So that a wallet can be paid that has no channel (`make jit`); the node says that it is an old LND.
+            "LSPS2_ENABLED": "on",
+            "LSPS2_ON_OLD_LND": "on",
         },
         home=home,
         keeps_home=True,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import Any, Self
 
 import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper
+from psycopg.pq import TransactionStatus
 
 from orders.postgres import session
 
@@ -34,6 +36,8 @@ class PreparedAsIs(psycopg.raw_cursor.RawCursorMixin["psycopg.Connection[Any]", 
 class DatabaseWrapper(base.DatabaseWrapper):
     """PostgreSQL, with our time-outs and in sessions."""
 
+    health_check_done: bool  # Django says no type of it
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         #: What was read over this connection and is worth keeping. Another connection may be to another database.
@@ -49,6 +53,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         with self.wrap_database_errors:
             return self._prepare_cursor(kind(self.connection))  # type: ignore[attr-defined, no-any-return]
+
+    def close_if_health_check_failed(self) -> None:
+        """As Django has it; but a line that nobody has ended is not asked whether it is there, at each request anew.
+
+        One that is dead without a word would keep who asks waiting as long as who works.
+        """
+        if not self.health_check_done and _is_quiet(self.connection):
+            self.health_check_done = True
+        super().close_if_health_check_failed()
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """A connection on which the time-outs hold, never one without them.
@@ -66,6 +79,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         self.kept = {}
         return line
+
+
+def _is_quiet(line: psycopg.Connection[Any] | None) -> bool:
+    """The server has said nothing since its last answer: not even that it ends, as it does before it goes."""
+    if line is None or line.info.transaction_status is not TransactionStatus.IDLE:
+        return False
+    watch = select.poll()
+    watch.register(line.fileno(), select.POLLIN)
+    return not watch.poll(0)
 
 
 def _look_once(line: psycopg.Connection[Any], conn_params: dict[str, Any]) -> None:

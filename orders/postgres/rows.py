@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Model
@@ -17,24 +17,33 @@ from orders.postgres.line import line
 _TABLE: Final = '{name} AS (INSERT INTO "{table}" ({columns}) VALUES ({values}) RETURNING 1)'
 
 
-def insert(*rows: Model, notify: tuple[str, str]) -> None:
-    """All of these new rows are there, or none; who listens to the channel hears the word, both when it is committed.
+class Call(NamedTuple):
+    """A function of PostgreSQL, and what is given to it."""
+
+    function: str
+    given: tuple[Any, ...]
+
+
+def insert(*rows: Model, calls: Sequence[Call]) -> None:
+    """All of these new rows are there, or none; and the functions are called in this order, with the same statement.
 
     What Django would write, in one statement instead of one for each row. Keys that the database numbers stay unknown
     to the rows. Raises: django.db.Error.
     """
     given = [_text(getattr(row, name)) for row in rows for name in _names(type(row))]
+    asked = _statement(tuple(map(type, rows)), tuple((call.function, len(call.given)) for call in calls))
     with line().prepared(PreparedAsIs) as cursor:
-        cursor.execute(_statement(tuple(map(type, rows))), [*given, *notify])
+        cursor.execute(asked, [*given, *(_text(value) for call in calls for value in call.given)])
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
 
 
 @lru_cache(maxsize=64)
-def _statement(models: tuple[type[Model], ...]) -> str:
+def _statement(models: tuple[type[Model], ...], calls: tuple[tuple[str, int], ...]) -> str:
     numbers, names = count(1), [f"row_{place}" for place, _ in enumerate(models)]
     tables = ",\n".join(_table(name, model, numbers) for name, model in zip(names, models, strict=True))
-    return f"WITH {tables}\nSELECT pg_notify(${next(numbers)}, ${next(numbers)}) FROM {', '.join(names)}"
+    called = ", ".join(f"{name}({', '.join(f'${next(numbers)}' for _ in range(given))})" for name, given in calls)
+    return f"WITH {tables}\nSELECT {called} FROM {', '.join(names)}"
 
 
 def _table(name: str, model: type[Model], numbers: Iterator[int]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -50,6 +51,19 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Rounds of purchases over HTTP, and rounds in which LNbits makes plain invoices, with so many clients."""
+
+    clients: int
+    orders_per_second: Sequence[float]
+    invoices_per_second: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        return median(self.orders_per_second) / median(self.invoices_per_second)
+
+
+@dataclass(frozen=True)
 class Purchase:
     """One purchase with nobody else at work: the median of some, in seconds, and what it asked for."""
 
@@ -70,10 +84,19 @@ class Purchase:
 class Reaction:
     """What happened in one paid order, in seconds after the node held the payment."""
 
+    held_at: float  # by the clock of the day
     recorded: float
     begun: float
     sent: float
     published: float
+
+
+class Share(NamedTuple):
+    """What one payment waits for: how often, and how long in all (s)."""
+
+    what: str
+    times: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -160,8 +183,12 @@ class Measured:
     purchase: Purchase
     reactions: Sequence[Reaction]
     passes: Sequence[Passes]
+    #: What is waited for until OpenChannel is sent, in the mean; what is our own work last.
+    shares: Sequence[Share]
     #: None: this kind of node has not so many peers to ask it.
     peers: Peers | None = None
+    #: Empty where LNbits is not installed.
+    beside: Sequence[Beside] = ()
 
 
 @dataclass(frozen=True)

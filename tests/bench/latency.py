@@ -55,18 +55,17 @@ class Accepted(threading.Thread):
 
 
 def measure(shop: Shop, runs: int, say: Callable[[str], None]) -> list[Reaction]:
-    """So many orders were paid and their channels are open; each names its node at the purchase."""
+    """So many orders were paid and their channels are open; each names its node at the purchase. The streams run."""
     network = shop.network
     network.chain.pay([(network.lsp.new_address(), _COIN_SAT) for _ in range(BATCH + 2)])
     network.mine(_DEEP_BLOCKS)
     listener = Calls(lightning.credentials())
     reactions: list[Reaction] = []
-    with shop.streams():
-        while len(reactions) < runs:
-            reactions += list(_batch(shop, listener, min(BATCH, runs - len(reactions))))
-            network.mine(_DEEP_BLOCKS)
-            until(lambda: not _opening().exists(), "the channels are open", pause=0.2, timeout=120)
-            say(f"{len(reactions)} of {runs} channels opened")
+    while len(reactions) < runs:
+        reactions += list(_batch(shop, listener, min(BATCH, runs - len(reactions))))
+        network.mine(_DEEP_BLOCKS)
+        until(lambda: not _opening().exists(), "the channels are open", pause=0.2, timeout=120)
+        say(f"{len(reactions)} of {runs} channels opened")
     return reactions
 
 
@@ -87,6 +86,7 @@ def _batch(shop: Shop, listener: Calls, size: int) -> Iterator[Reaction]:
         if payment.wait() != SUCCEEDED:
             raise RuntimeError(f"the payment ended otherwise: {payment.failure}")
         yield Reaction(
+            held_at=accepted.at,
             recorded=_at(quote, "lightning_payment_held") - accepted.at,
             begun=_at(quote, "opening_begun") - accepted.at,
             sent=sent_at(shop.streams_log(), quote["order_id"]) - accepted.at,

@@ -31,7 +31,7 @@ class Cost:
     """One operation, done once."""
 
     operation: str
-    statements: int
+    statements: list[Statement]
     calls: list[Asked]
     seconds: float
 
@@ -59,7 +59,7 @@ def _cost(name: str, doing: Callable[[], Any]) -> Cost:
         begun = time.perf_counter()
         doing()
         seconds = time.perf_counter() - begun
-    return Cost(name, len(statements), calls, seconds)
+    return Cost(name, statements, calls, seconds)
 
 
 def _steps(shop: Any) -> Iterator[Step]:
@@ -123,7 +123,7 @@ def _look_at(quote: dict[str, Any]) -> Callable[[], object]:
 def table(measured: Iterable[Cost]) -> str:
     """A row for each operation: statements, calls, and which."""
     rows = [
-        f"{cost.operation:<40} {cost.statements:>4} {len(cost.calls):>4}  "
+        f"{cost.operation:<40} {len(cost.statements):>4} {len(cost.calls):>4}  "
         + ", ".join(name if times == 1 else f"{times} x {name}" for name, times in counted(cost.calls))
         for cost in measured
     ]

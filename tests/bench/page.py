@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import median
 
-from tests.bench.figures import Asking, Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
+from tests.bench.figures import (
+    Asking,
+    Beside,
+    Level,
+    Machine,
+    Measured,
+    Passes,
+    Peers,
+    Purchase,
+    Reaction,
+    Result,
+    Share,
+    percentile,
+)
 
 #: What was noted of a paid order, in the order in which it happens.
 STEPS: tuple[tuple[str, Callable[[Reaction], float]], ...] = (
@@ -42,7 +56,9 @@ WHAT_IS_MEASURED = (
 rate of bare `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one
 such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest
 and largest ratio of one round. The server runs two web processes, each with four threads for
-purchases and four for the rest, and its streams process; the queue rests.""",
+purchases and four for the rest, and its streams process; the queue rests.
+Beside us, where it is installed (tests/bench/lnbits.py says how), LNbits makes plain invoices on the same node: one
+call of it each, where an order makes two.""",
     """\
 **Where an order's time goes.** The processor time that each part took in these rounds, for one order: all of them share
 the same few cores, so it is what bounds the rate. And one purchase alone, in the benchmark's own process without HTTP:
@@ -50,7 +66,9 @@ how long it waits for the node and for PostgreSQL (the commit is not among the s
     """\
 **From the payment to the opening.** Orders that named their node when they were bought, paid over Lightning one after
 the other, with no worker running: the streams process alone reacts. Milliseconds after the moment when another listener
-of the node hears that the payment is held.""",
+of the node hears that the payment is held. And, in runs of their own, what is waited for until then: each kind of call
+and of statement, its transaction's end, and what remains, which is our own work and the handing over from one thread to
+another; what takes less than a two-hundredth of it all is left out.""",
     """\
 **One pass of reconcile.** What the worker does every minute, half of the orders in work being open channels and the
 rest waiting invoices, none of them due: `orders.reconcile.look` and the query of what is due, in turn over one database
@@ -75,10 +93,12 @@ def section(measured: Measured) -> list[str]:
         "### Orders per second",
         orders_per_second(measured.levels),
         f"{len(measured.levels[0].ratios)} rounds of {measured.orders_in_round} each.",
+        *beside(measured.beside),
         "### Where an order's time goes",
         *where_it_goes(measured),
         "### From the payment to the opening",
         reactions(measured.reactions),
+        waits(measured.shares),
         "### One pass of reconcile",
         passes(measured.passes),
         f"Medians of {len(measured.passes[0].seconds)}.",
@@ -106,6 +126,17 @@ def orders_per_second(levels: Sequence[Level]) -> str:
         for level in levels
     ]
     return table(("clients", "orders/s", "bare pairs/s", "ratio", "of single rounds"), rows)
+
+
+def beside(seen: Sequence[Beside]) -> Iterator[str]:
+    if seen:
+        yield "### Beside LNbits"
+        yield table(("clients", "orders/s", "LNbits' plain invoices/s", "ratio"), list(map(_beside, seen)))
+
+
+def _beside(seen: Beside) -> tuple[str, ...]:
+    ours, theirs = median(seen.orders_per_second), median(seen.invoices_per_second)
+    return str(seen.clients), f"{ours:.0f}", f"{theirs:.0f}", f"**{seen.ratio:.2f}**"
 
 
 def where_it_goes(measured: Measured) -> Iterator[str]:
@@ -140,6 +171,13 @@ def reactions(seen: Sequence[Reaction]) -> str:
         values = [of(reaction) * 1000 for reaction in seen]
         rows.append((name, *(f"{percentile(values, percent):.0f}" for percent in (50, 99)), f"{max(values):.0f}"))
     return table((f"after it is held, of {len(seen)}", "p50 ms", "p99 ms", "longest ms"), rows)
+
+
+def waits(shares: Sequence[Share]) -> str:
+    total = sum(share.seconds for share in shares)
+    shown = [share for share in shares if share.seconds >= 0.005 * total]
+    rows = [(each.what, f"{each.times:.1f}", _ms(each.seconds)) for each in shown]
+    return table(("until it is sent, of one payment", "times", "ms"), rows)
 
 
 def passes(seen: Sequence[Passes]) -> str:

@@ -15,16 +15,32 @@ from typing import NoReturn
 
 from django.db import connection
 
-from tests.bench import database, forwards, large, latency, page, passes, peers, purchase, rows, throughput
-from tests.bench.figures import Machine, Measured, Peers, Result
+from tests.bench import (
+    database,
+    forwards,
+    large,
+    latency,
+    lnbits,
+    page,
+    passes,
+    peers,
+    purchase,
+    rows,
+    throughput,
+    waiting,
+)
+from tests.bench.figures import Beside, Machine, Measured, Peers, Result, Share
 from tests.bench.nodes import KINDS, LND, SIMULATOR
 from tests.bench.shop import ROOT, Shop
+from tests.bench.traced_node import TracedNode, shares
 from tests.regtest.build import BuildFailed, GoMissing, binaries
 
 PAGE = ROOT / "docs" / "performance.md"
 LARGE_PAGE = ROOT / "docs" / "large-nodes.md"
 DATABASE_PAGE = ROOT / "docs" / "large-databases.md"
+WAITING_PAGE = ROOT / "docs" / "waiting-orders.md"
 CLIENTS = (1, 8, 64)
+BESIDE = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--node", choices=KINDS, help="measure on this kind only; the page is left as it is")
     parser.add_argument("--large", action="store_true", help="nodes with much at rest; writes docs/large-nodes.md")
     parser.add_argument("--database", action="store_true", help="many orders; writes docs/large-databases.md")
+    parser.add_argument("--waiting", action="store_true", help="orders that wait; writes docs/waiting-orders.md")
     parser.add_argument("--forwards", action="store_true", help="others' payments over a real lnd; writes no page")
     parser.add_argument("--quick", action="store_true", help="does it run? A minute each; the page is left as it is")
     parser.add_argument("--peers", action="store_true", help="peers that ask at once alone; the page is left as it is")
@@ -61,7 +78,7 @@ def main() -> int:
     try:
         if asked.peers:
             return _peers_alone(asked.quick)
-        if LND in kinds and not asked.database:
+        if LND in kinds and not (asked.database or asked.waiting):
             binaries(say=say)
         if asked.forwards:
             say("\n" + forwards.page(*forwards.measure(10 if asked.quick else forwards.PAYMENTS, say)))
@@ -91,6 +108,8 @@ def _measured_as(asked: argparse.Namespace, kinds: Sequence[str], load_before: f
     """What was asked for, as a page, and where that belongs."""
     if asked.database:
         return database.page(database.measure(database.QUICK if asked.quick else database.AT_REST, say)), DATABASE_PAGE
+    if asked.waiting:
+        return waiting.page(*waiting.measure(waiting.QUICK if asked.quick else waiting.WHOLE, say)), WAITING_PAGE
     if asked.large:
         return _large(kinds, asked.quick), LARGE_PAGE
     return _usual(kinds, asked.quick, load_before), PAGE
@@ -118,21 +137,45 @@ def measure(kinds: Sequence[str], sizes: Sizes, load_before: float) -> Result:
 def _of_kind(kind: str, shop: Shop, sizes: Sizes) -> Measured:
     say("payment held to channel asked for")
     half = sizes.runs // 2
-    reactions = latency.measure(shop, half, say)
+    with shop.streams():
+        reactions = latency.measure(shop, half, say)
     say("passes of reconcile")  # now: half of what is in work are channels, the rest are invoices
     seen = passes.measure(shop, sizes.at_rest, repeats=sizes.passes, say=say)
     rows.forget_unpaid()
     say("payment held to channel asked for, the rest")
-    reactions += latency.measure(shop, sizes.runs - half, say)
-    say("orders per second")
     with shop.streams():
+        reactions += latency.measure(shop, sizes.runs - half, say)
+        say("orders per second")  # of a shop that is at work: payments have shown what the node tells of them
         levels = throughput.measure(shop, CLIENTS, rounds=sizes.rounds, orders=sizes.orders, say=say)
+        compared = _beside(kind, shop, sizes)
+    rows.forget_unpaid()
+    say("payment held to channel asked for, traced")
+    waits = _traced(shop, sizes.runs // 4)
     rows.forget_unpaid()
     alone = purchase.measure(shop, sizes.orders)
     asking = _asking(kind, shop, sizes.asked)
     node_version = shop.node.info().version.partition(" ")[0]
     about = KINDS[kind]
-    return Measured(about.title, about.said, node_version, sizes.orders, levels, alone, reactions, seen, asking)
+    return Measured(
+        about.title, about.said, node_version, sizes.orders, levels, alone, reactions, seen, waits, asking, compared
+    )
+
+
+def _beside(kind: str, shop: Shop, sizes: Sizes) -> list[Beside]:
+    """LNbits needs a real node."""
+    if kind != LND or not lnbits.is_there():
+        return []
+    say("LNbits beside us")
+    with lnbits.running(shop) as other:
+        return [throughput.beside(shop, other, clients, rounds=sizes.rounds, orders=sizes.orders) for clients in BESIDE]
+
+
+def _traced(shop: Shop, runs: int) -> list[Share]:
+    """What so many payments wait for; the first of the process are not counted."""
+    with shop.streams(LIGHTNING_NODE=f"{TracedNode.__module__}.{TracedNode.__name__}"):
+        latency.measure(shop, 2, say)
+        seen = latency.measure(shop, max(1, runs), say)
+        return shares(shop.streams_log(), [(each.held_at, each.held_at + each.sent) for each in seen])
 
 
 def _asking(kind: str, shop: Shop, rounds: int) -> Peers | None:

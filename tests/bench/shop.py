@@ -53,6 +53,7 @@ class Shop:
         self._postgres = EmbeddedPostgres(settings.LSP_HOME)  # durable, as in production
         self._web = Program("web", settings.LSP_HOME / "web.log")
         self._streams = Program("streams", settings.LSP_HOME / "streams.log")
+        self._worker = Program("worker", settings.LSP_HOME / "worker.log")
 
     def __enter__(self) -> Self:
         try:
@@ -84,6 +85,7 @@ class Shop:
         """Every process has ended, and the database is gone: another shop begins anew. Repeat: safe."""
         self._web.terminate()
         self._streams.terminate()
+        self._worker.terminate()
         connection.close()
         self._postgres.stop()
         shutil.rmtree(data_folder(settings.LSP_HOME), ignore_errors=True)
@@ -104,16 +106,30 @@ class Shop:
         postgres = self._postgres.process
         assert postgres is not None
         parts = {"web": self._web.pid, "PostgreSQL": postgres.pid, "node": self.network.lsp.pid}
-        if self._streams.is_running:
-            parts["streams"] = self._streams.pid
-        seconds = processor.seconds(parts)
+        seconds = processor.seconds(parts | self._engines())
         return seconds | {"clients": time.process_time()} if seconds else {}
 
+    def memory_bytes(self) -> dict[str, int]:
+        """What the streams process and the worker have of the machine's memory, where they run."""
+        return processor.memory_bytes(self._engines())
+
+    def _engines(self) -> dict[str, int]:
+        return {program.name: program.pid for program in (self._streams, self._worker) if program.is_running}
+
     @contextmanager
-    def streams(self) -> Iterator[Program]:
+    def worker(self) -> Iterator[None]:
+        """The worker does what is to be done each minute."""
+        self._worker.launch(self._command(str(ROOT / "manage.py"), "qcluster"))
+        try:
+            yield
+        finally:
+            self._worker.terminate()
+
+    @contextmanager
+    def streams(self, **environment: str) -> Iterator[Program]:
         """The streams process listens to the node."""
         self._streams.log.unlink(missing_ok=True)
-        self._streams.launch(self._command(str(ROOT / "manage.py"), "run_streams"))
+        self._streams.launch(self._command(str(ROOT / "manage.py"), "run_streams", **environment))
         try:
             until(self._listens, "the streams process listens to the node")
             yield self._streams
@@ -136,13 +152,13 @@ class Shop:
         except OSError:
             return False
 
-    def _command(self, *arguments: str) -> list[str]:
+    def _command(self, *arguments: str, **environment: str) -> list[str]:
         env = shutil.which("env")
         assert env is not None
         return [
             env,
             "-i",
-            *(f"{name}={value}" for name, value in self._environment().items()),
+            *(f"{name}={value}" for name, value in (self._environment() | environment).items()),
             sys.executable,
             *arguments,
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ GROWING = frozenset(
         "orders_reservation",
         "orders_entry",
         "orders_leg",
+        "orders_refund",
     }
 )
 
@@ -50,14 +52,30 @@ def rows_read(statements: Iterable[Statement]) -> Counter[str]:
     """How many rows of each growing table PostgreSQL looks at for the SELECTs among these, executed once more."""
     read: Counter[str] = Counter()
     for statement in statements:
-        if statement.sql.lstrip().upper().startswith("SELECT"):
-            with connection.cursor() as cursor:
-                cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.sql}", statement.given)
-                found = cursor.fetchone()[0]
-            plan = json.loads(found) if isinstance(found, str) else found
-            for table, rows in looked_at(plan[0]["Plan"]):
+        if _only_reads(statement.sql.lstrip().upper()):
+            for table, rows in looked_at(explained(statement, "ANALYZE")):
                 read[table] += rows
     return Counter({table: rows for table, rows in read.items() if table in GROWING})
+
+
+def explained(statement: Statement, *options: str) -> dict[str, Any]:
+    """PostgreSQL's plan of the statement; with ANALYZE it is executed once more."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN ({', '.join([*options, 'FORMAT JSON'])}) {statement.sql}", statement.given)
+        found = cursor.fetchone()[0]
+    return dict((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
+
+
+def scanned(plan: dict[str, Any]) -> Iterator[str]:
+    """The tables that a plan reads from their first page to their last."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for below in plan.get("Plans", ()):
+        yield from scanned(below)
+
+
+def _only_reads(sql: str) -> bool:
+    return sql.startswith("SELECT") or (sql.startswith("WITH") and not re.search("INSERT|UPDATE|DELETE", sql))
 
 
 def looked_at(plan: dict[str, Any]) -> Iterator[tuple[str, int]]:

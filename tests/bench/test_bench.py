@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,24 +15,39 @@ from orders.models import ChannelOrder
 from tests import factories
 from tests.bench import database, operations, page, processor, rows, run
 from tests.bench.calls import Asked, named
-from tests.bench.figures import Asking, Level, Machine, Measured, Passes, Peers, Purchase, Reaction, Result, percentile
-from tests.bench.statements import looked_at
+from tests.bench.figures import (
+    Asking,
+    Beside,
+    Level,
+    Machine,
+    Measured,
+    Passes,
+    Peers,
+    Purchase,
+    Reaction,
+    Result,
+    Share,
+    percentile,
+)
+from tests.bench.statements import Statement, looked_at
 from tests.bench.timed_node import ANSWERED, SENT, answered_at, sent_at
+from tests.bench.traced_node import OURS, TRACE, shares
 from tests.regtest.waiting import until
 
+SHARES = [Share("LookupInvoice", 1.5, 0.004), Share("SELECT ban", 1, 0.0001), Share(OURS, 1, 0.050)]
 MACHINE = Machine(2, "Some CPU", 0.5, "3.11.7", "5.2", "23.0", "18.1")
 
 
 def measured(title: str = "On a node") -> Measured:
     taken = {"web": 0.006, "node": 0.004, "streams": 0.002}
     levels = [Level(clients, (50.0, 60.0, 40.0), (100.0, 100.0, 100.0), taken, 0.003) for clients in (1, 8, 64)]
-    reactions = [Reaction(0.010 * n, 0.020 * n, 0.030 * n, 0.040 * n) for n in range(1, 11)]
+    reactions = [Reaction(0.0, 0.010 * n, 0.020 * n, 0.030 * n, 0.040 * n) for n in range(1, 11)]
     passes = [
         Passes(1_000, 100, (0.010, 0.012, 0.011), (0.005, 0.007, 0.006), 12, 9, 300),
         Passes(100_000, 100, (0.022, 0.022, 0.030), (0.005, 0.005, 0.005), 12, 9, 301),
     ]
     alone = Purchase(64, 0.020, 0.005, 0.004, statements=11, calls=2)
-    return Measured(title, "It is a node.", "0.20.0-beta", 256, levels, alone, reactions, passes)
+    return Measured(title, "It is a node.", "0.20.0-beta", 256, levels, alone, reactions, passes, SHARES)
 
 
 def written(*titles: str) -> str:
@@ -84,6 +100,25 @@ def test_the_page_has_percentiles_in_milliseconds() -> None:
     assert "| **OpenChannel sent** | 150 | 300 | 300 |" in written()
 
 
+def test_the_page_tells_what_is_waited_for_and_leaves_out_what_is_next_to_nothing() -> None:
+    assert f"| LookupInvoice | 1.5 | 4.0 |\n| {OURS} | 1.0 | 50.0 |" in written()
+
+
+def test_a_trace_tells_what_each_span_waits_for_and_what_of_it_is_our_own() -> None:
+    waits = [("call", 10.0, 10.2), ("SELECT", 10.1, 10.3), ("SELECT", 10.5, 10.6), ("call", 10.9, 11.5)]
+    log = f"other\n{TRACE} {json.dumps(waits[:2])}\n{TRACE} {json.dumps(waits[2:])}\n"
+    found = {each.what: (each.times, round(each.seconds, 6)) for each in shares(log, [(10.0, 11.0), (20.0, 20.4)])}
+    assert found == {"SELECT": (1.0, 0.15), "call": (0.5, 0.1), OURS: (1, 0.5)}
+
+
+def test_the_page_tells_of_lnbits_only_where_it_ran() -> None:
+    assert "LNbits'" not in written()
+    beside = page.page(
+        Result(MACHINE, [replace(measured(), beside=[Beside(8, (90.0, 100.0, 110.0), (40.0, 50.0, 60.0))])])
+    )
+    assert "| 8 | 100 | 50 | **2.00** |" in beside
+
+
 def test_the_page_compares_the_passes_with_the_smallest_database() -> None:
     assert "| 100,000 | 100 | 9 | 12 | 301 | 22 | 17 | **2.00** | **3.40** |" in written()
 
@@ -121,7 +156,7 @@ def test_rows_that_a_scan_leaves_out_were_looked_at_too() -> None:
 
 
 def test_the_processor_time_of_a_process_includes_its_children() -> None:
-    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    busy = "import time\nwhile time.process_time() < 0.4: pass"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE) as process:
         until(lambda: processor.seconds({"it": process.pid})["it"] >= 0.2, "its child's time is counted")
@@ -141,7 +176,9 @@ def test_the_log_tells_when_a_channel_was_first_asked_for() -> None:
 
 def test_one_more_call_or_statement_shows_in_the_table_of_costs() -> None:
     call = Asked("GetInfo", 10, 0.1)
-    before, dearer = operations.Cost("buy", 11, [call], 1.0), operations.Cost("buy", 12, [call, call], 1.0)
+    asked = Statement("SELECT 1", ())
+    before = operations.Cost("buy", [asked] * 11, [call], 1.0)
+    dearer = operations.Cost("buy", [asked] * 12, [call, call], 1.0)
     assert operations.table([before]).split() == ["operation", "SQL", "node", "calls", "buy", "11", "1", "GetInfo"]
     assert operations.table([dearer]).endswith(" 12    2  2 x GetInfo\n")
 

@@ -14,7 +14,8 @@ from django.conf import settings
 
 from lightning.node import LndNode
 from tests.bench import rows
-from tests.bench.figures import Level
+from tests.bench.figures import Beside, Level
+from tests.bench.lnbits import Lnbits
 from tests.bench.processor import spent
 from tests.bench.shop import Shop
 
@@ -34,6 +35,18 @@ def measure(shop: Shop, levels: Sequence[int], *, rounds: int, orders: int, say:
         measured.append(level)
         say(f"{clients:>3} clients: {level.orders:.0f} orders/s, {level.pairs:.0f} pairs/s, ratio {level.ratio:.2f}")
     return measured
+
+
+def beside(shop: Shop, other: Lnbits, clients: int, *, rounds: int, orders: int) -> Beside:
+    """As many rounds of `orders` purchases, and of plain invoices that LNbits makes, in turn."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        rows.forget_unpaid()
+        time.sleep(REST_SECONDS)
+        theirs.append(other.invoices_per_second(clients, orders, _together))
+        time.sleep(REST_SECONDS)
+        ours.append(_buying(shop, clients, orders))
+    return Beside(clients, ours, theirs)
 
 
 def _level(shop: Shop, clients: int, bare: Callable[[], object], *, rounds: int, orders: int) -> Level:

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 #: Attacking addresses, and how many quotes each asks for here: by default it may have twenty.
 SIEGES = {1: 20, 20: 2, 50: 1, 200: 1}
 HONEST = 10
+#: Those of a run that is no long one.
+FEW = 4
 
 
 @pytest.fixture
@@ -43,27 +45,30 @@ def siege(loop: Loop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 HUNDREDS = [(addresses, 100, claimed) for addresses in (1, 20, 200) for claimed in (False, True)]
-LONG = [pytest.param(*size, marks=pytest.mark.long) for size in [(50, 20, False), (200, 20, False), *HUNDREDS]]
+MANY = [(1, 20, False), (20, 20, True), (50, 20, False), (200, 20, False), *HUNDREDS]
+LONG = [pytest.param(*size, HONEST, marks=pytest.mark.long) for size in MANY]
 
 
-@pytest.mark.parametrize(("addresses", "payments", "claimed"), [(1, 20, False), (20, 20, True), *LONG])
+@pytest.mark.parametrize(
+    ("addresses", "payments", "claimed", "buyers"), [(1, 20, False, FEW), (20, 20, True, FEW), *LONG]
+)
 def test_found_a1_who_pays_and_names_his_node_gets_his_channel_each_time(
-    siege: Siege, addresses: int, payments: int, claimed: bool
+    siege: Siege, addresses: int, payments: int, claimed: bool, buyers: int
 ) -> None:
     siege.hold(addresses, payments, claimed=claimed)
     siege.take_unpaid(addresses, SIEGES[addresses])
     assert queries.stock(NodeSnapshot.objects.get()).room_sat < MILLION
-    assert [siege.at_once(number) for number in range(HONEST)] == [True] * HONEST
+    assert [siege.at_once(number) for number in range(buyers)] == [True] * buyers
 
 
-@pytest.mark.parametrize(("addresses", "payments", "claimed"), [(20, 20, True), *LONG])
+@pytest.mark.parametrize(("addresses", "payments", "claimed", "buyers"), [(20, 20, True, FEW), *LONG])
 def test_found_a1_who_takes_his_time_gets_it_nearly_always_or_his_payment_back_at_once(
-    siege: Siege, addresses: int, payments: int, claimed: bool
+    siege: Siege, addresses: int, payments: int, claimed: bool, buyers: int
 ) -> None:
     siege.hold(addresses, payments, claimed=claimed)
     siege.take_unpaid(addresses, SIEGES[addresses])
-    came_to = [siege.slowly(number) for number in range(HONEST)]
-    assert came_to.count("channel") >= 9, came_to
+    came_to = [siege.slowly(number) for number in range(buyers)]
+    assert came_to.count("channel") >= buyers - 1, came_to
     assert set(came_to) <= {"channel", "back in time"}, came_to
 
 

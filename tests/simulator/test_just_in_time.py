@@ -10,12 +10,17 @@ import pytest
 from django.utils import timezone
 
 from lightning.types import NodeAddress
+from orders import marks, queries
+from orders.books import recounting
 from orders.causes import FlagKind
 from orders.errors import TooManyOrders
-from orders.models import ChannelOrder, JitPart, PartDecision
-from orders.openings import tracing
+from orders.jit import exposure
+from orders.models import Account, ChannelOpening, ChannelOrder, JitPart, PartDecision
+from orders.openings import carrying, committing, funding, tracing
 from orders.operations import snapshot
+from orders.payments.lightning import passing
 from orders.states import InvoiceState, OpeningState, OrderState
+from orders.wallet import coins
 from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
 from tests.regtest.waiting import until
@@ -57,7 +62,7 @@ def gone_back(jit: JustInTime, payment: Any) -> ChannelOrder:
     assert order.hold_invoice.state == InvoiceState.CANCELLED
     assert all(opening.state == OpeningState.FAILED for opening in order.openings.all())
     assert not jit.channels() and not jit.shop.network.chain.mempool()
-    assert not jit.shop.node.leases()
+    assert not coins.held(marks.lock_id(order.pk), jit.shop.node)  # the node is not ours alone
     assert jit.shop.network.lsp.control.parts().lost_msat == 0
     return order
 
@@ -139,6 +144,169 @@ class TestTaken:
         assert jit.shop.network.lsp.control.policy(str(channel.outpoint)).base_msat == 0
 
 
+class TestCoins:
+    """Of a payment that stays under way for longer than a lease."""
+
+    @pytest.fixture
+    def carried(self, jit: JustInTime, settings: Any) -> Iterator[ChannelOpening]:
+        """The wallet holds it until the test is over."""
+        with jit.wallet.holding_payments():
+            self.payment = jit.pay(jit.buy())
+            jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
+            yield ChannelOpening.objects.get()
+
+    def lease_runs_out(self, jit: JustInTime, settings: Any) -> None:
+        seconds = settings.FUNDING_LEASE_SECONDS + 60
+        jit.shop.network.lsp.control.pass_time(seconds)
+        ChannelOpening.objects.update(changed_at=timezone.now() - timedelta(seconds=seconds))
+        assert not jit.shop.node.leases()
+
+    def test_they_are_leased_anew(self, jit: JustInTime, settings: Any, carried: ChannelOpening) -> None:
+        self.lease_runs_out(jit, settings)
+        jit.run(lambda: bool(jit.shop.node.leases()), "they are ours again")
+        assert carried.transaction is not None
+        assert {lease.outpoint for lease in jit.shop.node.leases()} == set(carried.transaction.spends)
+        jit.wallet.change(takes="settles")
+        assert not paid(jit, self.payment).standing
+
+    def test_where_another_has_one_a_person_is_told_and_what_is_taken_is_published_all_the_same(
+        self, jit: JustInTime, settings: Any, carried: ChannelOpening
+    ) -> None:
+        self.lease_runs_out(jit, settings)
+        assert carried.transaction is not None
+        jit.shop.node.lease(carried.transaction.spends[0], lock_id=b"\x07" * 32, seconds=60)
+        jit.run(lambda: bool(jit.order().standing), "staff see it")
+        assert [flag.kind for flag in jit.order().standing] == [FlagKind.ZERO_CONF_UNFUNDED]
+        jit.wallet.change(takes="settles")
+        assert not paid(jit, self.payment).standing  # it was the first in the mempool
+
+    def test_and_nothing_goes_on_over_a_channel_whose_coins_another_has(
+        self, jit: JustInTime, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        verify = committing.verify
+
+        def lost(opening: Any, *rest: Any) -> None:
+            verify(opening, *rest)
+            monkeypatch.setattr(committing, "verify", verify)
+            self.lease_runs_out(jit, settings)
+            jit.shop.node.lease(opening.transaction.spends[0], lock_id=b"\x07" * 32, seconds=600)
+
+        monkeypatch.setattr(committing, "verify", lost)
+        jit.pay(jit.buy())
+        jit.run(lambda: ChannelOpening.objects.filter(state=OpeningState.FAILED).exists(), "the attempt is over")
+        failed = ChannelOpening.objects.get(state=OpeningState.FAILED)
+        assert failed.failure_reason == "LSP_BUSY"
+        causes = [event.cause for event in jit.order().events.order_by("version")]
+        assert "parts_passed_on" not in causes[: causes.index("opening_failed")]
+        assert not jit.shop.network.chain.mempool()
+
+    @pytest.mark.parametrize("by", ["places", "coins"])
+    def test_as_many_payments_as_may_be_under_way_keep_no_place_that_others_need(
+        self,
+        jit: JustInTime,
+        settings: Any,
+        carried: ChannelOpening,
+        add_peer: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+        by: str,
+    ) -> None:
+        settings.PARALLEL_OPENINGS = 4 if by == "places" else 32
+        monkeypatch.setattr(funding, "_MOST_CARRIED_PERCENT", 0 if by == "coins" else 100)
+        another = add_peer()
+        another.change(accepts_zero_conf=True, takes_less=True)
+        jit.shop.node.connect(NodeAddress.parse(another.p2p_address), timeout_seconds=5)
+        jit.payer.pay(jit.ask(jit.buy(wallet=another), wallet=another))
+        jit.run(lambda: jit.order().last_failure_reason == "LSP_BUSY", "the second waits")
+        assert ChannelOpening.objects.count() == 1 and queries.carrying(timezone.now()) == 1
+        assert queries.openings_under_way(timezone.now()) == (0, 0)
+
+    @pytest.mark.parametrize("percent", [0, 100])
+    def test_nor_where_both_had_looked_before_either_had_its_coins(
+        self,
+        jit: JustInTime,
+        carried: ChannelOpening,
+        add_peer: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+        percent: int,
+    ) -> None:
+        monkeypatch.setattr(funding, "_MOST_CARRIED_PERCENT", percent)
+        monkeypatch.setattr(funding, "obstacle", lambda *_: None)
+        another = add_peer()
+        another.change(accepts_zero_conf=True, takes_less=True)
+        jit.shop.node.connect(NodeAddress.parse(another.p2p_address), timeout_seconds=5)
+        jit.payer.pay(jit.ask(jit.buy(wallet=another), wallet=another))
+        jit.run(lambda: ChannelOpening.objects.filter(node_pubkey=another.pubkey).exists(), "it begins")
+        second = ChannelOpening.objects.filter(node_pubkey=another.pubkey).earliest("pk")
+        assert carried.transaction is not None
+        leased = {lease.outpoint for lease in jit.shop.node.leases()}
+        if percent:
+            assert second.transaction is not None and leased > set(carried.transaction.spends)
+        else:
+            assert (second.state, second.failure_reason) == (OpeningState.FAILED, "LSP_BUSY")
+            assert leased == set(carried.transaction.spends)
+
+
+class TestClosed:
+    """The wallet closes its new channel before its payment has gone on."""
+
+    def closing(self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch, *, force: bool) -> None:
+        """Whoever lets it go on finds it so."""
+        pass_on = passing.pass_on
+
+        def late(order_id: Any, channel: Any, node: Any) -> bool:
+            monkeypatch.setattr(passing, "pass_on", pass_on)
+            jit.wallet.close_channel(str(channel.outpoint), force=force)
+            return True
+
+        monkeypatch.setattr(passing, "pass_on", late)
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_what_is_empty_is_never_published(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch, force: bool
+    ) -> None:
+        self.closing(jit, monkeypatch, force=force)
+        order = gone_back(jit, jit.pay(jit.buy()))
+        assert "funding_published" not in jit.journal() and order.standing == []
+        jit.buy()  # no payment had gone on
+
+    def test_where_we_trusted_the_wallet_its_payer_has_the_money_back_and_nobody_looks_for_ever(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sell(jit_client_trusts_lsp=False)
+        self.closing(jit, monkeypatch, force=False)
+        payment = jit.pay(jit.buy())
+        jit.run(lambda: jit.order().hold_invoice.state == InvoiceState.CANCELLED, "it is known")
+        until(lambda: payment.status() == FAILED, "the payer has it back")
+        order = jit.order()
+        assert {flag.kind for flag in order.standing} == {FlagKind.UNPAID_CHANNEL, FlagKind.CLOSED_UNUSED}
+        assert order.due_at is None or order.due_at > timezone.now() + timedelta(seconds=30)
+
+    def test_so_he_has_where_the_wallet_stays_away_for_longer_than_his_time(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sell(jit_client_trusts_lsp=False)
+        monkeypatch.setattr(passing, "pass_on", lambda *_: jit.wallet.kill() or True)
+        payment = jit.pay(jit.buy())
+        jit.run(lambda: jit.order().state == OrderState.OPENING, "it is published")
+        ChannelOrder.objects.update(open_deadline_at=timezone.now() - timedelta(seconds=1))
+        jit.run(lambda: jit.order().hold_invoice.state == InvoiceState.CANCELLED, "it is known")
+        until(lambda: payment.status() == FAILED, "the payer has it back")
+        assert payment.failure == "TEMPORARY_CHANNEL_FAILURE"
+
+    def test_what_runs_out_too_soon_does_not_go_on(self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin = carrying._begin
+
+        def late(*given: Any) -> Any:
+            monkeypatch.setattr(carrying, "_begin", begin)
+            part = JitPart.objects.get()
+            jit.shop.network.mine(part.outgoing_expiry - 11 - jit.shop.node.info().block_height)
+            return begin(*given)
+
+        monkeypatch.setattr(carrying, "_begin", late)
+        gone_back(jit, jit.pay(jit.buy()))
+        assert "parts_passed_on" not in jit.journal()
+
+
 class TestNotTaken:
     def test_l2_24_what_the_wallet_does_not_take_goes_back_and_its_channel_is_never_published(
         self, jit: JustInTime
@@ -146,10 +314,9 @@ class TestNotTaken:
         jit.wallet.change(takes="fails")
         purchase = jit.buy()
         order = gone_back(jit, jit.pay(purchase))
-        assert "funding_published" not in jit.journal()
-        with pytest.raises(TooManyOrders):
-            jit.buy()
-        assert order.standing == []
+        assert "funding_published" not in jit.journal() and order.standing == []
+        assert jit.pay(purchase).wait() == FAILED  # the next for this number has to wait
+        assert ChannelOrder.objects.count() == 1 and jit.buy()
 
     def test_l2_22_a_wallet_that_takes_no_channel_costs_the_payer_nothing(self, jit: JustInTime) -> None:
         with jit.wallet.refusing_channels("channel size is below the least"):
@@ -182,7 +349,7 @@ class TestNotTaken:
         gone_back(jit, payment)
         assert payment.failure == "TEMPORARY_CHANNEL_FAILURE"
 
-    def test_a_part_of_it_that_the_wallet_takes_alone_is_seen_by_staff(self, jit: JustInTime) -> None:
+    def test_who_takes_the_part_that_bears_the_fee_alone_has_paid_for_his_channel(self, jit: JustInTime) -> None:
         jit.wallet.change(takes="settles_a_part")
         jit.pay(jit.buy(), max_parts=4)
         jit.run(lambda: jit.order().state == OrderState.OPEN, "what it took is funded at once")
@@ -190,8 +357,22 @@ class TestNotTaken:
         [channel] = jit.channels()
         assert channel.remote_balance_sat > 0 and len(channel.htlcs) == 3
         jit.shop.network.mine(channel.htlcs[0].expiry_height + 1 - jit.shop.node.info().block_height)
-        jit.run(lambda: bool(jit.order().standing), "the rest has run out")
-        assert FlagKind.UNPAID_CHANNEL in [flag.kind for flag in jit.order().standing]
+        jit.run(lambda: jit.order().hold_invoice.state == InvoiceState.SETTLED, "the rest has run out")
+        assert jit.order().hold_invoice.held_sat == fee_sat(jit)
+        assert FlagKind.UNPAID_CHANNEL not in [flag.kind for flag in jit.order().standing]
+
+    def test_who_takes_the_part_that_bears_no_fee_is_not_taken_for_somebody_who_has_paid(self, jit: JustInTime) -> None:
+        jit.wallet.change(takes="settles_the_last")
+        jit.pay(jit.buy(), max_parts=4)
+        jit.run(lambda: jit.order().state == OrderState.OPEN, "what it took is funded")
+        order = jit.order()
+        assert (order.hold_invoice.state, order.hold_invoice.held_sat) == (InvoiceState.SETTLED, 0)
+        assert [flag.kind for flag in order.standing] == [FlagKind.UNPAID_CHANNEL]
+        assert recounting.balances()[Account.FEES_EARNED] == 0
+        assert recounting.differences() == ([], 0) and not recounting.uncovered()
+        assert exposure._risked_sat() == order.lsp_balance_sat
+        with pytest.raises(TooManyOrders):
+            jit.buy()
 
     def test_what_the_wallet_holds_is_waited_for_and_taken_later(self, jit: JustInTime) -> None:
         with jit.wallet.holding_payments():

@@ -147,6 +147,7 @@ SENTENCES = (
     "alias already exists: alias 16050000:0:1 already exists for base scid 16000000:0:0",
     "alias already exists: SCID alias 17647161625804931073 already exists",
     "base scid 16050000:0:2 not found",
+    "error deleting scid alias, base_scid=800000:0:0, alias_scid=16050000:0:1: alias not found",
     "unable to gracefully close channel while peer is offline (try force closing it instead): unable to find peer",
     "cannot coop close channel with active htlcs (number of active htlcs: 2), bypass this check and initiate the coop "
     "close by setting no_wait=true",

@@ -13,7 +13,7 @@ DEV := .venv/.installed-dev
 # Checks see the settings of the tests: no home, no .env and no node of the developer's.
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python
 
-.PHONY: help run regtest buy pay admin test test-long bench attack soak check check-types check-shape format generate lock clean
+.PHONY: help run regtest buy jit pay admin test test-long bench attack soak check check-types check-shape format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ buy: $(RUN) ## a purchase on the simulated node; RAIL=onchain, PEER=offline, CLA
 	  $(if $(RAIL),--rail $(RAIL)) $(if $(PEER),--peer $(PEER)) $(if $(CLAIM),--claim $(CLAIM)) \
 	  $(if $(PAY),--pay $(PAY))
 
+jit: $(RUN) ## a first payment received over a channel that there was not, on the simulated node; TAKES=fails: it goes back
+	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py jit $(if $(TAKES),--takes $(TAKES))
+
 pay: $(RUN) ## pay an invoice of the server on the simulated node, with its coins: INVOICE=lnbcrt…; without it: whose node is the wallet's
 	@LSP_HOME="$${LSP_HOME:-.lsp}/simulated" exec .venv/bin/python manage.py buy --invoice "$(INVOICE)"
 
@@ -41,8 +44,8 @@ test: check ## all checks and tests; the long ones excepted
 test-long: check ## the same and the long ones
 	@$(PYTEST)
 
-bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md, SCALE=database: docs/large-databases.md)
-	@exec .venv/bin/python -m tests.bench $(if $(filter large database,$(SCALE)),--$(SCALE))
+bench: $(DEV) ## measure on the simulated node and on a real lnd, some ten minutes; writes docs/performance.md (SCALE=large: docs/large-nodes.md, SCALE=database: docs/large-databases.md, SCALE=waiting: docs/waiting-orders.md)
+	@exec .venv/bin/python -m tests.bench $(if $(filter large database waiting,$(SCALE)),--$(SCALE))
 
 attack: $(DEV) ## attackers against the server on the simulated node, ten minutes; MINUTES=2 ATTACKER=unpaid SEED=7 ADDRESSES=20 COINS=10
 	@exec .venv/bin/python -m tests.attack $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ATTACKER),--attacker $(ATTACKER)) \

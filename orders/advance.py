@@ -41,6 +41,7 @@ from orders.openings import (
 from orders.openings.turns import Elsewhere, Turn
 from orders.operations import giving_up, giving_way, shutdown, snapshot, turning_away
 from orders.payments import counting, onchain, security
+from orders.payments.lightning import passing
 from orders.payments.rail import PaymentRail
 from orders.states import BEFORE_RETURN, DELIVERED, OpeningState, OrderState
 
@@ -52,8 +53,6 @@ _STUCK: Final = timedelta(minutes=15)
 _TROUBLE_PAUSE: Final = timedelta(seconds=10)
 _LOOK_AGAIN: Final = timedelta(seconds=60)
 _SELDOM: Final = timedelta(minutes=10)
-#: A payer waits, and so does whoever passes his payment on.
-_SOON: Final = timedelta(milliseconds=300)
 _HAS_CHANNEL: Final = frozenset({OrderState.OPENING, OrderState.OPEN})
 
 Step = Callable[[ChannelOrder, LndNode, datetime], datetime | None]
@@ -285,7 +284,7 @@ def _claimed(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> d
     live = order.live_opening
     if live is not None:
         silent.recover(order, live, node, now)
-        return now + (_SOON if order.is_jit else _LOOK_AGAIN)
+        return now + (passing.pause(order, now) if order.is_jit else _LOOK_AGAIN)
     if serving.bars_node(order) or serving.bars_payment(order):
         return _turned_away(order, node, now)
     if _gives_way(order, node, now):
@@ -377,8 +376,10 @@ def _delivering(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -
     following.follow(order.pk, node)
     if order.state == OrderState.CLOSED:
         (undone if order.is_undone else closes).tell_again(order.pk)
+        if order.is_jit:
+            passing.take_number_back(order, node)
     if order.is_jit and security.is_held(order):
-        return now + _SOON
+        return now + passing.pause(order, now)
     if live is not None or order.state not in {OrderState.OPEN, OrderState.CLOSED}:
         return now + _LOOK_AGAIN
     is_unsettled = security.is_held(order) or (order.state == OrderState.OPEN and following.awaits_name(order))

@@ -185,6 +185,10 @@ COINS_PROMISED_ELSEWHERE: Final = "COINS_PROMISED_ELSEWHERE"
 NOT_SERVED: Final = "NOT_SERVED"
 
 
+#: The same of a payment that was passed on over a new channel and came back, and that its wallet has never seen.
+NEVER_REACHED: Final = "PEER_NOT_REACHABLE"
+
+
 #: The same of an order that staff have cancelled.
 CANCELLED: Final = "CANCELLED"
 

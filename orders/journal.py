@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -16,8 +16,11 @@ from orders.actors import Authority
 from orders.causes import Cause
 from orders.errors import OrderNotFound
 from orders.models import ChannelOrder, OrderEvent
+from orders.postgres.known import ByKey
 
 log = logging.getLogger(__name__)
+
+_LOCKED: Final = ByKey(lambda: ChannelOrder.objects.select_for_update(of=("self",)).select_related("service"))
 
 
 @contextmanager
@@ -28,8 +31,7 @@ def locked(order_id: UUID) -> Iterator[ChannelOrder]:
     Raises: OrderNotFound.
     """
     with transaction.atomic(durable=True):
-        rows = ChannelOrder.objects.select_for_update(of=("self",)).select_related("service")
-        order = rows.filter(pk=order_id).first()
+        order = _LOCKED.get(order_id)
         if order is None:
             raise OrderNotFound
         before = (order.version, order.step, order.due_at)

@@ -6,6 +6,7 @@ with a lost connection while its holder still runs.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from django.db import connection
 
 from orders.errors import DATABASE_TROUBLE
 from orders.postgres.line import line
+from orders.postgres.rows import Call
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +45,35 @@ class Lock(IntEnum):
     CLOSINGS = 0x6C73700007  # closing what is expired: no more than so many a day
     FIGURES = 0x6C73700008  # reading the node's forwards, and adding days up
     SUMMARY = 0x6C73700010  # telling of the day
+    WEBHOOKS = 0x6C73700011  # counting the webhooks, until one more is recorded
+    PURCHASES = 0x6C73700012  # counting what was bought for payments to come, until one more is recorded
+    SURPLUS = 0x6C73700013  # choosing which quotes end, of too many
 
 
 def hold(lock: Lock) -> None:
     """It is ours until the transaction that is open ends; whoever else wants it waits."""
     with line().prepared() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(lock)])
+
+
+def try_to_hold(lock: Lock) -> bool:
+    """Whether it is ours until the transaction that is open ends; nobody waits."""
+    with line().prepared() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int(lock)])
+        return bool(cursor.fetchone()[0])
+
+
+def together(lock: Lock, *, alone: int) -> tuple[Call, ...]:
+    """Once these are called it is ours as it is others' who hold it so; who wants it for himself waits, and we for him.
+
+    Of those who hold it so, one at a time has the number `alone`. Both are ours until the open transaction ends.
+    """
+    return Call("pg_advisory_xact_lock", (alone,)), Call("pg_advisory_xact_lock_shared", (int(lock),))
+
+
+def client(client_hash: str) -> int:
+    """The number of the client's own lock. Where two clients have one number they wait for each other, no more."""
+    return int.from_bytes(hashlib.blake2b(client_hash.encode(), digest_size=8).digest(), signed=True)
 
 
 def order(order_id: UUID) -> int:

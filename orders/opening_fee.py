@@ -15,8 +15,12 @@ UINT64: Final = 2**64 - 1
 _MILLION: Final = 1_000_000
 #: The least that a part may be when the fee was taken from it: the default of every node's `htlc_minimum_msat`.
 LEAST_PART_MSAT: Final = 1_000
-#: What a wallet's node demands that we keep on our side (a reserve of 1,000 sat), with the fee of a commitment's HTLC.
-KEPT_ON_OUR_SIDE_SAT: Final = 1_270
+#: A node demands that we keep a hundredth of the channel on our side, and so much at least.
+_RESERVE_PART: Final = 100
+_LEAST_RESERVE_SAT: Final = 1_000
+#: And who opens a channel pays for its commitment: LND keeps what that costs at twice the feerate (10 sat/vB at most,
+#: of channels with anchors), with as many parts on their way, and the anchors.
+COMMITMENT_SAT: Final = 17_000
 
 
 class Overflow(Exception):
@@ -57,13 +61,23 @@ class Size:
         It may be more than `most_sat`: then the payment is too large (`most_payment_msat`).
         """
         wanted = -(-payment_msat * self.percent // 100_000) + self.cushion_sat
-        needed = -(-(payment_msat - fee_msat) // 1000) + KEPT_ON_OUR_SIDE_SAT
-        return max(wanted, needed, self.least_sat)
+        return max(wanted, _carries_sat(-(-(payment_msat - fee_msat) // 1000)), self.least_sat)
 
     def most_payment_msat(self) -> int:
         """The largest payment whose channel is within `most_sat`, whatever its fee; 0 or less: there is none."""
         by_percent = (self.most_sat - self.cushion_sat) * 100_000 // self.percent
-        return min(by_percent, (self.most_sat - KEPT_ON_OUR_SIDE_SAT) * 1000)
+        return min(by_percent, passes_sat(self.most_sat) * 1000)
+
+
+def passes_sat(channel_sat: int) -> int:
+    """What passes a channel of this size that is all ours, in as many parts as a payment has as a rule."""
+    return channel_sat - max(_LEAST_RESERVE_SAT, -(-channel_sat // _RESERVE_PART)) - COMMITMENT_SAT
+
+
+def _carries_sat(passed_sat: int) -> int:
+    """The smallest channel that so much passes."""
+    with_commitment = passed_sat + COMMITMENT_SAT
+    return max(with_commitment + _LEAST_RESERVE_SAT, -(-with_commitment * _RESERVE_PART // (_RESERVE_PART - 1)))
 
 
 def shares(parts_msat: Sequence[int], fee_msat: int) -> list[int] | None:

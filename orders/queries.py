@@ -33,6 +33,7 @@ from orders.models import (
     SwitchName,
     WalletTransaction,
 )
+from orders.models.order import Door
 from orders.postgres.line import line
 from orders.reading import order_or_raise as order_or_raise
 from orders.reading import orders_with_details as orders_with_details
@@ -190,7 +191,7 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'reached'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'held'), 0),
        coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'coming'), 0),
-       count(*) FILTER (WHERE firmness = 'quoted'),
+       count(*) FILTER (WHERE counts AND firmness = 'quoted'),
        count(*) FILTER (WHERE firmness = 'quoted' AND client_hash = %(client)s),
        (SELECT coalesce(sum(w.value_sat * extract(
                    epoch FROM coalesce(w.released_at, %(now)s) - greatest(w.since, %(window)s))), 0)
@@ -206,8 +207,9 @@ SELECT coalesce(sum(value_sat) FILTER (WHERE counts AND firmness = 'firm'), 0),
          WHERE p.state = 'confirmed' AND p.block_height > %(undecided)s AND p.block_height <= %(sold)s
            AND (o.counted_payment <> 'onchain' OR o.state IN ('expired', 'rejected', 'refunded'))
            AND (r.firmness = 'firm' AND o.state = 'created') IS NOT TRUE
-           AND NOT (p.block_height <= %(final)s AND EXISTS (
-               SELECT 1 FROM orders_refund f WHERE f.order_id = o.id AND f.state NOT IN ('withdrawn', 'proposed'))))
+           AND NOT (p.block_height <= %(final)s AND (  -- not EXISTS: for that a plan may read all refunds
+               SELECT 1 FROM orders_refund f WHERE f.order_id = o.id AND f.state NOT IN ('withdrawn', 'proposed')
+                LIMIT 1) IS NOT NULL))
 FROM (
     SELECT value_sat, firmness, client_hash,
            gives_way_at IS NULL AND (leased_at < %(at)s) IS NOT TRUE AS counts
@@ -373,17 +375,25 @@ def next_due_at(*, after: datetime) -> datetime | None:
 
 
 def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:
-    """(order id, payment hash) of every invoice (of these orders) whose state at the node may still change."""
-    states = [InvoiceState.OPEN, InvoiceState.HELD, InvoiceState.RETURNING]
-    rows = HoldInvoice.objects.filter(state__in=states).exclude(payment_request="")
+    """(order id, payment hash) of every invoice (of these orders) that nobody has paid, as far as we know."""
+    rows = HoldInvoice.objects.filter(state=InvoiceState.OPEN).exclude(payment_request="")
     if among is not None:
         rows = rows.filter(order__in=among)
     return list(rows.values_list("order_id", "payment_hash"))
 
 
-def invoice_is(order_id: UUID, states: Collection[InvoiceState]) -> bool:
-    """By our records the order's invoice is in one of these states."""
-    return HoldInvoice.objects.filter(order=order_id, state__in=states).exists()
+def unpaid_invoices(*, made_before: datetime | None = None, hashes: Collection[str] = ()) -> list[tuple[UUID, str]]:
+    """(order id, payment hash) of every invoice that nobody has paid, of old orders and of these hashes."""
+    old = Q(order__created_at__lt=made_before) if made_before is not None else Q()
+    rows = HoldInvoice.objects.filter(Q(payment_hash__in=hashes) | old, state=InvoiceState.OPEN)
+    rows = rows.exclude(payment_request="")
+    return list(rows.values_list("order_id", "payment_hash"))
+
+
+def held_hashes(*, made_after: datetime, held_after: datetime, held_before: datetime) -> list[str]:
+    """The hashes of payments to orders made after that time, which we saw held within the other two."""
+    rows = HoldInvoice.objects.filter(held_at__range=(held_after, held_before), order__created_at__gte=made_after)
+    return list(rows.exclude(payment_request="").values_list("payment_hash", flat=True))
 
 
 def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
@@ -394,18 +404,27 @@ def deposits_of(order: ChannelOrder) -> list[OnchainPayment]:
 def openings_under_way(now: datetime, client_hash: str = "") -> tuple[int, int]:
     """Attempts that hold a place and a peer now, and how many of them are this client's (of one that is known).
 
-    One that is stuck for long holds neither.
+    One that is stuck for long holds neither; nor does one that carries its payment (`carrying`).
     """
     since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
-    under_way = ChannelOpening.objects.filter(state__in=BEFORE_RETURN, changed_at__gte=since)
+    under_way = ChannelOpening.objects.filter(state__in=BEFORE_RETURN - {OpeningState.CARRYING}, changed_at__gte=since)
     clients = list(under_way.values_list("order__client_hash", flat=True))
     return len(clients), clients.count(client_hash) if client_hash else 0
 
 
-def leased_by_attempts() -> list[int]:
-    """The coins, in satoshis each, that attempts hold whose peers may yet let them fail."""
+def carrying(now: datetime) -> int:
+    """Attempts to open just in time that are under way, or carry a payment for as long as payer and buyer like."""
+    since = now - timedelta(seconds=settings.FRESH_ATTEMPT_SECONDS)
+    rows = ChannelOpening.objects.filter(order__door=Door.LSPS2, state__in=BEFORE_RETURN)
+    return rows.filter(Q(state=OpeningState.CARRYING) | Q(changed_at__gte=since)).count()
+
+
+def leased_by_attempts(door: str = "") -> list[int]:
+    """The coins, in satoshis each, that attempts (of this door's orders) hold whose peers may yet let them fail."""
     transactions = WalletTransaction.objects.filter(openings__state__in=BEFORE_RETURN)
-    return [amount_sat for row in transactions for _, amount_sat, _ in row.inputs]
+    if door:
+        transactions = transactions.filter(openings__order__door=door)
+    return [amount_sat for row in transactions.distinct() for _, amount_sat, _ in row.inputs]
 
 
 def peer_is_taken(pubkey: str) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, Model, OuterRef, QuerySet, prefetch_related_objects
+from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from orders.errors import OrderNotFound
 from orders.models import ChannelOpening, ChannelOrder, OnchainPayment
+from orders.postgres.known import ByKey
 
 #: What an order may have several of, and how it is read with what belongs to it.
 _LISTS: Final = {"onchain_payments": "onchain_payments", "openings": "openings__transaction"}
-_ROWS: Final[dict[str, type[Model]]] = {"onchain_payments": OnchainPayment, "openings": ChannelOpening}
+_MODELS: Final[dict[str, type[Model]]] = {"onchain_payments": OnchainPayment, "openings": ChannelOpening}
+_ROWS: Final[dict[str, ByKey[Any]]] = {
+    "onchain_payments": ByKey(OnchainPayment.objects.all, "order"),
+    "openings": ByKey(lambda: ChannelOpening.objects.select_related("transaction"), "order"),
+}
 
 
 def order_or_raise(order_id: UUID) -> ChannelOrder:
@@ -20,24 +25,24 @@ def order_or_raise(order_id: UUID) -> ChannelOrder:
 
     Raises: OrderNotFound.
     """
-    order = _with_what_it_has().annotate(**_has_any()).filter(pk=order_id).first()
+    order = _ORDER.get(order_id)
     if order is None:
         raise OrderNotFound
-    there = {name for name in _LISTS if getattr(order, f"has_{name}")}
-    prefetch_related_objects([order], *(_LISTS[name] for name in sorted(there)))
-    for name in _LISTS.keys() - there:
-        _has_none(order, name)
+    for name, rows in _ROWS.items():
+        _has(order, name, rows.all(order_id) if getattr(order, f"has_{name}") else [])
     return order
 
 
 def _has_any() -> dict[str, Exists]:
-    return {f"has_{name}": Exists(rows._default_manager.filter(order=OuterRef("pk"))) for name, rows in _ROWS.items()}
+    return {f"has_{name}": Exists(_MODELS[name]._default_manager.filter(order=OuterRef("pk"))) for name in _ROWS}
 
 
-def _has_none(order: ChannelOrder, name: str) -> None:
-    """As if they had been read with it. What is filtered is asked for anew, as of any list that was read."""
+def _has(order: ChannelOrder, name: str, those: list[Any]) -> None:
+    """As if they had been prefetched with it. What is filtered is asked for anew, as of any list that was read."""
+    for each in those:
+        each.order = order
     rows = getattr(order, name).get_queryset()
-    rows._result_cache, rows._prefetch_done = [], True
+    rows._result_cache, rows._prefetch_done = those, True
     order.__dict__.setdefault("_prefetched_objects_cache", {})[name] = rows
 
 
@@ -50,3 +55,6 @@ def _with_what_it_has() -> QuerySet[ChannelOrder]:
     """Orders with all that there is but one of for each."""
     orders = ChannelOrder.objects.select_related("hold_invoice", "reservation", "service", "lsp_node__snapshot")
     return orders.defer(*(f"lsp_node__snapshot__{name}" for name in ("uris", "coin_sizes", "coins_aside")))  # long
+
+
+_ORDER: Final = ByKey(lambda: _with_what_it_has().annotate(**_has_any()))

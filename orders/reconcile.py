@@ -23,7 +23,7 @@ from lightning.errors import LightningError
 from lightning.node import LndNode
 from orders import alive, outage, payments, queries, recovering
 from orders.errors import NotAvailable
-from orders.jit import gathering, selling
+from orders.jit import forgetting, gathering
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, NodeSnapshot, Refund
 from orders.nudges import FOUND, nudge_all
 from orders.openings import dry_runs, reasons
@@ -31,6 +31,7 @@ from orders.operations import creating, shaping, shutdown
 from orders.operations.snapshot import fresh_snapshot, refresh_snapshot, remember_balances, remember_coins_aside
 from orders.payments import offering
 from orders.states import LIVE_OPENINGS, OpeningState, OrderState, RefundState
+from orders.waking import telling
 
 __all__ = ["Pass", "beat", "fresh_snapshot", "look", "new_block", "reconcile", "refresh_snapshot"]
 
@@ -80,7 +81,7 @@ def reconcile() -> Pass:
         async_task("orders.tasks.advance_order", str(order_id), group="advance")
     creating.forget_old_keys()
     if settings.LSPS2_ENABLED:
-        selling.forget_unused()
+        forgetting.forget()
         gathering.end_waiting()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     shutdown.end_undone()
@@ -196,6 +197,7 @@ def _channels_that_differ(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
 def _among_all(node: LndNode, seen: NodeSnapshot) -> set[UUID]:
     channels = node.channels()
     remember_balances(seen, channels)
+    telling.look(channels, seen.block_height)
     there = {str(channel.outpoint): OrderState.OPEN if channel.active else None for channel in channels}
     rows = _followed()
     if not rows:

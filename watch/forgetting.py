@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django_q.models import Task
 
-from orders.models import Alert, AlertMute, BooksCheck, IdempotencyKey, RequestCount
+from orders.models import Alert, AlertMute, BooksCheck, IdempotencyKey, RequestCount, WakeUp, Webhook
 
 #: A statement holds no lock for long, however much there is.
 AT_A_TIME: Final = 5_000
@@ -43,6 +43,12 @@ def _keys(now: datetime) -> QuerySet[Any]:
     return IdempotencyKey.objects.filter(created_at__lt=now - timedelta(seconds=settings.IDEMPOTENCY_SECONDS))
 
 
+def _webhooks(now: datetime) -> QuerySet[Any]:
+    """Nobody had a channel for so long by the time that was last looked at: while our node is away none is over."""
+    kept = timedelta(seconds=settings.LSPS5_KEPT_SECONDS)
+    return Webhook.objects.filter(looked_at__gt=F("needed_at") + kept)
+
+
 KINDS: Final = (
     Kind("request counts", lambda now: RequestCount.objects.filter(ends_at__lt=now)),
     Kind("idempotency keys", _keys),
@@ -50,6 +56,8 @@ KINDS: Final = (
     Kind("alerts", lambda now: Alert.objects.filter(cleared_at__lt=_kept(now))),
     Kind("mutes", lambda now: AlertMute.objects.filter(until__lt=_kept(now))),
     Kind("checks of the books", _checks),
+    Kind("webhooks of wallets", _webhooks),
+    Kind("wake-ups of wallets", lambda now: WakeUp.objects.filter(ended_at__lt=_kept(now))),
     Kind("failed tasks", lambda now: Task.objects.filter(stopped__lt=_kept(now))),
 )
 

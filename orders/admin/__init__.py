@@ -21,6 +21,7 @@ from orders.admin.records import (
 )
 from orders.admin.refunds import RefundAdmin
 from orders.admin.trail import AuditEntryAdmin
+from orders.admin.waking import WakeUpAdmin, WebhookAdmin
 
 __all__ = [
     "AlertAdmin",
@@ -47,4 +48,6 @@ __all__ = [
     "SwitchEventAdmin",
     "TokenPatternAdmin",
     "TransactionAdmin",
+    "WakeUpAdmin",
+    "WebhookAdmin",
 ]

@@ -25,6 +25,8 @@ from orders.figures.earning import ORDERS
 from orders.ids import short
 
 PER_PAGE: Final = 50
+#: Whoever wants more than ten thousand channels takes the table.
+MOST_PAGES: Final = 200
 _UNTOLD: Final = timedelta(days=30)
 #: Days of UTC, the last included.
 _SPANS: Final = {"week": 7, "month": 30, "quarter": 91, "year": 365, "ever": 36_500}
@@ -39,7 +41,7 @@ class Asked(forms.Form):
     until = forms.DateField(required=False)
     o = forms.ChoiceField(required=False, choices=[(name, name) for name in ORDERS])
     way = forms.ChoiceField(required=False, choices=[("asc", "asc"), ("desc", "desc")])
-    p = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)
+    p = forms.IntegerField(required=False, min_value=1, max_value=MOST_PAGES)
 
     def clean(self) -> dict[str, Any]:
         """The whole of it: thirty days, where nobody has said which."""
@@ -168,7 +170,7 @@ def _period(given: dict[str, Any]) -> Period:
 
 
 def _told(found: Earnings, given: dict[str, Any]) -> dict[str, Any]:
-    pages = max(1, -(-found.channels // PER_PAGE))
+    pages = min(MOST_PAGES, max(1, -(-found.channels // PER_PAGE)))
     return {
         "title": "What we earn",
         "first": found.first,

@@ -98,13 +98,30 @@ def _peer(asked: Asked, node: LndNode, *, no_older_than: float | None = None) ->
     return shared.peer(asked.pubkey, node, seconds=_NODE_SECONDS, no_older_than=no_older_than)
 
 
+def _peer_by_now(asked: Asked, node: LndNode, asked_at: float) -> Peer | None:
+    """The peer, by a list that was begun since the buyer asked: it may have connected since others were told.
+
+    Strangers make us ask for the long list no more often than that, and one of them is waited for: where another is,
+    the list may be as old as the pause.
+    """
+    if not _waiting.acquire(blocking=False):
+        return _peer(asked, node, no_older_than=_PAUSE_SECONDS)
+    try:
+        age = shared.age_of_peers_seconds(node)
+        if age > monotonic() - asked_at:
+            sleep(max(0.0, _PAUSE_SECONDS - age))
+        return _peer(asked, node, no_older_than=monotonic() - asked_at)
+    finally:
+        _waiting.release()
+
+
 def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: float) -> tuple[Facts, Peer | None]:
     """The peer is connected where it answers in time; else whether it was dialled at all.
 
     One that we share a channel with our node reaches by itself: a buyer's word must not send it elsewhere.
     """
     if not asked.host or facts.channels or facts.pending or not _may_dial(asked, client):
-        return facts, _peer(asked, node, no_older_than=0.0)  # it may have connected since others were told
+        return facts, _peer_by_now(asked, node, until - PATIENCE_SECONDS)
     if not _waiting.acquire(blocking=False):
         return facts, None
     try:

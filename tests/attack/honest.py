@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -34,13 +35,27 @@ class Got(StrEnum):
 
 @dataclass
 class Outcome:
-    """One purchase. Seconds are from paying: until it was seen to be held, and until its opening began."""
+    """One purchase. Seconds are until the journal has it that the payment is held, and that the opening begins.
+
+    Of who named his node late the second are from then on.
+    """
 
     got: Got
     held_seconds: float | None = None
     begun_seconds: float | None = None
     asked_seconds: float = 0.0
     order_id: str = ""
+    paid_at: datetime | None = None
+    claimed_at: datetime | None = None
+
+    def took(self, held_at: datetime | None, begun_at: datetime | None) -> None:
+        """The journal's times, by this machine's clock as all of them."""
+        self.held_seconds = _seconds(self.paid_at, held_at)
+        self.begun_seconds = _seconds(self.claimed_at or self.paid_at, begun_at)
+
+
+def _seconds(since: datetime | None, until: datetime | None) -> float | None:
+    return None if since is None or until is None else max(0.0, (until - since).total_seconds())
 
 
 class Buyer:
@@ -74,31 +89,28 @@ class Buyer:
         asked = time.monotonic() - begun
         self.ground.invoices.append(answer.said["ln_invoice"])
         wait(self.pays_after, self.until)
+        outcome = Outcome(Got.WAITS, asked_seconds=asked, order_id=answer.said["order_id"], paid_at=_now())
         paid = self.ground.control.pay(answer.said["ln_invoice"])
-        outcome = self._watched(answer.said["order_id"], SimulatedPayment(self.ground, paid.id), uri)
-        outcome.asked_seconds, outcome.order_id = asked, answer.said["order_id"]
+        self._watch(outcome, SimulatedPayment(self.ground, paid.id), uri)
         return outcome
 
-    def _watched(self, order_id: str, payment: SimulatedPayment, uri: str) -> Outcome:
-        outcome = Outcome(Got.WAITS)
-        paid_at = time.monotonic()
-        claims_at = paid_at + self.claims_after if self.claims_after else None
+    def _watch(self, outcome: Outcome, payment: SimulatedPayment, uri: str) -> None:
+        since = time.monotonic()
+        claims_at = since + self.claims_after if self.claims_after else None
         while time.monotonic() < self.until:
-            order, state = self.client.order(order_id), payment.status()
-            since = time.monotonic() - paid_at
-            if order["payment_held"] or order["state"] >= 200:
-                outcome.held_seconds = outcome.held_seconds or since
-            if order["state_name"] in {"OPENING", "OPEN"}:
-                outcome.begun_seconds = outcome.begun_seconds or since
+            order, state = self.client.order(outcome.order_id), payment.status()
             if (got := _got(order["state_name"], state)) is not None:
                 outcome.got = got
-                return outcome
+                return
             if claims_at is not None and time.monotonic() >= claims_at and order["state_name"] == "PAID":
                 claims_at = None
-                self.client.claim(order_id, uri)
-                paid_at = time.monotonic()  # from now on it is up to the shop
-            wait(_pause_seconds(paid_at, claims_at), self.until)
-        return outcome
+                outcome.claimed_at, since = _now(), time.monotonic()  # from now on it is up to the shop
+                self.client.claim(outcome.order_id, uri)
+            wait(_pause_seconds(since, claims_at), self.until)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _pause_seconds(since: float, claims_at: float | None) -> float:

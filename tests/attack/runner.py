@@ -89,6 +89,12 @@ class Report:
     log: str = ""
 
 
+_TIMES: Final = (
+    "SELECT order_id::text, min(at) FILTER (WHERE cause = 'lightning_payment_held'),"
+    " min(at) FILTER (WHERE cause = 'opening_begun') FROM orders_orderevent GROUP BY 1"
+)
+
+
 class Attack:
     """One, on a shop that runs."""
 
@@ -196,6 +202,9 @@ def _count(shop: Shop, report: Report) -> None:
         _pair(report, payment, invoice, fees_sat.get(payment.order_id, 0))
     for attacker in report.attackers:
         attacker.ledger.look_at_payments()
+    times = {order_id: taken for order_id, *taken in shop.rows(_TIMES)}
+    for each in (*report.prompt, *report.patient):
+        each.took(*times.get(each.order_id, (None, None)))
     report.log = shop.log()
 
 

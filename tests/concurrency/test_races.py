@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from lightning.types import NodeAddress
-from orders import actors, journal, nudges, queries
+from orders import actors, journal, locks, nudges, queries
 from orders import advance as advancing
 from orders.errors import KeyInFlight, NotClaimable, TokenNotTaken, TooManyOrders
-from orders.models import ChannelOpening, ChannelOrder, Coupon, IdempotencyKey, OrderEvent
+from orders.models import ChannelOpening, ChannelOrder, Coupon, IdempotencyKey, OrderEvent, Reservation
 from orders.openings import opening, terms
 from orders.operations import claiming, creating
 from orders.operations.creating import Asked, Idempotency, Purchase
@@ -75,7 +76,7 @@ def test_no_client_has_more_unpaid_orders_than_it_may_however_many_it_asks_for_a
     assert len(scarce.invoices) == 1  # the others' invoices are withdrawn
 
 
-def test_control_without_the_sales_lock_it_has(
+def test_control_without_the_client_s_lock_it_has(
     scarce: FakeNode, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.UNPAID_ORDERS_PER_CLIENT = 1
@@ -89,9 +90,63 @@ def test_control_without_the_sales_lock_it_has(
         return stock
 
     monkeypatch.setattr(creating.quoting, "require_stock", slow)
-    monkeypatch.setattr(creating.placing, "counting", lambda: None)
+    monkeypatch.setattr(creating.placing, "quoting", lambda client_hash: ())
     at_once(*[lambda: creating.create(purchase(client_hash="one"), node=scarce)] * 2)
     assert ChannelOrder.objects.count() == 2
+
+
+@pytest.mark.parametrize(("clients", "are_together"), [(("one", "two"), True), (("", ""), True), (("one",) * 2, False)])
+def test_who_buys_waits_for_his_own_other_purchases_alone(
+    clients: tuple[str, str], are_together: bool, scarce: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, met = threading.Barrier(2), []
+    count = creating.quoting.require_stock
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        if connection.in_atomic_block:  # counting, not yet committed
+            with suppress(threading.BrokenBarrierError):
+                met.append(together.wait(2))
+        return count(*arguments, **named)
+
+    monkeypatch.setattr(creating.quoting, "require_stock", slow)
+    at_once(*[partial(creating.create, purchase(client_hash=client), node=scarce) for client in clients])
+    assert ChannelOrder.objects.count() == 2
+    assert (len(met) == 2) is are_together
+
+
+def test_while_somebody_is_quoted_nobody_is_promised_coins(scarce: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a quote that nobody could be served any more would stay."""
+    may_promise: list[bool] = []
+    count = creating.quoting.require_stock
+
+    def asks(*arguments: Any, **named: Any) -> Any:
+        if connection.in_atomic_block:
+            may_promise.extend(at_once(lambda: _may_have(locks.Lock.SALES)))
+        return count(*arguments, **named)
+
+    monkeypatch.setattr(creating.quoting, "require_stock", asks)
+    creating.create(purchase(client_hash="one"), node=scarce)
+    assert may_promise == [False]
+    assert at_once(lambda: _may_have(locks.Lock.SALES)) == [True]
+
+
+def test_of_too_many_quotes_one_at_a_time_chooses_which_end(scarce: FakeNode, settings: Any) -> None:
+    """Who is not the one leaves it to the next who buys."""
+    creating.create(purchase(client_hash="old"), node=scarce)
+    settings.MOST_UNPAID_ORDERS = 1
+    going = Reservation.objects.filter(gives_way_at__isnull=False)
+    with transaction.atomic():
+        locks.hold(locks.Lock.SURPLUS)
+        at_once(lambda: creating.create(purchase(client_hash="new"), node=scarce))
+        assert not going.exists()
+    creating.create(purchase(client_hash="next"), node=scarce)
+    assert set(going.values_list("client_hash", flat=True)) == {"old", "new"}
+
+
+def _may_have(lock: locks.Lock) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int(lock)])
+        return bool(cursor.fetchone()[0])
 
 
 def test_the_last_use_of_a_coupon_is_sold_once_however_many_ask_at_once(scarce: FakeNode) -> None:

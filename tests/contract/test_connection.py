@@ -52,6 +52,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "closed_channels": {},
     "intercept": {},
     "add_alias": {"channel": 1, "alias": 16_050_000 << 40},
+    "remove_alias": {"channel": 1, "alias": 16_050_000 << 40},
     "aliases": {},
     "configuration": {},
     "forwards": {"from_second": 0, "skip": 0, "most": 1},
@@ -81,6 +82,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "lease": {"outpoint": POINT, "lock_id": LOCK_ID, "seconds": 60},
     "release": {"outpoint": POINT, "lock_id": LOCK_ID},
     "bump_fee": {"outpoint": POINT, "conf_target": 1, "budget_sat": 1000},
+    "sign": {"message": b"what is signed"},
 }  # fmt: skip
 #: Those that begin with a read (is the peer there already?) end with it.
 CHANGES = frozenset(

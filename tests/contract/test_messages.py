@@ -13,6 +13,7 @@ from lightning.streams import LndStreams
 from lightning.types import CustomMessage, NodeAddress
 from tests.contract.conftest import credentials
 from tests.contract.test_streams import Listening, with_streams
+from tests.recovering import signer
 from tests.regtest.waiting import until
 
 TYPE = 37_913
@@ -84,3 +85,11 @@ def test_what_is_announced_already_or_leads_nowhere_is_refused_and_known(own) ->
     with pytest.raises(Rejected) as caught:
         node.announce(addresses=["no-such-host.invalid:9735"])
     assert caught.value.reason == "no_address"
+
+
+def test_l5_17_who_has_a_signature_of_the_node_recovers_its_key(node) -> None:
+    message = b"LSPS5: DO NOT SIGN THIS MESSAGE MANUALLY: LSP: At 2026-01-01T00:00:00.000Z I notify {}"
+    signature = node.sign(message)
+    ours = node.info().pubkey
+    assert signer(message, signature) == ours
+    assert signer(message + b" ", signature) != ours

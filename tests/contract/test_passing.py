@@ -85,7 +85,7 @@ class Way:
 @pytest.fixture(scope="module")
 def way(network: Any) -> Iterator[Way]:
     scids = iter(range(16_050_000 << 40 | 1 << 16, 16_250_000 << 40, 1 << 16))
-    flag, money = "--requireinterceptor", {"funded_sat": 2_000_000, "coins": 4}
+    flag, money = "--requireinterceptor", {"funded_sat": 4_000_000, "coins": 8}
     if isinstance(network, SimulatedNetwork):
         with network.adding_nodes() as add:
             lsp = add(flag, **money)
@@ -197,6 +197,55 @@ def test_an_alias_is_added_once_and_to_one_channel(way: Way, over: Channel) -> N
     assert caught.value.reason == "invalid"
     with pytest.raises(NotFound):
         way.node.add_alias(scid, way.new_scid())
+
+
+def test_a_number_is_taken_off_the_channel_that_is_named_and_no_other(way: Way, over: Channel) -> None:
+    other, scid = way.opened("not called so"), way.new_scid()
+    way.node.add_alias(over.known_as, scid)
+    way.node.remove_alias(other.known_as, scid)  # LND would take it from its database, whosesoever it is
+    assert scid in way.node.aliases()[over.known_as]
+    for _ in range(2):
+        way.node.remove_alias(over.known_as, scid)
+    assert scid not in way.node.aliases()[over.known_as]
+    way.node.add_alias(other.known_as, scid)
+    assert scid in way.channel(other.outpoint).aliases
+
+
+def test_what_a_channel_was_called_that_is_no_more_may_be_anothers_name(
+    way: Way, over: Channel, asked: Interceptor
+) -> None:
+    left, scid = way.opened("left"), way.new_scid()
+    way.node.add_alias(left.known_as, scid)
+    way.node.disconnect(way.client.pubkey)
+    way.node.abandon_channel(left.outpoint)
+    assert scid in way.node.aliases()[left.known_as]  # for ever
+    reached(way, over)
+    with pytest.raises(Rejected) as caught:
+        way.node.add_alias(over.known_as, scid)
+    assert caught.value.reason == "alias_taken"
+    way.node.remove_alias(left.known_as, scid)
+    assert scid not in way.node.aliases().get(left.known_as, ())
+    for_nobody = way.pay(scid)
+    asked.answer(asked.part())
+    assert for_nobody.wait() == FAILED
+    way.node.add_alias(over.known_as, scid)
+    payment = way.pay(scid)
+    asked.answer(asked.part(1))
+    assert payment.wait() == SUCCEEDED
+
+
+def test_a_channel_that_nothing_was_ever_in_says_so(way: Way, asked: Interceptor) -> None:
+    channel = way.opened("fresh")
+    assert channel.updates == 0
+    before = updates(way)
+    payment = way.pay(channel.known_as)
+    asked.answer(asked.part())
+    assert payment.wait() == SUCCEEDED
+    until(lambda: updates(way) > before, "what was paid is counted")
+
+
+def updates(way: Way) -> int:
+    return sum(each.updates for each in way.node.channels_with(way.client.pubkey))
 
 
 def test_an_alias_of_a_channel_whose_peer_is_away_is_remembered(way: Way, over: Channel, asked: Interceptor) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lightning.errors import NodeUnavailable
 from lightning.streams import LndStreams
-from lightning.types import ChannelEvent, NodeAddress, NodeInvoiceState, Outpoint, PeerEvent
+from lightning.types import ChannelEvent, NodeAddress, NodeInvoiceState, Outpoint, PartsOnTheWay, PeerEvent
 from tests.contract.conftest import credentials
 from tests.regtest.network import Network
 
@@ -74,6 +74,41 @@ def test_an_invoice_is_followed_to_its_end(network: Network, node, lsp, secret):
         await asyncio.to_thread(node.settle_invoice, secret.preimage)
         await listening.task
         assert listening.heard[-1].state is NodeInvoiceState.SETTLED
+
+    with_streams(lsp, scenario)
+
+
+WAYS = {
+    "whole": lambda buyer, invoice: buyer.pay(invoice),
+    "in parts": lambda buyer, invoice: buyer.pay(invoice, max_parts=4, max_shard_size_msat=5_000_000),
+    "too much": lambda buyer, invoice: buyer.pay_amount(invoice, 15_000_000),
+    "a part only": lambda buyer, invoice: buyer.pay_part(invoice, 5_000_000),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_channel_events_name_what_comes_in(network: Network, node, lsp, secret, way: str):
+    async def scenario(streams: LndStreams) -> None:
+        opened = await asyncio.to_thread(
+            node.add_hold_invoice,
+            payment_hash=secret.payment_hash,
+            amount_sat=10_000,
+            memo="order",
+            expiry_seconds=600,
+            cltv_blocks=144,
+        )
+        channels = Listening(streams.channel_events())
+        invoice = Listening(streams.invoice(secret.payment_hash))
+        await invoice.until(lambda told: told.state is NodeInvoiceState.OPEN)
+        await asyncio.sleep(0.5)  # nothing is heard that one could wait for
+        await asyncio.to_thread(WAYS[way], network.buyer, opened.payment_request)
+        await channels.until(lambda event: isinstance(event, PartsOnTheWay) and secret.payment_hash in event.hashes)
+        if way != "a part only":
+            await invoice.until(lambda told: told.state is NodeInvoiceState.ACCEPTED)
+        await asyncio.to_thread(node.cancel_invoice, secret.payment_hash)
+        await channels.stop()
+        await invoice.until(lambda told: told.state is NodeInvoiceState.CANCELED)
+        await invoice.stop()  # else the end breaks it, or not
 
     with_streams(lsp, scenario)
 
@@ -144,7 +179,7 @@ def test_peers_and_channels_are_told_but_no_balances(network: Network, node, pas
         await asyncio.to_thread(payment.wait)
         await asyncio.to_thread(peer.kill)
         await peers.until(lambda event: event == PeerEvent(peer.pubkey, online=False))
-        assert "channel_update" not in {event.kind for event in channels.heard}
+        assert "channel_update" not in {event.kind for event in channels.heard if isinstance(event, ChannelEvent)}
         for each in (peers, channels):
             await each.stop()
 

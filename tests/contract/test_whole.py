@@ -22,6 +22,7 @@ _IN_FLIGHT = (
 UNHEARD: dict[Heard, str] = {
     Heard("Negotiation.funding_request", "InsufficientFunds", ""): "lnd looks at no coins before the PSBT comes",
     Heard("LndNode.close_channel", "Rejected", "payments_under_way"): _IN_FLIGHT,
+    Heard("LndNode.remove_alias", "OutcomeUnknown", ""): "it is looked for first: a node that is away says so there",
     Heard("LndNode.close_channel", "Rejected", "not_open"): "of a moment in which lnd forgets a channel that closed",
 }
 
@@ -62,6 +63,7 @@ UNMET: dict[str, str] = {
     r"^transaction rejected by the mempool because of low fees": _BACKEND,
     r"^channel shutdown already initiated": _MOMENT,
     r"^unable to find arbitrator": _MOMENT,
+    r"^error deleting scid alias, .*: alias not found$": "of one that went between our look and our word",
     r"^cannot coop close channel with active htlcs": _IN_FLIGHT,
     r"^(?:txn mempool conflict|missing inputs|bad txns inputs missingorspent)": _BACKEND,
     r"^(?:bad txns |bad witness |tx size|non final|non BIP68 final|bip125 replacement|replacement adds)": _BACKEND,

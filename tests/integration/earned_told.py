@@ -17,8 +17,8 @@ from tests.integration.earned_history import History, happen
 PPM: Final = 45_000
 
 
-def made(seed: int, orders: int, passed: int) -> History:
-    history = happen(seed, orders, forwards=passed)
+def made(seed: int, orders: int, passed: int, *, days: int = 730) -> History:
+    history = happen(seed, orders, forwards=passed, days=days)
     node = FakeNode()
     node.history = history.forwards
     while not forwards.read(node, history.now)[1]:  # type: ignore[arg-type]

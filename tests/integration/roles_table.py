@@ -25,7 +25,7 @@ MODELS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             *("orders.wallettransaction", "orders.orderevent", "orders.flag", "orders.node", "orders.nodesnapshot"),
             *("orders.heartbeat", "orders.switchevent", "orders.idempotencykey", "orders.refund", "orders.entry"),
             *("orders.bookscheck", "orders.alert", "orders.auditentry", "orders.dryrun"),
-            *("orders.jitpurchase", "orders.jitpart"),
+            *("orders.jitpurchase", "orders.jitpart", "orders.webhook", "orders.wakeup"),
         ),
         (VIEWERS, NONE, NONE, NONE),
     ),

@@ -150,7 +150,7 @@ def test_a_shop_that_has_sold_nothing_has_a_page(viewer: Client) -> None:
 def test_the_page_asks_the_database_as_often_for_any_number_of_channels(history: History, viewer: Client) -> None:
     with CaptureQueriesContext(connection) as asked:
         viewer.get(PAGE, EVER)
-    assert len([each for each in asked if "orders_" in each["sql"]]) == 3
+    assert len([each for each in asked if "orders_" in each["sql"]]) == 4
 
 
 def test_the_first_page_leads_there(viewer: Client) -> None:

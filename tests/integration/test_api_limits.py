@@ -171,3 +171,11 @@ def test_above_the_bound_in_all_the_oldest_quote_of_who_has_the_most_ends(api: A
     assert api.buy().status_code == 200
     (gone,) = Reservation.objects.filter(gives_way_at__isnull=False)
     assert gone.client_hash == "many" and gone.since == ChannelOrder.objects.last().created_at
+    assert api.buy().status_code == 200
+    assert Reservation.objects.filter(gives_way_at__isnull=False).count() == 2  # who was told to go counts no more
+
+
+def test_above_the_bound_in_all_nobody_s_own_new_quote_ends(api: Api, settings: Any) -> None:
+    settings.MOST_UNPAID_ORDERS = 0
+    assert api.buy().status_code == 200
+    assert not Reservation.objects.filter(gives_way_at__isnull=False).exists()

@@ -16,6 +16,7 @@ from orders.states import InvoiceState
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, pubkey
 from tests.fakes import regtest_address
 from tests.refunding import RefundFactory
+from tests.undone import undone
 
 pytestmark = pytest.mark.django_db
 
@@ -45,11 +46,13 @@ def order_that_is(state: str, invoice: str, deposit: str, live: bool) -> Channel
 
 
 def does(deed: Deed, order: ChannelOrder) -> bool:
-    try:
-        deed.run(order.pk, actors.staff("alice"), "\n".join(TYPED[field.label] for field in deed.fields))
-    except OrderError:
-        return False
-    return True
+    """It is undone: the next deed is tried on an order that nothing was done to."""
+    with undone():
+        try:
+            deed.run(order.pk, actors.staff("alice"), "\n".join(TYPED[field.label] for field in deed.fields))
+        except OrderError:
+            return False
+        return True
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -62,8 +65,6 @@ def test_a_button_is_there_where_its_operation_would_not_refuse(state: str) -> N
             offered, done = deed.fits(order), does(deed, order)
             if offered != done:
                 differ.append((deed.name, *facts))
-            if done:  # the next deed is tried on an order that nothing was done to
-                order = order_that_is(state, *facts)
     assert differ == []
 
 
@@ -87,6 +88,4 @@ def test_so_it_is_where_money_goes_back_on_chain(state: str) -> None:
             offered, done = deed.fits(order), does(deed, order)
             if offered != done:
                 differ.append((deed.name, refund, address))
-            if done:
-                order = order_with_refund(state, refund, address)
     assert differ == []

@@ -362,7 +362,7 @@ def test_ready_is_red_without_the_database(well: WellNode, client: Client, monke
 
 def test_ready_takes_few_statements(well: WellNode, client: Client, django_assert_max_num_queries: Any) -> None:
     client.get("/readyz")
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         client.get("/readyz")
 
 

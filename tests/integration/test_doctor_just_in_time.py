@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,18 @@ def test_what_keeps_channels_from_being_sold_just_in_time_is_told_with_what_mend
     assert "protocol.zero-conf=true" in told.mend and "requireinterceptor=true" in told.mend
     well.changes, well.lnd_conf["requireinterceptor"] = {"features": frozenset({46, 50, 729})}, "true"
     assert bad(well) == {}
+
+
+def test_of_one_large_coin_a_first_payment_under_way_leaves_none_to_the_next(
+    well: WellNode, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LSPS2_ENABLED = True
+    well.changes, well.lnd_conf["requireinterceptor"] = {"features": frozenset({46, 50, 729})}, "true"
+    assert bad(well) == {}
+    coins = well.coins(min_confirmations=1)
+    monkeypatch.setattr(well, "coins", lambda **_: (*coins[1:], replace(coins[0], amount_sat=2 * coins[0].amount_sat)))
+    assert bad(well) == {"lsps2": Health.WARNING}
+    assert "coins --split" in found(well)["lsps2"].mend
 
 
 def test_a_right_that_channels_just_in_time_need_is_missed_where_they_are_wanted(well: WellNode, settings: Any) -> None:

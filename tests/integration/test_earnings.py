@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_settings
 
 from orders import figures
 from orders.figures import Parts, Period
-from orders.models import Leg, RollUp
-from orders.rollups import days
+from orders.models import Leg, OrderEarned, RollUp, StaleOrder
+from orders.rollups import days, earned
 from tests.integration import naive_earnings as naive
 from tests.integration.earned_history import ELSEWHERE, History
 from tests.integration.earned_told import PPM, assert_days, assert_told, made, periods
@@ -21,12 +21,29 @@ from tests.integration.earned_told import PPM, assert_days, assert_told, made, p
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="module")
-def shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[History]:
-    """Two years of five hundred orders, for all tests of this file: none of them changes any."""
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield made(11, 500, 2_000)
+@pytest.fixture(scope="module", params=["reckoned", "kept", "kept up to a day", "kept but for some"])
+def shop(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> Iterator[History]:
+    """Two years of five hundred orders, for all tests of this file: none of them changes any.
+
+    However many of them are kept, what is told is the same.
+    """
+    with django_db_blocker.unblock(), transaction.atomic(), override_settings(CAPITAL_COST_PPM=PPM):
+        history = made(11, 500, 2_000)
+        if request.param != "reckoned":
+            keep_earned(history.now - timedelta(days=200) if request.param == "kept up to a day" else None)
+        if request.param == "kept but for some":
+            orders = OrderEarned.objects.order_by("order_id").values_list("order_id", flat=True)[::3]
+            StaleOrder.objects.bulk_create(StaleOrder(order_id=order) for order in orders)
+        yield history
         transaction.set_rollback(True)
+
+
+def keep_earned(until: datetime | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if until:
+            patch.setattr(earned.timezone, "now", lambda: until)
+        earned.keep(float("inf"))
+    assert OrderEarned.objects.filter(is_over=True).count() > 50
 
 
 @pytest.fixture
@@ -150,7 +167,7 @@ def test_the_sum_of_all_days_is_the_sum_of_all_channels_and_what_is_of_none(hist
 def test_the_number_of_statements_is_the_same_for_any_number_of_orders(history: History) -> None:
     whole, now = periods(history.now)[0], history.now
     for figure, most in (
-        (lambda: figures.earnings(whole, now, limit=10), 2),
+        (lambda: figures.earnings(whole, now, limit=10), 4),
         (lambda: figures.earned_by_day(whole, now), 2),
         (lambda: figures.earned_ever(now), 2),
         (lambda: figures.routing_by_day(whole), 1),

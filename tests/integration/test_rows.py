@@ -28,6 +28,7 @@ from orders.models import (
 from orders.nudges import NEW
 from orders.postgres import rows, session
 from orders.postgres.line import line
+from orders.postgres.rows import Call
 from orders.reservations import quoted
 from orders.states import OrderState
 from streams import standby
@@ -72,7 +73,7 @@ def shop() -> NodeSnapshot:
 @pytest.mark.parametrize("said", [True, False, None])
 def test_rows_written_together_are_as_django_writes_them(shop: NodeSnapshot, said: bool | None) -> None:
     together = made(1, created_at=timezone.now(), announced_by_claim=said, created_height=7)
-    rows.insert(*together, notify=(NEW, "1"))
+    rows.insert(*together, calls=[Call("pg_notify", (NEW, "1"))])
     one_by_one = made(2, created_at=together[0].created_at, announced_by_claim=said, created_height=7)
     for row, before in zip(one_by_one, together, strict=True):
         for name in ("expires_at", "until"):
@@ -84,11 +85,11 @@ def test_rows_written_together_are_as_django_writes_them(shop: NodeSnapshot, sai
 
 
 def test_of_rows_written_together_all_are_there_or_none(shop: NodeSnapshot) -> None:
-    rows.insert(*made(1), notify=(NEW, "1"))
+    rows.insert(*made(1), calls=[Call("pg_notify", (NEW, "1"))])
     order, invoice, *others = made(2)
     invoice.payment_hash = f"{1:064}"
     with pytest.raises(IntegrityError), transaction.atomic():
-        rows.insert(order, invoice, *others, notify=(NEW, "2"))
+        rows.insert(order, invoice, *others, calls=[Call("pg_notify", (NEW, "2"))])
     assert [model.objects.count() for model in WRITTEN] == [1] * 4  # type: ignore[attr-defined]
 
 

@@ -197,7 +197,7 @@ def test_quotes_that_nobody_could_be_served_any_more_end_whether_or_not_an_attem
 ) -> None:
     hopeless = quote_of(10**12)
     if not begins:
-        monkeypatch.setattr(opening, "_intend", lambda *_: None)
+        monkeypatch.setattr(opening, "_intend", lambda *_, **__: None)
     _, node = claimed(There())
     assert ("open_channel" in node.calls) is begins
     assert Reservation.objects.get(order=hopeless).is_going

@@ -35,6 +35,7 @@ _LISTS: Final = (
         "switchevent",
     ),
     "wallettransaction",
+    *("wakeup", "webhook"),
 )
 
 #: The name of a page, where it is, and who opens it. `{open}`, `{given_up}` and the like are the references of orders

@@ -231,6 +231,15 @@ class Btcd(Program):
         self._coins.appendleft(Coin(txid, len(outputs), change_sat))
         return txid
 
+    def pay_each(self, payments: Sequence[tuple[str, int]]) -> list[str]:
+        """As `pay`, with a transaction in the mempool for each payment; their ids. None can be taken back."""
+        split = self.pay([(OUR_ADDRESS, amount_sat + FEE_SAT) for _, amount_sat in payments])
+        spending = [
+            spend_ours([Coin(split, vout, amount_sat + FEE_SAT)], [Output(script_of(address), amount_sat)])
+            for vout, (address, amount_sat) in enumerate(payments)
+        ]
+        return [str(txid) for txid in self._batch("sendrawtransaction", [[each] for each in spending])]
+
     def rival_of(self, txid: str) -> str:
         """A transaction (hex) that takes back what `send` or `pay` sent: only one of the two can confirm.
 

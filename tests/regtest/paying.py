@@ -83,6 +83,30 @@ class Paying:
         call = {"payment_hash": bytes.fromhex(asked.payment_hash), "route": route}
         threading.Thread(target=self._send_to_route, kwargs=call, name="part", daemon=True).start()
 
+    def pay_part_over(self, over: Any, invoice: str, part_msat: int) -> None:
+        """As `pay_part`, to who has asked for it over his peer `over` and a channel that nobody knows."""
+        asked = self.call("lnrpc.Lightning/DecodePayReq", pay_req=invoice)
+        hint = asked.route_hints[0].hop_hints[0]
+        route = self.call(
+            "routerrpc.Router/BuildRoute",
+            amt_msat=part_msat,
+            final_cltv_delta=asked.cltv_expiry + 3 + hint.cltv_expiry_delta,
+            hop_pubkeys=[bytes.fromhex(over.pubkey)],
+        ).route
+        first = route.hops[0]
+        first.expiry -= hint.cltv_expiry_delta
+        last = route.hops.add(
+            chan_id=hint.chan_id,
+            chan_capacity=first.chan_capacity,
+            amt_to_forward_msat=part_msat,
+            expiry=first.expiry,
+            pub_key=asked.destination,
+            tlv_payload=True,
+        )
+        last.mpp_record.payment_addr, last.mpp_record.total_amt_msat = asked.payment_addr, asked.num_msat
+        call = {"payment_hash": bytes.fromhex(asked.payment_hash), "route": route}
+        threading.Thread(target=self._send_to_route, kwargs=call, name="part", daemon=True).start()
+
     def _send_to_route(self, **call: Any) -> None:
         with suppress(grpc.RpcError):  # the node may be stopped meanwhile
             self.call("routerrpc.Router/SendToRouteV2", timeout=PATIENCE, **call)

@@ -37,13 +37,17 @@ def test_every_test_of_a_fault_is_on_the_page() -> None:
     assert found == set(re.findall(r"::(test_d\d+_\w+)`", PAGE)) and len(found) > 15
 
 
-_LSPS: dict[str, str] = dict(re.findall(r"^\| (L[012]-\d+) \|(.*)$", PAGE, re.MULTILINE))
+_LSPS: dict[str, str] = dict(re.findall(r"^\| (L[0125]-\d+) \|(.*)$", PAGE, re.MULTILINE))
 
 
 def test_no_number_of_lsps0_and_lsps1_is_left_out_or_twice() -> None:
     of_lsps1 = [*range(1, 8), *range(10, 29), *range(30, 33), *range(40, 47), *range(50, 63), *range(70, 83)]
     numbers = [*(f"L0-{n:02}" for n in range(1, 34)), *(f"L1-{n:02}" for n in of_lsps1)]
     assert sorted(re.findall(r"^\| (L[01]-\d+) \|", PAGE, re.MULTILINE)) == sorted(numbers)
+
+
+def test_no_number_of_lsps5_is_left_out_or_twice() -> None:
+    assert re.findall(r"^\| (L5-\d+) \|", PAGE, re.MULTILINE) == [f"L5-{n:02}" for n in range(1, 22)]
 
 
 def test_no_number_of_lsps2_is_left_out_or_twice() -> None:

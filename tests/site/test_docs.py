@@ -14,7 +14,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import resolve
 
-from lightning.credentials import required_methods
+from lightning.rights import to_bake
 from lsp_site.declared import VARIABLES
 from orders.causes import FlagKind
 from orders.flags import ENDS
@@ -110,9 +110,9 @@ def test_every_test_of_the_conformance_page_exists() -> None:
 
 def test_the_command_for_the_macaroon_asks_for_what_we_call() -> None:
     [block] = blocks("docs/operating.md", "The macaroon", "sh")
-    [program] = re.findall(r'python -c "(.*required_methods.*)"', block.text)
+    [program] = re.findall(r'python -c "(.*to_bake.*)"', block.text)
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert printed.stdout.split() == [f"uri:{method}" for method in required_methods()]
+    assert printed.stdout.split() == [f"uri:{method}" for method in to_bake()]
 
 
 def said(node: ast.expr) -> str | None:

@@ -60,6 +60,7 @@ for _heading in ("In Python", "In JavaScript"):
 MADE = {
     "run": "tests/site/test_readme.py::test_a_visitor_sees_a_channel_sold_each_way",
     "buy": "tests/site/test_readme.py::test_a_visitor_sees_a_channel_sold_each_way",
+    "jit": "tests/site/test_readme.py::test_a_visitor_sees_a_first_payment_received",
     "pay": "tests/site/test_readme.py::test_an_order_that_was_bought_by_hand_can_be_paid_and_claimed",
     "admin": "tests/site/test_readme.py::test_make_admin_makes_an_account_that_can_log_in",
     "regtest": "tests/e2e/test_readme.py::test_the_readme_is_followed_by_what_make_regtest_starts",

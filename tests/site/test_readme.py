@@ -106,6 +106,23 @@ def test_a_visitor_sees_what_becomes_of_money_that_comes_otherwise_than_it_was_a
             assert end in said, f"{command}: {end}\n{said}"
 
 
+def test_a_visitor_sees_a_first_payment_received(visited: Visited) -> None:
+    told = [command for block in blocks(README, "See a channel sold in a minute") for command in commands(block.text)]
+    assert [command for command in told if command.startswith("make jit")] == ["make jit", "make jit TAKES=fails"]
+    taken, back = (visited.shell(" ".join([*made("jit"), *more])) for more in ([], ["TAKES=fails"]))
+    steps = [
+        "it has no channel",
+        "lsps2.get_info",
+        "lsps2.buy",
+        "a channel that there is not",
+        "are our fee",
+        "has arrived",
+    ]
+    assert [step for step in steps if step not in taken] == []
+    assert taken.index("payment settled") < taken.index("funding published")
+    assert "never published" in back and "failed: INCORRECT_OR_UNKNOWN" in back and "funding published" not in back
+
+
 @needs_curl
 def test_every_request_is_answered_as_the_readme_shows(visited: Visited, control: Control) -> None:
     """The requests are a purchase from the offer to the open channel, and a claim of another order by LNURL."""

@@ -1,4 +1,4 @@
-"""`make buy` where it has no wallet to buy with."""
+"""`make buy` and `make jit` where they have no wallet to buy with."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.site.conftest import NO_NODE, made
 from tests.site.test_run import ROOT, UNREACHABLE_NODE, home
 
 __all__ = ["home"]
 
 
-def make_buy(home: Path, *said: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def make_buy(home: Path, *said: str, target: str = "buy", **environment: str) -> subprocess.CompletedProcess[str]:
     settings = {"LSP_ENV_FILE": "", "LSP_HOME": str(home), "DJANGO_SETTINGS_MODULE": "lsp_site.settings", **environment}
-    return subprocess.run(made("buy", *said), env=os.environ | settings, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(made(target, *said), env=os.environ | settings, capture_output=True, text=True, cwd=ROOT)
 
 
-def test_a_configured_node_has_a_wallet_of_its_own(home: Path) -> None:
-    done = make_buy(home, **UNREACHABLE_NODE)
-    assert done.returncode != 0 and "the wallet is yours" in done.stderr
+@pytest.mark.parametrize(("target", "words"), [("buy", "the wallet is yours"), ("jit", "wallets are real")])
+def test_a_configured_node_has_a_wallet_of_its_own(home: Path, target: str, words: str) -> None:
+    done = make_buy(home, target=target, **UNREACHABLE_NODE)
+    assert done.returncode != 0 and words in done.stderr
 
 
-def test_without_the_server_a_visitor_is_told_to_start_it(home: Path) -> None:
-    done = make_buy(home, **NO_NODE)
+@pytest.mark.parametrize("target", ["buy", "jit"])
+def test_without_the_server_a_visitor_is_told_to_start_it(home: Path, target: str) -> None:
+    done = make_buy(home, target=target, **NO_NODE)
     assert done.returncode != 0 and "`make run` first" in done.stderr and "Traceback" not in done.stderr
 
 

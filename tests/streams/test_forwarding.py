@@ -309,6 +309,20 @@ def test_what_was_let_go_in_doubt_is_not_decided_about_when_it_comes_again(monke
     assert stream.told == [(part.circuit, RESUME)] * 2 and not domain.asked
 
 
+def test_and_is_forgotten_when_it_ran_out_long_ago_or_too_many_came_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undecided, "_MOST", 0)
+    monkeypatch.setattr(undecided, "_MOST_KEPT", 2)
+    domain, stream = Domain(), Silent()
+    waiting = Undecided(domain)
+    for number in range(3):
+        waiting.add(stream, part_of(number, domain.ours))  # type: ignore[arg-type]
+    assert set(waiting._gone) == {Circuit(1, 1), Circuit(1, 2)}
+    waiting.block_came(900 + undecided._GONE_BLOCKS - 1)
+    assert len(waiting._gone) == 2
+    waiting.block_came(900 + undecided._GONE_BLOCKS)
+    assert not waiting._gone
+
+
 def test_what_a_defect_of_ours_keeps_from_being_decided_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -162,7 +162,7 @@ def test_who_finds_another_at_work_gives_way(able: Able, streams: Running, start
     until(lambda: len(able.streams) > 1, "one of them listens anew", timeout=20)
     until(lambda: sum(each.is_open for each in able.streams) == 1, "one alone listens", timeout=10)
     at_work = second if second.process._our_server_process == holder() else streams
-    assert at_work.process._forwarding._line.is_up
+    until(lambda: at_work.process._forwarding._line.is_up, "it is the one at work", timeout=10)
 
 
 def test_a_process_that_ends_listens_no_more(able: Able, start: Callable[..., Running]) -> None:

@@ -27,15 +27,15 @@ def is_nudged(order: ChannelOrder) -> bool:
 
 def test_a_payment_that_arrives_nudges_its_unpaid_order(later: datetime) -> None:
     order = OrderFactory.create(due_at=later)
-    hints.invoice_changed(order.pk, NodeInvoiceState.OPEN)
+    assert not hints.invoice_changed(order.pk, NodeInvoiceState.OPEN)
     assert not is_nudged(order)
-    hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
+    assert hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
     assert is_nudged(order)
 
 
 def test_a_payment_that_we_know_to_be_held_does_not_end_a_pause(later: datetime) -> None:
     order = OrderFactory.create(uri_set=True, due_at=later)
-    hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
+    assert not hints.invoice_changed(order.pk, NodeInvoiceState.ACCEPTED)
     assert not is_nudged(order)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.jobs import _TURNS, Jobs, Rank, Waiting
+from streams.jobs import _LONGEST_WAITING, _TURNS, FAIR, Jobs, Rank, Waiting
 
 A, B, C = uuid4(), uuid4(), uuid4()
 
@@ -181,6 +181,39 @@ def test_what_a_client_does_whose_payments_came_to_nothing_is_looked_at_after_wh
     assert (seen[:3], seen[3:]) == ([A, B, C], suspects)
 
 
+@pytest.mark.parametrize("rank", sorted(FAIR))
+def test_ones_first_order_goes_before_anothers_second(rank: Rank) -> None:
+    orders = Waiting(at_once=1)
+    for order_id, before in ((A, 2), (B, 1), (C, 0)):
+        orders.add(order_id, rank, before)
+    assert in_turn(orders) == [C, B, A]
+
+
+def test_what_money_and_repeated_attempts_wait_for_is_the_same_for_all() -> None:
+    orders = Waiting(at_once=1)
+    for order_id, before in ((A, 2), (B, 1), (C, 0)):
+        orders.add(order_id, Rank.MONEY, before)
+    assert in_turn(orders) == [A, B, C]
+
+
+def test_new_clients_without_end_keep_nobody_from_his_turn() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.NEWS, before=100)
+    for _ in range(_LONGEST_WAITING):
+        orders.add(uuid4(), Rank.NEWS)
+    assert A in in_turn(orders)[:_LONGEST_WAITING]
+
+
+def test_who_is_before_an_order_counts_for_what_comes_during_its_look() -> None:
+    orders = Waiting(at_once=1)
+    orders.add(A, Rank.NEWS)
+    assert taken(orders) == [A]
+    orders.add(A, Rank.NEWS, before=1)
+    orders.add(B, Rank.NEWS)
+    orders.done(A)
+    assert in_turn(orders) == [B, A]
+
+
 def test_however_much_each_block_looks_at_a_first_attempt_waits_for_few_of_these() -> None:
     """With a turn in six it waited for nearly all."""
     orders = Waiting(at_once=1)
@@ -276,3 +309,17 @@ def test_it_is_known_how_long_the_longest_waits_where_more_do_than_are_soon_look
     assert orders.waits_seconds(Rank.MONEY, Rank.REPEATED) == 0
     orders.take()
     assert orders.waits_seconds(Rank.NEWS, Rank.FIRST) == 0
+
+
+def test_who_pays_often_does_not_stop_the_sales_by_what_waits_for_his_own() -> None:
+    now = 100.0
+    orders = Waiting(at_once=1, clock=lambda: now)
+    for before in (1, 2, 3):
+        orders.add(uuid4(), Rank.NEWS, before)
+    now = 104.0
+    assert orders.waits_seconds(Rank.NEWS, only_first=True) == 0
+    assert orders.waits_seconds(Rank.NEWS) == 4
+    for _ in range(3):
+        orders.add(uuid4(), Rank.NEWS)
+    now = 105.0
+    assert orders.waits_seconds(Rank.NEWS, only_first=True) == 1

@@ -77,7 +77,7 @@ def test_an_order_that_is_made_while_all_are_compared_stays_followed(lnd: FakeLn
     order_id = uuid4()
 
     async def compared() -> bool:
-        invoices = Invoices(Hands(), lnd)  # type: ignore[arg-type]
+        invoices = Invoices(Hands(), lnd, lambda order_id: None)  # type: ignore[arg-type]
         begun = threading.Event()
 
         def read() -> list[Any]:
@@ -98,8 +98,16 @@ def test_an_order_that_is_made_while_all_are_compared_stays_followed(lnd: FakeLn
     assert asyncio.run(compared())
 
 
+def test_what_is_held_has_no_subscription(start: Any, lnd: FakeLnd) -> None:
+    """Whatever becomes of it otherwise than by us, the minute's comparison finds: thousands may wait to be claimed."""
+    held, unpaid = OrderFactory.create(uri_set=True), OrderFactory.create()
+    start()
+    until(lambda: lnd.is_asked_for(unpaid.hold_invoice.payment_hash), "the unpaid order's invoice is followed")
+    assert not lnd.is_asked_for(held.hold_invoice.payment_hash)
+
+
 def test_an_invoice_that_ended_is_not_followed_anew_at_each_nudge(streams: Running, lnd: FakeLnd, looks: Looks) -> None:
-    order = OrderFactory.create(uri_set=True)
+    order = OrderFactory.create()
     payment_hash = HoldInvoice.objects.get(order=order).payment_hash
     notify(order.pk)
     until(lambda: lnd.is_asked_for(payment_hash), "the invoice is followed")
@@ -185,7 +193,9 @@ def test_listening_ends_when_it_is_cancelled_while_the_node_goes(
     async def main() -> bool:
         hands = Hands()
         connected = Connected()
-        listening = asyncio.create_task(NodeStreams(hands, connected, block_came=lambda height: None).run())
+        listening = asyncio.create_task(
+            NodeStreams(hands, connected, news=lambda order_id: None, block_came=lambda height: None).run()
+        )
         while "look" not in lnd.story:
             await asyncio.sleep(0.01)
         for _, queue in lnd._queues["peer_events"]:

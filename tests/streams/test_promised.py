@@ -100,3 +100,12 @@ def test_what_is_lost_is_counted_on_no_more_and_told_nothing(promised: Promised)
     promised.lost(one)
     assert JitPart.objects.get().reason == "CHANNEL_CLOSED" and not told.answers
     assert not JitPurchase.objects.exclude(opened_at=None).exists()
+
+
+def test_what_is_forgotten_before_it_was_told_is_heard_of_anew(promised: Promised) -> None:
+    told = Told(promised, part(bought(), SIZE_MSAT - 1))
+    JitPart.objects.all().delete()
+    until(lambda: JitPart.objects.exists() or None, "it is written down")
+    decide(PartDecision.FAIL)
+    until(lambda: told.answers, "it is told")
+    assert told.answers == [FAIL]

@@ -6,19 +6,22 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from lightning.types import NodeAddress, PeerEvent
+from orders.admission.standing import Standing
 from orders.openings.turns import Elsewhere
 from orders.queries import Claimed
 from streams import lanes
 from streams.connected import Connected
 from streams.hands import Hands
-from streams.jobs import Rank
+from streams.jobs import Rank, Waiting
 from streams.lanes import Lanes, LaneTurn
+from streams.slots import Asking
 from streams.together import end
 from tests.streams.conftest import FakeLnd, Running
 
@@ -107,11 +110,18 @@ def test_the_list_corrects_what_events_have_told(lnd: FakeLnd) -> None:
     assert asyncio.run(main()) == (True, False)
 
 
-@pytest.mark.parametrize("suspects", [{"late"}, set()])
-def test_who_has_lately_paid_for_nothing_is_looked_at_after_who_came_later(
-    suspects: set[str], monkeypatch: pytest.MonkeyPatch
+NEW, SECOND, SUSPECT = Standing("new", 0, False), Standing("second", 1, False), Standing("suspect", 0, True)
+
+
+@pytest.mark.parametrize(
+    ("late", "soon", "is_overtaken"),
+    [(SUSPECT, NEW, True), (SECOND, NEW, True), (NEW, SECOND, False), (NEW, NEW, False), (None, None, False)],
+)
+def test_who_has_paid_for_nothing_or_for_more_lately_is_looked_at_after_who_came_later(
+    late: Standing | None, soon: Standing | None, is_overtaken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have just paid. Control: of two whose payments came to nothing neither goes before the other."""
+    """All have just paid. Control: of two alike neither goes before the other."""
+    standing_of = {"late": late, "soon": soon}
     order_ids = {name: uuid4() for name in ("running", "late", "soon")}
     names, looks, go_on = {order_id: name for name, order_id in order_ids.items()}, list[str](), threading.Event()
 
@@ -135,9 +145,86 @@ def test_who_has_lately_paid_for_nothing_is_looked_at_after_who_came_later(
 
     monkeypatch.setattr(lanes, "advance_if_due", look)
     monkeypatch.setattr(lanes.queries, "claimed", lambda order_ids, now: [])
-    monkeypatch.setattr(lanes.suspects, "among", lambda ids, now: {i for i in ids if names[i] in suspects})
+    known = {order_id: known for order_id, name in names.items() if (known := standing_of.get(name)) is not None}
+    monkeypatch.setattr(lanes.standing, "of", lambda ids, now: {i: known[i] for i in ids if i in known})
     asyncio.run(asyncio.wait_for(main(), 30))
-    assert looks == (["running", "soon", "late"] if suspects else ["running", "late", "soon"])
+    assert looks == (["running", "soon", "late"] if is_overtaken else ["running", "late", "soon"])
+
+
+def test_who_has_waited_for_a_peer_gives_his_connection_back_where_many_wait_and_a_short_look_keeps_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A new connection takes as long as most of a look."""
+    closed: list[int] = []
+    monkeypatch.setattr(lanes, "connection", SimpleNamespace(close=lambda: closed.append(1)))
+    monkeypatch.setattr(lanes, "advance_if_due", lambda *_: True)
+
+    async def main() -> None:
+        hands = Hands()
+        line = Lanes(threads=0, openings=4, hands=hands, connected=Connected(), ended=lambda: None)
+        assert line.slots.ask(Asking(uuid4(), PUBKEY, "", True))
+        short, long = uuid4(), uuid4()
+        line._look(short)
+        line.jobs.orders._running[long] = Rank.FIRST
+        line.jobs.orders.step_aside(long)
+        assert not closed
+        line._look(long)
+        assert closed
+        assert await hands.close(10)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("rank", "before", "seconds"),
+    [(Rank.NEWS, 0, 10), (Rank.FIRST, 0, 10), (Rank.NEWS, 1, 2), (Rank.SUSPECT, 0, 2), (Rank.MONEY, 0, 0)],
+)
+def test_what_waits_for_others_of_its_client_s_stops_no_sales_as_soon(rank: Rank, before: int, seconds: float) -> None:
+    """Else one who pays often, for nothing, would have nobody else buy."""
+
+    async def main() -> float:
+        hands, now = Hands(), 100.0
+        line = Lanes(threads=1, openings=4, hands=hands, connected=Connected(), ended=lambda: None)
+        line.jobs.orders = Waiting(at_once=1, clock=lambda: now)
+        for _ in range(3):
+            line.jobs.orders.add(uuid4(), rank, before)
+        now = 110.0
+        behind = line.behind_seconds
+        assert await line.close(10) and await hands.close(10)
+        return behind
+
+    assert asyncio.run(main()) == seconds
+
+
+def test_news_that_is_being_sorted_is_no_less_news_when_the_clock_finds_the_order_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else who has just paid waits behind all that every block looks at."""
+    order_id, is_asked, go_on, ranks = uuid4(), threading.Event(), threading.Event(), list[Rank]()
+
+    def claimed(order_ids: list[UUID], now: object) -> list[Claimed]:
+        is_asked.set()
+        assert go_on.wait(20)
+        return []
+
+    async def main() -> None:
+        hands = Hands()
+        line = Lanes(threads=1, openings=4, hands=hands, connected=Connected(), ended=lambda: None)
+        monkeypatch.setattr(line.jobs, "add", lambda order_id, rank, before: ranks.append(rank))
+        running = asyncio.create_task(line.run())
+        line.add(order_id)
+        await hands.do(is_asked.wait, 20)
+        line.add(order_id, is_news=False)
+        go_on.set()
+        while not ranks or line._asked.is_set() or line._sorting:
+            await asyncio.sleep(0.01)
+        await end([running])
+        assert await line.close(10) and await hands.close(10)
+
+    monkeypatch.setattr(lanes.queries, "claimed", claimed)
+    monkeypatch.setattr(lanes.standing, "of", lambda ids, now: {})
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert ranks == [Rank.NEWS]
 
 
 def test_while_all_hands_are_full_peers_are_listed_all_the_same(streams: Running) -> None:

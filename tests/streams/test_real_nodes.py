@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 class StreamsProcess:
     """One process; its output goes to a file."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, program: Sequence[str] = ("manage.py", "run_streams")
+    ) -> None:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "run_streams"], env=environment, cwd=ROOT, stdout=output, stderr=output
+                [sys.executable, *program], env=environment, cwd=ROOT, stdout=output, stderr=output
             )
 
     def said(self, words: str) -> bool:

@@ -29,6 +29,8 @@ CASES = [
     (records.openings(180, 180), OK),
     (records.openings(181, 180), FAILURE),
     (records.openings(None, 180), FAILURE),
+    (records.streams(180, 180, "node=up invoices=0 events=proven"), OK),
+    (records.streams(180, 180, "node=up invoices=9 events=missing"), WARNING),
     (records.streams(181, 180), WARNING),
     (records.streams(None, 180), WARNING),
     (records.node_seen(10, True, 180), OK),

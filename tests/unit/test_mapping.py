@@ -10,7 +10,7 @@ from lightning.errors import InsufficientFunds, NodeUnavailable, NotFound, Outco
 from lightning.proto import lnrpc_pb2 as ln
 from lightning.proto import walletrpc_pb2 as wal
 from lightning.refusals import legible, refusal
-from lightning.types import ChannelEvent, NodeInvoiceState, Outpoint, PendingPhase
+from lightning.types import ChannelEvent, NodeInvoiceState, Outpoint, PartsOnTheWay, PendingPhase
 from orders.openings import reasons
 
 KEY = "02" + "ab" * 32
@@ -368,7 +368,13 @@ def test_channel_events_name_their_channel():
 
 
 def test_a_changed_balance_is_no_event():
-    assert mapping.channel_event(ln.ChannelEventUpdate(type=ln.ChannelEventUpdate.CHANNEL_UPDATE)) is None
+    assert mapping.channel_event(ln.ChannelEventUpdate(type=7)) is None
+
+
+def test_a_balance_that_moves_names_what_comes_in_and_not_what_goes_out():
+    channel = ln.Channel(pending_htlcs=[ln.HTLC(incoming=True, hash_lock=bytes(32)), ln.HTLC(hash_lock=b"1" * 32)])
+    message = ln.ChannelEventUpdate(type=7, updated_channel=ln.ChannelCommitUpdate(channel=channel))
+    assert mapping.channel_event(message) == PartsOnTheWay(frozenset({"00" * 32}))
 
 
 # The wallet

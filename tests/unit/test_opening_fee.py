@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.opening_fee import KEPT_ON_OUR_SIDE_SAT, LEAST_PART_MSAT, UINT64, Fee, Overflow, Size, shares
+from orders.opening_fee import COMMITMENT_SAT, LEAST_PART_MSAT, UINT64, Fee, Overflow, Size, passes_sat, shares
 
 SIZE = Size(percent=200, cushion_sat=20_000, least_sat=100_000, most_sat=16_000_000)
 
@@ -40,7 +40,8 @@ def test_l2_20_the_channel_holds_what_goes_on_and_what_the_wallet_demands_of_us(
     assert SIZE.channel_sat(200_000_000, 2_500_000) == 420_000
     assert SIZE.channel_sat(10_000_000, 2_500_000) == 100_000  # the least that is sold
     tight = Size(percent=100, cushion_sat=0, least_sat=20_000, most_sat=16_000_000)
-    assert tight.channel_sat(1_000_000_001, 1_000) == 1_000_000 + KEPT_ON_OUR_SIDE_SAT
+    assert tight.channel_sat(50_000_001, 1_000) == 50_000 + COMMITMENT_SAT + 1_000  # bLIP-52 asks for 1,270 at least
+    assert tight.channel_sat(1_000_000_001, 1_000) == -(-(1_000_000 + COMMITMENT_SAT) * 100 // 99)  # a hundredth
 
 
 @given(
@@ -57,7 +58,7 @@ def test_a_payment_up_to_the_largest_has_a_channel_within_the_service_and_one_be
     most_msat = size.most_payment_msat()
     if payment_msat <= most_msat:
         assert size.channel_sat(payment_msat, fee_msat) <= most_sat
-    assert size.channel_sat(payment_msat, 0) * 1000 >= payment_msat + KEPT_ON_OUR_SIDE_SAT * 1000
+    assert passes_sat(size.channel_sat(payment_msat, 0)) * 1000 >= payment_msat
     assert most_msat < 0 or size.channel_sat(most_msat + 1_000_000, 0) > most_sat - 1
 
 

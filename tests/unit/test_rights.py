@@ -9,7 +9,7 @@ import pytest
 from lightning import rights
 from lightning.credentials import required_methods
 from lightning.errors import NodeUnavailable, NotFound
-from lightning.rights import NEEDS, Feature
+from lightning.rights import NEEDS, Feature, to_bake
 from tests.fakes import FakeNode
 
 HEARING = "/lnrpc.Lightning/SubscribeTransactions"
@@ -31,6 +31,14 @@ class Limited(FakeNode):
 def test_each_call_that_we_make_is_a_right_of_some_feature_and_none_is_asked_for_in_vain() -> None:
     """Else a macaroon is called whole that cannot do all, or the baked one lacks what a feature asks for."""
     assert frozenset().union(*NEEDS.values()) == set(required_methods())
+
+
+def test_a_macaroon_that_is_baked_may_hold_others_payments_only_where_channels_are_sold_just_in_time() -> None:
+    left_out = {method.rpartition("/")[2] for method in {*to_bake(just_in_time=True)} - {*to_bake()}}
+    assert left_out == {
+        "HtlcInterceptor", "XAddLocalChanAliases", "XDeleteLocalChanAliases", "GetDebugInfo", "ListAliases",
+    }  # fmt: skip
+    assert set(to_bake(just_in_time=True, waking=True)) == set(required_methods())
 
 
 @pytest.mark.parametrize("feature", Feature)
@@ -84,3 +92,8 @@ def test_a_node_that_is_away_is_no_missing_right() -> None:
     node.allows = allows
     with pytest.raises(NodeUnavailable):
         rights.lacking(Feature.ONCHAIN, node)
+
+
+def test_what_signs_in_the_nodes_name_is_baked_only_for_who_wakes_wallets() -> None:
+    assert {*to_bake(waking=True)} - {*to_bake()} == {"/lnrpc.Lightning/SignMessage"}
+    assert {feature for feature, needs in NEEDS.items() if "/lnrpc.Lightning/SignMessage" in needs} == {Feature.WAKING}

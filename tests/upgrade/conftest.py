@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connections
 from django_q.conf import Conf
 
 from lightning import connection
@@ -19,7 +21,7 @@ from tests.upgrade import database
 from tests.upgrade.dump import OLDEST, Dump
 from tests.upgrade.old_shop import OldShop
 
-_LOADED, _COPY, _NEW = "upgrade_loaded", "upgrade_copy", "upgrade_new"
+_LOADED, _COPY, _MIGRATED, _NEW = "upgrade_loaded", "upgrade_copy", "upgrade_migrated", "upgrade_new"
 
 
 @pytest.fixture(scope="package")
@@ -64,9 +66,31 @@ def old_database(loaded: str, postgres: EmbeddedPostgres, django_db_blocker: Any
     database.drop(postgres, _COPY)
 
 
+@pytest.fixture(scope="package")
+def migrate(postgres: EmbeddedPostgres) -> Iterator[Callable[[], None]]:
+    """Migrates the database in use, of which nothing else has changed: who comes first does it, the others get his."""
+    made: list[str] = []
+
+    def migrated() -> None:
+        if not made:
+            call_command("migrate", interactive=False, verbosity=0)
+        connections[DEFAULT_DB_ALIAS].close()  # whose database is copied, or gone
+        if made:
+            database.drop(postgres, _COPY)
+            database.create(postgres, _COPY, template=_MIGRATED)
+        else:
+            database.create(postgres, _MIGRATED, template=_COPY)
+            made.append(_MIGRATED)
+        ContentType.objects.clear_cache()
+
+    yield migrated
+    database.drop(postgres, _MIGRATED)
+
+
 @pytest.fixture
 def old_shop(
     old_database: None,
+    migrate: Callable[[], None],
     dump: Dump,
     later_seconds: int,
     loop: Loop,
@@ -85,6 +109,6 @@ def old_shop(
     monkeypatch.setattr(Conf, "SECRET_KEY", dump.secret_key)  # the queue's own copy
     settings.BUY_RATE = settings.READ_RATE = settings.CLAIM_RATE = "100000/min"
     connection._node_of.cache_clear()
-    yield OldShop(dump, node)
+    yield OldShop(dump, node, migrate)
     node.kill()
     release_port(node.grpc_port)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -56,17 +57,14 @@ def traces(world: World) -> Traces:
 class OldShop:
     """Its orders are called by their nicknames, which are those of their customers too."""
 
-    def __init__(self, dump: Dump, node: InsideNode) -> None:
+    def __init__(self, dump: Dump, node: InsideNode, migrate: Callable[[], None]) -> None:
         self.dump, self.node = dump, node
+        self.migrate = migrate  # the database is as the code of today wants it
         self.client = Client()
 
     @property
     def control(self) -> Any:
         return self.node.control
-
-    def migrate(self) -> None:
-        """The database is as the code of today wants it."""
-        call_command("migrate", interactive=False, verbosity=0)
 
     # Staff
 

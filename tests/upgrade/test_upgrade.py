@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from orders import queries
+from orders import figures, queries
 from orders.advance import advance
+from orders.figures import Period, kinds, tally
+from orders.models import DayFigure, OrderEarned
+from orders.rollups import earned, tallies
 from tests.upgrade import database
 from tests.upgrade.dump import Dump
 from tests.upgrade.ends import ENDS, wrong_ends
@@ -135,6 +140,25 @@ def test_the_books_have_every_order_as_it_stands(old_shop: OldShop) -> None:
     assert books["node"]["difference_sat"] == 0
     entries = database.select("SELECT count(DISTINCT order_id), count(DISTINCT kind) FROM orders_entry")
     assert entries > [(50, 5)]
+
+
+def _figures(now: datetime) -> list[Any]:
+    """What was asked, paid and sold, and what was earned."""
+    whole = Period(now - timedelta(days=3_000), now)
+    return [*(tally.summed(kind) for kind in kinds.KINDS), figures.earnings(whole, now, limit=1_000)]
+
+
+def test_figures_are_told_from_the_first_and_the_same_once_they_are_kept(
+    old_shop: OldShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_shop.migrate()
+    now = timezone.now() + timedelta(days=9)
+    counted = _figures(now)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    tallies.keep()
+    earned.keep()
+    assert DayFigure.objects.exists() and OrderEarned.objects.exists()
+    assert _figures(now) == counted
 
 
 def test_what_the_queue_was_to_do_can_still_be_done(old_shop: OldShop) -> None:

@@ -38,10 +38,12 @@ from orders.models import (
     Flag,
     Heartbeat,
     Reservation,
+    RollUp,
     Service,
     Switch,
 )
 from orders.models.service import AfterLease
+from orders.openings.funding import is_much_carried
 from orders.states import CLAIMABLE, LIVE_CLOSINGS, OrderState
 from orders.wallet import budget, choosing, shape
 from watch.doctor import chain, machine, node, records
@@ -132,9 +134,11 @@ def _on_disk() -> frozenset[tuple[str, str]]:
 
 def _rows(now: datetime) -> Iterator[Finding]:
     limit_seconds = settings.HEARTBEAT_STALE_SECONDS
-    silent = {beat.name: _seconds(beat.at, now) for beat in Heartbeat.objects.all()}
+    beats = {beat.name: beat for beat in Heartbeat.objects.all()}
+    silent = {name: _seconds(beat.at, now) for name, beat in beats.items()}
     yield records.worker(silent.get("reconcile"), limit_seconds)
-    yield records.streams(silent.get("streams"), limit_seconds)
+    said = beats["streams"].detail if "streams" in beats else ""
+    yield records.streams(silent.get("streams"), limit_seconds, said)
     yield records.openings(silent.get("openings"), limit_seconds)
     yield records.forwarding(silent.get("forwarding"), limit_seconds)
     waiting = OrmQ.objects.filter(lock__lte=now).aggregate(oldest=Min("lock"))["oldest"]
@@ -145,6 +149,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     yield _admission()
     yield records.reservations(queries.reservations_astray())
     yield _books(now)
+    yield records.figures(list(RollUp.objects.exclude(astray="").order_by("name").values_list("astray", flat=True)))
     yield records.offer(queries.services_on_sale().count())
     off = Switch.objects.filter(on=False).order_by("name")
     yield records.switches([(switch.name, switch.actor, switch.reason) for switch in off])
@@ -206,6 +211,7 @@ def _node(lnd: LndNode, offered: _Offered) -> list[Finding]:
         found.append(_onchain(lnd))
         found.append(_over_lightning(lnd, info))
         found.append(_just_in_time(lnd))
+        found.append(_waking(lnd))
         found.extend(_money(lnd, offered))
         found.append(_chain_source(lnd, info))
     except LightningError as error:
@@ -262,7 +268,14 @@ def _just_in_time(lnd: LndNode) -> Finding:
         return node.just_in_time(is_on, (), is_asked_for_all=is_asked)
     old = settings.LSPS2_ON_OLD_LND
     lacks = just_in_time.unable(lnd, cltv_blocks=settings.LSPS2_CLTV_BLOCKS, takes_old_lnd=old)
-    return node.just_in_time(is_on, lacks, is_asked_for_all=True)
+    deep = [coin.amount_sat for coin in choosing.native(lnd.coins(min_confirmations=settings.FUNDING_MIN_CONFS))]
+    several = not is_much_carried(carried_sat=max(deep, default=0), all_sat=sum(deep))
+    return node.just_in_time(is_on, lacks, is_asked_for_all=True, opens_several=several)
+
+
+def _waking(lnd: LndNode) -> Finding:
+    is_on = settings.LSPS5_ENABLED
+    return node.waking(is_on, rights.lacking(Feature.WAKING, lnd) if is_on else "")
 
 
 def _chain_source(lnd: LndNode, info: NodeInfo) -> Finding:
@@ -338,6 +351,7 @@ def _unused() -> set[Feature]:
         Feature.MESSAGES: over_lightning,
         Feature.ANNOUNCING: over_lightning and settings.LSPS1_ANNOUNCED,
         Feature.JIT: settings.LSPS2_ENABLED,
+        Feature.WAKING: settings.LSPS5_ENABLED,
     }
     return {feature for feature, is_used in used.items() if not is_used}
 

@@ -148,10 +148,21 @@ def over_lightning(is_on: bool, lacking: str, is_announced: bool, is_to_be_annou
     return warning("lsps1", "over Lightning, and not announced (feature bit 729)", _ANNOUNCE)
 
 
-def just_in_time(is_on: bool, lacks: Sequence[Lack], *, is_asked_for_all: bool) -> Finding:
+def waking(is_on: bool, lacking: str) -> Finding:
+    """Wallets that are away can be told that they are wanted."""
+    if not is_on:
+        return ok("lsps5", "off by LSPS5_ENABLED")
+    if lacking:
+        mend = f"With LSPS5_ENABLED=on: {_BAKE[0].lower()}{_BAKE[1:]}"
+        return warning("lsps5", f"no wallet is woken: the macaroon does not allow {_listed([lacking])}", mend)
+    return ok("lsps5", "wallets that are away are told that they are wanted")
+
+
+def just_in_time(is_on: bool, lacks: Sequence[Lack], *, is_asked_for_all: bool, opens_several: bool = True) -> Finding:
     """Channels are sold that open while their payment is on its way; and nobody's payments wait for who does not come.
 
-    `is_asked_for_all`: LND forwards nothing while no interceptor answers, as far as we may know.
+    `is_asked_for_all`: LND forwards nothing while no interceptor answers, as far as we may know. `opens_several`: a
+    first payment that is under way leaves coins for the next.
     """
     if not is_on and is_asked_for_all:
         mend = "Set LSPS2_ENABLED=on, or take requireinterceptor out of lnd.conf, unless another program answers LND."
@@ -161,6 +172,9 @@ def just_in_time(is_on: bool, lacks: Sequence[Lack], *, is_asked_for_all: bool) 
     if lacks:
         mend = "\n".join(dict.fromkeys(lack.mend for lack in lacks))
         return warning("lsps2", f"not sold: {'; '.join(lack.what for lack in lacks)}", mend)
+    if not opens_several:
+        mend = "Make several coins of it: `manage.py coins --split 5`. Until then who comes second waits, and fails."
+        return warning("lsps2", "one first payment at a time: the largest coin is more than a quarter of all", mend)
     return ok("lsps2", "the node can open channels just in time")
 
 

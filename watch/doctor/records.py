@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from orders.ids import short
-from watch.doctor.finding import Finding, failure, ok, warning
+from watch.doctor.finding import Finding, Health, failure, ok, warning
 
 #: A healthy queue empties within seconds.
 _QUEUE_SLOW_SECONDS: Final = 120
@@ -55,10 +55,19 @@ def worker(silent_seconds: int | None, limit_seconds: int) -> Finding:
     return _heartbeat("worker", silent_seconds, limit_seconds, failure, mend)
 
 
-def streams(silent_seconds: int | None, limit_seconds: int) -> Finding:
+#: As the streams process says it of the node's channel events (`streams.invoices.Trust`).
+MISSING: Final = "events=missing"
+_EVENTS_MISSING: Final = (
+    "the node's channel events leave payments out: each unpaid invoice has a subscription of its own",
+    "Nothing is lost, and the node and the streams process have some 40 kB more for each. Tell us your LND's version.",
+)
+
+
+def streams(silent_seconds: int | None, limit_seconds: int, detail: str = "") -> Finding:
     """The streams process listens. Without it every step takes up to a minute."""
     mend = "Start the streams process (`manage.py run`, or `manage.py run_streams`); until then orders are only slower."
-    return _heartbeat("streams", silent_seconds, limit_seconds, warning, mend)
+    found = _heartbeat("streams", silent_seconds, limit_seconds, warning, mend)
+    return warning("streams", *_EVENTS_MISSING) if found.health is Health.OK and MISSING in detail.split() else found
 
 
 def openings(silent_seconds: int | None, limit_seconds: int) -> Finding:
@@ -167,6 +176,14 @@ def books(age_seconds: int | None, adds_up: bool, words: str, limit_seconds: int
     if age_seconds <= limit_seconds:
         return ok("books", seen)
     return warning("books", seen, "The worker should do so every BOOKS_CHECK_SECONDS: see its log, and the queue.")
+
+
+def figures(astray: Sequence[str]) -> Finding:
+    """What is kept of days that are over is what it comes to, as far as it was looked at."""
+    if not astray:
+        return ok("figures", "what is kept is as it comes to, as far as it was compared")
+    mend = "Figures are counted anew where they differed. `manage.py rollups --rebuild` makes all anew; then tell us."
+    return warning("figures", f"kept wrong: {'; '.join(astray)}", mend)
 
 
 def _named(orders: Sequence[UUID]) -> str:

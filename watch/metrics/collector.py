@@ -33,6 +33,11 @@ class Shop(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family, also where there is nothing to count. Raises: DatabaseError."""
+        with figures.one_look():
+            found = list(self._families())
+        yield from found
+
+    def _families(self) -> Iterator[Metric]:
         now, seen = timezone.now(), queries.snapshot()
         yield from families.server(figures.database_seconds(), figures.heartbeats(now), figures.queue(now))
         yield from families.needs_you(figures.needs(now, seen), figures.alerts_standing())

@@ -1,4 +1,4 @@
-"""Whose payments have lately come to nothing."""
+"""How clients stand: whose payments have lately come to nothing, and who has paid for how many orders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from orders.admission import suspects
+from orders.admission import standing
 from orders.models import Reservation
 from orders.states import Firmness
 from tests.factories import OrderFactory
@@ -30,7 +30,12 @@ def order(client: str = CLIENT, **reservation: Any) -> Any:
 
 def is_suspect(client: str = CLIENT) -> bool:
     now, asked = timezone.now(), order(client, firmness=Firmness.HELD, until=timezone.now() + TO_COME)
-    return suspects.among([asked], now) == {asked}
+    return asked in (of := standing.of([asked], now)) and of[asked].is_suspect
+
+
+def paid(client: str = CLIENT) -> int:
+    now, asked = timezone.now(), order(client, firmness=Firmness.HELD)
+    return standing.of([asked], now)[asked].paid
 
 
 @pytest.mark.parametrize("firmness", [Firmness.HELD, Firmness.WAITING])
@@ -67,7 +72,21 @@ def test_where_an_address_means_nothing_nobody_is() -> None:
 
 def test_an_orders_own_payment_makes_nobody_one() -> None:
     own = order(firmness=Firmness.HELD, until=timezone.now() + AGO)
-    assert suspects.among([own], timezone.now()) == set()
+    assert standing.of([own], timezone.now())[own] == (CLIENT, 0, False)
+
+
+@pytest.mark.parametrize("firmness", sorted(set(Firmness) - {Firmness.QUOTED}))
+def test_what_a_client_has_paid_for_counts_while_it_lives_and_within_the_hour(firmness: Firmness) -> None:
+    order(firmness=firmness)
+    order(firmness=firmness, released_at=timezone.now() + AGO)
+    order(firmness=firmness, released_at=timezone.now() - timedelta(hours=2))
+    order("d" * 64, firmness=firmness)
+    assert paid() == 2
+
+
+def test_what_nobody_has_paid_for_counts_for_nothing() -> None:
+    order(firmness=Firmness.QUOTED)
+    assert paid() == 0
 
 
 def test_no_plan_reads_all_that_was_ever_reserved() -> None:
@@ -75,7 +94,7 @@ def test_no_plan_reads_all_that_was_ever_reserved() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         with CaptureQueriesContext(connection) as asked:
-            suspects.among([uuid4()], timezone.now())
+            standing.of([uuid4()], timezone.now())
         cursor.execute(f"EXPLAIN {asked[0]['sql']}")
         plan = "\n".join(row for (row,) in cursor.fetchall())
     assert "reservation_client" in plan and "Seq Scan" not in plan, plan

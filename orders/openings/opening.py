@@ -218,7 +218,8 @@ def _has_failed(order: ChannelOrder) -> bool:
 def _intend(order_id: UUID, wanted: Terms, *, reached: bool = False) -> ChannelOpening | None:
     """The attempt is recorded before the node hears of it; None where that may not be (any more).
 
-    `reached`: the claimed node answers, so the order has its coins for good, whether or not the attempt begins.
+    `reached`: the claimed node answers, so the order has its coins for good, whether or not the attempt begins; unless
+    another order of this peer was quicker.
     """
     try:
         with locked(order_id) as order:

@@ -74,8 +74,13 @@ def _protocols(uris: list[str]) -> list[dict[str, Any]]:
         },
         {"name": "lnurl-channel", "version": "LUD-02", "urls": [f"{url}{lnurl.PATH}"]},
         {"name": "lsps1", "version": "bLIP-51", "urls": [f"{url}{mount}" for mount in ("/api/v1", "/api/lsps1/v1")]},
-        *([over_lightning] if settings.LSPS1_OVER_LIGHTNING else []),
+        *([over_lightning] if _hears_peers() else []),
     ]
+
+
+def _hears_peers() -> bool:
+    """Not where the macaroon lacks the rights, nor while nobody listens: who asked there would wait for nothing."""
+    return settings.LSPS1_OVER_LIGHTNING and alive.says(alive.STREAMS, alive.HEARS_PEERS)
 
 
 def _uris(node: NodeSnapshot) -> list[str]:

@@ -105,6 +105,8 @@ class Desk:
     """Answers what peers ask by LSPS0. Use it inside one event loop."""
 
     def __init__(self) -> None:
+        #: Peers are listened to.
+        self.is_open = False
         self._limits = Limits()
         self._reading: Lane[Letter] = Lane(_READERS, name="lsps", work=_read, ended=self._was_read)
         self._buying: Lane[Asked] = Lane(_BUYERS, name="lsps-buying", work=_answer, ended=self._was_answered)
@@ -147,7 +149,8 @@ class Desk:
             log.info("peer=%s did not get its answer: %s", peer, problem)
 
     def forget(self) -> None:
-        """What waits is not answered any more: its peers are as far as they were before they asked."""
+        """Peers are heard no more, and what waits is not answered: they are as far as they were before they asked."""
+        self.is_open = False
         for lane in (self._reading, self._buying):
             for peer, _ in lane.waiting.clear():
                 self._limits.answered(peer)

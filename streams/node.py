@@ -12,7 +12,7 @@ from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable
 from lightning.streams import LndStreams
 from lightning.types import ChainTransaction, ChannelEvent, PartsOnTheWay, PeerEvent
-from orders import outage, reconcile
+from orders import alive, outage, reconcile
 from orders.errors import NotAvailable
 from orders.outage import Outage
 from streams import hints, peers
@@ -61,9 +61,10 @@ class NodeStreams:
             self.invoices.consider(order_id)
 
     def detail(self) -> str:
-        """Whether the node is there, how many invoices are subscribed to, and whether its events are relied on."""
+        """Whether the node is there, how many invoices we subscribe to, if peers are heard and events relied on."""
         invoices, trust = (0, "") if self.invoices is None else (len(self.invoices), self.invoices.trust)
-        return f"node={'up' if self.is_up else 'down'} invoices={invoices} events={trust}"
+        heard = alive.HEARS_PEERS if self._desk.is_open else "peers=unheard"
+        return f"node={'up' if self.is_up else 'down'} invoices={invoices} {heard} events={trust}"
 
     async def run(self) -> None:
         """The node is listened to, until this is cancelled. Raises: what is not the node's fault."""

@@ -60,6 +60,7 @@ async def _listen(node: LndStreams, desk: Desk, hands: Hands) -> None:
     while lacking:
         await asyncio.sleep(_AGAIN_SECONDS)
         lacking = await hands.do(_lacking, Feature.MESSAGES)
+    desk.is_open = True
     async for message in node.custom_messages():
         desk.heard(message)
 

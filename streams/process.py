@@ -19,7 +19,7 @@ from django.utils import timezone
 from psycopg import AsyncConnection
 
 from lightning import connection as lightning
-from orders import outage, queries, reconcile
+from orders import alive, outage, queries, reconcile
 from orders.nudges import CHANNEL, NEW
 from orders.operations import snapshot
 from orders.outage import Outage
@@ -37,7 +37,7 @@ from streams.waking import Waking
 log = logging.getLogger(__name__)
 
 #: The process listens; its looks move on; what waits for peers moves on. Each is judged for itself.
-BEAT: Final = "streams"
+BEAT: Final = alive.STREAMS
 LOOKS: Final = "looks"
 OPENINGS: Final = "openings"
 #: What others pay through our node is passed on, where channels are sold just in time.

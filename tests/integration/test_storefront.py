@@ -16,7 +16,7 @@ from django.utils import timezone
 from lightning.errors import NodeUnavailable
 from lsp_site import well_known
 from orders import storefront
-from orders.models import NodeSnapshot, Service, Switch, SwitchName, UptimeDay
+from orders.models import Heartbeat, NodeSnapshot, Service, Switch, SwitchName, UptimeDay
 from tests.factories import OrderFactory, ServiceFactory
 from tests.fakes import OUR_KEY, FakeNode
 from tests.integration.conftest import Api
@@ -50,12 +50,26 @@ def test_it_says_who_we_are_and_where_each_protocol_is_spoken(api: Api, settings
     assert "https://lsp.example/api/lsps1/v1" in by_name["lsps1"]["urls"]
 
 
-@pytest.mark.parametrize("is_on", [True, False])
-def test_lsps1_over_lightning_is_told_where_it_is_spoken(api: Api, settings: Any, is_on: bool) -> None:
+@pytest.mark.parametrize(
+    ("is_on", "detail", "seconds_ago", "is_told"),
+    [
+        (True, "node=up peers=heard", 1, True),
+        (False, "node=up peers=heard", 1, False),
+        (True, "node=up peers=unheard", 1, False),
+        (True, "node=up peers=heard", 3_600, False),
+        (True, None, 0, False),
+    ],
+)
+def test_lsps1_over_lightning_is_told_where_somebody_hears_peers(
+    api: Api, settings: Any, is_on: bool, detail: str | None, seconds_ago: int, is_told: bool
+) -> None:
     settings.LSPS1_OVER_LIGHTNING = is_on
+    if detail is not None:
+        at = timezone.now() - timedelta(seconds=seconds_ago)
+        Heartbeat.objects.create(name="streams", at=at, detail=detail)
     said = told()
     found = [protocol["urls"] for protocol in said["protocols"] if protocol["name"] == "lsps1-over-lightning"]
-    assert found == ([said["node"]["uris"]] if is_on else [])
+    assert found == ([said["node"]["uris"]] if is_told else [])
 
 
 def test_the_prices_are_those_of_who_buys(api: Api) -> None:
@@ -142,7 +156,7 @@ def test_more_services_and_orders_make_no_more_statements(api: Api) -> None:
     few = statements()
     ServiceFactory.create_batch(5)
     OrderFactory.create_batch(20, open=True)
-    assert statements() == few <= 9
+    assert statements() == few <= 10
 
 
 def test_it_is_made_once_a_minute_however_many_ask(api: Api) -> None:

@@ -314,6 +314,16 @@ def test_without_the_setting_nobody_listens_to_peers(
     assert "custom_messages" not in lnd.story
 
 
+def test_the_heartbeat_says_whether_peers_are_heard(start: Callable[..., Running], lnd: FakeLnd, settings: Any) -> None:
+    settings.LSPS1_OVER_LIGHTNING = False
+    deaf = start().process._details()["streams"]
+    assert "peers=unheard" in deaf.split()
+
+
+def test_control_with_the_setting_it_says_that_they_are(door: Running) -> None:
+    assert "peers=heard" in door.process._details()["streams"].split()
+
+
 def test_what_breaks_between_peers_and_us_is_begun_anew_and_ends_no_other_subscription(
     door: Running, lnd: FakeLnd
 ) -> None:

@@ -42,6 +42,8 @@ _SPENDING: Final = _methods(
 )  # fmt: skip
 #: A macaroon that may not ask does not tell what it may do.
 _ASKING: Final = _methods("lnrpc.Lightning", "CheckMacaroonPermissions")
+#: Of a channel that is no more: what was sold before this was asked for may be paid for yet.
+_TAKING_BACK: Final = _methods("routerrpc.Router", "XDeleteLocalChanAliases")
 #: With the right to ask: a macaroon that has it not does not tell what it may do, and takes no money to be sent back.
 _WALLET: Final = _SPENDING | _ASKING | _methods("lnrpc.Lightning", "GetTransactions", "NewAddress")
 
@@ -70,7 +72,8 @@ NEEDS: Final[dict[Feature, frozenset[str]]] = {
     Feature.ANNOUNCING: _ASKING | _methods("peersrpc.Peers", "UpdateNodeAnnouncement"),
     Feature.JIT: _ASKING
     | _methods("lnrpc.Lightning", "ForwardingHistory", "GetDebugInfo", "ListAliases")
-    | _methods("routerrpc.Router", "HtlcInterceptor", "XAddLocalChanAliases", "XDeleteLocalChanAliases"),
+    | _methods("routerrpc.Router", "HtlcInterceptor", "XAddLocalChanAliases")
+    | _TAKING_BACK,
     Feature.WAKING: _ASKING | _methods("lnrpc.Lightning", "SignMessage"),
     Feature.GRAPH: _ASKING | _methods("lnrpc.Lightning", "GetNodeInfo"),
 }  # fmt: skip
@@ -106,6 +109,13 @@ def lacking(feature: Feature, node: LndNode) -> str:
     with _asking:
         _known.setdefault(node, {})[feature] = (now, found)
     return found
+
+
+def may_pass_on(node: LndNode) -> bool:
+    """Whether our macaroon lets us decide about payments for what was sold, and pass them on: that no number can be
+    taken back keeps none of them from its channel. Raises: NodeUnavailable.
+    """
+    return all(_is_given(method, node) for method in sorted(NEEDS[Feature.JIT] - _TAKING_BACK))
 
 
 def _is_given(method: str, node: LndNode) -> bool:

@@ -17,7 +17,6 @@ from django.conf import settings
 from lightning import connection as lightning
 from lightning import just_in_time, rights
 from lightning.errors import LightningError
-from lightning.rights import Feature
 from orders.errors import DATABASE_TROUBLE
 from orders.outage import Outage
 from streams.apart import Apart, Stream
@@ -202,7 +201,11 @@ class Forwarding:
 
 
 def _abilities() -> tuple[bool, tuple[str, ...]]:
-    """Whether we may listen, and why we do not sell. Raises: LightningError."""
+    """Whether we may listen, and why we do not sell. Raises: LightningError.
+
+    With a macaroon that was baked before numbers were taken back none is sold. But LND asks whether we listen or not:
+    what others pay would wait for nobody, and so would payments for what was sold before.
+    """
     node = lightning.node()
     unable = just_in_time.unable(node, cltv_blocks=settings.LSPS2_CLTV_BLOCKS, takes_old_lnd=settings.LSPS2_ON_OLD_LND)
-    return not rights.lacking(Feature.JIT, node), tuple(each.what for each in unable)
+    return rights.may_pass_on(node), tuple(each.what for each in unable)

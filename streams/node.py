@@ -82,11 +82,12 @@ class NodeStreams:
     async def _session(self) -> None:
         node = LndStreams(lightning.credentials())
         self.invoices = Invoices(self._hands, node, self._news)
-        block = asyncio.Event()
+        block, changes = asyncio.Event(), asyncio.Queue[ChannelEvent]()
         try:
             await together(
                 _each_where_allowed(node.transactions(), self._transaction),
-                _each(node.channel_events(), self._channel),
+                _each(node.channel_events(), lambda event: self._channel(event, changes)),
+                self._follow_channels(changes),
                 _each(node.peer_events(), self._peer),
                 peers.answer(node, self._desk, self._hands),
                 peers.announce(self._hands),
@@ -127,12 +128,16 @@ class NodeStreams:
     async def _transaction(self, transaction: ChainTransaction) -> None:
         await self._hands.follow(hints.transaction_seen, transaction)
 
-    async def _channel(self, event: ChannelEvent | PartsOnTheWay) -> None:
-        if isinstance(event, PartsOnTheWay):
-            if self.invoices is not None:
-                self.invoices.named(event.hashes)
-            return
-        await self._hands.follow(hints.channel_changed, event)
+    async def _channel(self, event: ChannelEvent | PartsOnTheWay, changes: asyncio.Queue[ChannelEvent]) -> None:
+        """A payment that is named waits for no change of a channel: of these there may be thousands at once."""
+        if not isinstance(event, PartsOnTheWay):
+            changes.put_nowait(event)
+        elif self.invoices is not None:
+            self.invoices.named(event.hashes)
+
+    async def _follow_channels(self, changes: asyncio.Queue[ChannelEvent]) -> None:
+        while True:
+            await self._hands.follow(hints.channel_changed, await changes.get())
 
     async def _peer(self, event: PeerEvent) -> None:
         self._connected.told(event)

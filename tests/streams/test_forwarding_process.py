@@ -124,8 +124,25 @@ def test_a_node_that_lacks_something_is_listened_to_and_nothing_is_said_of_it(
     assert not has_said_so()
 
 
-def test_where_the_macaroon_does_not_allow_it_nobody_listens(able: Able, start: Callable[..., Running]) -> None:
-    able.lnd.rights.remove("HtlcInterceptor")
+def test_a_macaroon_that_takes_no_number_back_stops_nobody_s_payment(
+    able: Able, start: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one may that was baked for an earlier version: LND forwards nothing that nobody has answered."""
+    able.lnd.rights.remove("XDeleteLocalChanAliases")
+    running = start()
+    until(lambda: able.streams, "it listens", timeout=10)
+    able.streams[0].offer(part_of(1, 16_060_000 << 40))
+    until(lambda: able.streams[0].told == [Circuit(1, 1)], "it was answered", timeout=5)
+    until(lambda: running.process._forwarding.is_off, "none is sold", timeout=10)
+    assert "XDeleteLocalChanAliases" in caplog.text
+
+
+@pytest.mark.parametrize("right", ["HtlcInterceptor", "XAddLocalChanAliases", "ForwardingHistory"])
+def test_where_the_macaroon_does_not_allow_it_nobody_listens(
+    right: str, able: Able, start: Callable[..., Running]
+) -> None:
+    """Who opened a channel for a payment that he cannot pass on would be paid nothing for it."""
+    able.lnd.rights.remove(right)
     running = start()
     until(lambda: running.process._forwarding.is_off, "it is known to be off", timeout=10)
     assert not able.streams

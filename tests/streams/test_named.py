@@ -14,14 +14,15 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from lightning.types import Invoice, NodeInvoiceState, PartsOnTheWay
+from lightning.types import ChannelEvent, Invoice, NodeInvoiceState, Outpoint, PartsOnTheWay
 from orders.models import ChannelOrder, HoldInvoice
 from orders.nudges import NEW, notify
 from orders.states import InvoiceState
+from streams import hints, standby
 from streams import invoices as followed
-from streams import standby
 from streams.hands import Hands
 from streams.invoices import Invoices, Named, Trust
+from streams.node import NodeStreams
 from tests.factories import OrderFactory
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Looks, Running
@@ -127,6 +128,47 @@ def test_a_payment_that_is_named_brings_a_look_when_it_is_held(proven: Running, 
     until_subscribed(lnd, order)
     lnd.put(hash_of(order), Invoice(hash_of(order), "lnbcrt", "", 1000, NodeInvoiceState.ACCEPTED, 1))
     looks.wait(order)
+
+
+@pytest.fixture
+def slow(lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What becomes of channels takes until this is set."""
+    done = threading.Event()
+    monkeypatch.setattr("streams.hints.channel_changed", lambda event: done.wait(30))
+    yield done
+    done.set()
+
+
+def test_a_payment_is_named_while_changes_of_channels_are_followed(
+    proven: Running, lnd: FakeLnd, slow: threading.Event
+) -> None:
+    """Each of those asks the database, and there are thousands at once when our line to the world was away."""
+    order = bought()
+    lnd.put("channel_events", ChannelEvent("active_channel", Outpoint("ab" * 32, 0)))
+    name(lnd, order)
+    until_subscribed(lnd, order)
+    assert not slow.is_set()
+
+
+def test_control_who_follows_each_change_first_hears_of_the_payment_when_that_has_ended(
+    proven: Running, lnd: FakeLnd, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = NodeStreams._channel
+
+    async def one_by_one(self: NodeStreams, event: Any, changes: Any) -> None:
+        if isinstance(event, PartsOnTheWay):
+            await channel(self, event, changes)
+        else:
+            await self._hands.follow(hints.channel_changed, event)
+
+    monkeypatch.setattr(NodeStreams, "_channel", one_by_one)
+    order = bought()
+    lnd.put("channel_events", ChannelEvent("active_channel", Outpoint("ab" * 32, 0)))
+    name(lnd, order)
+    time.sleep(1)
+    assert not lnd.is_asked_for(hash_of(order))
+    slow.set()
+    until_subscribed(lnd, order)
 
 
 def test_a_part_that_comes_long_before_the_next_stays_subscribed_to(proven: Running, lnd: FakeLnd) -> None:

@@ -51,11 +51,20 @@ class Interceptor:
 
 @contextmanager
 def intercepting(node: LndNode) -> Iterator[Interceptor]:
-    """While it lasts. LND does not say when it begins to ask: what follows is asked well after."""
+    """While it lasts. LND does not say when it begins to ask: then another who wants to be asked is told of this one."""
     interceptor = Interceptor(node)
     try:
         threading.Event().wait(0.1)
         node.info()
+        until(lambda: _is_refused(node), "the node asks")
         yield interceptor
     finally:
         interceptor.stream.close()
+
+
+def _is_refused(node: LndNode) -> bool:
+    another = Interceptor(node)
+    try:
+        return another.reason() == "interceptor_exists"
+    finally:
+        another.stream.close()

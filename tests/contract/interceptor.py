@@ -51,12 +51,12 @@ class Interceptor:
 
 @contextmanager
 def intercepting(node: LndNode) -> Iterator[Interceptor]:
-    """While it lasts. LND does not say when it begins to ask: then another who wants to be asked is told of this one."""
+    """While it lasts. LND does not say when it begins to ask: then it refuses another who wants to be asked."""
     interceptor = Interceptor(node)
     try:
         threading.Event().wait(0.1)
         node.info()
-        until(lambda: _is_refused(node), "the node asks")
+        until(lambda: interceptor.ended is not None or _is_refused(node), "the node asks")
         yield interceptor
     finally:
         interceptor.stream.close()

@@ -226,13 +226,17 @@ def leaves_too_soon(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passing, "_record_passed_on", and_gone)
 
 
-def goes_before_it_goes_on(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The wallet's node is gone once its channel is there, before its payment has gone on; says whether it is."""
+def goes_before_it_goes_on(
+    jit: JustInTime, monkeypatch: pytest.MonkeyPatch, *, and_comes_back: bool = False
+) -> list[str]:
+    """The wallet's node is gone once its channel is there, before its payment has gone on; says whether it was."""
     begin, gone = carrying._begin, []
 
     def dies(*_: Any) -> None:
         monkeypatch.setattr(carrying, "_begin", begin)
         jit.wallet.kill()
+        if and_comes_back:
+            comes_back(jit)
         gone.append(jit.wallet.name)
 
     monkeypatch.setattr(carrying, "_begin", dies)
@@ -259,16 +263,31 @@ class TestGoneBeforeItGoesOn:
         assert order.openings.count() == 2 and len(jit.channels()) == 1
         assert jit.journal().count("parts_passed_on") == 1
 
-    def test_control_over_the_one_that_it_had_it_fails_it(
+    def test_so_it_does_where_it_is_back_before_anybody_has_seen_it_away(
         self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(carrying, "_is_there", lambda *_: True)
-        gone = goes_before_it_goes_on(jit, monkeypatch)
-        payment = jit.pay(jit.buy())
+        goes_before_it_goes_on(jit, monkeypatch, and_comes_back=True)
+        order = paid(jit, jit.pay(jit.buy()))
+        failed = order.openings.get(state=OpeningState.FAILED)
+        assert (failed.failure_reason, failed.attempt) == ("PEER_NOT_REACHABLE", 1) and len(jit.channels()) == 1
+        assert jit.journal().count("parts_passed_on") == 1
+
+    @pytest.mark.parametrize("seen", [True, False])
+    def test_control_over_the_one_that_it_had_it_fails_it(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch, seen: bool
+    ) -> None:
+        monkeypatch.setattr(carrying, "_has_stayed", lambda *_: True)
+        gone = goes_before_it_goes_on(jit, monkeypatch, and_comes_back=not seen)
+        purchase = jit.buy()
+        payment = jit.pay(purchase)
         jit.run(lambda: bool(gone), "it is gone")
-        comes_back(jit)
+        if seen:
+            comes_back(jit)
         order = gone_back(jit, payment)
         assert order.openings.count() == 1 and "parts_passed_on" in jit.journal()
+        assert exposure._risked_sat() == 0 and not jit.shop.node.leases() and not order.standing
+        ended_long_ago()
+        paid(jit, jit.pay(purchase))
 
 
 class TestNeverReached:

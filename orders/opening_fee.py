@@ -81,11 +81,11 @@ def _carries_sat(passed_sat: int) -> int:
 
 
 def shares(parts_msat: Sequence[int], fee_msat: int) -> list[int] | None:
-    """What of the fee is taken from each part: all that it can bear from the largest, the rest from the next, and so on;
-    of those alike the first.
+    """What of the fee is taken from each part: all that it can bear from the largest (the first of them), the rest from
+    the next, and so on.
 
-    The node may pass a part on over an older channel with the same wallet, which may take less over the new one alone:
-    the largest is the least likely to fit there.
+    Our node may pass a part on over an older channel with the same wallet, which may take less than was sent over the
+    new one alone: the largest is the least likely to fit there.
     None: they cannot bear it together, as each has to be `LEAST_PART_MSAT` at least when it goes on.
     """
     left, taken = fee_msat, [0] * len(parts_msat)

@@ -71,7 +71,8 @@ def peer(customer: Customer) -> ln.Peer:
     features = _features()
     if not customer.knows_zero_conf:
         del features[ZERO_CONF]
-    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=features)
+    address = customer.came_from or customer.host
+    return ln.Peer(pub_key=customer.pubkey, address=address, inbound=bool(customer.came_from), features=features)
 
 
 # Invoices
@@ -108,14 +109,12 @@ def point_text(point: Point) -> str:
 
 
 def open_channel(world: World, channel: Channel) -> ln.Channel:
-    """A channel that is open. When its peer was away is not kept, only how often: each time for a second."""
-    is_active, online_seconds = world.is_active(channel), int(world.now() - world.began_at)
-    customer = world.customers.find(channel.pubkey)
-    watched_seconds = online_seconds + (customer.lives - channel.life if customer else 0)
+    """A channel that is open. Whether its peer was there is not kept: it was for as long as it is."""
+    is_active, watched_seconds = world.is_active(channel), int(world.now() - world.began_at)
     return ln.Channel(
         active=is_active,
         lifetime=watched_seconds,
-        uptime=online_seconds if is_active else 0,
+        uptime=watched_seconds if is_active else 0,
         remote_pubkey=channel.pubkey,
         channel_point=point_text(channel.point),
         chan_id=channel.known_as,

@@ -18,6 +18,7 @@ from lightning.types import Channel, PendingPhase
 from orders.causes import NEVER_REACHED
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import committing, tracing
+from orders.openings.apart import connection
 from orders.openings.reasons import FAILED_OPENING, NODE_NOT_READY
 from orders.payments.lightning import passing
 from orders.payments.lightning.passing import Outcome, Passed
@@ -134,7 +135,7 @@ def _begin(order: ChannelOrder, live: ChannelOpening, channel: Channel, node: Ln
     Whether it started anew meanwhile nobody can tell. A node of LDK that did has forgotten that it takes less over this
     channel than was sent, and fails the payment; over a channel that it gets afterwards it takes it.
     """
-    if not _has_stayed(channel, node):
+    if not _has_stayed(live, node):
         return _WENT_AWAY
     if channel.active:
         try:
@@ -144,13 +145,10 @@ def _begin(order: ChannelOrder, live: ChannelOpening, channel: Channel, node: Ln
     return _NOT_USABLE if passing.is_over(order, now) else None
 
 
-def _has_stayed(channel: Channel, node: LndNode) -> bool:
-    """The buyer's node is there, and was ever since the channel came to be: also between our looks, as far as our node
-    counts, which is by whole seconds.
-    """
-    if channel.online_seconds < channel.watched_seconds:
-        return False
-    return channel.active or any(peer.pubkey == channel.peer_pubkey for peer in node.peers())
+def _has_stayed(live: ChannelOpening, node: LndNode) -> bool:
+    """The buyer's node is there, by the connection by which it was when its channel was promised."""
+    now = connection(live.node_pubkey, node)
+    return bool(now) and live.connection in {"", now}
 
 
 def is_empty(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> bool:

@@ -218,10 +218,10 @@ def leaves_too_soon(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wallet's node is gone when the payment has been decided to go on to it."""
     record = passing._record_passed_on
 
-    def and_gone(order: Any, height: int) -> bool:
+    def and_gone(*given: Any) -> bool:
         monkeypatch.setattr(passing, "_record_passed_on", record)
         jit.wallet.kill()
-        return record(order, height)
+        return record(*given)
 
     monkeypatch.setattr(passing, "_record_passed_on", and_gone)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lightning.types import NodeAddress
+from orders.causes import FlagKind
 from orders.jit import exposure
-from orders.models import ChannelOpening, JitPurchase
+from orders.models import ChannelOpening, ChannelOrder, JitPart, JitPurchase
 from orders.openings import carrying
 from orders.payments.lightning import passing
-from orders.states import OpeningState, OrderState
+from orders.states import InvoiceState, OpeningState, OrderState
 from tests.regtest.payment import FAILED, IN_FLIGHT
 from tests.regtest.waiting import until
 from tests.simulator.just_in_time import SIZE_SAT, JustInTime
@@ -153,3 +156,54 @@ class TestAnOlderChannel:
         jit.wallet.change(takes="fails")
         jit.run(lambda: jit.order().state == OrderState.REFUNDED, "nothing is taken")
         assert purchase.parts.filter(fee_msat__gt=0).get().incoming_msat == SIZE_SAT // 2 * 1000
+
+
+class TestThePartThatBearsTheFeeComesBack:
+    """Its payer sends it once more, while the wallet waits for it with the others."""
+
+    @pytest.fixture(autouse=True)
+    def older(self, jit: JustInTime) -> None:
+        """What comes over it less the fee the wallet fails; it is closed by then."""
+        jit.shop.network.lsp.control.open_channel(jit.wallet.name, SIZE_SAT * 3 // 4, by_us=True)
+        jit.shop.network.mine(6)
+        jit.wallet.kill()
+        comes_back(jit)
+
+    def sent_again(self, jit: JustInTime) -> ChannelOrder:
+        asked, older = jit.ask(jit.buy()), jit.channels()[0]
+        for part_sat in (SIZE_SAT * 3 // 5, SIZE_SAT * 2 // 5):
+            jit.payer.pay_part(asked, part_sat * 1000)
+        jit.run(lambda: "parts_passed_on" in jit.journal(), "they go on")
+        until(lambda: JitPart.objects.count() == 2 and jit.payer.channels()[0].num_updates >= 3, "one is back")
+        jit.wallet.close_channel(str(older.outpoint))
+        jit.payer.pay_part(asked, SIZE_SAT * 3 // 5 * 1000)
+        jit.run(lambda: jit.order().state == OrderState.OPEN, "it is paid")
+        return jit.order()
+
+    def test_it_bears_it_again(self, jit: JustInTime) -> None:
+        order = self.sent_again(jit)
+        assert [part.fee_msat for part in order.jit_parts.all()] == [0, 0, fee_sat(jit) * 1000]
+        assert (order.hold_invoice.state, order.hold_invoice.held_sat) == (InvoiceState.SETTLED, fee_sat(jit))
+        assert not order.standing and exposure._risked_sat() == 0
+
+    def test_control_else_it_goes_on_whole_and_the_channel_is_unpaid(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(passing.Passed, "fee_came_back", lambda *_: ())
+        order = self.sent_again(jit)
+        assert order.hold_invoice.held_sat == 0 and [each.kind for each in order.standing] == [FlagKind.UNPAID_CHANNEL]
+
+    def test_where_its_channel_is_being_closed_nobody_knows_that_it_has_come_back(self, jit: JustInTime) -> None:
+        order = self.sent_again(jit)
+        passed = passing.Passed(tuple(order.jit_parts.filter(fee_msat__gt=0)), order.hold_invoice.payment_hash)
+        gone = replace(passed, parts=tuple(unlike(part) for part in passed.parts))
+        assert not passed.fee_came_back(jit.shop.node) and gone.fee_came_back(jit.shop.node) == gone.parts
+        JitPart.objects.update(chan_id="7")
+        assert not passing.of(order).fee_came_back(jit.shop.node)
+
+
+def unlike(part: JitPart) -> JitPart:
+    """One that came by the same channel, and is no more, and that nobody has taken."""
+    part = copy(part)
+    part.htlc_id += 1_000
+    return part

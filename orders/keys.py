@@ -98,5 +98,10 @@ def peer_hash(pubkey: str) -> str:
     return client_hash(f"node:{pubkey}")
 
 
+def connection_hash(address: str) -> str:
+    """From where a peer has connected to us, told apart but not stored."""
+    return _keyed("connection", address)
+
+
 def _keyed(purpose: str, text: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()

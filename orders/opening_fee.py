@@ -81,12 +81,15 @@ def _carries_sat(passed_sat: int) -> int:
 
 
 def shares(parts_msat: Sequence[int], fee_msat: int) -> list[int] | None:
-    """What of the fee is taken from each part: all that it can bear from the first, the rest from the next, and so on.
+    """What of the fee is taken from each part: all that it can bear from the largest (the first of them), the rest from
+    the next, and so on.
 
+    Our node may pass a part on over an older channel with the same wallet, which may take less than was sent over the
+    new one alone: the largest is the least likely to fit there.
     None: they cannot bear it together, as each has to be `LEAST_PART_MSAT` at least when it goes on.
     """
-    left, taken = fee_msat, []
-    for part_msat in parts_msat:
-        taken.append(min(left, max(0, part_msat - LEAST_PART_MSAT)))
-        left -= taken[-1]
+    left, taken = fee_msat, [0] * len(parts_msat)
+    for at in sorted(range(len(parts_msat)), key=lambda each: -parts_msat[each]):
+        taken[at] = min(left, max(0, parts_msat[at] - LEAST_PART_MSAT))
+        left -= taken[at]
     return None if left else taken

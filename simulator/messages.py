@@ -71,7 +71,8 @@ def peer(customer: Customer) -> ln.Peer:
     features = _features()
     if not customer.knows_zero_conf:
         del features[ZERO_CONF]
-    return ln.Peer(pub_key=customer.pubkey, address=customer.host, features=features)
+    address = customer.came_from or customer.host
+    return ln.Peer(pub_key=customer.pubkey, address=address, inbound=bool(customer.came_from), features=features)
 
 
 # Invoices

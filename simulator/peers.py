@@ -25,6 +25,8 @@ _FIRST_PORT = 9_801
 _OUR_PORT = 9_800
 _LND_MAX_CHANNEL_SAT = 10 * 10**8
 _RETURN_SECONDS = 1
+#: Who connects to us does it from another port each time.
+_FIRST_FROM, _FROM_SO_MANY = 49_152, 16_384
 
 #: What LND nodes with their usual options announce; the number is the feature's bit.
 FEATURES = {
@@ -57,6 +59,7 @@ class Customer:
     host: str
     presence: str = ONLINE
     is_connected: bool = False
+    came_from: str = ""  # it has connected to us; "": we to it
     returns_at: float = 0  # when it connects again by itself; 0: not
     refusal: str = ""
     min_channel_sat: int = 0
@@ -110,6 +113,7 @@ class Customers:
     seed: bytes
     by_name: dict[str, Customer] = field(default_factory=dict)
     changed: list[tuple[str, bool]] = field(default_factory=list)
+    came: int = 0
 
     def named(self, name: str) -> Customer:
         """The customer of this name, new where there was none: the same name has the same key for ever."""
@@ -143,6 +147,7 @@ class Customers:
         if customer and customer.is_connected:
             raise Refused(f"already connected to peer: {pubkey}@{customer.host}")
         if customer and customer.host == host and customer.presence == ONLINE:
+            customer.came_from = ""
             self._set_connected(customer, connected=True)
         elif not stays:
             raise Refused(self._why_not(host))
@@ -151,7 +156,7 @@ class Customers:
         """It has connected by itself. Raises: Refused where it is not there."""
         if customer.presence != ONLINE:
             raise Refused(f"{customer.name} is {customer.presence}")
-        self._set_connected(customer, connected=True)
+        self._comes(customer)
 
     def is_elsewhere(self, host: str) -> bool:
         """On this machine, and nobody of ours: who listens there is found out by dialling."""
@@ -176,13 +181,19 @@ class Customers:
             customer.lives += 1
             self._set_connected(customer, connected=False)
         if presence == ONLINE and has_channel:
-            self._set_connected(customer, connected=True)
+            self._comes(customer)
 
     def time_passed(self, now: float) -> None:
         """Who was only cut off is back."""
         for customer in self.by_name.values():
             if customer.returns_at and customer.returns_at <= now and customer.presence == ONLINE:
-                self._set_connected(customer, connected=True)
+                self._comes(customer)
+
+    def _comes(self, customer: Customer) -> None:
+        if not customer.is_connected:
+            self.came += 1
+            customer.came_from = f"127.0.0.1:{_FIRST_FROM + self.came % _FROM_SO_MANY}"
+        self._set_connected(customer, connected=True)
 
     def _set_connected(self, customer: Customer, *, connected: bool) -> None:
         customer.returns_at = 0

@@ -56,7 +56,7 @@ class Promised:
             return
         with self._lock:
             self._waiting[part.circuit] = _Waiting(part, answer, time.monotonic())
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # one that could not begin, or died
                 self._thread = threading.Thread(target=self._ask, name="promised", daemon=True)
                 self._thread.start()
 

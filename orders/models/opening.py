@@ -41,6 +41,13 @@ class ChannelOpening(models.Model):
     failure_reason = models.CharField(max_length=64, blank=True)
     failure_detail = models.CharField(max_length=300, blank=True)
 
+    connection = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="By which its node was there when a channel that opens just in time was promised, hashed.",
+    )
     short_channel_id = models.CharField(max_length=40, blank=True, help_text="BLOCKxTXxOUTPUT")
     alias = models.CharField(max_length=40, blank=True, help_text="What the node calls a zero-conf channel, for ever.")
     closing_txid = models.CharField(max_length=64, blank=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from lightning.errors import LightningError, PeerOffline
 from lightning.node import LndNode
 from lightning.types import NodeAddress
+from orders import keys
 from orders.models import ChannelOpening
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,16 @@ def apart(opening: ChannelOpening, node: LndNode) -> Iterator[None]:
         _connect_again(opening, address, node, was_there=was_there)
         raise
     _connect_again(opening, address, node, was_there=was_there)
+
+
+def connection(pubkey: str, node: LndNode) -> str:
+    """By which connection the peer is there, told apart but not stored; "": it is not there.
+
+    Who connects to us does so from another port each time; of a peer that we connect to nobody sees that it is another.
+    Raises: NodeUnavailable.
+    """
+    there = next((peer for peer in node.peers() if peer.pubkey == pubkey), None)
+    return keys.connection_hash(there.address) if there is not None else ""
 
 
 def _connect_again(opening: ChannelOpening, address: NodeAddress, node: LndNode, *, was_there: bool) -> None:

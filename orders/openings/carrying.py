@@ -18,6 +18,7 @@ from lightning.types import Channel, PendingPhase
 from orders.causes import NEVER_REACHED
 from orders.models import ChannelOpening, ChannelOrder
 from orders.openings import committing, tracing
+from orders.openings.apart import connection
 from orders.openings.reasons import FAILED_OPENING, NODE_NOT_READY
 from orders.payments.lightning import passing
 from orders.payments.lightning.passing import Outcome, Passed
@@ -34,7 +35,7 @@ NO_CHANNEL: Final = Why(NODE_NOT_READY, "The attempt fell silent, and no channel
 _NOT_TAKEN: Final = Why(FAILED_OPENING, "The payment was not taken.")
 _NEVER_REACHED: Final = Why(NEVER_REACHED, "The payment came back, and had never reached the buyer's node.")
 _NOT_USABLE: Final = Why("PEER_NOT_REACHABLE", "The channel was not usable in time.")
-_WENT_AWAY: Final = Why("PEER_NOT_REACHABLE", "Its node went away before the payment could go on.")
+_WENT_AWAY: Final = Why("PEER_NOT_REACHABLE", "Its node was away before the payment could go on.")
 _CLOSED: Final = Why(FAILED_OPENING, "The channel is being closed, and nothing is in it.")
 _COINS_GONE: Final = Why("LSP_BUSY", "Another has a coin of the funding.")
 _NOT_NAMED: Final = Why(FAILED_OPENING, "Another channel has the number that its buyer was given.")
@@ -129,23 +130,25 @@ def _without_payment(order: ChannelOrder, live: ChannelOpening, node: LndNode) -
 
 
 def _begin(order: ChannelOrder, live: ChannelOpening, channel: Channel, node: LndNode, now: datetime) -> Why | None:
-    """Nothing has gone on yet: it does, unless the time for that is over, or the buyer's node has gone away.
+    """Nothing has gone on yet: it does, unless the time for that is over, or the buyer's node has been away.
 
     Whether it started anew meanwhile nobody can tell. A node of LDK that did has forgotten that it takes less over this
     channel than was sent, and fails the payment; over a channel that it gets afterwards it takes it.
     """
+    if not _has_stayed(live, node):
+        return _WENT_AWAY
     if channel.active:
         try:
             return None if passing.pass_on(order.pk, channel, node) else _NOT_TAKEN
         except (Rejected, NotFound):
             return _NOT_NAMED
-    if passing.is_over(order, now):
-        return _NOT_USABLE
-    return None if _is_there(live.node_pubkey, node) else _WENT_AWAY
+    return _NOT_USABLE if passing.is_over(order, now) else None
 
 
-def _is_there(pubkey: str, node: LndNode) -> bool:
-    return any(peer.pubkey == pubkey for peer in node.peers())
+def _has_stayed(live: ChannelOpening, node: LndNode) -> bool:
+    """The buyer's node is there, by the connection by which it was when its channel was promised."""
+    now = connection(live.node_pubkey, node)
+    return bool(now) and live.connection in {"", now}
 
 
 def is_empty(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> bool:

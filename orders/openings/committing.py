@@ -17,6 +17,7 @@ from orders.causes import NOT_SERVED, Cause, FlagKind
 from orders.flags import flag
 from orders.models import ChannelOpening, ChannelOrder, WalletTransaction
 from orders.openings import tracing
+from orders.openings.apart import connection
 from orders.openings.reasons import PAYMENT_NOT_SECURED, Broken
 from orders.payments import security
 from orders.payments.lightning import passing
@@ -75,7 +76,8 @@ def promise(order_id: UUID, opening_id: int, node: LndNode) -> None:
         raise Broken("FAILED_OPENING", _TAKEN_OVER)
     raw = _sign(order, opening, node)
     _secure(order, raw, node)
-    _record_promised(order_id, opening_id, raw)
+    by_connection = connection(opening.node_pubkey, node) if passing.trusts_us(order) else ""
+    _record_promised(order_id, opening_id, raw, by_connection)
 
 
 def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
@@ -168,14 +170,15 @@ def _record_committed(
     return True
 
 
-def _record_promised(order_id: UUID, opening_id: int, raw: bytes) -> None:
+def _record_promised(order_id: UUID, opening_id: int, raw: bytes, by_connection: str) -> None:
     with locked(order_id) as order:
         opening = order.openings.select_related("transaction").get(pk=opening_id)
         if opening.state != OpeningState.FUNDED or order.state != OrderState.URI_SET:
             raise Broken("FAILED_OPENING", _TAKEN_OVER)
         machine.signed(_transaction(opening), raw)
         is_carried = passing.trusts_us(order)
-        move_opening(order, opening, OpeningState.CARRYING if is_carried else OpeningState.COMMITTED)
+        state = OpeningState.CARRYING if is_carried else OpeningState.COMMITTED
+        move_opening(order, opening, state, connection=by_connection)
         cause = Cause.OPENING_CARRYING if is_carried else Cause.OPENING_COMMITTED
         note(order, cause, attempt=opening.attempt, outpoint=opening.funding_outpoint)
 

@@ -176,12 +176,13 @@ def test_who_dies_before_a_step_of_the_opening_costs_the_wallet_nothing(
     is_paid_in_the_end(shop, wallet, asked, payment)
 
 
-#: When the wallet is killed: before a step, after it, or in its place, which then comes later; and whether its first
-#: payment arrives all the same.
+#: When the wallet is killed: before a step, after it, or in its place, which then comes later, also where it is back by
+#: then; and whether its first payment arrives all the same.
 _MOMENTS: Final[dict[str, tuple[ModuleType, str, str, bool]]] = {
     "before its channel is opened": (opening, "attempt", "before", True),
     "when its channel has just come to be": (committing, "verify", "after", True),
     "before its payment goes on": (passing, "pass_on", "in place", True),
+    "before its payment goes on, and back before we look": (passing, "pass_on", "in place, and back", True),
     "after it went on": (passing, "pass_on", "after", False),
 }
 
@@ -193,16 +194,23 @@ def kill(shop: Shop, wallet: LdkWallet) -> None:
     until(lambda: pubkey not in {peer.pubkey for peer in shop.node.peers()}, "our node knows")
 
 
+def comes_back(lsp: Any, wallet: LdkWallet) -> None:
+    wallet.open()
+    wallet.connect(lsp)
+
+
 def kills(
-    shop: Shop, wallet: LdkWallet, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str, when: str
+    shop: Shop, lsp: Any, wallet: LdkWallet, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str, when: str
 ) -> list[str]:
-    """Once; says whether it is gone."""
+    """Once; says whether it was."""
     go_on, died = getattr(room, step), []
 
     def killed(*given: Any) -> Any:
         monkeypatch.setattr(room, step, go_on)
         done = go_on(*given) if when == "after" else True
         kill(shop, wallet)
+        if when.endswith("and back"):
+            comes_back(lsp, wallet)
         died.append(step)
         return go_on(*given) if when == "before" else done
 
@@ -216,12 +224,12 @@ def test_a_wallet_that_is_killed_in_the_middle_and_comes_back_is_paid_once_and_n
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     *where, arrives = _MOMENTS[moment]
-    died = kills(shop, wallet, monkeypatch, *where)
+    died = kills(shop, lsp, wallet, monkeypatch, *where)
     asked = invoice(wallet, SIZE_SAT)
     payment = shop.network.buyer.pay(asked)
     until(lambda: bool(died), "the wallet has died", timeout=60)
-    wallet.open()
-    wallet.connect(lsp)
+    if not wallet.is_running:
+        comes_back(lsp, wallet)
     assert not arrives or payment.wait(120) == SUCCEEDED
     is_paid_in_the_end(shop, wallet, asked, payment)
     for lost in ChannelOrder.objects.filter(state=OrderState.REFUNDED):
@@ -232,13 +240,12 @@ def test_a_wallet_that_is_killed_in_the_middle_and_comes_back_is_paid_once_and_n
 def test_control_over_the_channel_that_it_had_before_it_fails_what_is_less_than_was_sent(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carrying, "_is_there", lambda *_: True)
-    died = kills(shop, wallet, monkeypatch, passing, "pass_on", "in place")
+    monkeypatch.setattr(carrying, "_has_stayed", lambda *_: True)
+    died = kills(shop, lsp, wallet, monkeypatch, passing, "pass_on", "in place")
     asked = invoice(wallet, SIZE_SAT)
     payment = shop.network.buyer.pay(asked)
     until(lambda: bool(died), "the wallet has died", timeout=60)
-    wallet.open()
-    wallet.connect(lsp)
+    comes_back(lsp, wallet)
     assert payment.wait(120) == FAILED
     assert "Upstream node sent less than we were supposed to receive" in wallet.node_log()
     is_paid_in_the_end(shop, wallet, asked, payment)

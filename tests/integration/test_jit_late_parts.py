@@ -44,6 +44,18 @@ def test_what_does_not_last_goes_back_at_once(late: Any, height: int, said: tupl
     assert JitPart.objects.earliest("pk").decision == "resume"
 
 
+@pytest.mark.parametrize("later_msat", [0, SIZE_MSAT])
+def test_one_that_cannot_bear_what_came_back_of_the_fee_goes_back_unless_others_can(late: Any, later_msat: int) -> None:
+    first = JitPart.objects.earliest("pk")
+    if later_msat:
+        gathering.hear(part(first.purchase, later_msat))
+    with locked(orders()[0].pk) as order:
+        passing._record_passed_on(order, HEIGHT, [first])
+    assert decision(late) == (("resume", "") if later_msat else ("fail", "PARTS_TOO_SMALL"))
+    fees_msat = list(JitPart.objects.order_by("pk").values_list("fee_msat", flat=True))
+    assert fees_msat == ([0, 0, first.fee_msat] if later_msat else [first.fee_msat, 0]) and first.fee_msat > 5_000
+
+
 @pytest.mark.parametrize("outcome", [Outcome.TAKEN, Outcome.TAKEN_IN_PART, Outcome.GONE])
 def test_what_has_not_gone_on_when_the_payment_comes_to_its_end_goes_back(late: Any, outcome: Outcome) -> None:
     passing.conclude(orders()[0].pk, Become(outcome, SIZE_MSAT))

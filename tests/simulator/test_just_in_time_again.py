@@ -218,57 +218,12 @@ def leaves_too_soon(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wallet's node is gone when the payment has been decided to go on to it."""
     record = passing._record_passed_on
 
-    def and_gone(order: Any, height: int) -> bool:
+    def and_gone(*given: Any) -> bool:
         monkeypatch.setattr(passing, "_record_passed_on", record)
         jit.wallet.kill()
-        return record(order, height)
+        return record(*given)
 
     monkeypatch.setattr(passing, "_record_passed_on", and_gone)
-
-
-def goes_before_it_goes_on(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The wallet's node is gone once its channel is there, before its payment has gone on; says whether it is."""
-    begin, gone = carrying._begin, []
-
-    def dies(*_: Any) -> None:
-        monkeypatch.setattr(carrying, "_begin", begin)
-        jit.wallet.kill()
-        gone.append(jit.wallet.name)
-
-    monkeypatch.setattr(carrying, "_begin", dies)
-    return gone
-
-
-def comes_back(jit: JustInTime) -> None:
-    jit.wallet.start()
-    jit.shop.node.connect(NodeAddress.parse(jit.wallet.p2p_address), timeout_seconds=5)
-
-
-class TestGoneBeforeItGoesOn:
-    """A node of LDK that starts anew has forgotten that it takes less over the channels that it has."""
-
-    def test_it_gets_another_channel_when_it_is_back_and_takes_its_payment_over_that(
-        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        goes_before_it_goes_on(jit, monkeypatch)
-        payment = jit.pay(jit.buy())
-        jit.run(lambda: ChannelOpening.objects.filter(state=OpeningState.FAILED).exists(), "the first is left")
-        assert not jit.channels() and payment.status() == IN_FLIGHT
-        comes_back(jit)
-        order = paid(jit, payment)
-        assert order.openings.count() == 2 and len(jit.channels()) == 1
-        assert jit.journal().count("parts_passed_on") == 1
-
-    def test_control_over_the_one_that_it_had_it_fails_it(
-        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(carrying, "_is_there", lambda *_: True)
-        gone = goes_before_it_goes_on(jit, monkeypatch)
-        payment = jit.pay(jit.buy())
-        jit.run(lambda: bool(gone), "it is gone")
-        comes_back(jit)
-        order = gone_back(jit, payment)
-        assert order.openings.count() == 1 and "parts_passed_on" in jit.journal()
 
 
 class TestNeverReached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,22 @@ def test_what_is_known_is_told_at_once(promised: Promised) -> None:
     purchase = bought()
     assert Told(promised, part(purchase, scid=purchase.number + 1)).answers == [RESUME]
     assert promised.is_ours(purchase.number)
+
+
+def test_where_no_thread_could_begin_the_next_who_decides_begins_one(
+    promised: Promised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(_: threading.Thread) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    one = part(bought())
+    monkeypatch.setattr(threading.Thread, "start", too_many)
+    with pytest.raises(RuntimeError):
+        Told(promised, one)
+    told = Told(promised, one)  # as `Undecided` hands it over once more
+    decide(PartDecision.RESUME, 1_000)
+    until(lambda: told.answers, "it is told")
 
 
 def test_what_another_process_decides_is_told_once(promised: Promised) -> None:

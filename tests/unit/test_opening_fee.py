@@ -67,7 +67,8 @@ def test_a_payment_up_to_the_largest_has_a_channel_within_the_service_and_one_be
     [
         ([100_000], 40_000, [40_000]),
         ([100_000, 100_000], 40_000, [40_000, 0]),
-        ([10_000, 100_000, 100_000], 40_000, [9_000, 31_000, 0]),
+        ([10_000, 100_000, 100_000], 40_000, [0, 40_000, 0]),
+        ([20_000, 30_000, 20_000], 40_000, [11_000, 29_000, 0]),
         ([500, 100_000], 40_000, [0, 40_000]),
         ([100_000], 0, [0]),
         ([41_000], 40_000, [40_000]),
@@ -75,7 +76,7 @@ def test_a_payment_up_to_the_largest_has_a_channel_within_the_service_and_one_be
         ([20_000, 20_000], 38_001, None),
     ],
 )
-def test_l2_25_the_first_parts_bear_the_fee_and_each_that_goes_on_is_large_enough(
+def test_l2_25_the_largest_parts_bear_the_fee_and_each_that_goes_on_is_large_enough(
     parts_msat: list[int], fee_msat: int, taken_msat: list[int] | None
 ) -> None:
     assert shares(parts_msat, fee_msat) == taken_msat

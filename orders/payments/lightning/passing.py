@@ -7,7 +7,7 @@ paid out by us. All parts of a payment are decided together, in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -112,6 +112,17 @@ class Passed:
     def _circuits(self) -> set[tuple[int, int]]:
         return {(int(part.chan_id), part.htlc_id) for part in self.parts}
 
+    def fee_came_back(self, node: LndNode) -> tuple[JitPart, ...]:
+        """Those parts with our fee that their payer has again: no more where they came in, and taken by nobody.
+
+        Of a part whose channel is being closed nobody knows that. Raises: NodeUnavailable.
+        """
+        held = {each.known_as: {htlc.index for htlc in each.htlcs if htlc.incoming} for each in node.channels()}
+        bearing = [part for part in self.parts if part.fee_msat and int(part.chan_id) in held]
+        gone = [part for part in bearing if part.htlc_id not in held[int(part.chan_id)]]
+        taken = self._taken(node) if gone else {}
+        return tuple(part for part in gone if (int(part.chan_id), part.htlc_id) not in taken)
+
     def _is_held(self, node: LndNode) -> bool:
         """A part of it has not come to its end on the side of who pays it. Raises: NodeUnavailable."""
         ours = self._circuits
@@ -209,20 +220,23 @@ def pass_on(order_id: UUID, channel: Channel, node: LndNode) -> bool:
     Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown; Rejected where another channel has the alias.
     """
     with locked(order_id) as order:
-        purchase = purchase_of(order)
+        purchase, passed = purchase_of(order), of(order)
     node.add_alias(channel.known_as, purchase.number)
-    height = node.info().block_height
+    height, without_fee = node.info().block_height, passed.fee_came_back(node) if passed.parts else ()
     with locked(order_id) as order:
-        return _record_passed_on(order, height)
+        return _record_passed_on(order, height, without_fee)
 
 
-def _record_passed_on(order: ChannelOrder, height: int) -> bool:
+def _record_passed_on(order: ChannelOrder, height: int, without_fee: Collection[JitPart] = ()) -> bool:
     may_carry = order.openings.filter(state__in=[OpeningState.CARRYING, *_PUBLISHED])
     if order.hold_invoice.state != InvoiceState.HELD or not may_carry.exists():
         return False  # somebody has ended it meanwhile
     purchase = _hold(order)
     waiting = list(undecided(order).order_by("pk"))
-    went_on = _after_them(order, waiting, height) if of(order).parts else _first(order, purchase, waiting, height)
+    if of(order).parts:
+        went_on = _after_them(order, waiting, height, without_fee)
+    else:
+        went_on = _first(order, purchase, waiting, height)
     if went_on and may_carry.filter(state__in=_PUBLISHED).exists():
         number_is_used(order)
     return went_on
@@ -238,14 +252,19 @@ def _first(order: ChannelOrder, purchase: JitPurchase, waiting: Sequence[JitPart
     return taken is not None
 
 
-def _after_them(order: ChannelOrder, waiting: Iterable[JitPart], height: int) -> bool:
-    """Our fee is taken already: what came later goes on whole, unless it runs out too soon.
+def _after_them(order: ChannelOrder, waiting: Iterable[JitPart], height: int, without_fee: Collection[JitPart]) -> bool:
+    """Our fee is taken already: what came later goes on whole, but for what of it has come back, unless it runs out too
+    soon, or cannot bear that.
 
     That goes back at once: what nobody decides about is let go in doubt, and may then never be failed.
     """
     lasting = [part for part in waiting if _spare_blocks([part], height) >= 0]
-    _resume(order, lasting, [0] * len(lasting))
-    turn_back(order, reason="TOO_FEW_BLOCKS", is_final=False)
+    came_back = JitPart.objects.filter(pk__in=[part.pk for part in without_fee])
+    taken = shares([part.incoming_msat for part in lasting], sum(came_back.values_list("fee_msat", flat=True)))
+    if lasting and taken is not None:
+        came_back.update(fee_msat=0)  # our node never asks again about what has come to its end
+        _resume(order, lasting, taken)
+    turn_back(order, reason="TOO_FEW_BLOCKS" if taken is not None else "PARTS_TOO_SMALL", is_final=False)
     return True
 
 

@@ -53,12 +53,6 @@ def nothing_is_published_that_was_not_taken() -> None:
 
 
 @_guard
-def a_channel_has_its_number_before_anything_goes_on() -> None:
-    """It never gets it."""
-    LndNode.add_alias = lambda self, base, alias: None  # type: ignore[method-assign, assignment]
-
-
-@_guard
 def what_has_become_of_a_payment_the_history_says() -> None:
     """Nobody reads it, and nobody looks what is in the channel that is left."""
     Passed._taken = lambda self, node: {}  # type: ignore[method-assign, assignment]

@@ -22,10 +22,10 @@ Start = Callable[..., PaidJustInTime]
 
 #: Around the promise, the signature, the alias, the word to the node, what was taken, and the publication.
 _EDGES = (
-    ("trusting_us", "COMMIT-after-GetInfo", 1, AFTER),
+    ("trusting_us", "COMMIT-after-ListPeers", 1, AFTER),
     ("trusting_us", "FundingStateStep", 1, AFTER),
     ("trusting_us", "XAddLocalChanAliases", 1, AFTER),
-    ("trusting_us_in_parts", "COMMIT-after-GetInfo", 2, AFTER),
+    ("trusting_us_in_parts", "COMMIT-after-GetInfo", 1, AFTER),
     ("trusting_us", "COMMIT-after-ForwardingHistory", 1, BEFORE),
     ("trusting_us_in_parts", "PublishTransaction", 1, BEFORE),
     ("trusted_by_us", "PublishTransaction", 1, AFTER),
@@ -111,16 +111,13 @@ CONTROLS = {
         "held_at_first", AFTER, "", "were paid out by us", at=115, node_restarts=True
     ),
     "what_was_taken_is_published_by_whoever_sees_it": Control(
-        "trusting_us", AFTER, "COMMIT-after-GetInfo", "never: whatever was opened", at=2
+        "trusting_us", AFTER, "COMMIT-after-GetInfo", "never: whatever was opened"
     ),
     "nothing_is_published_that_was_not_taken": Control(
         "not_taken", AFTER, "PublishTransaction", "published: "
     ),
-    "a_channel_has_its_number_before_anything_goes_on": Control(
-        "trusting_us", AFTER, "pending_outpoint", "no channel has its number"
-    ),
     "what_has_become_of_a_payment_the_history_says": Control(
-        "trusting_us", AFTER, "COMMIT-after-GetInfo", "its buyer has taken it", at=2
+        "trusting_us", AFTER, "COMMIT-after-GetInfo", "its buyer has taken it"
     ),
 }  # fmt: skip
 #: In every run of the tests; the others in the long one.

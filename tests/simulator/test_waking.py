@@ -16,7 +16,7 @@ from tests.recovering import signer
 from tests.simulator.just_in_time import JustInTime
 from tests.simulator.network import SimulatedNetwork
 from tests.simulator.test_just_in_time import jit, paid
-from tests.simulator.test_just_in_time_again import comes_back, goes_before_it_goes_on
+from tests.simulator.test_just_in_time_anew import comes_back, goes_before_it_goes_on
 
 __all__ = ["jit"]
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,9 +152,21 @@ class World:
                 self.chain.accept(self.chain.txs[txid])
             except Refused:
                 self.wallet.forget(txid)
+        self._publish_closes_again()
         self.invoices.replay()
         self.time_passed()
         self.passing.replay()
+
+    def _publish_closes_again(self) -> None:
+        """As LND does at each start, and customers' nodes: what ends a channel is kept beside the wallet.
+
+        One that is refused is published at the next start (LND 0.21.3, contractcourt/chain_arbitrator.go, rebroadcast).
+        """
+        for channel in self.channels.alive():
+            tx = self.chain.txs.get(channel.closing_txid)
+            if tx is not None and not self.chain.depth(tx.txid):
+                with suppress(Refused):
+                    self.publish(tx)
 
     def time_passed(self) -> bool:
         """What only waits for the clock has happened; whether there was something."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from lightning import reaching
 from orders import actors
 from orders.models import Service
-from orders.openings import committing, opening
+from orders.openings import committing, following, opening
 from orders.operations import ending
+from orders.states import OrderState
+from simulator.channels import LOCAL_FORCE
 from tests.property.inside import Loop
 from tests.property.machine import Purchases
 
@@ -82,6 +85,34 @@ def test_a_deposit_of_an_order_that_staff_cancel_is_flagged(machine: type[Purcha
         example.network.stop()
     assert (order.state, order.underpaid) == ("expired", True)
     assert order.needs_staff
+
+
+@pytest.fixture
+def closed_by_force(machine: type[Purchases]) -> Iterator[Purchases]:
+    """An open channel, which our node closes by force: its own money is free after more blocks than all else needs."""
+    example = machine()
+    try:
+        example.buy(300_000, 0, "buyer", "lightning")
+        example.engines_turn_as_blocks_come(8)
+        [(_, point)] = example.facts().channels[example.quote(0)["order_id"]]
+        example.control.close_channel(point, LOCAL_FORCE)
+        yield example
+    finally:
+        example.network.stop()
+
+
+def test_what_our_node_closes_by_force_comes_to_rest(closed_by_force: Purchases) -> None:
+    """Else every example in which a payment runs out on its way would count as an order that hangs."""
+    closed_by_force.come_to_rest()
+    assert closed_by_force.shop.order(closed_by_force.quote(0)).state == OrderState.CLOSED
+
+
+def test_control_an_order_that_stays_closing_when_its_channel_is_gone_never_rests(
+    closed_by_force: Purchases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_record_closed", lambda *_: None)
+    with pytest.raises(AssertionError, match="never rests: closing"):
+        closed_by_force.come_to_rest()
 
 
 def test_no_interleaving_costs_anybody_money(machine: type[Purchases]) -> None:

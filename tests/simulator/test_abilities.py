@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.transactions import read_transaction
 from lightning.types import Invoice, NodeInvoiceState
 from simulator import control as faults
+from simulator.chain import FLOOR_SAT_PER_KW
+from simulator.channels import LOCAL_FORCE
 from simulator.control import Control
 from simulator.world import Beginning, World
 from tests.contract.conftest import HOUR, Opening, Secret, credentials
@@ -182,6 +185,34 @@ def test_a_risen_fee_floor_empties_the_mempool_and_a_restarted_wallet_forgets(ad
     with pytest.raises(Rejected) as caught:
         node.publish(raw, label="refund:1")
     assert caught.value.reason == "fee_too_low"
+
+
+def close_put_out_at_a_start(home: Path) -> tuple[World, str]:
+    """The mempool had no room for a close, nor when the node started again; then it had, and it started once more."""
+    world = World(home, Beginning())
+    point = world.open_directly("alice", capacity_sat=100_000, push_sat=0, by_us=True, private=False)
+    world.mine(6)
+    txid = world.close(point, LOCAL_FORCE)
+    world.chain.evict(txid)
+    for floor_sat_per_kw in (50_000, FLOOR_SAT_PER_KW):
+        world.chain.floor_sat_per_kw = floor_sat_per_kw
+        world.save(at_once=True)
+        assert txid not in world.chain.mempool
+        world = World(home, Beginning())
+    return world, txid
+
+
+def test_a_close_that_was_put_out_is_published_again_at_a_start(tmp_path) -> None:
+    world, txid = close_put_out_at_a_start(tmp_path)
+    world.mine()
+    assert (world.chain.depth(txid), txid in world.wallet.mined) == (1, True)
+
+
+def test_control_the_wallet_alone_has_forgotten_the_close(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(World, "_publish_closes_again", lambda self: None)
+    world, txid = close_put_out_at_a_start(tmp_path)
+    world.mine()
+    assert (world.chain.depth(txid), txid in world.wallet.mined) == (0, False)
 
 
 # Customers

@@ -68,7 +68,9 @@ how long it waits for the node and for PostgreSQL (the commit is not among the s
 the other, with no worker running: the streams process alone reacts. Milliseconds after the moment when another listener
 of the node hears that the payment is held. And, in runs of their own, what is waited for until then: each kind of call
 and of statement, its transaction's end, and what remains, which is our own work and the handing over from one thread to
-another; what takes less than a two-hundredth of it all is left out.""",
+another; what takes less than a two-hundredth of it all is left out. All channels are with one
+buyer's node, and LND lists those of the peer and those that are being opened, as it does for each opening: the more
+payments are measured, the longer that takes (`ListChannels`, `PendingChannels`). No buyer has a hundred.""",
     """\
 **One pass of reconcile.** What the worker does every minute, half of the orders in work being open channels and the
 rest waiting invoices, none of them due: `orders.reconcile.look` and the query of what is due, in turn over one database

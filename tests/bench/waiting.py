@@ -115,12 +115,15 @@ def measure(sizes: Sizes, say: Say) -> tuple[Cost, Cost]:
 
 
 def _fill(shop: Shop, mix: Mix, *, first: int) -> None:
-    """So many more orders wait; whose node is offline is numbered from `first`."""
+    """So many more orders wait; whose node is offline is numbered from `first`.
+
+    First those that nobody pays: the payments that follow show what the node tells, as they do in any shop at work.
+    """
+    _each_client(shop, range(mix.unpaid), lambda client, _: shop.buy(client, tries=60))
     for begin in range(0, mix.offline + mix.unclaimed, _BATCH):
         ids = _paid(shop, min(_BATCH, mix.offline + mix.unclaimed - begin))
         claims = list(enumerate(ids[: max(0, mix.offline - begin)], first + begin))
         _each_client(shop, claims, lambda client, claim: _claim(shop, client, *claim))
-    _each_client(shop, range(mix.unpaid), lambda client, _: shop.buy(client, tries=60))
     until(lambda: not _untried(), "each offline peer was tried", timeout=_FILL_SECONDS, pause=1)
 
 

@@ -41,6 +41,7 @@ def over(shop: Shop, states: set[OrderState], count: int = 1) -> bool:
     return orders.count() == count == orders.filter(state__in=states).count()
 
 
+@pytest.mark.long
 def test_a_stranger_who_pays_for_its_number_leaves_it_to_the_wallet(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, add_own: Callable[..., Any]
 ) -> None:
@@ -109,6 +110,7 @@ def test_lnd_dies_before_the_payment_goes_on_over_its_new_channel(
     assert order.openings.exclude(state=OpeningState.FAILED).count() == 1 and JitPart.objects.count() == 1
 
 
+@pytest.mark.long
 def test_lnd_dies_after_it_went_on_and_whatever_becomes_of_it_the_number_stays_the_wallets(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

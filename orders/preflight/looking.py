@@ -47,6 +47,8 @@ DIALS: Final = "30/min"
 _TOGETHER: Final = 5
 
 _waiting = BoundedSemaphore(_AT_ONCE)
+#: Of its own: who waits for the list costs nothing, and must keep nobody from having his node dialled.
+_listing = BoundedSemaphore(_AT_ONCE)
 
 
 def recorded(asked: Asked) -> Facts:
@@ -104,7 +106,7 @@ def _peer_by_now(asked: Asked, node: LndNode, asked_at: float) -> Peer | None:
     Strangers make us ask for the long list no more often than that, and one of them is waited for: where another is,
     the list may be as old as the pause.
     """
-    if not _waiting.acquire(blocking=False):
+    if not _listing.acquire(blocking=False):
         return _peer(asked, node, no_older_than=_PAUSE_SECONDS)
     try:
         age = shared.age_of_peers_seconds(node)
@@ -112,7 +114,7 @@ def _peer_by_now(asked: Asked, node: LndNode, asked_at: float) -> Peer | None:
             sleep(max(0.0, _PAUSE_SECONDS - age))
         return _peer(asked, node, no_older_than=monotonic() - asked_at)
     finally:
-        _waiting.release()
+        _listing.release()
 
 
 def _reached(facts: Facts, asked: Asked, node: LndNode, client: str, until: float) -> tuple[Facts, Peer | None]:

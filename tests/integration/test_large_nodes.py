@@ -367,9 +367,20 @@ def test_control_where_another_is_waited_for_the_list_may_be_as_old_as_the_pause
     quotes(fake, 1)
     fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
     asked = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
-    with preflight._waiting:
+    with preflight._listing:
         assert not preflight.looked_at(asked, fake, "client").connected  # type: ignore[arg-type]
     assert fake.calls.count("peers") == 1
+
+
+def test_who_waits_for_the_list_and_who_waits_for_a_dial_keep_each_other_from_nothing(fake: FakeNode) -> None:
+    quotes(fake, 1)
+    fake.connected_peers = [Peer(pubkey(1), "10.0.0.1:9735", inbound=True)]
+    by_list = Asked(pubkey(1), "", 500_000, 0, announced=False, announced_is_asked=False)
+    by_dial = Asked(pubkey(2), "10.0.0.2:9735", 500_000, 0, announced=False, announced_is_asked=False)
+    with preflight._waiting:
+        assert preflight.looked_at(by_list, fake, "client").connected  # type: ignore[arg-type]
+    with preflight._listing:
+        assert preflight.looked_at(by_dial, fake, "another").dialled  # type: ignore[arg-type]
 
 
 def test_who_waits_for_an_answer_to_others_waits_no_longer_than_for_his_own(fake: FakeNode) -> None:

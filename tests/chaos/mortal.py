@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,7 +50,10 @@ _AMIDST_SECONDS = 0.001
 
 @dataclass(frozen=True)
 class Death:
-    """It comes at the so-manieth boundary of a process of this role; with a name, at the so-manieth of that name."""
+    """It comes at the so-manieth boundary of a process of this role; with a name, at its so-manieth in the whole role.
+
+    Two looks may be two workers': each alone would never come to the second.
+    """
 
     role: str
     at: int
@@ -85,7 +87,6 @@ class Boundaries:
 
     job: Job
     count: int = 0
-    names: Counter[str] = field(default_factory=Counter)
     #: The last call to the node, by thread: it tells what a COMMIT is about.
     _last: threading.local = field(default_factory=threading.local)
     #: A worker's pushers and monitors are no news: only a thread that has begun a look counts.
@@ -119,16 +120,20 @@ class Boundaries:
             self._last.name = name
         with self._lock:
             self.count += 1
-            self.names[name] += 1
-            number, of_name = self.count, self.names[name]
+            number = self.count
         self._write("boundaries", f"{self.job.role} {number} {name}")
         death = self.job.death
-        is_here = death is not None and (death.name, death.at) in {("", number), (name, of_name)}
-        if death is None or not is_here or self._marker.exists():
+        if death is None or not self._is_of(death, name, number) or self._marker.exists():
             return ""
         if death.when == BEFORE:
             self._die(name)
         return death.when
+
+    def _is_of(self, death: Death, name: str, number: int) -> bool:
+        if death.name != name:
+            return (death.name, death.at) == ("", number)
+        lines = (line.split() for line in (self._folder / "boundaries").read_text().splitlines())
+        return death.at == sum(line[::2] == [death.role, name] for line in lines)
 
     @property
     def last(self) -> str:

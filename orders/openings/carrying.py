@@ -146,7 +146,10 @@ def _begin(order: ChannelOrder, live: ChannelOpening, channel: Channel, node: Ln
 
 
 def _has_stayed(live: ChannelOpening, node: LndNode) -> bool:
-    """The buyer's node is there, by the connection by which it was when its channel was promised."""
+    """The buyer's node is there, by the connection by which it was when its channel was promised.
+
+    Versions before did not record that.
+    """
     now = connection(live.node_pubkey, node)
     return bool(now) and live.connection in {"", now}
 

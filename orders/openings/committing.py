@@ -76,8 +76,7 @@ def promise(order_id: UUID, opening_id: int, node: LndNode) -> None:
         raise Broken("FAILED_OPENING", _TAKEN_OVER)
     raw = _sign(order, opening, node)
     _secure(order, raw, node)
-    by_connection = connection(opening.node_pubkey, node) if passing.trusts_us(order) else ""
-    _record_promised(order_id, opening_id, raw, by_connection)
+    _record_promised(order_id, opening_id, raw, _connection(order, opening, node))
 
 
 def keep(order_id: UUID, opening_id: int, node: LndNode) -> bool:
@@ -114,6 +113,19 @@ def lease_again(opening: ChannelOpening, node: LndNode) -> bool:
         flag(opening.order_id, FlagKind.ZERO_CONF_UNFUNDED, words)
         return False
     return True
+
+
+def _connection(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> str:
+    """That by which the node has to stay until its payment has gone on; "": where it need not.
+
+    One that is away now has dropped the channel, so nothing was refused: it is tried again while its payer waits.
+    """
+    if not passing.trusts_us(order):
+        return ""
+    by_connection = connection(opening.node_pubkey, node)
+    if not by_connection:
+        raise Broken("PEER_NOT_REACHABLE", "Its node went away before the channel was promised.")
+    return by_connection
 
 
 def _sign(order: ChannelOrder, opening: ChannelOpening, node: LndNode) -> bytes:

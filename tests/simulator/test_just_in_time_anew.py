@@ -13,7 +13,7 @@ from lightning.types import NodeAddress
 from orders.causes import FlagKind
 from orders.jit import exposure
 from orders.models import ChannelOpening, ChannelOrder, JitPart, JitPurchase
-from orders.openings import carrying
+from orders.openings import carrying, committing
 from orders.payments.lightning import passing
 from orders.states import InvoiceState, OpeningState, OrderState
 from tests.regtest.payment import FAILED, IN_FLIGHT
@@ -42,6 +42,21 @@ def goes_before_it_goes_on(
     return gone
 
 
+def away_when_promised(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wallet's node is gone when its channel is to be promised for the first time, and back right after that."""
+    look, seen = committing.connection, []
+
+    def away(pubkey: str, node: Any) -> str:
+        if seen:
+            return look(pubkey, node)
+        jit.wallet.kill()
+        seen.append(look(pubkey, node))
+        comes_back(jit)
+        return seen[0]
+
+    monkeypatch.setattr(committing, "connection", away)
+
+
 def comes_back(jit: JustInTime) -> None:
     jit.wallet.start()
     jit.shop.node.connect(NodeAddress.parse(jit.wallet.p2p_address), timeout_seconds=5)
@@ -68,6 +83,23 @@ class TestGoneBeforeItGoesOn:
         failed = order.openings.get(state=OpeningState.FAILED)
         assert (failed.failure_reason, failed.attempt) == ("PEER_NOT_REACHABLE", 1) and len(jit.channels()) == 1
         assert jit.journal().count("parts_passed_on") == 1
+
+    def test_so_it_does_where_it_is_away_when_that_is_promised_and_back_at_once(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        away_when_promised(jit, monkeypatch)
+        order = paid(jit, jit.pay(jit.buy()))
+        assert order.openings.get(state=OpeningState.FAILED).failure_reason == "PEER_NOT_REACHABLE"
+        assert jit.journal().count("parts_passed_on") == 1 and len(jit.channels()) == 1
+
+    def test_control_promised_all_the_same_it_counts_as_refused_and_its_payer_has_to_try_again(
+        self, jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        away_when_promised(jit, monkeypatch)
+        look = committing.connection
+        monkeypatch.setattr(committing, "_connection", lambda _, opening, node: look(opening.node_pubkey, node))
+        order = gone_back(jit, jit.pay(jit.buy()))
+        assert order.openings.get().failure_reason == "FAILED_OPENING" and "opening_carrying" in jit.journal()
 
     @pytest.mark.parametrize("seen", [True, False])
     def test_control_over_the_one_that_it_had_it_fails_it(

@@ -54,7 +54,12 @@ _SERVICES: tuple[tuple[FileDescriptor, ModuleType], ...] = (
     (control_pb2.DESCRIPTOR, control_service),
 )
 _TICK_SECONDS = 0.2
-_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 200 * 1024 * 1024))
+#: LND takes a ping each five seconds; gRPC's own limit, one in five minutes, ends the connection of who only listens.
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 200 * 1024 * 1024),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
 
 Method = Callable[..., Any]
 

@@ -16,11 +16,16 @@ from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
 from orders.causes import PauseCause
+from orders.clock import due_ids as due_ids
+from orders.clock import due_with_peers as due_with_peers
+from orders.clock import is_due as is_due
+from orders.clock import is_due_at as is_due_at
+from orders.clock import is_due_now
+from orders.clock import next_due_at as next_due_at
 from orders.models import (
     ChannelClosing,
     ChannelOpening,
     ChannelOrder,
-    ClosingKind,
     Coupon,
     HoldInvoice,
     Node,
@@ -309,31 +314,6 @@ def giving_way() -> list[UUID]:
     return list(rows.values_list("order_id", flat=True))
 
 
-def due_ids(now: datetime) -> list[UUID]:
-    """The orders to look at now, the longest waiting first."""
-    return list(ChannelOrder.objects.filter(_due(now)).order_by("due_at").values_list("pk", flat=True))
-
-
-def _due(now: datetime) -> Q:
-    """Now or earlier; or so far ahead that only a clock that was wrong can have written it."""
-    return Q(due_at__lte=now) | Q(due_at__gt=now + _longest_wait())
-
-
-def _longest_wait() -> timedelta:
-    longest = max(settings.ORDER_LIFETIME_SECONDS, settings.RETRY_MAX_SECONDS, 600)
-    return timedelta(seconds=longest + 60)
-
-
-def is_due_at(due_at: datetime, now: datetime) -> bool:
-    """What is due then is to be looked at now; as `is_due`, of an order that was just read."""
-    return due_at <= now or due_at > now + _longest_wait()
-
-
-def is_due(order_id: UUID, now: datetime) -> bool:
-    """The order is to be looked at now."""
-    return ChannelOrder.objects.filter(_due(now), pk=order_id).exists()
-
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A claimed order that is due: who waits for its peer has to know no more."""
@@ -348,7 +328,7 @@ class Claimed:
 
 def claimed(among: Collection[UUID], now: datetime) -> list[Claimed]:
     """Those of these orders that are claimed and due, unless staff have stopped the openings or the time is over."""
-    rows = ChannelOrder.objects.filter(_due(now), pk__in=among, state=OrderState.URI_SET).annotate(
+    rows = ChannelOrder.objects.filter(is_due_now(now), pk__in=among, state=OrderState.URI_SET).annotate(
         is_live=Exists(ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)),
         is_paused=Exists(Switch.objects.filter(pk=SwitchName.OPENINGS, on=False)),
     )
@@ -358,20 +338,6 @@ def claimed(among: Collection[UUID], now: datetime) -> list[Claimed]:
         Claimed(pk, NodeAddress(pubkey, host), client_hash, failed, is_live)
         for pk, pubkey, host, client_hash, failed, is_live in rows.order_by("due_at").values_list(*fields)
     ]
-
-
-def due_with_peers(now: datetime) -> list[UUID]:
-    """The orders to look at now whose peer may have to be waited for, the longest waiting first."""
-    ending = ChannelOpening.objects.filter(order=OuterRef("pk"), state=OpeningState.CANCELLING)
-    closing = ChannelClosing.objects.filter(order=OuterRef("pk"), state=ClosingState.WAITING, kind=ClosingKind.TOGETHER)
-    waits = Q(state=OrderState.URI_SET) | Q(Exists(ending)) | Q(Exists(closing))
-    rows = ChannelOrder.objects.filter(_due(now)).filter(waits)
-    return list(rows.order_by("due_at").values_list("pk", flat=True))
-
-
-def next_due_at(*, after: datetime) -> datetime | None:
-    """When the next order becomes due."""
-    return ChannelOrder.objects.filter(due_at__gt=after).order_by("due_at").values_list("due_at", flat=True).first()
 
 
 def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:

@@ -379,9 +379,13 @@ def _attempts(is_first: bool) -> Rank:
 
 
 def _known_of(ids: Collection[UUID]) -> tuple[dict[UUID, Claimed], dict[UUID, Standing]]:
-    """What is to be known of those of these orders that are claimed and due, and how the clients stand."""
+    """What is to be known of those of these orders that are claimed and due; and how the clients of all stand whose
+    look may go before others': one that is to try again does not.
+    """
     now = timezone.now()
-    return {order.order_id: order for order in queries.claimed(ids, now)}, standing.of(ids, now)
+    claimed = {order.order_id: order for order in queries.claimed(ids, now)}
+    in_order = [each for each in ids if each not in claimed or claimed[each].failed_openings == 0]
+    return claimed, standing.of(in_order, now) if in_order else {}
 
 
 def _answer(answer: Future[T], work: Callable[..., T], *args: object) -> None:

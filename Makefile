@@ -39,7 +39,7 @@ admin: $(RUN) ## make a staff account on the server that runs; where several do,
 	@exec .venv/bin/python -m lsp_site.running.account $(if $(NODE),--node $(NODE))
 
 test: check ## all checks and tests; the long ones excepted
-	@$(PYTEST) -n 2 -m "not long"
+	@$(PYTEST) -n 3 -m "not long"
 
 test-long: check ## the same and the long ones
 	@$(PYTEST)

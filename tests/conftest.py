@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """`pytest -n 2`: what runs in which process, and when."""
+    """`pytest -n 3`: what runs in which process, and when."""
     from tests.side_by_side import SideBySide
 
     return SideBySide(config, log)

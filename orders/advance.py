@@ -16,7 +16,7 @@ from django.utils import timezone
 from lightning import connection as lightning
 from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown
 from lightning.node import LndNode
-from orders import ceilings, locks, outage, payments, queries, serving
+from orders import ceilings, clock, locks, outage, payments, queries, serving
 from orders.actors import LSP
 from orders.causes import Cause, FlagKind
 from orders.errors import DATABASE_TROUBLE, NotAvailable, NotPossible
@@ -82,11 +82,11 @@ def _advance(order_id: UUID, node: LndNode, turn: Turn) -> None:
             if turn.gave_way():
                 continue  # what it waited for is ended at once: others wait for its place
             if _is_outage(error, node):
-                _set_due(order, now)  # it is looked at as soon as the node is back
+                clock.set_due(order, now)  # it is looked at as soon as the node is back
                 return
             log.warning("order=%s state=%s the node: %s: %s", order_id, order.state, type(error).__name__, error)
             _flag_if_stuck(order, error, now)
-            _set_due(order, now + _TROUBLE_PAUSE)
+            clock.set_due(order, now + _TROUBLE_PAUSE)
             return
         except DATABASE_TROUBLE:
             raise  # the database's trouble, not the order's
@@ -94,7 +94,7 @@ def _advance(order_id: UUID, node: LndNode, turn: Turn) -> None:
             _pause(order_id)  # a defect must not become a busy loop
             flag(order_id, FlagKind.SERVER_DEFECT, "A defect of the server keeps this order: its log says which.")
             raise
-        if _set_due(order, _later(due, now)):
+        if clock.set_due(order, _later(due, now)):
             found(order, Found.NO_DEFECT)
             return
     log.error("order=%s has taken %d steps in one look, and does not come to rest", order_id, _MOST_STEPS)
@@ -113,7 +113,7 @@ def _later(due: datetime | None, now: datetime) -> datetime | None:
 
 def _pause(order_id: UUID) -> None:
     """Whatever the look has changed is no reason to look again at once; what is done after this is."""
-    _set_due(ChannelOrder.objects.get(pk=order_id), timezone.now() + _LOOK_AGAIN)
+    clock.set_due(ChannelOrder.objects.get(pk=order_id), timezone.now() + _LOOK_AGAIN)
 
 
 def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) -> None:
@@ -123,15 +123,6 @@ def _flag_if_stuck(order: ChannelOrder, error: LightningError, now: datetime) ->
         return
     words = f"An attempt to open stays {live.get_state_display().lower()}: {type(error).__name__}."
     flag(order.pk, FlagKind.ATTEMPT_STUCK, words)
-
-
-def _set_due(order: ChannelOrder, due: datetime | None) -> bool:
-    """`due` is set, unless somebody moved or nudged the order since we read it: then look again.
-
-    What was journalled or flagged meanwhile is no reason: it changes nothing that a look finds.
-    """
-    unmoved = ChannelOrder.objects.filter(pk=order.pk, step=order.step, due_at=order.due_at)
-    return unmoved.update(due_at=due) == 1
 
 
 def _step(order: ChannelOrder, node: LndNode, now: datetime, turn: Turn) -> datetime | None:

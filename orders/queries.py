@@ -11,16 +11,16 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from lightning.types import NodeAddress, Outpoint
+from orders import clock
 from orders.causes import PauseCause
 from orders.clock import due_ids as due_ids
 from orders.clock import due_with_peers as due_with_peers
 from orders.clock import is_due as is_due
 from orders.clock import is_due_at as is_due_at
-from orders.clock import is_due_now
 from orders.clock import next_due_at as next_due_at
 from orders.models import (
     ChannelClosing,
@@ -326,18 +326,33 @@ class Claimed:
     is_live: bool
 
 
+#: For each look that may begin an attempt: Django would write it anew each time.
+_CLAIMED: Final = """
+SELECT id, node_pubkey, node_host, client_hash, failed_openings, is_live
+  FROM orders_channelorder o CROSS JOIN LATERAL (
+       SELECT EXISTS (SELECT FROM orders_channelopening WHERE order_id = o.id AND state = ANY(%(live)s)) AS is_live
+       ) AS attempt
+ WHERE id = ANY(%(among)s) AND state = %(claimed)s AND (due_at <= %(now)s OR due_at > %(too_far)s)
+   AND (is_live OR ((open_deadline_at <= %(now)s) IS NOT TRUE
+                    AND NOT EXISTS (SELECT FROM orders_switch WHERE name = %(switch)s AND NOT "on")))
+ ORDER BY due_at
+"""
+
+
 def claimed(among: Collection[UUID], now: datetime) -> list[Claimed]:
     """Those of these orders that are claimed and due, unless staff have stopped the openings or the time is over."""
-    rows = ChannelOrder.objects.filter(is_due_now(now), pk__in=among, state=OrderState.URI_SET).annotate(
-        is_live=Exists(ChannelOpening.objects.filter(order=OuterRef("pk"), state__in=LIVE_OPENINGS)),
-        is_paused=Exists(Switch.objects.filter(pk=SwitchName.OPENINGS, on=False)),
-    )
-    rows = rows.filter(Q(is_live=True) | Q(is_paused=False)).exclude(is_live=False, open_deadline_at__lte=now)
-    fields = ("pk", "node_pubkey", "node_host", "client_hash", "failed_openings", "is_live")
-    return [
-        Claimed(pk, NodeAddress(pubkey, host), client_hash, failed, is_live)
-        for pk, pubkey, host, client_hash, failed, is_live in rows.order_by("due_at").values_list(*fields)
-    ]
+    with line().prepared() as cursor:
+        asked: dict[str, Any] = {
+            "live": [str(state) for state in LIVE_OPENINGS],
+            "among": list(among),
+            "claimed": str(OrderState.URI_SET),
+            "now": now,
+            "too_far": clock.too_far(now),
+            "switch": str(SwitchName.OPENINGS),
+        }
+        cursor.execute(_CLAIMED, asked)
+        rows = cursor.fetchall()
+    return [Claimed(order_id, NodeAddress(pubkey, host), *more) for order_id, pubkey, host, *more in rows]
 
 
 def open_invoices(among: Collection[UUID] | None = None) -> list[tuple[UUID, str]]:

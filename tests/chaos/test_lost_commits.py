@@ -138,7 +138,7 @@ RECORDS: dict[Way, list[tuple[str, int]]] = {
         ("snapshot._ours", 1), ("watching.read_deposits", 1), ("watching._read_again", 1), ("reconcile.look", 1),
         ("settling.settle", 1),
         ("following._record_open", 1), ("publishing._record_depth", 1), ("publishing._confirm", 1),
-        *(("advance._set_due", nth) for nth in range(1, 8)),
+        *(("clock.set_due", nth) for nth in range(1, 8)),
     ],
     never_claimed: [("counting.intend_return", 1), ("returning.record_cancelled", 1)],
     claimed_by_hand: [("claiming.claim", 1)],

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, TypeVar
+
+from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, ClosedChannel, Outpoint, PendingChannel, PendingPhase
@@ -17,6 +20,9 @@ from orders.wallet.looking import LOOK_BACK_BLOCKS, as_the_chain_has_it, wallet_
 AnyChannel = Channel | PendingChannel | ClosedChannel
 #: For one peer LND reads all its channels too, and answers less: who has named many nodes makes it read them once.
 _FEW_PEERS: Final = 2
+#: Coins are leased for no less, whatever FUNDING_LEASE_SECONDS was when they were.
+_SHORTEST_LEASE: Final = timedelta(minutes=10)
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
 AnyOfOne = TypeVar("AnyOfOne", Channel, PendingChannel, ClosedChannel)
 
 
@@ -36,10 +42,9 @@ def find_trace(order: ChannelOrder, node: LndNode) -> Trace | None:
     excepted, unless their transaction was mined or their channel is still there.
     """
     earlier = _earlier_outpoints(order)
-    channel = _channel_of(order, node, earlier)
+    shows = _may_be_with_anybody(order, node)  # asked before the transactions: to publish it ends its leases
     transaction = _funding_of(order, node, {outpoint.txid for outpoint in earlier})
-    if channel is None and (transaction is not None or _wants_zero_conf(order) or _may_be_with_anybody(order, node)):
-        channel = _named(order, node.channels(), earlier)
+    channel = _channel_of(order, node, earlier, shows=shows or transaction is not None)
     if channel is not None and (transaction is None or transaction.txid != channel.outpoint.txid):
         transaction = wallet_transaction(node, channel.outpoint.txid)
     if channel is None and transaction is None:
@@ -60,12 +65,29 @@ def _attempts(order: ChannelOrder) -> Iterable[ChannelOpening]:
     return order.openings.select_related("transaction")
 
 
-def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint]) -> AnyChannel | None:
-    """As far as our records tell whom it is with. A closed channel has no memo: it is known by its outpoint alone."""
-    found = _named(order, _current(order, node), earlier)
+def _would_show(order: ChannelOrder) -> bool:
+    """An attempt that our records have lost would have its coins leased still, or its funding published.
+
+    They are leased before the peer is asked to sign, and for longer than this order is old. Of attempts that our
+    records know they may have been freed.
+    """
+    age = timezone.now() - order.created_at
+    return timedelta() <= age < _SHORTEST_LEASE - _CLOCKS_DIFFER and not list(_attempts(order))
+
+
+def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint], *, shows: bool) -> AnyChannel | None:
+    """As far as our records tell whom it is with; whoever it is with where something else `shows` that there is one.
+
+    A closed channel has no memo: it is known by its outpoint alone.
+    """
+    if not shows and _would_show(order):
+        return _named(order, _with_peers(order, node), earlier)
+    found: AnyChannel | None = _named(order, _current(order, node), earlier)
     for closed in node.closed_channels() if found is None and earlier else ():
         if closed.outpoint in earlier and closed.close_type not in {"abandoned", "funding_canceled"}:
             return closed
+    if found is None and (shows or _wants_zero_conf(order)):
+        found = _named(order, node.channels(), earlier)
     return found
 
 
@@ -77,15 +99,19 @@ def _named(
 
 
 def _current(order: ChannelOrder, node: LndNode) -> list[Channel | PendingChannel]:
-    """The open channels with each node that the order was ever to be opened to, and all that are under way.
+    """The open channels with each node that the order was ever to be opened to, and all that are under way."""
+    return [*_with_peers(order, node), *node.pending_channels()]
+
+
+def _with_peers(order: ChannelOrder, node: LndNode) -> Iterable[Channel]:
+    """The open channels with each node that the order was ever to be opened to.
 
     A node may have thousands at rest, and each order asks.
     """
     peers = {order.node_pubkey, *(attempt.node_pubkey for attempt in _attempts(order))} - {""}
     if len(peers) > _FEW_PEERS:
-        return [*node.channels(), *node.pending_channels()]
-    with_peers = [channel for pubkey in sorted(peers) for channel in node.channels_with(pubkey)]
-    return [*with_peers, *node.pending_channels()]
+        return node.channels()
+    return [channel for pubkey in sorted(peers) for channel in node.channels_with(pubkey)]
 
 
 def _wants_zero_conf(order: ChannelOrder) -> bool:

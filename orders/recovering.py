@@ -22,7 +22,7 @@ from lightning import types
 from lightning.errors import NotFound, Rejected
 from lightning.node import LndNode
 from lightning.types import ChainTransaction, Channel, NodeAddress, Outpoint, PendingChannel
-from orders import actors, keys, marks, money, queries
+from orders import actors, keys, locks, marks, money, queries
 from orders.actors import LSP, Authority
 from orders.advance import advance
 from orders.causes import Cause, PauseCause
@@ -37,6 +37,7 @@ from orders.models import (
     WalletTransaction,
 )
 from orders.nudges import nudge_all
+from orders.openings import opening
 from orders.operations import claiming, giving_up, noting, pausing
 from orders.states import At, InvoiceState, OrderState
 from orders.wallet.looking import LOOK_BACK_BLOCKS
@@ -295,7 +296,12 @@ def _catch_up(order_id: UUID, unknown: Unknown, node: LndNode, actor: Authority)
 
 
 def _look_again(order_id: UUID, node: LndNode) -> None:
+    """What the node has of it is adopted, which is known to be there. Then it is looked at as always."""
     nudge_all([order_id])
+    with locks.only_one(locks.order(order_id)) as obtained:
+        order = queries.order_or_raise(order_id)
+        if obtained and order.state == OrderState.URI_SET and order.live_opening is None:
+            opening.adopt_traced(order, node)
     advance(order_id, node=node)
 
 

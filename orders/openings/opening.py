@@ -88,7 +88,7 @@ def attempt(order: ChannelOrder, node: LndNode, turn: Turn = turns.HERE, payment
     if away is not None and reason_of(away) == order.last_failure_reason:
         postpone(order_id, reason_of(away), str(away), wanted=wanted)
         return
-    if adopt_traced(order, node) or not _payable(order, payment or security.look(order, node), node):
+    if adopt_traced(order, node, quickly=True) or not _payable(order, payment or security.look(order, node), node):
         return
     if paused is not None:
         postpone(order_id, OPENINGS_PAUSED, paused.reason)
@@ -117,13 +117,13 @@ def _payable(order: ChannelOrder, payment: Security, node: LndNode) -> bool:
     return not why
 
 
-def adopt_traced(order: ChannelOrder, node: LndNode) -> bool:
+def adopt_traced(order: ChannelOrder, node: LndNode, *, quickly: bool = False) -> bool:
     """Whether the node has a channel or funding of the claimed order that no attempt of ours explains: it is adopted.
 
-    Asked before anything new is begun, and before the order is given up. Repeat: safe.
-    Raises: NodeUnavailable, OutcomeUnknown.
+    Asked before anything new is begun, and before the order is given up. `quickly`: as `tracing.find_trace`.
+    Repeat: safe. Raises: NodeUnavailable, OutcomeUnknown.
     """
-    trace = tracing.find_trace(order, node)
+    trace = tracing.find_trace(order, node, quickly=quickly)
     if trace is not None:
         adopting.adopt(order.pk, trace, node)
     return trace is not None

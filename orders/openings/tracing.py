@@ -35,16 +35,21 @@ class Trace:
     channel: AnyChannel | None
 
 
-def find_trace(order: ChannelOrder, node: LndNode) -> Trace | None:
+def find_trace(order: ChannelOrder, node: LndNode, *, quickly: bool = False) -> Trace | None:
     """A channel or funding of this order that no live attempt explains; asked before every attempt.
 
+    `quickly`: LND is not made to read all its channels where an attempt would show otherwise.
     A database that was put back to an older state must not sell twice. Attempts that we cancelled ourselves are
     excepted, unless their transaction was mined or their channel is still there.
     """
     earlier = _earlier_outpoints(order)
-    shows = _may_be_with_anybody(order, node)  # asked before the transactions: to publish it ends its leases
+    shows = _may_be_with_anybody(order, node)  # before the transactions: once one is mined its leases are over
     transaction = _funding_of(order, node, {outpoint.txid for outpoint in earlier})
-    channel = _channel_of(order, node, earlier, shows=shows or transaction is not None)
+    shows = shows or transaction is not None
+    if quickly and not shows and _would_show(order):
+        channel: AnyChannel | None = _named(order, _with_peers(order, node), earlier)
+    else:
+        channel = _channel_of(order, node, earlier, shows=shows)
     if channel is not None and (transaction is None or transaction.txid != channel.outpoint.txid):
         transaction = wallet_transaction(node, channel.outpoint.txid)
     if channel is None and transaction is None:
@@ -80,8 +85,6 @@ def _channel_of(order: ChannelOrder, node: LndNode, earlier: set[Outpoint], *, s
 
     A closed channel has no memo: it is known by its outpoint alone.
     """
-    if not shows and _would_show(order):
-        return _named(order, _with_peers(order, node), earlier)
     found: AnyChannel | None = _named(order, _current(order, node), earlier)
     for closed in node.closed_channels() if found is None and earlier else ():
         if closed.outpoint in earlier and closed.close_type not in {"abandoned", "funding_canceled"}:

@@ -187,7 +187,7 @@ def test_the_last_commits_lost_at_any_moment_cost_nothing(begin: Begin, share: i
 def test_control_without_the_look_before_an_attempt_a_second_channel_is_opened(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening.tracing, "find_trace", lambda order, node: None)
+    monkeypatch.setattr(opening.tracing, "find_trace", lambda order, node, **_: None)
     with pytest.raises(AssertionError, match="two fundings"):
         fall_back(begin, lightning, Standby(END, 6, False), noticed=False)
 

@@ -130,7 +130,7 @@ def test_a_database_put_back_to_before_the_attempt_sells_nothing_twice(shop: Sho
 
 def test_control_without_the_look_a_second_channel_is_opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     quote, _ = sold_then_put_back(shop, until_state="open", mine=True)
-    monkeypatch.setattr(opening.tracing, "find_trace", lambda order, node: None)
+    monkeypatch.setattr(opening.tracing, "find_trace", lambda order, node, **_: None)
     advance_until(shop, quote, lambda: shop.order(quote).state == OrderState.OPEN, "the channel is open")
     assert len([c for c in shop.network.lsp.channels() if c.memo == quote["order_id"]]) == 2
 

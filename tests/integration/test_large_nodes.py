@@ -13,17 +13,7 @@ from django.utils import timezone
 
 from lightning import shared
 from lightning.errors import NodeUnavailable
-from lightning.types import (
-    Channel,
-    ClosedChannel,
-    Invoice,
-    Lease,
-    NodeInvoiceState,
-    Outpoint,
-    Peer,
-    PendingChannel,
-    PendingPhase,
-)  # fmt: skip
+from lightning.types import Channel, ClosedChannel, Invoice, Lease, NodeInvoiceState, Outpoint, Peer, PendingPhase
 from orders import marks, queries, reconcile, recovering
 from orders.advance import advance
 from orders.causes import PauseCause
@@ -88,7 +78,6 @@ def test_a_channel_that_may_be_used_before_it_is_published_is_looked_for_whoever
 ) -> None:
     """Nothing else tells of it: no label, and its coins may not be leased any more."""
     order: Any = OrderFactory(uri_set=True, node_pubkey=pubkey(1), required_channel_confirmations=confirmations)
-    order = older(order)
     node.open = [replace(channel(POINT, order), peer_pubkey=pubkey(2))]
     assert (tracing.find_trace(order, node) is not None) is is_found  # type: ignore[arg-type]
 
@@ -139,60 +128,11 @@ def trace(order: ChannelOrder, node: ScriptedNode) -> tracing.Trace | None:
     return tracing.find_trace(order, node)  # type: ignore[arg-type]
 
 
-def older(order: ChannelOrder) -> ChannelOrder:
-    """As old as the shortest lease is long."""
-    at = timezone.now() - tracing._SHORTEST_LEASE
-    ChannelOrder.objects.filter(pk=order.pk).update(created_at=at)
-    return queries.order_or_raise(order.pk)
-
-
-def being_opened(node: ScriptedNode, order: ChannelOrder) -> PendingChannel:
-    """A channel that its peer has signed, and whose funding nobody has published."""
-    lost = pending(POINT, order)
-    node.pending = [lost]
-    return lost
-
-
 def test_who_left_no_trace_is_looked_for_with_its_peers_and_among_what_moves(node: ScriptedNode) -> None:
-    order = older(claimed(node))
+    order = claimed(node)
     assert trace(order, node) is None
     assert not WHOLE & set(node.calls)
     assert {"channels_with", "pending_channels", "transactions", "leases"} <= set(node.calls)
-
-
-@pytest.mark.parametrize("confirmations", [0, 1])
-def test_of_a_new_order_whatever_was_begun_shows_by_its_coins_or_its_funding(
-    node: ScriptedNode, confirmations: int
-) -> None:
-    """For the channels that are being opened LND reads all that it has."""
-    order = claimed(node, required_channel_confirmations=confirmations)
-    assert trace(order, node) is None
-    assert not (WHOLE | {"pending_channels"}) & set(node.calls)
-    assert node.calls.index("leases") < node.calls.index("transactions")  # to publish it ends its leases
-
-
-def test_a_lost_channel_that_is_being_opened_is_found_by_its_coins(node: ScriptedNode) -> None:
-    order = claimed(node)
-    lost = being_opened(node, order)
-    assert trace(order, node) is None  # the control: nothing says that there is one
-    node.leased = [lease_of(order)]
-    found = trace(order, node)
-    assert found is not None and found.channel == lost
-
-
-@pytest.mark.parametrize("why", ["older", "behind", "tried"])
-def test_it_is_looked_for_where_its_coins_may_be_free_again(node: ScriptedNode, why: str) -> None:
-    order = claimed(node)
-    lost = being_opened(node, order)
-    if why == "older":
-        order = older(order)
-    elif why == "behind":
-        found_behind()
-    else:
-        OpeningFactory(order=order, state=OpeningState.FAILED, node_pubkey=order.node_pubkey, transaction=None)
-        order = queries.order_or_raise(order.pk)
-    found = trace(order, node)
-    assert found is not None and found.channel == lost
 
 
 def test_a_lost_channel_with_another_node_is_found_by_the_coins_that_are_leased_for_it(node: ScriptedNode) -> None:

@@ -212,17 +212,6 @@ def lsp_is_back(shop: Shop, lsp: Any, wallet: LdkWallet) -> None:
 
 
 @pytest.mark.long
-def test_lnd_dies_while_it_holds_it_and_it_gives_it_back(
-    shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running
-) -> None:
-    held = holds(shop, wallet)
-    lsp.kill()
-    wallet.fail(held.payment_hash)
-    lsp_is_back(shop, lsp, wallet)
-    assert_given_back(shop, lsp, wallet, held)
-
-
-@pytest.mark.long
 def test_it_is_killed_at_the_moment_when_it_takes_it_and_has_it_by_the_chain(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running
 ) -> None:

@@ -21,7 +21,7 @@ from tests.clients.ldk.wallet import LdkWallet, Refused
 from tests.e2e.shop import Shop
 from tests.regtest.bitcoin import COIN_SAT
 from tests.regtest.payment import FAILED, SUCCEEDED
-from tests.regtest.waiting import until
+from tests.regtest.waiting import NeverHappened, until
 from tests.streams.conftest import Running, listening
 
 SIZE_SAT = 200_000
@@ -66,15 +66,25 @@ def streams(shop: Shop, lsp: Any) -> Iterator[Running]:
 
 
 def invoice(wallet: LdkWallet, amount_sat: int | None) -> str:
-    """What it asks to be paid with. It tells us only that there is none where an answer is not what it expects."""
+    """What it asks to be paid with."""
+    return bought(lambda: wallet.receive(amount_sat))
+
+
+def bought(ask: Callable[[], str]) -> str:
+    """What it says in the end. It tells us only that there is none where an answer is not what it expects."""
+    refusals: list[Refused] = []
 
     def made() -> str | None:
         try:
-            return wallet.receive(amount_sat)
-        except Refused:
+            return ask()
+        except Refused as refusal:
+            refusals.append(refusal)
             return None
 
-    return str(until(made, "the wallet has bought", timeout=40))
+    try:
+        return str(until(made, "the wallet has bought", timeout=40))
+    except NeverHappened as never:
+        raise AssertionError(f"{never}: {refusals[-1]}") from None
 
 
 def delivered(shop: Shop) -> ChannelOrder:

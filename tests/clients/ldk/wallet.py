@@ -127,6 +127,18 @@ class LdkWallet(Program):
         """Its invoice, to be paid over a channel that opens just in time (LSPS2); None: of what its payer likes."""
         return str(self.tell("receive", amount_msat=None if amount_sat is None else amount_sat * 1000))
 
+    def receive_held(self, amount_sat: int, payment_hash: str) -> str:
+        """The same, of a payment that it holds until its owner says what becomes of it (`claim`, `fail`)."""
+        return str(self.tell("receive_held", amount_msat=amount_sat * 1000, hash=payment_hash))
+
+    def claim(self, preimage: str, amount_msat: int) -> None:
+        """It has begun to take what it holds. `amount_msat`: what its event said, or more. Raises: Refused."""
+        self.tell("claim", preimage=preimage, amount_msat=amount_msat)
+
+    def fail(self, payment_hash: str) -> None:
+        """It has begun to give back what it holds. Raises: Refused."""
+        self.tell("fail", hash=payment_hash)
+
     def events(self) -> list[str]:
         """What has happened to it since this was asked, in its own words."""
         return list(self.tell("events"))

@@ -15,11 +15,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::str::FromStr;
 
+use ldk_node::bitcoin::hex::FromHex;
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::bitcoin::{Address, Network};
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Description};
 use ldk_node::lightning_liquidity::lsps1::msgs::LSPS1OrderId;
+use ldk_node::lightning_types::payment::{PaymentHash, PaymentPreimage};
 use ldk_node::liquidity::LSPS1OrderStatus;
 use ldk_node::{Builder, ChannelDetails, Node};
 use serde_json::{json, Value};
@@ -111,6 +113,11 @@ fn answered(node: &Node, told: &Value) -> Fallible<Value> {
             json!(node.bolt11_payment().send(&invoice, None)?.to_string())
         }
         "receive" => json!(just_in_time(node, told["amount_msat"].as_u64())?.to_string()),
+        "receive_held" => json!(held(node, told)?.to_string()),
+        "claim" => json!(claimed(node, told)?),
+        "fail" => json!(node
+            .bolt11_payment()
+            .fail_for_hash(PaymentHash(bytes(told, "hash")?))?),
         "events" => events(node),
         "payment" => payment(node, text(told, "id")?)?,
         "order" => order(
@@ -138,12 +145,39 @@ fn answered(node: &Node, told: &Value) -> Fallible<Value> {
 
 /// An invoice to be paid over a channel that there is not yet; without an amount what its payer likes.
 fn just_in_time(node: &Node, amount_msat: Option<u64>) -> Fallible<Bolt11Invoice> {
-    let words = Bolt11InvoiceDescription::Direct(Description::new("a first payment".to_string())?);
-    let payments = node.bolt11_payment();
+    let (words, payments) = (description()?, node.bolt11_payment());
     Ok(match amount_msat {
         Some(amount_msat) => payments.receive_via_jit_channel(amount_msat, &words, 3_600, None)?,
         None => payments.receive_variable_amount_via_jit_channel(&words, 3_600, None)?,
     })
+}
+
+/// The same, of a payment that the wallet holds until it is told to claim or to fail it: only its owner knows what the
+/// hash is of.
+fn held(node: &Node, told: &Value) -> Fallible<Bolt11Invoice> {
+    let amount_msat = told["amount_msat"].as_u64().ok_or("no amount_msat")?;
+    let hash = PaymentHash(bytes(told, "hash")?);
+    Ok(node.bolt11_payment().receive_via_jit_channel_for_hash(
+        amount_msat,
+        &description()?,
+        3_600,
+        None,
+        hash,
+    )?)
+}
+
+/// It has begun to take what it holds. `amount_msat` is what `PaymentClaimable` said of it.
+fn claimed(node: &Node, told: &Value) -> Fallible<()> {
+    let preimage = PaymentPreimage(bytes(told, "preimage")?);
+    let amount_msat = told["amount_msat"].as_u64().ok_or("no amount_msat")?;
+    Ok(node
+        .bolt11_payment()
+        .claim_for_hash(preimage.into(), amount_msat, preimage)?)
+}
+
+fn description() -> Fallible<Bolt11InvoiceDescription> {
+    let words = Description::new("a first payment".to_string())?;
+    Ok(Bolt11InvoiceDescription::Direct(words))
 }
 
 /// What has happened since somebody asked.
@@ -199,6 +233,10 @@ fn text<'a>(told: &'a Value, name: &str) -> Fallible<&'a str> {
     told[name]
         .as_str()
         .ok_or_else(|| format!("no {name}").into())
+}
+
+fn bytes(told: &Value, name: &str) -> Fallible<[u8; 32]> {
+    Ok(<[u8; 32]>::from_hex(text(told, name)?)?)
 }
 
 fn socket_address(text: &str) -> Fallible<SocketAddress> {

@@ -1,4 +1,4 @@
-"""What is too long to be read is refused in the API's manner: no application ever sees such a request."""
+"""What is too long to be read is refused in the manner of its path: no application ever sees such a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOO_LONG: Final = (LimitRequestLine, LimitRequestHeaders)
 
 def refusal(request: bytes, error: LimitRequestLine | LimitRequestHeaders) -> bytes:
     """The whole answer; the connection ends with it."""
-    from orders.api import errors  # not before gunicorn has the application
+    from lsps.rest import errors  # not before gunicorn has the application
 
     if isinstance(error, LimitRequestLine):
         problem = Problem(414, "uri_too_long", "The request's first line, with path and query, is too long.")

@@ -266,6 +266,7 @@ def test_what_is_too_long_is_refused_in_the_manner_of_its_mount(
         (b"/lnurl/channel", 200, False),
         (b"/api/v1/lnurl%2Fchannel", 200, False),
         (b"http://localhost/lnurl/channel", 200, False),
+        (b"/api/v1/channel/order", 200, True),
     ):
         head, _, body = small.ask(said % path).partition(b"\r\n\r\n")
         told = json.loads(body)
@@ -273,6 +274,28 @@ def test_what_is_too_long_is_refused_in_the_manner_of_its_mount(
         assert (told.get("code"), told.get("status")) == ((code, None) if in_full else (None, "ERROR"))
         assert " too l" in (told.get("error") or told["reason"])
     assert small.answers()
+
+
+LSPS1_PATHS = [
+    *(b"/api/v1/get_order", b"/api/v1/get_order/", b"/api/v1/get%5Finfo", b"http://localhost/api/v1/create_order"),
+    *(b"/api/lsps1/v1/get_order", b"/api/lsps1/v1/nothing"),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(LONG_LINE, 414), (ENDLESS, 414), (LONG_HEADER, 431), (LONG_HEAD, 431)],
+    ids=["line", "endless line", "header", "head"],
+)
+def test_what_is_too_long_for_lsps1_is_refused_in_its_words_and_never_with_status_200(
+    serving: Callable[..., Small], said: bytes, status: int
+) -> None:
+    small = serving()
+    for path in LSPS1_PATHS:
+        head, _, body = small.ask(said % path).partition(b"\r\n\r\n")
+        told = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 %d " % status), path
+        assert told["error"]["code"] == -32600 and told["message"] == told["error"]["data"]["message"]
 
 
 def test_nothing_hidden_in_a_body_is_taken_for_a_request(serving: Callable[..., Small]) -> None:

@@ -1,4 +1,8 @@
-"""Bodies whose length is not announced: proxies stream them in chunks. Django reads no more than is announced."""
+"""Bodies of unknown length, and answers without one.
+
+Proxies stream bodies in chunks, with no length announced, and Django reads no more than is announced. Django makes a
+body for HEAD too.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,25 @@ class LengthKnown:
             environ |= {"wsgi.input": _CutOff(), "CONTENT_LENGTH": "1"}
         else:
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+
+
+class HeadAlone:
+    """An application of WSGI whose answers to HEAD are GET's headers, with its Content-Length, and no body.
+
+    So RFC 9110, 9.3.2, has it. gunicorn drops a body that comes all the same, with a warning for each.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The application's answer, closed already where its body is not sent."""
+        answer = self._application(environ, start_response)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return answer
+        if close := getattr(answer, "close", None):
+            close()
+        return []
 
 
 class _CutOff(io.RawIOBase):

@@ -21,28 +21,28 @@ _NOT_ALLOWED: Final = Problem(403, "not_allowed", "This is not allowed here.")
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Django's handler400."""
     if not _is_for_staff(request):
-        return lsps1.bad_request(request, exception)
+        return lsps1.answer(errors.BAD_REQUEST, request)
     return _page(request, 400, "This could not be read")
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Django's handler403. What was refused is on the trail, where it was a deed."""
     if not _is_for_staff(request):
-        return errors.answer(_NOT_ALLOWED, request)
+        return lsps1.answer(_NOT_ALLOWED, request)
     return _page(request, 403, "This is not yours to see or do")
 
 
 def forged(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Django's CSRF_FAILURE_VIEW: a form without its token, mostly of a page that was open for too long."""
     if not _is_for_staff(request):
-        return errors.answer(_NOT_ALLOWED, request)
+        return lsps1.answer(_NOT_ALLOWED, request)
     return _page(request, 403, "Nothing was done", template="forged")
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Django's handler404. Who is none of the staff learns of no page: the login is next."""
     if not _is_for_staff(request):
-        return errors.not_found(request, exception)
+        return lsps1.answer(errors.NOT_FOUND, request)
     if not admin.site.has_permission(request):
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     return _page(request, 404, "There is no such page")

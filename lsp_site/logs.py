@@ -61,6 +61,25 @@ class MeantUnavailable(logging.Filter):
         return True
 
 
+class AskersFault(logging.Filter):
+    """What is refused is the fault of whoever asked, and no error of ours: Django's line on it is a warning at most,
+    and has no trace.
+
+    Of a suspicious request (a Host that is not ours, too many fields) it would be an error with all of the trace, so
+    that any stranger fills the log and wakes whoever watches it. For a handler: each such kind has its own logger.
+    A refusal may have status 200 (orders.api.errors), a defect whose trace is nowhere else has 500.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True: the line is written."""
+        status = getattr(record, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            record.exc_info = record.exc_text = None
+            record.levelno = min(record.levelno, logging.WARNING)
+            record.levelname = logging.getLevelName(record.levelno)
+        return True
+
+
 class SecretsHidden(SafeExceptionReporterFilter):
     """Error pages and reports hide ours as well as Django's own secrets."""
 

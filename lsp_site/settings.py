@@ -317,8 +317,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "lsp_site.logs.KeyValueFormatter"}},
-    "filters": {"meant_unavailable": {"()": "lsp_site.logs.MeantUnavailable"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "meant_unavailable": {"()": "lsp_site.logs.MeantUnavailable"},
+        "askers_fault": {"()": "lsp_site.logs.AskersFault"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["askers_fault"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},

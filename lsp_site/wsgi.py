@@ -10,6 +10,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lsp_site.settings")
 
 from django.conf import settings
 
-from lsp_site.bodies import LengthKnown
+from lsp_site.bodies import HeadAlone, LengthKnown
 
-application = LengthKnown(get_wsgi_application(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+application = HeadAlone(LengthKnown(get_wsgi_application(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE))

@@ -7,6 +7,7 @@ who show that and nothing else.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Where wallets look for LSPS1.
 MOUNTS: Final = ("api/v1", "api/lsps1/v1")
-_PATHS: Final = frozenset(f"/{mount}/{call}" for mount in MOUNTS for call in ("get_info", "create_order", "get_order"))
+#: At the first server's root the calls alone, however a wallet ends them; the other root is nobody else's.
+_PATHS: Final = re.compile(r"/api/v1/(get_info|create_order|get_order)/?|/api/lsps1/v1(/.*)?", re.DOTALL)
 
 _STATUSES: Final[Mapping[int, int]] = {
     refusing.CLIENT_REJECTED: 403,
@@ -44,6 +46,7 @@ _KINDS: Final[Mapping[type[errors.OrderError], int]] = {
 #: Of what was refused before anybody has read the parameters, by HTTP's status.
 _CODES: Final[Mapping[int, int]] = {
     400: refusing.NOT_JSON,
+    403: refusing.CLIENT_REJECTED,
     404: refusing.NO_METHOD,
     405: refusing.NO_METHOD,
     413: refusing.NO_REQUEST,
@@ -68,9 +71,9 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
     return response
 
 
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Of what could not be read, outside of the admin."""
-    return _answer(api.BAD_REQUEST) if _is_ours(request) else api.bad_request(request, exception)
+def answer(problem: Problem, request: HttpRequest) -> HttpResponse:
+    """Where no view was reached: at LSPS1's paths in these words, elsewhere in the channel-request API's."""
+    return _answer(problem) if _is_ours(request) else api.answer(problem, request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -79,7 +82,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _is_ours(request: HttpRequest) -> bool:
-    return request.path_info in _PATHS
+    return _PATHS.fullmatch(request.path_info) is not None
 
 
 def _refused(error: Exception) -> tuple[Refusal, int] | None:

@@ -54,18 +54,8 @@ def answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     return JsonResponse(_body(problem, request), status=_status(problem, request), headers=_headers(problem))
 
 
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler400."""
-    return answer(BAD_REQUEST, request)
-
-
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler404."""
-    return answer(NOT_FOUND, request)
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500. The exception is in the log."""
+    """Of a defect. The exception is in the log."""
     if _speaks_lnurl(request):  # answered with 200, which Django logs as a success
         log.exception("defect while answering %s", request.path)
     return answer(INTERNAL, request)

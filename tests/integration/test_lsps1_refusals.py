@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
 
+from lsp_site import error_pages
 from orders.models import NodeSnapshot
 from tests.fakes import FakeNode
 from tests.integration.lsps1 import INVALID, NOT_FOUND, ROOTS, Wallet, refused
@@ -39,7 +42,27 @@ def test_never_with_status_200_which_would_pass_for_an_order(
     assert (answer.status_code, refused(answer)[0]) == (status, code)
 
 
-@pytest.mark.parametrize("path", ["/get_infos", "/get_info/", "/create_order/x", "/order"])
+NOWHERE = [f"{root}{call}/" for root in ROOTS for call in ("/get_info", "/create_order", "/get_order")]
+NOWHERE += [ROOTS[1] + path for path in ("", "/", "/get_infos", "/create_order/x", "/nothing%0A")]
+
+
+@pytest.mark.parametrize("path", NOWHERE)
+@pytest.mark.parametrize("legacy", [True, False])
+def test_what_is_nowhere_at_its_paths_is_told_in_these_words_too(
+    wallet: Wallet, path: str, legacy: bool, settings: Any
+) -> None:
+    settings.V1_LEGACY_ERRORS = legacy
+    for answer in (Wallet("").get(path), Wallet("").post(path, {})):
+        assert (answer.status_code, refused(answer)[0]) == (404, -32601)
+
+
+@pytest.mark.parametrize("refuse", [error_pages.forbidden, error_pages.forged])
+def test_what_is_refused_before_any_view_is_told_in_these_words(refuse: Any) -> None:
+    answer = refuse(RequestFactory().post("/api/v1/create_order"))
+    assert answer.status_code == 403 and json.loads(answer.content)["error"]["code"] == 1
+
+
+@pytest.mark.parametrize("path", ["/get_infos", "/create_order/x", "/order", "/get_info//"])
 def test_unknown_paths_stay_as_the_first_server_has_them(wallet: Wallet, path: str) -> None:
     answer = wallet.get(path)
     assert (answer.status_code, answer.said["code"]) == (200, "not_found")

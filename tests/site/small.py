@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from lsp_site.bodies import HeadAlone
+
 _released = threading.Event()
 
 
-def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def careless(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """What was asked, in few or in many bytes."""
     path = environ["PATH_INFO"]
     body = environ["wsgi.input"].read()
@@ -22,3 +24,6 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     said = b"x" * 8_000_000 if path == "/big" else b"%s %d" % (path.encode(), len(body))
     start_response("200 OK", [("Content-Length", str(len(said)))])
     return [said]
+
+
+application = HeadAlone(careless)

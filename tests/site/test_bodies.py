@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
@@ -13,8 +16,9 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
-from lsp_site.bodies import LengthKnown
+from lsp_site.bodies import HeadAlone, LengthKnown
 from tests.site.conftest import Visited
+from tests.site.test_run import ROOT
 
 LIMIT = 64 * 1024
 BUY = {"local_balance": 500_000, "remote_balance": 0, "channel_expiry": 4}
@@ -155,3 +159,43 @@ def test_found_d5_a_server_that_does_not_take_chunks_apart_asks_for_the_length()
     assert list(application({"HTTP_TRANSFER_ENCODING": "chunked"}, start)) == []
     assert statuses == ["411 Length Required"]
     assert list(application({}, start)) == [b"reached"]
+
+
+class Taken(list[bytes]):
+    """An answer that knows whether it was closed."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", [b"body"]), ("HEAD", [])])
+def test_an_answer_to_head_has_no_body_and_is_closed_all_the_same(method: str, sent: list[bytes]) -> None:
+    made = Taken([b"body"])
+    application = HeadAlone(lambda environ, start: made)
+    assert list(application({"REQUEST_METHOD": method}, lambda *told: lambda data: None)) == sent
+    assert made.is_closed == (method == "HEAD")  # else by the server, once it is sent
+
+
+SERVED = """
+import json
+from wsgiref.util import setup_testing_defaults
+from lsp_site.wsgi import application
+
+def asked(method):
+    environ, told = {"REQUEST_METHOD": method, "PATH_INFO": "/nothing", "HTTP_HOST": "localhost"}, []
+    setup_testing_defaults(environ)
+    answer = application(environ, lambda status, headers: told.extend((status, dict(headers)["Content-Length"])))
+    return [*told, sum(map(len, answer))]
+
+print(json.dumps([asked("GET"), asked("HEAD")]))
+"""
+
+
+def test_what_is_served_gives_head_the_length_of_get_and_no_body() -> None:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run([sys.executable, "-c", SERVED], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    got, head = json.loads(done.stdout)
+    assert got[:2] == head[:2] and got[2] == int(got[1]) > 0 and head[2] == 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
 import logging
 import os
 import subprocess
 import sys
 
 import pytest
-from django.test import override_settings
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, TooManyFieldsSent
+from django.core.handlers.exception import response_for_exception
+from django.test import Client, RequestFactory, override_settings
 from django.views.debug import get_default_exception_reporter_filter
 
 from lsp_site.logs import KeyValueFormatter
@@ -72,6 +75,41 @@ def test_found_b1_no_token_is_written_whoever_repeats_a_request(text: str) -> No
 def test_a_sentence_about_the_token_stays_whole() -> None:
     sentence = "The order_token is not that of the order."
     assert sentence in line(sentence)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the process writes to its log."""
+    [handler] = [each for each in logging.root.handlers if isinstance(each.formatter, KeyValueFormatter)]
+    stream = io.StringIO()
+    monkeypatch.setattr(handler, "stream", stream)
+    return stream
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a\nlevel=error", "\x1b[31mred", "a\r\n\x9b\x00\x7f\u2028"])
+@pytest.mark.parametrize("path", ["/node/info", "/v1/node/info", "/api/v1/get_info", "/lnurl/channel", "/admin/"])
+def test_a_host_that_is_not_ours_is_one_line_of_warning(written: io.StringIO, host: str, path: str) -> None:
+    assert Client().get(path, headers={"Host": host}).status_code in {200, 400}  # 200 is v1's and LNURL's manner
+    [line, nothing] = written.getvalue().split("\n")
+    assert " level=warning logger=django.security.DisallowedHost " in line and " trace=" not in line
+    assert line.isprintable() and nothing == ""
+
+
+@pytest.mark.parametrize(
+    "error", [SuspiciousOperation("x"), TooManyFieldsSent("x"), PermissionDenied("x"), BadRequest("x")]
+)
+def test_whatever_a_request_is_refused_for_is_one_line_of_warning(written: io.StringIO, error: Exception) -> None:
+    request = RequestFactory().get("/nothing")
+    assert response_for_exception(request, error).status_code in {400, 403}
+    assert written.getvalue().count(" level=warning ") == 1 and " trace=" not in written.getvalue()
+
+
+def test_control_a_defect_of_ours_is_an_error_with_its_trace(written: io.StringIO) -> None:
+    try:
+        raise ZeroDivisionError("ours")
+    except ZeroDivisionError as error:
+        response_for_exception(RequestFactory().get("/nothing"), error)
+    assert " level=error " in written.getvalue() and "ZeroDivisionError: ours" in written.getvalue()
 
 
 HANDLERS = """

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,13 +45,22 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 class Small:
     """One gunicorn, and clients of it."""
 
-    def __init__(self, folder: Path, worker: str = OURS, *, request_seconds: float = 30, room: int = 1000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        worker: str = OURS,
+        *,
+        request_seconds: float = 30,
+        room: int = 1000,
+        application: str = "application",
+    ) -> None:
         self.address = free_address()
         config = CONFIG.format(
             address=self.address, threads=THREADS, worker=worker, request_seconds=request_seconds, room=room
         )
         (folder / "config.py").write_text(config)
-        command = [sys.executable, "-m", "gunicorn", "--config", str(folder / "config.py"), "tests.site.small"]
+        command = [sys.executable, "-m", "gunicorn", "--config", str(folder / "config.py")]
+        command.append(f"tests.site.small:{application}")
         self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=(folder / "log").open("w"))
         self.log = folder / "log"
         self._opened = ExitStack()
@@ -96,8 +106,8 @@ def everything(line: socket.socket) -> bytes:
 def serving(tmp_path: Path) -> Iterator[Callable[..., Small]]:
     with ExitStack() as started:
 
-        def start(*arguments: str, **options: float) -> Small:
-            small = Small(tmp_path, *arguments, **options)  # type: ignore[arg-type]
+        def start(*arguments: str, **options: Any) -> Small:
+            small = Small(tmp_path, *arguments, **options)
             started.callback(small.stop)
             return small
 
@@ -266,6 +276,7 @@ def test_what_is_too_long_is_refused_in_the_manner_of_its_mount(
         (b"/lnurl/channel", 200, False),
         (b"/api/v1/lnurl%2Fchannel", 200, False),
         (b"http://localhost/lnurl/channel", 200, False),
+        (b"/api/v1/channel/order", 200, True),
     ):
         head, _, body = small.ask(said % path).partition(b"\r\n\r\n")
         told = json.loads(body)
@@ -273,6 +284,53 @@ def test_what_is_too_long_is_refused_in_the_manner_of_its_mount(
         assert (told.get("code"), told.get("status")) == ((code, None) if in_full else (None, "ERROR"))
         assert " too l" in (told.get("error") or told["reason"])
     assert small.answers()
+
+
+LSPS1_PATHS = [
+    *(b"/api/v1/get_order", b"/api/v1/get_order/", b"/api/v1/get%5Finfo", b"http://localhost/api/v1/create_order"),
+    *(b"/api/lsps1/v1/get_order", b"/api/lsps1/v1/nothing"),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(LONG_LINE, 414), (ENDLESS, 414), (LONG_HEADER, 431), (LONG_HEAD, 431)],
+    ids=["line", "endless line", "header", "head"],
+)
+def test_what_is_too_long_for_lsps1_is_refused_in_its_words_and_never_with_status_200(
+    serving: Callable[..., Small], said: bytes, status: int
+) -> None:
+    small = serving()
+    for path in LSPS1_PATHS:
+        head, _, body = small.ask(said % path).partition(b"\r\n\r\n")
+        told = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 %d " % status), path
+        assert told["error"]["code"] == -32600 and told["message"] == told["error"]["data"]["message"]
+
+
+HEAD = b"HEAD %s HTTP/1.1\r\nConnection: close\r\n\r\n"
+DROPPED = "body bytes on a no-body response"
+
+
+def test_head_is_answered_without_a_body_with_its_length_and_nothing_is_said_of_it(
+    serving: Callable[..., Small],
+) -> None:
+    small = serving()
+    head, _, body = small.ask(HEAD % b"/abc").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200") and b"Content-Length: 6" in head and body == b""
+    assert DROPPED not in small.log.read_text()
+
+
+def test_control_of_a_careless_application_gunicorn_says_so(serving: Callable[..., Small]) -> None:
+    small = serving(application="careless")
+    small.ask(HEAD % b"/abc")
+    assert DROPPED in small.log.read_text()
+
+
+@pytest.mark.parametrize("path", [b"/channel/order", b"/api/v1/get_order"])
+def test_head_is_refused_without_a_body_too(serving: Callable[..., Small], path: bytes) -> None:
+    head, _, body = serving().ask(b"HEAD" + (LONG_LINE % path)[len(b"GET") :]).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414") and b"Content-Length: 0" not in head and body == b""
 
 
 def test_nothing_hidden_in_a_body_is_taken_for_a_request(serving: Callable[..., Small]) -> None:

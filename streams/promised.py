@@ -49,7 +49,14 @@ class Promised:
         return gathering.is_ours(scid)
 
     def decide(self, part: Intercepted, answer: _Tell) -> None:
-        """The part is written down, and answered now, or once somebody has decided. Raises: django.db.Error."""
+        """The part is written down, and answered now, or once somebody has decided. Raises: django.db.Error.
+
+        Of one that is over nothing is said, until LND is about to fail it by itself: it runs out too soon by then to go
+        on once more.
+        """
+        if gathering.is_over(part.circuit):
+            log.warning("part=%s is asked about once more, and its payment is over: nothing is said", part.circuit)
+            return
         decided = gathering.hear(part)
         if decided is not None:
             answer(decided)

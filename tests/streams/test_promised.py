@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from lightning.parts import FAIL, RESUME, Answer, Intercepted, resume_with
 from orders.jit import gathering
-from orders.models import JitPart, JitPurchase, PartDecision, Service
+from orders.models import ChannelOrder, HoldInvoice, JitPart, JitPurchase, PartDecision, Service
+from orders.states import InvoiceState
 from streams.promised import Promised
 from tests.factories import SnapshotFactory
 from tests.integration.lsps2 import open_shop
@@ -126,3 +127,26 @@ def test_what_is_forgotten_before_it_was_told_is_heard_of_anew(promised: Promise
     decide(PartDecision.FAIL)
     until(lambda: told.answers, "it is told")
     assert told.answers == [FAIL]
+
+
+@pytest.mark.parametrize("state", [InvoiceState.CANCELLED, InvoiceState.SETTLED])
+def test_of_what_went_on_and_is_over_nothing_is_said(promised: Promised, state: InvoiceState) -> None:
+    """It came back or was taken while nobody was there to be asked: what goes on once more we should pay."""
+    one = part(bought())
+    Told(promised, one)  # an order is made for it
+    order = ChannelOrder.objects.get()
+    JitPart.objects.update(order=order, decision=PartDecision.RESUME, decided_at=timezone.now(), fee_msat=1_000)
+    assert Told(promised, one).answers == [resume_with(SIZE_MSAT - 1_000, fee_msat=1_000)]  # while it is under way
+    ended = {"cancelled_at": timezone.now()} if state == InvoiceState.CANCELLED else {"settled_at": timezone.now()}
+    HoldInvoice.objects.update(state=state, **ended)
+    assert Told(promised, one).answers == [] and not promised._waiting
+
+
+def test_control_else_it_goes_on_once_more(promised: Promised, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "is_over", lambda _: False)
+    one = part(bought())
+    Told(promised, one)
+    order = ChannelOrder.objects.get()
+    JitPart.objects.update(order=order, decision=PartDecision.RESUME, decided_at=timezone.now(), fee_msat=1_000)
+    HoldInvoice.objects.update(state=InvoiceState.CANCELLED, cancelled_at=timezone.now())
+    assert Told(promised, one).answers == [resume_with(SIZE_MSAT - 1_000, fee_msat=1_000)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
@@ -336,6 +339,13 @@ def test_ready_asks_no_node_and_tells_names_and_states_only(well: WellNode, clie
     checks = answer.json()["checks"]
     assert {"database", "migrations", "worker", "streams", "queue", "disk", "node_seen"} <= checks.keys()
     assert set(checks.values()) == {"ok"}
+
+
+def test_ready_tells_of_the_rows_that_the_page_says(well: WellNode, client: Client) -> None:
+    page = (Path(settings.BASE_DIR) / "docs" / "operating.md").read_text()
+    [rows] = re.findall(r"^(\| `database`, .*?`public_url` \|)", page, re.MULTILINE | re.DOTALL)
+    named = {name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert client.get("/readyz").json()["checks"].keys() - {"forwarding"} == named
 
 
 def test_ready_is_red_when_a_check_fails(well: WellNode, client: Client) -> None:

@@ -310,13 +310,35 @@ def test_a_note_is_kept_with_its_writer_shown_and_harmless(boss: Client) -> None
     assert order.state == OrderState.OPEN and order.due_at is None
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", "x" * 2_001, "a bell \x07", "turned \u202e round"])
-def test_what_is_no_note_is_said_and_not_kept(boss: Client, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "A note of 1 to 2,000 characters is required."),
+        ("  \n ", "A note of 1 to 2,000 characters is required."),
+        ("x" * 2_001, "A note of 1 to 2,000 characters is required."),
+        (
+            "a bell \x07",
+            "A note has no control characters, nor what is not seen or turns the text beside it round: U+0007.",
+        ),
+        ("turned \u202e round", "turns the text beside it round: U+202E."),
+        ("isolated \u2067 so", "turns the text beside it round: U+2067."),
+        ("a mark \u200f of it", "turns the text beside it round: U+200F."),
+        ("hid\u200bden", "turns the text beside it round: U+200B."),
+    ],
+)
+def test_what_is_no_note_is_said_and_not_kept(boss: Client, text: str, why: str) -> None:
     order = OrderFactory(open=True)
     with pytest.raises(InvalidField):
         noting.write(order.pk, text, actor=actors.staff("ada"))
-    assert "A note of 1 to 2,000 characters is required." in do(boss, "note", order, typed=text)
+    assert why in do(boss, "note", order, typed=text)
     assert journal(order) == []
+
+
+@pytest.mark.parametrize("text", ["👩\u200d🔧 mends it", "می\u200cخواهد", "of\u00a0his\ttwo"])
+def test_joined_letters_and_pictures_are_noted(text: str) -> None:
+    order = OrderFactory(open=True)
+    noting.write(order.pk, text, actor=actors.staff("ada"))
+    assert OrderEvent.objects.get(order=order).facts["note"] == text
 
 
 @pytest.mark.parametrize("change", ["UPDATE orders_orderevent SET actor = 'x'", "DELETE FROM orders_orderevent"])

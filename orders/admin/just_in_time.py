@@ -74,7 +74,7 @@ class JitPurchaseAdmin(ReadOnlyAdmin):
 
 def _went_back(row: Any) -> bool:
     """It went on with the others, and nobody took them: what we wanted of it as our fee went back as well."""
-    return row.decision == PartDecision.RESUME and row.payment == InvoiceState.CANCELLED
+    return bool(row.decision == PartDecision.RESUME and row.payment == InvoiceState.CANCELLED)
 
 
 @admin.register(JitPart)

@@ -26,6 +26,15 @@ _OPTIONS = (
 )
 
 
+def is_another_node(configured: str, home: Path) -> bool:
+    """A node is configured (its address; empty: none is), and it is not the simulated one that is kept in `home`.
+
+    It is that one where the settings are those that the server writes beside it (`LSP_ENV_FILE`).
+    """
+    listen = home / "listen"
+    return bool(configured) and not (listen.exists() and listen.read_text() == configured)
+
+
 class Refused(RuntimeError):
     """The simulator could not do that; the message says why."""
 

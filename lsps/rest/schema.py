@@ -235,7 +235,7 @@ _WHY: Final = {
     409: "The same request is in flight, or the node would have more of us than one may.",
     413: "The body is larger than 64 KiB.",
     415: "The body is not JSON.",
-    422: "An option of get_info is violated, or the token is not known.",
+    422: "An option of get_info is violated, the token is not known, or the Idempotency-Key was used for another.",
     429: "Too many requests, or too many unpaid orders: see Retry-After.",
     503: "Not available now: see Retry-After.",
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from orders.admin.shown import NOTHING, ReadOnlyAdmin, at, code, cut, mark, node_key, order_link, text
 from orders.models import JitPart, JitPurchase, PartDecision
+from orders.states import InvoiceState
 
 _TONES = {PartDecision.RESUME: "good", PartDecision.FAIL: "bad", PartDecision.REFUSE: "bad"}
 
@@ -71,6 +72,11 @@ class JitPurchaseAdmin(ReadOnlyAdmin):
         return "the wallet trusts us" if row.client_trusts_lsp else "we trust the wallet"
 
 
+def _went_back(row: Any) -> bool:
+    """It went on with the others, and nobody took them: what we wanted of it as our fee went back as well."""
+    return bool(row.decision == PartDecision.RESUME and row.payment == InvoiceState.CANCELLED)
+
+
 @admin.register(JitPart)
 class JitPartAdmin(ReadOnlyAdmin):
     """Parts of payments that have named what was bought, and what became of each."""
@@ -89,9 +95,9 @@ class JitPartAdmin(ReadOnlyAdmin):
     why = text("reason", "reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JitPart]:
-        """With what it named."""
+        """With what it named, and where its order's payment is."""
         rows: QuerySet[JitPart] = super().get_queryset(request).select_related("purchase")
-        return rows
+        return rows.annotate(payment=F("order__hold_invoice__state"))
 
     @admin.display(description="order", ordering="order")
     def order_column(self, row: Any) -> SafeString:
@@ -120,12 +126,14 @@ class JitPartAdmin(ReadOnlyAdmin):
 
     @admin.display(description="our fee of it (sat)", ordering="fee_msat")
     def fee(self, row: JitPart) -> str:
-        """What we took of it."""
-        return _msat(row.fee_msat)
+        """What we took of it: nothing where the payment went back."""
+        return _msat(0 if _went_back(row) else row.fee_msat)
 
     @admin.display(description="what became of it", ordering="decision")
     def decided(self, row: JitPart) -> SafeString:
-        """As our node is told."""
+        """As our node is told; or that it came back, since the wallet did not take the payment."""
         if not row.decision:
             return mark("waits", "busy")
+        if _went_back(row):
+            return mark("passed on, went back", "bad")
         return mark(row.get_decision_display(), _TONES[PartDecision(row.decision)])

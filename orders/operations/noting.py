@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 
 NOTE: Final = "note"
 LONGEST_NOTE: Final = 2_000
+#: A tab; and what parts and joins letters of Persian, Hindi and others (ZWNJ), and the pictures of an emoji (ZWJ).
+_TAKEN: Final = "\t\u200c\u200d"
+_REFUSED: Final = "A note has no control characters, nor what is not seen or turns the text beside it round"
 
 
 @open_to(Kind.STAFF, Kind.COMMAND)
@@ -33,9 +37,16 @@ def write(order_id: UUID, text: str, *, actor: Authority) -> ChannelOrder:
 def read_note(text: str) -> str:
     """The note that was typed, its lines as they were. Raises: InvalidField."""
     lines = [line.rstrip() for line in text.strip().splitlines()]
-    if not any(lines) or len(text) > LONGEST_NOTE or not all(line.replace("\t", " ").isprintable() for line in lines):
+    if not any(lines) or len(text) > LONGEST_NOTE:
         raise InvalidField(f"A note of 1 to {LONGEST_NOTE:,} characters is required.", field=NOTE)
+    if refused := next((char for line in lines for char in line if not _is_seen(char)), ""):
+        raise InvalidField(f"{_REFUSED}: U+{ord(refused):04X}.", field=NOTE)
     return "\n".join(lines)
+
+
+def _is_seen(char: str) -> bool:
+    """It shows as itself, is a blank, or joins letters; it does not turn round what stands beside it."""
+    return char.isprintable() or char in _TAKEN or unicodedata.category(char) == "Zs"
 
 
 @open_to(Kind.COMMAND)

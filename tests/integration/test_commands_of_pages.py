@@ -66,6 +66,14 @@ def test_a_note_is_written_in_the_name_of_who_runs_the_command() -> None:
     assert "A note of 1 to" in fails("order", str(order.pk), "--note", " ")[1]
 
 
+def test_the_second_line_of_a_note_looks_like_no_line_of_the_journal() -> None:
+    order = OrderFactory(open=True)
+    told = run("order", str(order.pk), "--note", "Ask him.\n\n  9  2026-03-01 12:30:00 UTC  lsp  refunded").splitlines()
+    [first] = [line for line in told if "note: Ask him." in line]
+    _, last = told[told.index(first) + 1 :]
+    assert last.index("9  2026") == first.index("noted") + len("  ") > 20
+
+
 def test_what_was_tried_again_is_told_to_machines_an_order_a_line() -> None:
     fine, lost = OrderFactory(uri_set=True), OrderFactory(uri_set=True)
     for order in (fine, lost):

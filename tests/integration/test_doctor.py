@@ -1,4 +1,4 @@
-"""The doctor, the command, and /readyz: what they look at, and that one fault is one failure."""
+"""The doctor and the command: what they look at, and that one fault is one failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
-from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -325,45 +324,6 @@ def test_no_secret_is_told(well: WellNode, settings: Any) -> None:
     assert "hush" not in text  # of ALERT_URL
     assert settings.LND_MACAROON not in text
     assert settings.SECRET_KEY not in text and settings.PREIMAGE_KEY not in text
-
-
-# /readyz
-
-
-def test_ready_asks_no_node_and_tells_names_and_states_only(well: WellNode, client: Client) -> None:
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["ok"], well.calls) == (200, True, [])
-    checks = answer.json()["checks"]
-    assert {"database", "migrations", "worker", "streams", "queue", "disk", "node_seen"} <= checks.keys()
-    assert set(checks.values()) == {"ok"}
-
-
-def test_ready_is_red_when_a_check_fails(well: WellNode, client: Client) -> None:
-    NodeSnapshot.objects.update(synced_to_chain=False)
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]["node_seen"]) == (503, "failure")
-
-
-def test_ready_stays_green_with_warnings(well: WellNode, client: Client) -> None:
-    OrderFactory(open=True, flagged=True)
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]["flagged_orders"]) == (200, "warning")
-
-
-def test_ready_is_red_without_the_database(well: WellNode, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone() -> Any:
-        raise DatabaseError
-
-    monkeypatch.setattr(examination, "_database", gone)
-    monkeypatch.setattr(examination.connection, "close", lambda: None)
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "failure")
-
-
-def test_ready_takes_few_statements(well: WellNode, client: Client, django_assert_max_num_queries: Any) -> None:
-    client.get("/readyz")
-    with django_assert_max_num_queries(15):
-        client.get("/readyz")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from django.db import transaction
 from orders import figures, queries
 from orders.figures import Period, Step
 from orders.figures.waiting import cell
+from orders.management.commands import figures as command
 from orders.models import ChannelOrder, DayFigure, NodeSnapshot, StaleDay
 from orders.models.order import Door
 from orders.rollups import tallies
@@ -239,3 +240,10 @@ def test_for_machines_it_prints_the_same_as_json(now: datetime, snapshot: NodeSn
     assert told["funnel"]["quoted"] == ChannelOrder.objects.count()
     assert told["period"]["since"] == "2020-01-01T00:00:00+00:00"
     assert told["openings"]["success"] == figures.openings().success
+
+
+@pytest.mark.parametrize(
+    ("ppm", "told"), [(1_365_208_300, "136,520.83 %"), (-12_345_678, "-1,234.57 %"), (5_000, "0.50 %"), (None, "")]
+)
+def test_a_rate_in_the_terminal_has_its_thousands_apart(ppm: int | None, told: str) -> None:
+    assert command._percent(ppm) == told

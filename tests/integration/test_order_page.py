@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -19,16 +18,14 @@ from lightning.types import Outpoint
 from orders import actors, money
 from orders.admin.page import asking, channel, life, purse
 from orders.barring import BanKind
-from orders.causes import Cause
-from orders.errors import InvalidField
 from orders.models import Account, ChannelOrder, HoldInvoice, OrderEvent
 from orders.openings import reasons
 from orders.operations import banning, giving_up, noting
 from orders.queries import order_or_raise
-from orders.states import At, InvoiceState, OrderState
+from orders.states import At, InvoiceState
 from tests.booking import CLIENT, FEE, LSP, TOTAL, carry
 from tests.factories import DepositFactory, OpeningFactory, OrderFactory, SnapshotFactory
-from tests.integration.staff import LIST, browser, do, every_kind, journal, page_of, seen, staff
+from tests.integration.staff import LIST, every_kind, page_of, seen
 from tests.refunding import RefundFactory
 from tests.scripted import ScriptedNode
 from tests.scripted import channel as listed_channel
@@ -293,48 +290,6 @@ def test_explorers_are_linked_and_learn_nothing_of_the_page(boss: Client, settin
     assert f'href="https://nodes.example/{order.node_pubkey}"' in page
     assert all('rel="noreferrer noopener"' in link and 'target="_blank"' in link for link in links_out(page))
     assert not re.findall(r'(?:src|action)="https?://', page)
-
-
-# Notes
-
-
-def test_a_note_is_kept_with_its_writer_shown_and_harmless(boss: Client) -> None:
-    order = OrderFactory(open=True)
-    assert "Nothing happens to anybody's money." in do(boss, "note", order)
-    text = "He called.\n<script>alert(1)</script> & {{ secret }}"
-    page = boss.get(page_of(order)) if do(boss, "note", order, typed=text) else None
-    assert page is not None and "He called." in seen(page) and "staff:alice" in seen(page)
-    assert "<script>alert(1)" not in page.content.decode() and "&lt;script&gt;alert(1)" in page.content.decode()
-    assert journal(order) == [("noted", "staff:alice")]
-    order.refresh_from_db()
-    assert order.state == OrderState.OPEN and order.due_at is None
-
-
-@pytest.mark.parametrize("text", ["", "  \n ", "x" * 2_001, "a bell \x07", "turned \u202e round"])
-def test_what_is_no_note_is_said_and_not_kept(boss: Client, text: str) -> None:
-    order = OrderFactory(open=True)
-    with pytest.raises(InvalidField):
-        noting.write(order.pk, text, actor=actors.staff("ada"))
-    assert "A note of 1 to 2,000 characters is required." in do(boss, "note", order, typed=text)
-    assert journal(order) == []
-
-
-@pytest.mark.parametrize("change", ["UPDATE orders_orderevent SET actor = 'x'", "DELETE FROM orders_orderevent"])
-def test_nobody_changes_a_note_past_the_pages_either(change: str) -> None:
-    order = OrderFactory(open=True)
-    noting.write(order.pk, "Ask before closing.", actor=actors.staff("ada"))
-    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"{change} WHERE order_id = %s", [order.pk])
-    assert OrderEvent.objects.get(order=order, cause=Cause.NOTED).actor == "staff:ada"
-
-
-def test_who_may_only_look_reads_notes_without_the_ids_in_them() -> None:
-    order = OrderFactory(open=True)
-    noting.write(order.pk, f"See {order.pk} too.", actor=actors.staff("ada"))
-    client = browser(staff("rita", "view_channelorder"))
-    page = client.get(page_of(order)).content.decode()
-    assert f"See {str(order.pk)[:8]} too." in page and str(order.pk) not in page
-    assert 'name="deed"' not in page
 
 
 def test_the_page_asks_the_database_no_more_for_many_notes_and_moves(

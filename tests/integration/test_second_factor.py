@@ -317,6 +317,15 @@ def test_who_has_lost_it_enrols_anew_after_the_command(alice: User, capsys: Any)
         call_command("reset_second_factor", "nobody")
 
 
+def test_the_command_ends_sessions_of_who_had_no_factor_and_says_so(alice: User, capsys: Any) -> None:
+    client = Client()
+    password(client)
+    assert is_in(client)
+    call_command("reset_second_factor", "alice")
+    assert capsys.readouterr().out == "alice had no second factor, and is logged in nowhere now.\n"
+    assert not is_in(client)
+
+
 @pytest.mark.parametrize("mode", ["optional", "required"])
 def test_a_session_whose_factor_was_reset_enrols_nothing_without_the_password(
     alice: User, settings: Any, mode: str

@@ -26,6 +26,18 @@ def test_a_configured_node_has_a_wallet_of_its_own(home: Path, target: str, word
 
 
 @pytest.mark.parametrize("target", ["buy", "jit"])
+def test_where_the_simulated_node_is_the_configured_one_its_wallet_buys(tmp_path: Path, target: str) -> None:
+    """As with LSP_ENV_FILE=.lsp/simulated/server.env. Here nothing runs, so no purchase comes of it."""
+    node = tmp_path / "simulated" / "node"
+    node.mkdir(parents=True)
+    (node / "listen").write_text(UNREACHABLE_NODE["LND_GRPC"])
+    (node / "tls.cert").touch()
+    (node / "admin.macaroon").touch()
+    done = make_buy(tmp_path, target=target, **UNREACHABLE_NODE)
+    assert done.returncode != 0 and "`make run`" in done.stderr and "A node is configured" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["buy", "jit"])
 def test_without_the_server_a_visitor_is_told_to_start_it(home: Path, target: str) -> None:
     done = make_buy(home, target=target, **NO_NODE)
     assert done.returncode != 0 and "`make run` first" in done.stderr and "Traceback" not in done.stderr

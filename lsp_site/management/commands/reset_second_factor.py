@@ -25,4 +25,5 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError("There is no account of this name.")
         had = reset_factor(user, actor=actors.command(os_user()))
-        self.stdout.write(f"{name} has no second factor{' any more' if had else ', and had none'}, and no session.")
+        said = "has no second factor any more" if had else "had no second factor"
+        self.stdout.write(f"{name} {said}, and is logged in nowhere now.")

@@ -267,7 +267,7 @@ def _sat(msat: int) -> str:
 
 
 def _percent(ppm: int | None) -> str:
-    return "" if ppm is None else f"{ppm / 10_000:.2f} %"
+    return "" if ppm is None else f"{ppm / 10_000:,.2f} %"
 
 
 def _section(title: str, *columns: str) -> Iterator[str]:

@@ -246,7 +246,10 @@ def _journal(events: Iterable[OrderEvent]) -> Iterator[str]:
         return
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for version, at, actor, what in rows:
-        yield f"{version:>{widths[0]}}  {at:<{widths[1]}}  {actor:<{widths[2]}}  {what}"
+        head = f"{version:>{widths[0]}}  {at:<{widths[1]}}  {actor:<{widths[2]}}  "
+        first, *others = what.split("\n")
+        yield f"{head}{first}"
+        yield from (f"{'':<{len(head)}}{line}".rstrip() for line in others)  # below its words: no line of the journal
 
 
 def _what(event: OrderEvent) -> str:

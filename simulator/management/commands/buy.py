@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from simulator.control import Control, Refused
+from simulator.control import Control, Refused, is_another_node
 from simulator.surprises import ONCHAIN_ALONE, SURPRISES
 from simulator.tour import WALLET, Tour
 
@@ -29,14 +29,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, rail: str, peer: str, claim: str, pay: str | None, invoice: str | None, **_: Any) -> None:
-        if settings.LND_GRPC:
+        node = settings.LSP_HOME / "node"
+        if is_another_node(settings.LND_GRPC, node):
             raise CommandError(
                 "A node is configured, so the wallet is yours: buy with it, at POST /channel/buy.\n"
                 "Without LND_* `make run` has a simulated node, and this a simulated wallet."
             )
         if pay in ONCHAIN_ALONE and rail != "onchain":
             raise CommandError(f"An invoice cannot be paid {pay}: `make buy RAIL=onchain PAY={pay}`.")
-        node = settings.LSP_HOME / "node"
         if not (node / "listen").exists():
             raise CommandError("The server does not run on its simulated node: `make run` first.")
         control = Control((node / "listen").read_text(), node)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from simulator.control import Control, Refused
+from simulator.control import Control, Refused, is_another_node
 from simulator.first_payment import FirstPayment
 
 
@@ -25,12 +25,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, takes: str, **_: Any) -> None:
-        if settings.LND_GRPC:
+        node = settings.LSP_HOME / "node"
+        if is_another_node(settings.LND_GRPC, node):
             raise CommandError(
                 "A node is configured, so wallets are real: docs/wallets.md says what they ask by LSPS2.\n"
                 "Without LND_* `make run` has a simulated node, and this a simulated wallet."
             )
-        node = settings.LSP_HOME / "node"
         if not (node / "listen").exists():
             raise CommandError("The server does not run on its simulated node: `make run` first.")
         control = Control((node / "listen").read_text(), node)

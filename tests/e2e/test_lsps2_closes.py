@@ -125,7 +125,10 @@ def test_a_payment_that_is_held_for_longer_than_a_lease_is_received_and_its_chan
     assert ChannelOrder.objects.count() == 1 and JitPart.objects.count() == parts
 
     until(lambda: not any(each.pending_htlcs for each in jit.wallet.channels()), "the last payment is through")
+    chain = jit.shop.network.chain
+    before = set(chain.mempool())
     jit.wallet.close_channel(str(channel.outpoint))  # before its funding is in a block
+    until(lambda: set(chain.mempool()) - before, "its closing transaction is there")
     jit.shop.network.mine(6)
     jit.run(lambda: jit.order().state == OrderState.CLOSED, "it is over", timeout=60)
     number = purchase.number

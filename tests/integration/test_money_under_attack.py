@@ -349,6 +349,7 @@ def test_with_another_preimage_key_nothing_is_signed(node: ScriptedNode, setting
 
 def test_an_order_that_cannot_be_adopted_is_looked_at_again_whoever_has_seen_its_flag(node: ScriptedNode) -> None:
     order = OrderFactory(uri_set=True, counted_payment="onchain", invoice__state=InvoiceState.CANCELLED)
+    ChannelOrder.objects.update(created_at=timezone.now() - LONG_AGO)
     paid = order.onchain_payments.get()
     output = TxOutput(paid.vout, order.deposit_address, paid.amount_sat, True)
     node.wallet[paid.txid] = mined(paid.txid, outputs=[output])

@@ -80,7 +80,7 @@ def test_whose_node_is_still_away_waits_on_without_a_word_to_our_own() -> None:
 
 def test_what_our_node_has_of_an_order_is_looked_for_when_the_waiting_for_its_node_begins() -> None:
     order, node = away()
-    assert "transactions" in node.calls and "pending_channels" in node.calls
+    assert {"leases", "transactions", "channels_with"} <= set(node.calls)
     assert order.last_failure_reason == "PEER_NOT_REACHABLE"
 
 

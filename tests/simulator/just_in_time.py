@@ -94,6 +94,8 @@ class JustInTime:
         stream = self.stream = self.shop.node.intercept()
         thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         thread.start()
+        threading.Event().wait(0.1)
+        self.shop.node.info()  # what is paid from here on comes after it, over the same line
         yield
         stream.close()
         thread.join(10)

@@ -148,7 +148,7 @@ def _begin(order: ChannelOrder, live: ChannelOpening, channel: Channel, node: Ln
 def _has_stayed(live: ChannelOpening, node: LndNode) -> bool:
     """The buyer's node is there, by the connection by which it was when its channel was promised.
 
-    Versions before did not record that.
+    "" is what is left of an attempt of a version that did not record that.
     """
     now = connection(live.node_pubkey, node)
     return bool(now) and live.connection in {"", now}

@@ -76,6 +76,11 @@ class Answer:
     out_msat: int | None = None
     records: tuple[tuple[int, bytes], ...] = ()
 
+    @property
+    def goes_on(self) -> bool:
+        """With what we say; else it comes back, or goes where it would if we were not there."""
+        return self.out_msat is not None
+
 
 #: As if we were not there. Where nobody knows its channel, the sender hears `unknown_next_peer`.
 RESUME = Answer(Action.RESUME)

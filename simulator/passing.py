@@ -122,7 +122,8 @@ class Passing:
         self.names = Names(kept.aliases, channels, is_active=self._is_active)
         #: What the interceptor is asked; None: there is none.
         self.asking: asyncio.Queue[tuple[Part, bool]] | None = None
-        #: What waits for its word, and whether its channel is on chain already.
+        #: What waits for its word, and whether its channel is on chain already. A question stays when its part has come
+        #: to its end meanwhile, as LND's does.
         self.held: dict[Circuit, tuple[Part, bool]] = {}
 
     # Paying
@@ -220,8 +221,8 @@ class Passing:
     # Further on
 
     def _go_on(self, part: Part, out_msat: int, fee_msat: int) -> None:
-        if part.out:
-            return  # LND drops what it has passed on already
+        if part.is_on:
+            return  # LND drops what it has passed on already; what has come back since goes on anew
         channel = self._way(part, out_msat)
         problem = self._objection(part, channel, out_msat)
         if problem or channel is None:
@@ -311,7 +312,7 @@ class Passing:
             self.kept.lost_msat += part.passed_msat
             return
         part.back = SUCCEEDED
-        self.held.pop(part.circuit, None)
+        self._ended_on_chain(part)
         into = self._channel_in(part)
         into.local_sat += part.in_msat // 1000
         self._forwards.note(
@@ -330,7 +331,7 @@ class Passing:
         self._fail_back(part, failure)
 
     def _fail_back(self, part: Part, failure: str) -> None:
-        self.held.pop(part.circuit, None)
+        self._ended_on_chain(part)
         if part.back:
             return
         part.back, part.failure = FAILED, failure
@@ -342,6 +343,10 @@ class Passing:
         if payment.stage != SUCCEEDED:
             payment.failure = failure
             payment.stage = payment.stage if under_way else FAILED
+
+    def _ended_on_chain(self, part: Part) -> None:
+        if self.held.get(part.circuit, (part, False))[1]:
+            del self.held[part.circuit]
 
     def _channel_in(self, part: Part) -> Channel:
         return next(each for each in self._channels.by_point.values() if each.known_as == part.channel)
@@ -361,6 +366,7 @@ class Passing:
         """What is held for too long is failed back; what runs out on its way ends its channel."""
         for part, is_on_chain in list(self.held.values()):
             if not is_on_chain and part.in_expiry - REJECT_BLOCKS <= height:
+                del self.held[part.circuit]
                 self._fail_back(part, TEMPORARY)
         for part in [each for each in self.kept.parts if each.is_on and each.out_expiry <= height]:
             self._end(part.out_point, LOCAL_FORCE)

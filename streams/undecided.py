@@ -61,6 +61,9 @@ class Domain(Protocol):
         Raises: django.db.Error: then it is said once more.
         """
 
+    def ended(self) -> None:
+        """The stream has ended: LND asks about what it still holds by the next one."""
+
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
@@ -119,6 +122,7 @@ class Undecided:
         """The stream has ended: LND will ask about all of them again."""
         with self._lock:
             self._waiting.clear()
+        self._domain.ended()
 
     def detail(self) -> str:
         """How many there are."""

@@ -48,16 +48,6 @@ def is_ours(scid: int) -> bool:
     return JitPurchase.objects.filter(scid=channel_name(scid)).exists()
 
 
-def is_over(circuit: Circuit) -> bool:
-    """The part went on, and its payment has come to its end: our node has nothing of it under way any more.
-
-    LND may ask about it once more all the same: it keeps the question that came while nobody was there to answer, also
-    when the part has come back meanwhile. What goes on then nobody pays for but we.
-    """
-    rows = JitPart.objects.filter(chan_id=str(circuit.channel), htlc_id=circuit.htlc, decision=PartDecision.RESUME)
-    return rows.filter(order__hold_invoice__state__in=_ENDED).exists()
-
-
 def hear(part: Intercepted) -> Answer | None:
     """What our node is to be told of the part; None: that is not decided yet.
 

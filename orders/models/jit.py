@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from lightning.parts import Circuit
 from orders.models.order import ChannelOrder
@@ -100,6 +100,14 @@ class JitPart(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     fee_msat = models.BigIntegerField(default=0, help_text="What of it is our fee.")
     reason = models.CharField(max_length=64, blank=True)
+    moves = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), blank=True,
+        help_text="How often what is in each channel with the buyer's node had changed before it went on.",
+    )  # fmt: skip
+    told_at = models.DateTimeField(null=True, blank=True, help_text="Right before our node was told that it goes on.")
+    is_done = models.BooleanField(
+        default=False, db_default=False, help_text="Our node has done so: nothing is said of it any more."
+    )
 
     class Meta:
         ordering = ["id"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from lightning.node import LndNode
 from lightning.parts import FAIL, Answer, Intercepted
 from lightning.types import Channel
-from orders.jit import gathering
+from orders.jit import gathering, saying
 from orders.models import ChannelOpening, ChannelOrder, JitPart, PartDecision
 from orders.openings import carrying, committing
 from orders.payments.lightning import passing
@@ -34,6 +34,7 @@ def a_part_is_told_the_same_each_time() -> None:
         return FAIL if went_on else hear(part)
 
     gathering.hear = forgetful
+    saying.first = set
 
 
 @_guard

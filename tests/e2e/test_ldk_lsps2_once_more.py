@@ -6,12 +6,13 @@ nobody pays for it but we.
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from typing import Any
 
 import pytest
 
-from orders.jit import gathering
+from orders.jit import gathering, saying
 from orders.models import HoldInvoice, Service
 from orders.states import InvoiceState
 from tests.clients.ldk.wallet import LdkWallet
@@ -70,5 +71,47 @@ def test_a_part_that_came_back_while_our_stream_was_away_does_not_go_on_once_mor
 def test_control_were_it_let_go_the_wallet_would_have_it(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "is_over", lambda _: False)
+    monkeypatch.setattr(saying, "first", set)
     assert goes_on_once_more(shop, lsp, wallet, streams, by_lnd=False)
+
+
+def is_answered_late(shop: Shop, lsp: Any, wallet: LdkWallet, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """The payer connects anew and the wallet gives the part back, while our answer is on its way. As above."""
+    Service.objects.update(jit_client_trusts_lsp=False)
+    payment_hash = hash_of(secrets.token_hex(32))
+    payment = shop.network.buyer.pay(bought(lambda: wallet.receive_held(SIZE_SAT, payment_hash)))
+    until(lambda: claimable_msat(wallet, payment_hash), "the wallet holds it")
+    time.sleep(3)
+    hear, asked, came_back = gathering.hear, threading.Event(), threading.Event()
+
+    def slowly(part: Any) -> Any:
+        answer = hear(part)
+        asked.set()
+        came_back.wait(60)
+        return answer
+
+    monkeypatch.setattr(gathering, "hear", slowly)
+    shop.network.buyer.disconnect(lsp)
+    shop.network.buyer.connect(lsp)
+    assert asked.wait(30), "LND asks once more"
+    wallet.fail(payment_hash)
+    assert payment.wait() == FAILED
+    came_back.set()
+    try:
+        until(lambda: claimable_msat(wallet, payment_hash), "it is paid again", timeout=_LONG_ENOUGH_SECONDS)
+    except NeverHappened:
+        return False
+    return True
+
+
+def test_nor_does_one_that_comes_back_while_our_answer_is_on_its_way(
+    shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_answered_late(shop, lsp, wallet, monkeypatch)
+
+
+def test_control_were_it_answered_it_would(
+    shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saying, "first", set)
+    assert is_answered_late(shop, lsp, wallet, monkeypatch)

@@ -6,8 +6,8 @@ from threading import Thread
 
 from lightning.errors import NodeUnavailable
 from lightning.node import LndNode
-from lightning.parts import Circuit, Intercepted
-from orders.jit import gathering
+from lightning.parts import Answer, Circuit, Intercepted
+from orders.jit import gathering, saying
 from simulator.world import World
 from tests.property.inside import InsideNetwork
 from tests.regtest.waiting import until
@@ -19,7 +19,7 @@ class Ears:
     """As the streams process does it: a part is heard, decided, and told. What waits is in memory only."""
 
     def __init__(self, network: InsideNetwork, node: LndNode) -> None:
-        self._network = network
+        self._network, self._node = network, node
         self._stream = node.intercept()
         self._has_ended = False
         self._heard: list[Intercepted] = []
@@ -50,18 +50,26 @@ class Ears:
                 gathering.lose(part)
                 continue
             answer = gathering.hear(part)
-            if answers and answer is not None:
-                self._stream.answer(part.circuit, answer)
-            elif answers:
+            if not answers:
+                saying.first({} if answer is None else {part.circuit: answer})
+            elif answer is not None:
+                self._say({part.circuit: answer})
+            else:
                 self._waiting.add(part.circuit)
         self._until_taken()
+
+    def _say(self, decided: dict[Circuit, Answer]) -> None:
+        first = saying.first(decided)
+        for circuit, answer in decided.items():
+            self._waiting.discard(circuit)
+            if circuit in first or saying.once_more(circuit, self._node):
+                self._stream.answer(circuit, answer)
+        saying.done(decided)
 
     def tell(self) -> None:
         """What was decided meanwhile the node is told."""
         gathering.end_waiting()
-        for circuit, answer in gathering.answers(self._waiting).items():
-            self._waiting.discard(circuit)
-            self._stream.answer(circuit, answer)
+        self._say(gathering.answers(self._waiting))
         self._until_taken()
 
     def block_came(self, height: int) -> None:

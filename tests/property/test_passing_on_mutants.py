@@ -11,7 +11,7 @@ import pytest
 from lightning.node import LndNode
 from lightning.parts import FAIL, Answer, Intercepted
 from lightning.types import Channel
-from orders.jit import gathering
+from orders.jit import gathering, saying
 from orders.models import ChannelOpening, ChannelOrder, JitPart, PartDecision
 from orders.opening_fee import Size, shares
 from orders.openings import carrying, committing
@@ -34,6 +34,12 @@ def forget_what_was_decided(patch: pytest.MonkeyPatch) -> None:
         return FAIL if known.exists() else hear(part)
 
     patch.setattr(gathering, "hear", forgetful)
+    patch.setattr(saying, "first", set)
+
+
+def tell_it_whenever_it_is_asked(patch: pytest.MonkeyPatch) -> None:
+    """What went on does so once more."""
+    patch.setattr(saying, "first", set)
 
 
 def take_the_fee_twice(patch: pytest.MonkeyPatch) -> None:
@@ -80,6 +86,7 @@ def leave_what_was_taken(patch: pytest.MonkeyPatch) -> None:
 
 MUTANTS = (
     Mutant("forgets what it decided", forget_what_was_decided, "were paid out by us"),
+    Mutant("tells it whenever it is asked", tell_it_whenever_it_is_asked, "were paid out by us"),
     Mutant("takes the fee twice", take_the_fee_twice, "were promised|takes another fee"),
     Mutant("lets go unnamed", let_go_before_the_alias_is_there, "no channel has its number"),
     Mutant("believes the sender", believe_what_the_sender_says, "came in"),

@@ -37,6 +37,16 @@ class JustInTime:
     promised: Promised = field(default_factory=Promised)
     stream: Interception | None = None
 
+    def __post_init__(self) -> None:
+        self._lost_before_msat = self._lost_msat()
+
+    def _lost_msat(self) -> int:
+        return int(self.shop.network.lsp.control.parts().lost_msat)
+
+    def lost_msat(self) -> int:
+        """What was paid out, and went back to its payer, since the test began: other tests may have lost something."""
+        return self._lost_msat() - self._lost_before_msat
+
     def buy(self, size_sat: int | None = SIZE_SAT, wallet: Any = None) -> JitPurchase:
         peer = (wallet or self.wallet).pubkey
         offer = selling.menu(peer)[0]

@@ -10,12 +10,12 @@ import pytest
 
 from lightning.node import LndNode
 from lightning.parts import FAIL
-from orders.jit import gathering
-from orders.models import ChannelOpening, JitPart
+from orders.jit import gathering, saying
+from orders.models import ChannelOpening, JitPart, Service
 from orders.openings import committing, publishing
 from orders.payments.lightning import passing
 from orders.states import InvoiceState, OrderState
-from tests.regtest.payment import FINAL, SUCCEEDED
+from tests.regtest.payment import FAILED, FINAL, SUCCEEDED
 from tests.regtest.waiting import until
 from tests.simulator.just_in_time import SIZE_SAT, JustInTime
 from tests.simulator.test_just_in_time import fee_sat, jit
@@ -62,7 +62,7 @@ STEPS: list[tuple[Any, str]] = [
 def whole(jit: JustInTime, payment: Any) -> None:
     """The payer has paid once or not at all, the buyer has all but the fee or nothing, and there is one funding."""
     until(lambda: payment.status() in FINAL, "the payment has ended")
-    assert jit.shop.network.lsp.control.parts().lost_msat == 0
+    assert not jit.lost_msat()
     order = jit.order()
     if payment.status() == SUCCEEDED:
         assert order.hold_invoice.state == InvoiceState.SETTLED
@@ -120,7 +120,55 @@ def test_control_a_part_that_went_on_and_is_failed_at_its_next_visit_is_paid_out
         payment = jit.pay(jit.buy())
         jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
         monkeypatch.setattr(gathering, "answer_of", lambda row: FAIL)  # it has forgotten
+        monkeypatch.setattr(saying, "first", set)
         jit.payer.kill()  # and comes back: LND asks about what it has in that channel once more
         jit.payer.start()
         jit.run(lambda: bool(payment.status() in FINAL), "the payer has it back")
-    until(lambda: jit.shop.network.lsp.control.parts().lost_msat > 0, "and the wallet has it too")
+    until(lambda: jit.lost_msat() > 0, "and the wallet has it too")
+
+
+def came_back_unheard(jit: JustInTime) -> Any:
+    """A part that has gone on, and that the node has asked about once more while nobody was there to answer."""
+    Service.objects.update(jit_client_trusts_lsp=False)  # so its channel stays
+    with jit.wallet.holding_payments():
+        payment = jit.pay(jit.buy())
+        jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
+        until(lambda: JitPart.objects.get().is_done, "the node has had its time")
+        assert jit.stream is not None
+        jit.stream.close()
+        jit.payer.kill()
+        jit.payer.start()
+        jit.wallet.change(takes="fails")
+        until(lambda: payment.status() == FAILED, "it came back")
+    return payment
+
+
+def test_a_part_that_came_back_while_nobody_was_asked_does_not_go_on_once_more(jit: JustInTime) -> None:
+    came_back_unheard(jit)
+    with jit.listening():
+        until(lambda: JitPart.objects.get().circuit in jit.promised._waiting, "the node asks")
+        until(lambda: not jit.promised._waiting, "it was looked at")
+    assert not jit.lost_msat()
+
+
+def test_control_else_the_wallet_has_it_and_its_payer_too(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    came_back_unheard(jit)
+    monkeypatch.setattr(saying, "first", set)
+    with jit.listening():
+        until(lambda: jit.lost_msat() > 0, "it went on once more")
+
+
+def test_what_our_node_may_not_have_heard_is_told_it_once_more(
+    jit: JustInTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We die between writing down that it is told and telling it."""
+    say, died = jit.promised._say, []
+    monkeypatch.setattr(jit.promised, "_say", lambda *_: died.append(True))
+    payment = jit.pay(jit.buy())
+    jit.run(lambda: bool(died), "it goes on")
+    assert jit.stream is not None
+    jit.stream.close()
+    monkeypatch.setattr(jit.promised, "_say", say)
+    with jit.listening():
+        jit.run(lambda: jit.order().state == OrderState.OPEN, "it has come to its end")
+        whole(jit, payment)

@@ -39,6 +39,7 @@ class Domain:
         self.database_is_there = threading.Event()
         self.database_is_there.set()
         self.database_fails = False
+        self.streams_that_ended = 0
         self.decides: Callable[[Callable[[Answer], bool]], object] = lambda answer: None
 
     def _ask(self) -> None:
@@ -55,6 +56,9 @@ class Domain:
         self._ask()
         self.asked.append((part, answer))
         self.decides(answer)
+
+    def ended(self) -> None:
+        self.streams_that_ended += 1
 
     def lost(self, part: Intercepted) -> None:
         self._ask()

@@ -222,9 +222,17 @@ def pass_on(order_id: UUID, channel: Channel, node: LndNode) -> bool:
     with locked(order_id) as order:
         purchase, passed = purchase_of(order), of(order)
     node.add_alias(channel.known_as, purchase.number)
+    before = moves(node.channels_with(channel.peer_pubkey))
     height, without_fee = node.info().block_height, passed.fee_came_back(node) if passed.parts else ()
     with locked(order_id) as order:
-        return _record_passed_on(order, height, without_fee)
+        went_on = _record_passed_on(order, height, without_fee)
+        order.jit_parts.filter(decision=PartDecision.RESUME, told_at=None).update(moves=before)
+    return went_on
+
+
+def moves(with_peer: Iterable[Channel]) -> dict[str, int]:
+    """How often what is in each of these channels has changed, by their outpoints, but for those with nothing yet."""
+    return {str(each.outpoint): each.updates for each in with_peer if each.updates}
 
 
 def _record_passed_on(order: ChannelOrder, height: int, without_fee: Collection[JitPart] = ()) -> bool:

@@ -52,7 +52,7 @@ LSPS = Group(
         ),
         V(
             "LSPS2_CLTV_BLOCKS",
-            p.integer(24, 1000),
+            p.integer(60, 1000),
             "144",
             "So many blocks those leave us who pay over such a channel: more than the node's own "
             "`bitcoin.timelockdelta`, which is 80 unless lnd.conf says otherwise.",

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from django.conf import settings
@@ -63,6 +64,11 @@ class Line:
             apart.end()
         self._apart = self._stream = None
         self._undecided.forget()
+
+    @property
+    def has_begun(self) -> bool:
+        """It hears, or is about to."""
+        return self._apart is not None
 
     @property
     def is_up(self) -> bool:
@@ -169,6 +175,9 @@ class Forwarding:
                 continue
             self._found(why_not)
             if may and self._is_ours.is_set():
+                if not self._line.has_begun:
+                    with suppress(TimeoutError):  # others' payments wait
+                        await asyncio.wait_for(self._hands.do(self._undecided.learn), _SOON_SECONDS)
                 self._line.start()
             await asyncio.sleep(_AGAIN_SECONDS if self._is_ours.is_set() else 0)
 

@@ -35,7 +35,8 @@ _GONE_BLOCKS: Final = 144
 #: The last so many are remembered, of numbers and of parts: strangers may name, and send, more than any memory holds.
 _MOST_KEPT: Final = 100_000
 #: So many blocks before LND fails it by itself, what nobody has answered is let go: of what was let go before, to be
-#: failed at its one end only is to be paid out for nothing.
+#: failed at its one end only is to be paid out for nothing. And as soon as it runs out where it goes: LND passes on
+#: nothing then that would have so few blocks, and drops what is on its way.
 _DOUBT_BLOCKS: Final = 2
 
 _Key = TypeVar("_Key")
@@ -47,6 +48,9 @@ class Domain(Protocol):
 
     def is_ours(self, scid: int) -> bool:
         """We have promised a channel that is called so. Raises: django.db.Error."""
+
+    def went_on(self) -> set[int]:
+        """The channels of parts that have gone on, and may be asked about once more. Raises: django.db.Error."""
 
     def decide(self, part: Intercepted, answer: Callable[[Answer], bool]) -> None:
         """The part will be answered: by the time this returns, or later, by any thread; the same part may come again.
@@ -87,12 +91,24 @@ class Undecided:
         self._ours: dict[int, None] = {}
         #: What was let go in doubt may be on its way until this block: whoever decides later must not fail it.
         self._gone: dict[Circuit, int] = {}
+        self._height = 0
         self.let_go = 0
+
+    def learn(self) -> None:
+        """Parts that went on before this process began are ours, whatever the database does later. Raises nothing."""
+        try:
+            scids = self._domain.went_on()
+        except DATABASE_TROUBLE as problem:
+            log.warning("which payments have gone on is not known: %s", problem)
+            return
+        with self._lock:
+            for scid in scids:
+                _keep(self._ours, scid, None)
 
     def add(self, stream: Stream, part: Intercepted) -> None:
         """The part will be answered."""
         waiting = _Waiting(stream, part, time.monotonic(), is_ours=part.scid in self._ours)
-        if part.circuit in self._gone or (len(self._waiting) >= _MOST and not waiting.is_ours):
+        if part.circuit in self._gone or self._is_late(part) or (len(self._waiting) >= _MOST and not waiting.is_ours):
             self._let_go(waiting)
             return
         with self._lock:
@@ -111,12 +127,16 @@ class Undecided:
 
     def block_came(self, height: int) -> None:
         """What LND is about to fail by itself is let go, and what ran out long ago is forgotten."""
+        self._height = height
         with self._lock:
             self._gone = {circuit: ends for circuit, ends in self._gone.items() if ends > height}
         for waiting in self._all():
-            if waiting.part.auto_fail_height - _DOUBT_BLOCKS <= height:
+            if self._is_late(waiting.part):
                 log.warning("part=%s is let go: nobody has decided about it in time", waiting.part.circuit)
                 self._let_go(waiting)
+
+    def _is_late(self, part: Intercepted) -> bool:
+        return not part.is_on_chain and min(part.auto_fail_height - _DOUBT_BLOCKS, part.outgoing_expiry) <= self._height
 
     def forget(self) -> None:
         """The stream has ended: LND will ask about all of them again."""

@@ -48,6 +48,16 @@ def is_ours(scid: int) -> bool:
     return JitPurchase.objects.filter(scid=channel_name(scid)).exists()
 
 
+def went_on() -> set[int]:
+    """The channels that were promised, and for which parts have gone on that may be on their way yet."""
+    seen = queries.snapshot()
+    if seen is None:
+        return set()
+    live = JitPart.objects.filter(decision=PartDecision.RESUME, incoming_expiry__gt=seen.block_height)
+    purchases = JitPurchase.objects.filter(pk__in=live.values("purchase"))
+    return {purchase.number for purchase in purchases}
+
+
 def hear(part: Intercepted) -> Answer | None:
     """What our node is to be told of the part; None: that is not decided yet.
 

@@ -8,32 +8,42 @@ let go where no channel has its number as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from lightning.node import LndNode
-from lightning.parts import Answer, Circuit
+from lightning.parts import Circuit
 from lightning.types import Channel
 from orders.models import JitPart, PartDecision
 from orders.payments.lightning.passing import moves
 
 
-def first(decided: Mapping[Circuit, Answer]) -> set[Circuit]:
-    """Those of these parts of which our node may be told now what was decided: of one that goes on it is written down
-    before, and it is not told again.
+def first(circuit: Circuit) -> datetime | None:
+    """Our node may be told that the part goes on: when that was written down; None: it was told before.
+
+    In a transaction of its own, which is done before our node is told.
     """
-    going = [circuit for circuit, said in decided.items() if said.goes_on]
-    return set(decided).difference(_told_before(going) if going else ())
+    return _stamped(circuit, Q(told_at=None))
 
 
-def _told_before(circuits: Collection[Circuit]) -> set[Circuit]:
-    with transaction.atomic(durable=True):
-        rows = list(_going(circuits).select_for_update())
-        JitPart.objects.filter(pk__in=[row.pk for row in rows if row.told_at is None]).update(told_at=timezone.now())
-    return {row.circuit for row in rows if row.told_at is not None}
+def again(circuit: Circuit, channels: Sequence[Channel]) -> bool:
+    """Our node may be told once more: we died when it was told, or it did, and it has done nothing.
+
+    The part is where it came in, and nothing has moved in any channel with the buyer's node since it was decided.
+    `channels`: all, as our node has them some seconds after it has asked; what it had just done shows by then.
+    """
+    row = _going([circuit]).filter(is_done=False).select_related("purchase").first()
+    if row is None or not (_is_held(circuit, channels) and _is_unmoved(row, channels)):
+        return False
+    return _stamped(circuit, Q(is_done=False)) is not None  # who was the first says no more that it was not told
+
+
+def unsaid(circuit: Circuit, told_at: datetime) -> None:
+    """It was not told after all, by who was the first, and nobody since: our node asks again. Repeat: safe."""
+    _going([circuit]).filter(told_at=told_at).update(told_at=None)
 
 
 def done(circuits: Collection[Circuit]) -> None:
@@ -41,24 +51,10 @@ def done(circuits: Collection[Circuit]) -> None:
     _going(circuits).filter(told_at__isnull=False).update(is_done=True)
 
 
-def unsaid(circuit: Circuit) -> None:
-    """Our node was not told after all: it asks again. Said by who was the first. Repeat: safe."""
-    _going([circuit]).filter(is_done=False).update(told_at=None)
-
-
-def once_more(circuit: Circuit, node: LndNode) -> bool:
-    """It may be told once more that the part goes on: we died when it was told, or it did, and it has done nothing.
-
-    The part is where it came in, and nothing has moved in any channel with the buyer's node since it was decided. To be
-    asked some seconds after our node has asked: what it had just done shows by then.
-    Raises: NodeUnavailable.
-    """
-    row = _going([circuit]).filter(is_done=False).select_related("purchase").first()
-    if row is None:
-        return False
-    channels = node.channels()
-    with_buyer = (each for each in channels if each.peer_pubkey == row.purchase.node_pubkey)
-    return _is_held(circuit, channels) and row.moves == moves(with_buyer)
+def _stamped(circuit: Circuit, which: Q) -> datetime | None:
+    now = timezone.now()
+    with transaction.atomic(durable=True):
+        return now if _going([circuit]).filter(which).update(told_at=now) else None
 
 
 def _is_held(circuit: Circuit, channels: Iterable[Channel]) -> bool:
@@ -66,8 +62,15 @@ def _is_held(circuit: Circuit, channels: Iterable[Channel]) -> bool:
     return any(htlc.incoming and htlc.index == circuit.htlc for each in into for htlc in each.htlcs)
 
 
+def _is_unmoved(row: JitPart, channels: Iterable[Channel]) -> bool:
+    """Those that there were are there, as they were; and in others nothing ever was."""
+    before: Mapping[str, int] = row.moves
+    now = moves(each for each in channels if each.peer_pubkey == row.purchase.node_pubkey)
+    return before.keys() <= now.keys() and all(before.get(name, 0) == count for name, count in now.items())
+
+
 def _going(circuits: Iterable[Circuit]) -> QuerySet[JitPart]:
     wanted = Q(pk__in=[])
     for each in circuits:
         wanted |= Q(chan_id=str(each.channel), htlc_id=each.htlc)
-    return JitPart.objects.filter(wanted, decision=PartDecision.RESUME).order_by("pk")
+    return JitPart.objects.filter(wanted, decision=PartDecision.RESUME)

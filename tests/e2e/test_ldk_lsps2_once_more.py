@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from orders.jit import gathering, saying
 from orders.models import HoldInvoice, Service
@@ -71,7 +72,7 @@ def test_a_part_that_came_back_while_our_stream_was_away_does_not_go_on_once_mor
 def test_control_were_it_let_go_the_wallet_would_have_it(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saying, "first", set)
+    monkeypatch.setattr(saying, "first", lambda circuit: timezone.now())
     assert goes_on_once_more(shop, lsp, wallet, streams, by_lnd=False)
 
 
@@ -113,5 +114,5 @@ def test_nor_does_one_that_comes_back_while_our_answer_is_on_its_way(
 def test_control_were_it_answered_it_would(
     shop: Shop, lsp: Any, wallet: LdkWallet, streams: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saying, "first", set)
+    monkeypatch.setattr(saying, "first", lambda circuit: timezone.now())
     assert is_answered_late(shop, lsp, wallet, monkeypatch)

@@ -82,6 +82,15 @@ class TestWhose:
         assert gathering.hear(part(purchase)) == RESUME
         assert not JitPart.objects.exists() and not orders()
 
+    def test_what_has_gone_on_and_has_not_run_out_is_known_beforehand(self) -> None:
+        purchase = bought()
+        gathering.hear(part(purchase))
+        assert gathering.went_on() == set()
+        JitPart.objects.update(decision="resume", decided_at=timezone.now())
+        assert gathering.went_on() == {purchase.number}
+        JitPart.objects.update(incoming_expiry=HEIGHT)
+        assert gathering.went_on() == set()
+
 
 class TestEnough:
     def test_l2_13_a_part_that_is_enough_makes_an_order_that_is_paid_and_claimed(self) -> None:

@@ -51,7 +51,7 @@ class Ears:
                 continue
             answer = gathering.hear(part)
             if not answers:
-                saying.first({} if answer is None else {part.circuit: answer})
+                saying.first(part.circuit)
             elif answer is not None:
                 self._say({part.circuit: answer})
             else:
@@ -59,10 +59,11 @@ class Ears:
         self._until_taken()
 
     def _say(self, decided: dict[Circuit, Answer]) -> None:
-        first = saying.first(decided)
+        """What nobody has heard is told; what the last who heard may have died of as well, where nothing has moved."""
+        channels = self._node.channels() if decided else []
         for circuit, answer in decided.items():
             self._waiting.discard(circuit)
-            if circuit in first or saying.once_more(circuit, self._node):
+            if not answer.goes_on or saying.first(circuit) or saying.again(circuit, channels):
                 self._stream.answer(circuit, answer)
         saying.done(decided)
 

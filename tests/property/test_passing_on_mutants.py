@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.parts import FAIL, Answer, Intercepted
@@ -34,12 +35,12 @@ def forget_what_was_decided(patch: pytest.MonkeyPatch) -> None:
         return FAIL if known.exists() else hear(part)
 
     patch.setattr(gathering, "hear", forgetful)
-    patch.setattr(saying, "first", set)
+    patch.setattr(saying, "first", lambda circuit: timezone.now())
 
 
 def tell_it_whenever_it_is_asked(patch: pytest.MonkeyPatch) -> None:
     """What went on does so once more."""
-    patch.setattr(saying, "first", set)
+    patch.setattr(saying, "first", lambda circuit: timezone.now())
 
 
 def take_the_fee_twice(patch: pytest.MonkeyPatch) -> None:

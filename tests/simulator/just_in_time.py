@@ -117,6 +117,7 @@ class JustInTime:
                 for part in stream:
                     self.promised.decide(part, partial(stream.answer, part.circuit))
         finally:
+            self.promised.ended()
             connection.close()
 
 

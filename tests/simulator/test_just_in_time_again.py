@@ -180,7 +180,9 @@ def test_a_part_that_comes_after_the_others_have_gone_on_goes_after_them_whole(
     assert payment.status() == IN_FLIGHT
     may.set()
     paid(jit, payment)
-    assert [part.fee_msat for part in JitPart.objects.order_by("pk")] == [fee_sat(jit) * 1000, 0, 0]
+    parts = list(JitPart.objects.order_by("pk"))
+    assert [part.fee_msat for part in parts] == [fee_sat(jit) * 1000, 0, 0]
+    assert [part.moves[str(jit.channels()[0].outpoint)] > 0 for part in parts] == [False, False, True]
     assert jit.channels()[0].remote_balance_sat == SIZE_SAT * 3 // 2 - fee_sat(jit)
 
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from lightning.node import LndNode
 from lightning.parts import FAIL
@@ -120,7 +121,7 @@ def test_control_a_part_that_went_on_and_is_failed_at_its_next_visit_is_paid_out
         payment = jit.pay(jit.buy())
         jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
         monkeypatch.setattr(gathering, "answer_of", lambda row: FAIL)  # it has forgotten
-        monkeypatch.setattr(saying, "first", set)
+        monkeypatch.setattr(saying, "first", lambda circuit: timezone.now())
         jit.payer.kill()  # and comes back: LND asks about what it has in that channel once more
         jit.payer.start()
         jit.run(lambda: bool(payment.status() in FINAL), "the payer has it back")
@@ -133,7 +134,7 @@ def came_back_unheard(jit: JustInTime) -> Any:
     with jit.wallet.holding_payments():
         payment = jit.pay(jit.buy())
         jit.run(lambda: bool(jit.channels() and jit.channels()[0].htlcs), "the wallet holds it")
-        until(lambda: JitPart.objects.get().is_done, "the node has had its time")
+        saying.done([JitPart.objects.get().circuit])  # it has had its time
         assert jit.stream is not None
         jit.stream.close()
         jit.payer.kill()
@@ -153,7 +154,7 @@ def test_a_part_that_came_back_while_nobody_was_asked_does_not_go_on_once_more(j
 
 def test_control_else_the_wallet_has_it_and_its_payer_too(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:
     came_back_unheard(jit)
-    monkeypatch.setattr(saying, "first", set)
+    monkeypatch.setattr(saying, "first", lambda circuit: timezone.now())
     with jit.listening():
         until(lambda: jit.lost_msat() > 0, "it went on once more")
 

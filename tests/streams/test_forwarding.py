@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -40,6 +40,7 @@ class Domain:
         self.database_is_there.set()
         self.database_fails = False
         self.streams_that_ended = 0
+        self.knows_ours = False
         self.decides: Callable[[Callable[[Answer], bool]], object] = lambda answer: None
 
     def _ask(self) -> None:
@@ -56,6 +57,10 @@ class Domain:
         self._ask()
         self.asked.append((part, answer))
         self.decides(answer)
+
+    def went_on(self) -> set[int]:
+        self._ask()
+        return {self.ours} if self.knows_ours else set()
 
     def ended(self) -> None:
         self.streams_that_ended += 1
@@ -229,9 +234,11 @@ def test_after_a_stream_that_was_well_the_next_begins_at_once(
 ) -> None:
     monkeypatch.setattr("streams.forwarding._PAUSES_SECONDS", (60.0,))
     stream, apart = passage.line._stream, passage.line._apart
+    ended = passage.domain.streams_that_ended
     assert stream is not None and apart is not None and apart._process is not None
     apart._process.kill()
     until(lambda: passage.line._stream is not stream and passage.line.is_up, "another stream", timeout=20)
+    assert passage.domain.streams_that_ended == ended + 1
     assert passage.pay(passage.scid()).wait() == SUCCEEDED
 
 
@@ -250,12 +257,12 @@ def test_who_comes_while_another_is_asked_waits_for_his_turn(
         second.stop()
 
 
-def test_what_lnd_is_about_to_fail_is_let_go(passage: Passage) -> None:
+def test_what_no_node_takes_any_more_is_let_go(passage: Passage) -> None:
     payment = passage.pay(passage.ours)
     part, answer = passage.domain.wait()
-    passage.undecided.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS - 1)
+    passage.undecided.block_came(part.outgoing_expiry - 1)
     assert payment.status() == IN_FLIGHT
-    passage.undecided.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS)
+    passage.undecided.block_came(part.outgoing_expiry)
     assert payment.wait() == FAILED  # there is no such channel
     assert answer(FAIL) is False
 
@@ -284,6 +291,59 @@ class Silent:
 
 def part_of(number: int, scid: int) -> Intercepted:
     return Intercepted(Circuit(1, number), "ab" * 32, 1_000, 900, 1_000, 800, scid, 881)
+
+
+def test_what_lnd_is_about_to_fail_is_let_go() -> None:
+    domain, stream = Domain(), Silent()
+    waiting, part = Undecided(domain), replace(part_of(1, domain.ours), outgoing_expiry=899)
+    waiting.add(stream, part)  # type: ignore[arg-type]
+    domain.wait()
+    waiting.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS - 1)
+    assert not stream.told
+    waiting.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS)
+    assert stream.told == [(part.circuit, RESUME)]
+    waiting._threads.shutdown()
+
+
+def test_what_runs_out_where_it_goes_is_let_go_as_nothing_goes_on_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, stream = Domain(), Silent()
+    waiting = Undecided(domain)
+    waiting.add(stream, part_of(1, domain.ours))  # type: ignore[arg-type]
+    domain.wait()
+    waiting.block_came(799)
+    assert not stream.told
+    waiting.block_came(800)
+    assert stream.told == [(Circuit(1, 1), RESUME)]
+    waiting.add(stream, part_of(2, domain.ours))  # type: ignore[arg-type]
+    assert stream.told[1:] == [(Circuit(1, 2), RESUME)] and len(domain.asked) == 1
+    lost = replace(part_of(3, domain.ours), auto_fail_height=900)
+    waiting.add(stream, lost)  # type: ignore[arg-type]
+    waiting._threads.shutdown()
+    assert domain.lost_parts == [lost]
+
+
+def test_what_went_on_before_we_began_is_ours_whatever_else_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it might be let go, and go on once more, where it has come back."""
+    monkeypatch.setattr(undecided, "_MOST", 1)
+    monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 0.0)
+    domain, stream = Domain(), Silent()
+    domain.knows_ours = True
+    waiting = Undecided(domain)
+    waiting.learn()
+    domain.database_is_there.clear()
+    for number, scid in enumerate([next(_scids), domain.ours, domain.ours]):
+        waiting.add(stream, part_of(number, scid))  # type: ignore[arg-type]
+    until(lambda: waiting.tick() or stream.told, "what may be a stranger's is let go", timeout=5)
+    assert stream.told == [(Circuit(1, 0), RESUME)]
+    domain.database_is_there.set()
+    waiting._threads.shutdown()
+
+
+def test_where_the_database_is_away_we_begin_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    domain = Domain()
+    domain.database_fails = True
+    Undecided(domain).learn()
+    assert "is not known" in caplog.text
 
 
 def test_who_floods_us_with_numbers_like_ours_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +13,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
-from lightning.parts import FAIL, RESUME, Answer, Intercepted, resume_with
-from lightning.types import Channel, Htlc
-from orders.jit import gathering
+from lightning.parts import FAIL, RESUME, Answer, Circuit, Intercepted, resume_with
+from lightning.types import Channel, Htlc, Outpoint
+from orders.jit import gathering, saying
 from orders.models import ChannelOrder, JitPart, JitPurchase, PartDecision, Service
 from orders.payments.lightning.passing import moves
-from streams.promised import Promised
+from streams.promised import Promised, _Waiting
 from tests.factories import SnapshotFactory
 from tests.integration.lsps2 import open_shop
 from tests.integration.test_jit_gathering import SIZE_MSAT, bought, part
@@ -133,22 +135,28 @@ def test_what_is_forgotten_before_it_was_told_is_heard_of_anew(promised: Promise
 
 
 class Channels:
-    """Our node, as far as it is asked: where the part came in, and one with the buyer."""
+    """Our node, as far as it is asked: where parts came in, and one channel with the buyer."""
 
-    def __init__(self, *, held: bool) -> None:
-        self.held, self.moved, self.fails = held, 0, 0
+    def __init__(self) -> None:
+        self.held, self.moved, self.fails, self.lists = True, 0, 0, 0
+        self.has_channel = True
 
     def channels(self) -> list[Channel]:
+        self.lists += 1
         if self.fails:
             self.fails -= 1
             raise NodeUnavailable("gone")
-        row = JitPart.objects.get()
-        htlc = Htlc(
-            incoming=True, amount_sat=row.incoming_msat // 1000, payment_hash=row.payment_hash,
-            expiry_height=row.incoming_expiry, index=row.htlc_id, other_channel=0, other_index=0, locked_in=True,
-        )  # fmt: skip
-        into = channel(alias=int(row.chan_id), htlcs=(htlc,) if self.held else ())
-        return [into, channel(peer_pubkey=row.purchase.node_pubkey, updates=self.moved)]
+        rows = list(JitPart.objects.all())
+        into = channel(alias=int(rows[0].chan_id), htlcs=tuple(map(_htlc, rows)) if self.held else ())
+        to = channel(peer_pubkey=rows[0].purchase.node_pubkey, updates=self.moved, outpoint=Outpoint("cd" * 32, 0))
+        return [into, to] if self.has_channel else [into]
+
+
+def _htlc(row: JitPart) -> Htlc:
+    return Htlc(
+        incoming=True, amount_sat=row.incoming_msat // 1000, payment_hash=row.payment_hash,
+        expiry_height=row.incoming_expiry, index=row.htlc_id, other_channel=0, other_index=0, locked_in=True,
+    )  # fmt: skip
 
 
 class TestWhatGoesOnIsToldOnce:
@@ -160,12 +168,12 @@ class TestWhatGoesOnIsToldOnce:
 
     @pytest.fixture(autouse=True)
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("streams.promised._DONE_SECONDS", 0.2)
-        monkeypatch.setattr("streams.promised._SHOWS_SECONDS", 0.4)
+        monkeypatch.setattr("streams.promised._SHOWS_SECONDS", 0.3)
+        monkeypatch.setattr("streams.promised._END_WAITING_SECONDS", 0.0)
 
-    @pytest.fixture
+    @pytest.fixture(autouse=True)
     def node(self, monkeypatch: pytest.MonkeyPatch) -> Channels:
-        node = Channels(held=True)
+        node = Channels()
         monkeypatch.setattr("lightning.connection.node", lambda: node)
         return node
 
@@ -178,35 +186,96 @@ class TestWhatGoesOnIsToldOnce:
         JitPart.objects.update(order=ChannelOrder.objects.get(), **decided)
         return one
 
-    def test_what_has_gone_on_is_not_spoken_of_again(self, promised: Promised, going: Intercepted, node: Any) -> None:
+    @pytest.fixture
+    def doubtful(self, promised: Promised, going: Intercepted) -> Intercepted:
+        """It was told, and the stream has ended right then."""
+        assert Told(promised, going).answers == [self.SAID]
+        promised.ended()
+        return going
+
+    def looked_at(self, promised: Promised, one: Intercepted) -> list[Answer]:
+        told = Told(promised, one)
+        until(lambda: not promised._waiting, "it was looked at")
+        return told.answers
+
+    def test_by_the_same_stream_it_is_not_told_again_whatever_the_channels_show(
+        self, promised: Promised, going: Intercepted, node: Channels
+    ) -> None:
         assert Told(promised, going).answers == [self.SAID]
         assert JitPart.objects.get().told_at is not None
-        again = Told(promised, going)
-        until(lambda: not promised._waiting, "it was looked at")
-        assert not again.answers and JitPart.objects.get().is_done
+        assert not Told(promised, going).answers
+        assert not promised._waiting and not node.lists
 
-    def test_nor_by_the_next_process(self, promised: Promised, going: Intercepted, node: Any) -> None:
+    def test_nor_by_another_once_our_node_has_done_it(
+        self, promised: Promised, going: Intercepted, node: Channels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("streams.promised._DONE_SECONDS", 0.0)
         Told(promised, going)
         until(lambda: JitPart.objects.get().is_done, "our node has had its time")
-        the_next = Promised()
-        again = Told(the_next, going)
-        until(lambda: not the_next._waiting, "it was looked at")
-        assert not again.answers
+        until(lambda: not promised._told, "nothing is remembered")
+        assert not self.looked_at(promised, going)
 
-    @pytest.mark.parametrize("what", ["nothing", "the stream ended", "the process died"])
-    def test_where_our_node_may_not_have_heard_it_and_has_done_nothing_it_is_told_again(
-        self, promised: Promised, going: Intercepted, node: Any, what: str
+    def test_where_it_may_not_have_been_heard_and_nothing_was_done_it_is_told_again(
+        self, promised: Promised, doubtful: Intercepted
     ) -> None:
-        Told(promised, going)
-        if what == "the stream ended":
-            promised.ended()
-        elif what == "the process died":
-            promised.forget()
-            promised = Promised()
-        again = Told(promised, going)
-        until(lambda: not promised._waiting, "it was looked at")
-        assert again.answers == ([] if what == "nothing" else [self.SAID])
-        until(lambda: what == "nothing" or JitPart.objects.get().is_done, "and that was the last time")
+        assert self.looked_at(promised, doubtful) == [self.SAID]
+        assert not Told(promised, doubtful).answers  # and that was the last time, by this stream
+
+    def test_so_it_is_by_the_next_process(self, promised: Promised, doubtful: Intercepted) -> None:
+        the_next = Promised()
+        assert self.looked_at(the_next, doubtful) == [self.SAID]
+        the_next.forget()
+
+    @pytest.mark.parametrize("change", [{"held": False}, {"moved": 1}], ids=str)
+    def test_nothing_is_said_where_it_came_back_or_something_has_moved(
+        self, promised: Promised, doubtful: Intercepted, node: Channels, change: dict[str, Any]
+    ) -> None:
+        vars(node).update(change)
+        assert self.looked_at(promised, doubtful) == []
+
+    def test_what_had_moved_before_it_went_on_counts_for_nothing(
+        self, promised: Promised, doubtful: Intercepted, node: Channels
+    ) -> None:
+        node.moved = 7
+        JitPart.objects.update(moves=moves(node.channels()[1:]))
+        assert self.looked_at(promised, doubtful) == [self.SAID]
+
+    def test_where_its_channel_is_no_more_nothing_is_said(
+        self, promised: Promised, doubtful: Intercepted, node: Channels
+    ) -> None:
+        JitPart.objects.update(moves=moves(node.channels()[1:]))
+        node.has_channel = False
+        assert self.looked_at(promised, doubtful) == []
+
+    def test_while_the_node_does_not_say_what_it_has_the_part_waits(
+        self, promised: Promised, doubtful: Intercepted, node: Channels
+    ) -> None:
+        node.fails = 2
+        assert self.looked_at(promised, doubtful) == [self.SAID]
+        assert not node.fails
+
+    def test_parts_of_one_payment_are_told_again_together_though_the_first_moves_something(
+        self, promised: Promised, going: Intercepted, node: Channels
+    ) -> None:
+        other = replace(going, circuit=Circuit(going.circuit.channel, going.circuit.htlc + 1_000))
+        gathering.hear(other)
+        order = ChannelOrder.objects.get()
+        JitPart.objects.update(order=order, decision=PartDecision.RESUME, decided_at=timezone.now(), fee_msat=1_000)
+        for one in (going, other):
+            assert Told(promised, one).answers == [self.SAID]
+        promised.ended()
+        said = []
+
+        def tell(answer: Answer) -> bool:
+            said.append(answer)
+            node.moved += 1
+            return True
+
+        promised.decide(going, tell)
+        time.sleep(0.2)
+        promised.decide(other, tell)
+        until(lambda: not promised._waiting, "they were looked at")
+        assert said == [self.SAID] * 2
 
     def test_where_it_was_not_taken_the_next_question_is_the_first(
         self, promised: Promised, going: Intercepted, node: Channels
@@ -216,49 +285,44 @@ class TestWhatGoesOnIsToldOnce:
         assert JitPart.objects.get().told_at is None
         assert Told(promised, going).answers == [self.SAID]
 
-    @pytest.mark.parametrize("change", ["is where it came in no more", "something has moved"])
-    def test_nothing_is_said_where(self, promised: Promised, going: Intercepted, node: Channels, change: str) -> None:
-        Told(promised, going)
-        promised.ended()
-        node.held, node.moved = change == "something has moved", int(change == "something has moved")
-        again = Told(promised, going)
+    def test_what_is_not_taken_the_second_time_was_told_the_first(
+        self, promised: Promised, doubtful: Intercepted, node: Channels
+    ) -> None:
+        promised.decide(doubtful, lambda _: False)
         until(lambda: not promised._waiting, "it was looked at")
-        assert not again.answers
+        assert JitPart.objects.get().told_at is not None
+        node.moved = 1
+        assert self.looked_at(promised, doubtful) == []
 
-    def test_what_had_moved_before_it_went_on_counts_for_nothing(
-        self, promised: Promised, going: Intercepted, node: Channels
+    def test_who_was_the_first_and_finds_late_that_it_was_not_taken_takes_back_nothing_of_the_second(
+        self, promised: Promised, doubtful: Intercepted
     ) -> None:
-        Told(promised, going)
-        promised.ended()
-        node.moved = 7
-        JitPart.objects.update(moves=moves(node.channels()[1:]))
-        again = Told(promised, going)
-        until(lambda: again.answers, "it is told")
+        first = JitPart.objects.get().told_at
+        assert self.looked_at(promised, doubtful) == [self.SAID]
+        assert first is not None
+        saying.unsaid(doubtful.circuit, first)
+        assert JitPart.objects.get().told_at is not None
 
-    def test_while_the_node_does_not_say_what_it_has_the_part_waits(
-        self, promised: Promised, going: Intercepted, node: Channels
-    ) -> None:
-        Told(promised, going)
-        promised.ended()
-        node.fails = 2
-        again = Told(promised, going)
-        until(lambda: again.answers, "it is told")
-        assert not node.fails
-
-    def test_what_was_failed_or_refused_is_told_each_time(self, promised: Promised, node: Any) -> None:
+    def test_what_was_failed_or_refused_is_told_each_time(self, promised: Promised) -> None:
         one = part(bought(), SIZE_MSAT - 1)
         gathering.hear(one)
         for decision, said in [(PartDecision.FAIL, FAIL), (PartDecision.REFUSE, RESUME)]:
             decide(decision)
             assert [Told(promised, one).answers for _ in range(2)] == [[said], [said]]
 
-    def test_another_process_that_tells_it_first_is_the_only_one(
-        self, promised: Promised, going: Intercepted, node: Channels
-    ) -> None:
+    def test_another_process_that_tells_it_first_is_the_only_one(self, promised: Promised, going: Intercepted) -> None:
         JitPart.objects.update(decision="", decided_at=None)
         told = Told(promised, going)
-        JitPart.objects.update(
-            decision=PartDecision.RESUME, decided_at=timezone.now(), told_at=timezone.now(), is_done=True
-        )
+        now = timezone.now()
+        JitPart.objects.update(decision=PartDecision.RESUME, decided_at=now, told_at=now, is_done=True)
         until(lambda: not promised._waiting, "it was looked at")
         assert not told.answers
+
+    def test_a_question_of_a_stream_before_does_not_displace_the_one_of_now(
+        self, promised: Promised, going: Intercepted
+    ) -> None:
+        JitPart.objects.update(decision="", decided_at=None)
+        now = Told(promised, going)
+        promised._wait(_Waiting(going, lambda _: False, 0.0))
+        decide(PartDecision.RESUME, 1_000)
+        until(lambda: now.answers, "who asks now is told")

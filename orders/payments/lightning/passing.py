@@ -222,25 +222,30 @@ def pass_on(order_id: UUID, channel: Channel, node: LndNode) -> bool:
     with locked(order_id) as order:
         purchase, passed = purchase_of(order), of(order)
     node.add_alias(channel.known_as, purchase.number)
-    before = moves(node.channels_with(channel.peer_pubkey))
+    before = moves(node.channels_with(channel.peer_pubkey)) if undecided(order).exists() else {}
     height, without_fee = node.info().block_height, passed.fee_came_back(node) if passed.parts else ()
     with locked(order_id) as order:
-        went_on = _record_passed_on(order, height, without_fee)
-        order.jit_parts.filter(decision=PartDecision.RESUME, told_at=None).update(moves=before)
-    return went_on
+        return _record_passed_on(order, height, without_fee, before)
 
 
 def moves(with_peer: Iterable[Channel]) -> dict[str, int]:
-    """How often what is in each of these channels has changed, by their outpoints, but for those with nothing yet."""
-    return {str(each.outpoint): each.updates for each in with_peer if each.updates}
+    """How often what is in each of these channels has changed, by their outpoints."""
+    return {str(each.outpoint): each.updates for each in with_peer}
 
 
-def _record_passed_on(order: ChannelOrder, height: int, without_fee: Collection[JitPart] = ()) -> bool:
+def _record_passed_on(
+    order: ChannelOrder,
+    height: int,
+    without_fee: Collection[JitPart] = (),
+    before: Mapping[str, int] | None = None,
+) -> bool:
     may_carry = order.openings.filter(state__in=[OpeningState.CARRYING, *_PUBLISHED])
     if order.hold_invoice.state != InvoiceState.HELD or not may_carry.exists():
         return False  # somebody has ended it meanwhile
     purchase = _hold(order)
     waiting = list(undecided(order).order_by("pk"))
+    for part in waiting:
+        part.moves = dict(before or {})
     if of(order).parts:
         went_on = _after_them(order, waiting, height, without_fee)
     else:
@@ -282,7 +287,7 @@ def _resume(order: ChannelOrder, parts: Sequence[JitPart], fees_msat: Sequence[i
     for part, fee_msat in zip(parts, fees_msat, strict=True):
         part.order, part.fee_msat = order, fee_msat
         part.decision, part.decided_at = PartDecision.RESUME, timezone.now()
-    JitPart.objects.bulk_update(parts, ["order", "fee_msat", "decision", "decided_at"])
+    JitPart.objects.bulk_update(parts, ["order", "fee_msat", "decision", "decided_at", "moves"])
     note(order, Cause.PARTS_PASSED_ON, parts=len(parts), fee_msat=sum(fees_msat))
     order.step += 1
     nudge(order)

@@ -247,6 +247,7 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
         stock = queries.stock(sale.seen, purchase.client_hash, besides=order.pk)
         quoting.require_stock(purchase.wanted, sale.quote, sale.seen, stock, purchase.client_hash)
         placing.end_surplus_quotes(stock.unpaid + 1, besides=order.pk)
+        reservations.fold(stock.changes)
     return order
 
 

@@ -47,7 +47,6 @@ from orders.states import (
     LIVE_CLOSINGS,
     LIVE_OPENINGS,
     PEER_OCCUPYING,
-    RESERVING,
     WEAK,
     ClosingState,
     DepositState,
@@ -191,8 +190,8 @@ CLIENT_WINDOW: Final = timedelta(hours=1)
 #: unless its attempt had leased them when the coins were counted.
 #: What is owed back: refunds of which nothing is signed (what is signed has leased its coins), and deposits that bought
 #: nothing, from when they are among the coins that are sold until their refund is recorded, or was returned by hand.
-#: What no attempt has leased is added up in `orders_reserved`, so that ten thousand orders which wait cost a sale nothing;
-#: of what is leased there are few, and which of it counts depends on when the coins were counted.
+#: What no attempt has leased is added up (orders.reserved), so that ten thousand orders which wait cost a sale nothing;
+#: of what is leased there is little, and which of it counts depends on when the coins were counted.
 #: One statement, since each sale asks twice; written out, and prepared: building and planning it took longer than
 #: running it.
 STOCK: Final = """
@@ -227,7 +226,8 @@ FROM (
     SELECT firmness, value_sat, orders, TRUE AS is_change FROM orders_reserved
     UNION ALL
     SELECT firmness, value_sat, 1, FALSE FROM orders_reservation
-     WHERE released_at IS NULL AND gives_way_at IS NULL AND leased_at >= %(at)s AND order_id IS DISTINCT FROM %(besides)s
+     WHERE released_at IS NULL AND gives_way_at IS NULL AND leased_at >= %(at)s
+       AND order_id IS DISTINCT FROM %(besides)s
     UNION ALL
     SELECT firmness, -value_sat, -1, FALSE FROM orders_reservation
      WHERE released_at IS NULL AND gives_way_at IS NULL AND leased_at IS NULL AND order_id = %(besides)s
@@ -298,44 +298,6 @@ def promised_sat(seen: NodeSnapshot) -> int:
 def available_sat(seen: NodeSnapshot) -> int:
     """What can be bought now by who pays, its fee included; never below 0."""
     return stock(seen).available_sat
-
-
-#: A reservation for each order that needs one, of its own value; and none for any other.
-_ASTRAY: Final = """
-SELECT o.id FROM orders_channelorder o LEFT JOIN orders_reservation r ON r.order_id = o.id
-WHERE o.state = ANY(%(states)s) AND (r.released_at IS NOT NULL OR r.order_id IS NULL
-      OR r.value_sat <> o.lsp_balance_sat + o.client_balance_sat + o.open_fee_sat + coalesce(
-          (SELECT sum(a.surplus_sat) FROM orders_channelopening a WHERE a.order_id = o.id AND a.state <> 'failed'), 0))
-UNION ALL
-SELECT o.id FROM orders_reservation r JOIN orders_channelorder o ON o.id = r.order_id
-WHERE r.released_at IS NULL AND NOT o.state = ANY(%(states)s)
-"""
-
-
-def reservations_astray() -> list[UUID]:
-    """The orders whose reservation is not what they hold. There is none, but for a defect of ours."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ASTRAY, {"states": [str(state) for state in RESERVING]})
-        return [row[0] for row in cursor.fetchall()]
-
-
-#: What is reserved by the sum of its changes, and by the reservations themselves.
-_SUMS_ASTRAY: Final = """
-SELECT firmness FROM (
-    SELECT firmness, value_sat, orders FROM orders_reserved
-    UNION ALL
-    SELECT firmness, -value_sat, -1 FROM orders_reservation
-     WHERE released_at IS NULL AND gives_way_at IS NULL AND leased_at IS NULL
-) AS both_ways
-GROUP BY firmness HAVING sum(value_sat) <> 0 OR sum(orders) <> 0
-"""
-
-
-def sums_astray() -> list[str]:
-    """How firm what is that is added up wrongly. There is none, but for a defect of ours."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SUMS_ASTRAY)
-        return sorted(row[0] for row in cursor.fetchall())
 
 
 def giving_way() -> list[UUID]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 
-from orders import queries
-from orders.models import ChannelOpening, ChannelOrder, Reservation, Reserved
+from orders.models import ChannelOpening, ChannelOrder, Reservation
 from orders.models.order import Rail
 from orders.states import COMMITTED_OPENINGS, RESERVING, Firmness, InvoiceState, OpeningState, OrderState
-
-log = logging.getLogger(__name__)
 
 #: The coins of such an attempt have left the spendable ones, and do not come back to it.
 _LEASED: Final = frozenset(
@@ -126,44 +121,3 @@ def _write(order: ChannelOrder, **fields: Any) -> None:
 
 def _seconds(setting: str) -> timedelta:
     return timedelta(seconds=getattr(settings, setting))
-
-
-#: So many changes of what is reserved are added up in no time; each sale reads them.
-_FEW: Final = 200
-_FOLD: Final = """
-WITH gone AS (
-    DELETE FROM orders_reserved
-     WHERE id IN (SELECT id FROM orders_reserved ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED)
-    RETURNING firmness, value_sat, orders
-)
-INSERT INTO orders_reserved (firmness, value_sat, orders)
-SELECT firmness, sum(value_sat), sum(orders) FROM gone
-GROUP BY firmness HAVING sum(value_sat) <> 0 OR sum(orders) <> 0
-"""
-
-
-_ANEW: Final = """
-LOCK TABLE orders_reservation, orders_reserved IN SHARE ROW EXCLUSIVE MODE;
-DELETE FROM orders_reserved;
-INSERT INTO orders_reserved (firmness, value_sat, orders)
-SELECT firmness, sum(value_sat), count(*) FROM orders_reservation
-WHERE released_at IS NULL AND gives_way_at IS NULL AND leased_at IS NULL GROUP BY firmness
-"""
-
-
-def fold(changes: int | None = None) -> None:
-    """What is reserved is told in few rows, where so many changes (those that there are) have come together.
-
-    Whoever reads meanwhile sees all that is folded, or what it was folded into. Repeat: safe, beside itself too.
-    """
-    if (Reserved.objects.count() if changes is None else changes) > _FEW:
-        with connection.cursor() as cursor:
-            cursor.execute(_FOLD)
-
-
-def mend_sums() -> None:
-    """What is reserved is added up anew where that is wrong, which it never is but for a defect of ours. Repeat: safe."""
-    if wrong := queries.sums_astray():
-        log.error("what is reserved was added up wrongly (%s), and is anew", ", ".join(wrong))
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_ANEW)

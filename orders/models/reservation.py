@@ -72,10 +72,10 @@ class Reservation(models.Model):
 
 
 class Reserved(models.Model):
-    """What is reserved and not leased yet, as changes that are to be added up: whoever sells reads no single order for it.
+    """What is reserved and not leased yet, as changes that are to be added up: who sells reads no single order for it.
 
     Written by triggers on reservations, in the transaction of whatever changes them, and folded by
-    `orders.reservations.fold`.
+    `orders.reserved.fold`.
     """
 
     firmness = models.CharField(max_length=16)

@@ -11,12 +11,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from orders import queries, reservations
+from orders import queries
 from orders.models import NodeSnapshot, Reservation, Reserved
+from orders.reserved import fold, mend_sums, sums_astray
 from orders.states import Firmness
 from tests.factories import OrderFactory, SnapshotFactory
 from tests.reserving import ReservationFactory
-from watch.doctor import records
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def seen() -> NodeSnapshot:
 @pytest.fixture(autouse=True)
 def checked() -> Iterator[None]:
     yield
-    assert queries.sums_astray() == []
+    assert sums_astray() == []
 
 
 def reserved(firmness: Firmness = Firmness.QUOTED, **given: Any) -> Reservation:
@@ -60,7 +60,7 @@ def test_whatever_becomes_of_a_reservation_the_sums_are_what_the_reservations_sa
     reserved()
     ours = reserved(first)
     CHANGES[change](Reservation.objects.filter(pk=ours.pk))
-    assert queries.sums_astray() == []
+    assert sums_astray() == []
 
 
 def test_what_does_not_change_what_is_reserved_writes_nothing() -> None:
@@ -82,16 +82,15 @@ def test_control_without_the_trigger_it_is_astray_and_is_mended(caplog: pytest.L
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE orders_reservation DISABLE TRIGGER reservation_counts_otherwise")
     Reservation.objects.filter(pk=reserved().pk).update(firmness=Firmness.FIRM)
-    assert queries.sums_astray() == ["firm", "quoted"]
-    assert "firm, quoted" in records.reservations([], queries.sums_astray()).seen
-    reservations.mend_sums()
-    assert queries.sums_astray() == [] and "added up wrongly" in caplog.text
+    assert sums_astray() == ["firm", "quoted"]
+    mend_sums()
+    assert sums_astray() == [] and "added up wrongly" in caplog.text
 
 
 def test_what_is_right_is_not_mended() -> None:
     reserved()
     before = list(Reserved.objects.values())
-    reservations.mend_sums()
+    mend_sums()
     assert list(Reserved.objects.values()) == before
 
 
@@ -99,16 +98,16 @@ def test_many_changes_are_folded_and_few_are_not(seen: NodeSnapshot) -> None:
     for number in range(4):
         reserved(Firmness.HELD if number % 2 else Firmness.QUOTED, value_sat=100 + number)
     before = queries.stock(seen)
-    reservations.fold()
+    fold()
     assert Reserved.objects.count() == before.changes == 4
-    reservations.fold(201)
+    fold(201)
     after = queries.stock(seen)
     assert (after.changes, after.held_sat, after.unpaid) == (2, before.held_sat, before.unpaid) == (2, 204, 2)
 
 
 def test_what_comes_to_nothing_leaves_no_row_when_it_is_folded() -> None:
     Reservation.objects.filter(pk=reserved().pk).update(released_at=NOW)
-    reservations.fold(201)
+    fold(201)
     assert not Reserved.objects.exists()
 
 
@@ -154,8 +153,8 @@ def test_who_sells_and_who_folds_at_once_lose_nothing() -> None:
 
     def folds() -> None:
         while not ended.is_set():
-            reservations.fold(201)
-            assert queries.sums_astray() == []
+            fold(201)
+            assert sums_astray() == []
         connection.close()
 
     busy = [threading.Thread(target=changes, args=(each,)) for each in ids]
@@ -167,4 +166,4 @@ def test_who_sells_and_who_folds_at_once_lose_nothing() -> None:
     ended.set()
     for thread in folding:
         thread.join()
-    assert queries.sums_astray() == []
+    assert sums_astray() == []

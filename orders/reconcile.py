@@ -21,7 +21,7 @@ from lightning import connection as lightning
 from lightning import types
 from lightning.errors import LightningError
 from lightning.node import LndNode
-from orders import alive, outage, payments, queries, recovering
+from orders import alive, outage, payments, queries, recovering, reserved
 from orders.errors import NotAvailable
 from orders.jit import forgetting, gathering
 from orders.models import ChannelOpening, ChannelOrder, Heartbeat, Node, NodeSnapshot, Refund
@@ -83,6 +83,8 @@ def reconcile() -> Pass:
     if settings.LSPS2_ENABLED:
         forgetting.forget()
         gathering.end_waiting()
+    reserved.fold()
+    reserved.mend_sums()
     beat("reconcile", f"nudged={nudged} queued={len(due)} node={'up' if reached else 'down'}")
     shutdown.end_undone()
     return Pass(reached, nudged, len(due))

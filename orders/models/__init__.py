@@ -16,7 +16,7 @@ from orders.models.opening import ChannelOpening
 from orders.models.order import ChannelOrder, IdempotencyKey
 from orders.models.payment import HoldInvoice, OnchainPayment
 from orders.models.refund import Refund
-from orders.models.reservation import Reservation
+from orders.models.reservation import Reservation, Reserved
 from orders.models.rollup import (
     Alive,
     DayFigure,
@@ -79,6 +79,7 @@ __all__ = [
     "Refund",
     "RequestCount",
     "Reservation",
+    "Reserved",
     "RollUp",
     "RollUpName",
     "Service",

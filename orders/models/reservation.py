@@ -39,6 +39,11 @@ class Reservation(models.Model):
                 fields=["client_hash", "released_at"], name="reservation_client", condition=~Q(client_hash="")
             ),
             models.Index(
+                fields=["leased_at"],
+                name="reservation_leased",
+                condition=Q(leased_at__isnull=False, released_at__isnull=True),
+            ),
+            models.Index(
                 fields=["gives_way_at"],
                 name="reservation_going",
                 condition=Q(gives_way_at__isnull=False, released_at__isnull=True),
@@ -64,3 +69,18 @@ class Reservation(models.Model):
     def is_waiting(self) -> bool:
         """Paid, and there was no room."""
         return self.firmness == Firmness.WAITING and self.released_at is None
+
+
+class Reserved(models.Model):
+    """What is reserved and not leased yet, as changes that are to be added up: who sells reads no single order for it.
+
+    Written by triggers on reservations, in the transaction of whatever changes them, and folded by
+    `orders.reserved.fold`.
+    """
+
+    firmness = models.CharField(max_length=16)
+    value_sat = models.BigIntegerField()
+    orders = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.firmness}: {self.orders} orders, {self.value_sat} sat"

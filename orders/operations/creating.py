@@ -20,7 +20,7 @@ from lightning import shared
 from lightning.errors import LightningError
 from lightning.node import LndNode
 from lightning.types import NodeAddress
-from orders import options, pricing, queries, reservations, standing
+from orders import options, pricing, queries, reservations, reserved, standing
 from orders.actors import BUYER
 from orders.admission import placing
 from orders.causes import Cause
@@ -247,6 +247,7 @@ def _insert(purchase: Purchase, sale: _Sale, payable: Payable) -> ChannelOrder:
         stock = queries.stock(sale.seen, purchase.client_hash, besides=order.pk)
         quoting.require_stock(purchase.wanted, sale.quote, sale.seen, stock, purchase.client_hash)
         placing.end_surplus_quotes(stock.unpaid + 1, besides=order.pk)
+        reserved.fold(stock.changes)
     return order
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightning.node import LndNode
 from lightning.types import Utxo
-from orders import actors, queries
+from orders import actors, queries, reserved
 from orders.models import ChannelOpening, NodeSnapshot, Reservation, Service
 from orders.operations import refunding
 from orders.payments import security
@@ -131,7 +131,7 @@ def test_while_it_is_being_opened_the_larger_channel_is_what_is_promised(shop: S
     ChannelOpening.objects.filter(order=order).update(failure_reason="PEER_NOT_REACHABLE")
     until(lambda: turns(shop, quote, 1) or shop.order(quote).state == "opening", "it is being opened")
     assert Reservation.objects.get(order=order).value_sat == sold_sat + LITTLE_SAT
-    assert not queries.reservations_astray()
+    assert not reserved.reservations_astray()
 
 
 @pytest.mark.parametrize("rail", ["onchain", "lightning"])

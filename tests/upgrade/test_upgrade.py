@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from orders import figures, queries
+from orders import figures, reserved
 from orders.advance import advance
 from orders.figures import Period, kinds, tally
 from orders.models import DayFigure, OrderEarned
@@ -118,7 +118,7 @@ def test_what_was_sold_by_the_week_has_as_many_blocks(old_shop: OldShop) -> None
 def test_every_order_that_lives_has_its_reservation_and_no_other_has(old_shop: OldShop) -> None:
     """And an attempt that lives has it firm: nothing of it is told to go."""
     old_shop.migrate()
-    assert queries.reservations_astray() == []
+    assert reserved.reservations_astray() == [] and reserved.sums_astray() == []
     kinds = (
         "SELECT o.state, r.firmness, count(*) FROM orders_reservation r JOIN orders_channelorder o ON o.id = r.order_id"
     )

@@ -29,7 +29,7 @@ from lightning.node import LndNode
 from lightning.rights import NEEDS, Feature
 from lightning.steady import info_once
 from lightning.types import FeeRates, NodeInfo
-from orders import queries
+from orders import queries, reserved
 from orders.models import (
     Alert,
     BooksCheck,
@@ -147,7 +147,7 @@ def _rows(now: datetime) -> Iterator[Finding]:
     synced = seen is not None and queries.follows_chain(seen, now)
     yield records.node_seen(_seconds(seen.at, now) if seen else None, synced, limit_seconds)
     yield _admission()
-    yield records.reservations(queries.reservations_astray())
+    yield records.reservations(reserved.reservations_astray())
     yield _books(now)
     yield records.figures(list(RollUp.objects.exclude(astray="").order_by("name").values_list("astray", flat=True)))
     yield records.offer(queries.services_on_sale().count())

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from lightning.node import LndNode
-from orders import marks
+from orders import marks, reserved
 from orders.auditing import checking
 from orders.books import recounting
 from orders.causes import Cause, FlagKind
@@ -146,6 +146,7 @@ def check_reservations() -> None:
         assert live is None or not lives or row.firmness == "firm", f"{order} has an attempt and is {row}"
         assert live is None or not row.is_going, f"{order} has an attempt and was told to go"
     assert not rows
+    assert not reserved.sums_astray()
 
 
 def check_books() -> None:

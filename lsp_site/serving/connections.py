@@ -55,6 +55,11 @@ class Outlet:
         self._rest.seek(0, SEEK_END)
         self._rest.write(data)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """All that is left of it."""
+        return self._rest is None
+
     def refill(self) -> bool:
         """Whether there is something to send: what comes next of a large answer is in memory."""
         if not self.kept and self._rest is not None:
@@ -101,6 +106,7 @@ class Connection:
         self.stage = Stage.IDLE
         self.since = self.deadline = 0.0  # of the monotonic clock: in this stage, and until when
         self.is_last = False  # no further request is read
+        self.is_watched = False  # the system tells the loop what happens on it
         self._most_body_bytes = most_body_bytes
         self._received = bytearray()
         self._framing = Framing(most_body_bytes)
@@ -122,9 +128,14 @@ class Connection:
         """A part of a request is there."""
         return bool(self._received)
 
+    @property
+    def is_sent(self) -> bool:
+        """Nothing is left to send."""
+        return not self.sock.kept and self.sock.is_in_memory
+
     def enter(self, stage: Stage, now: float, seconds: float) -> None:
-        """It waits for something else now, and so long at most."""
-        self.stage, self.since, self.deadline = stage, now, now + seconds
+        """It waits for something else now, and so long at most. The stage last: whoever sees it sees until when."""
+        self.since, self.deadline, self.stage = now, now + seconds, stage
 
     def read(self) -> bool:
         """What has come is taken in. False: nothing more will come. Raises: OSError."""

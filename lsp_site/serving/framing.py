@@ -58,7 +58,8 @@ class Framing:
 
 
 def _body(head: bytes, end: int, most_bytes: int) -> _Body:
-    lengths, codings = _values(head, b"content-length"), _values(head, b"transfer-encoding")
+    lengths = _values(head, b"content-length")
+    codings = _values(head, b"transfer-encoding") if b"transfer-encoding" in head.lower() else []
     if not codings and not lengths:
         return lambda received: Frame(end)
     if [coding.lower() for coding in codings] == [b"chunked"] and not lengths:

@@ -6,6 +6,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -27,24 +28,27 @@ def waits_for_node(head: bytes) -> bool:
 
 
 class Lane(Generic[Job]):
-    """So many jobs at a time, the others in the order in which they came. For one thread's use."""
+    """So many jobs at a time, the others in the order in which they came."""
 
     def __init__(self, at_once: int, begin: Callable[[Job], None]) -> None:
         self._free = at_once
         self._begin = begin
         self._waiting: deque[tuple[float, Job]] = deque()
         self._ended_at = 0.0  # of the monotonic clock
+        self._lock = Lock()
 
     def add(self, job: Job) -> None:
         """It begins when its turn comes."""
-        self._waiting.append((time.monotonic(), job))
-        self._go_on()
+        with self._lock:
+            self._waiting.append((time.monotonic(), job))
+            self._go_on()
 
     def ended(self) -> None:
         """One that had begun is done."""
-        self._free += 1
-        self._ended_at = time.monotonic()
-        self._go_on()
+        with self._lock:
+            self._free += 1
+            self._ended_at = time.monotonic()
+            self._go_on()
 
     def _go_on(self) -> None:
         while self._free and self._waiting:
@@ -55,5 +59,9 @@ class Lane(Generic[Job]):
         """Those whose turn does not come, the oldest first. They wait no more."""
         now = time.monotonic()
         patience = STUCK_SECONDS if now - self._ended_at > STUCK_SECONDS else MOST_SECONDS
-        while self._waiting and now - self._waiting[0][0] >= patience:
-            yield self._waiting.popleft()[1]
+        while (job := self._overdue(now - patience)) is not None:
+            yield job
+
+    def _overdue(self, since: float) -> Job | None:
+        with self._lock:
+            return self._waiting.popleft()[1] if self._waiting and self._waiting[0][0] <= since else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import SHUT_WR, socket
+from threading import Thread
 from typing import Any, Final
 
 from django.conf import settings
@@ -37,6 +38,7 @@ from orders.api import turns
 #: Of one process. Where there is no room, who holds the most makes some.
 MOST_CONNECTIONS: Final = 500
 _LOOK_SECONDS: Final = 0.5
+_Job = tuple[Connection, bytes]
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -46,8 +48,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """It serves, until it is told to end."""
         self._open: set[Connection] = set()
         self._look_at = 0.0
-        self._buyers = ThreadPoolExecutor(turns.AT_ONCE, "purchase")
-        self._lane: Lane[tuple[Connection, bytes]] = Lane(turns.AT_ONCE, self._begin_purchase)
+        self._keepalive_seconds = float(self.cfg.keepalive)  # gunicorn looks for it anew each time
+        self._purchases: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lane: Lane[_Job] = Lane(turns.AT_ONCE, self._purchases.put)
+        for number in range(turns.AT_ONCE):
+            Thread(target=self._buy, name=f"purchase_{number}", daemon=True).start()
         super().init_process()
 
     # Connections come
@@ -70,11 +75,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._readable(connection)
 
     def _wait(self, connection: Connection, event: int, act: Callable[[Connection], None]) -> None:
-        self.poller.register(connection.socket, event, partial(self._happened, connection, act))
+        tell = self.poller.modify if connection.is_watched else self.poller.register
+        tell(connection.socket, event, partial(self._happened, connection, act))
+        connection.is_watched = True
+
+    def _unwatch(self, connection: Connection) -> None:
+        connection.is_watched = False
+        with suppress(KeyError, ValueError):
+            self.poller.unregister(connection.socket)
 
     def _happened(self, connection: Connection, act: Callable[[Connection], None], _: Any) -> None:
-        if connection in self._open:  # it was, when the system told of it; another's event may have closed it since
+        if connection not in self._open:  # it was, when the system told of it; another's event may have closed it since
+            return
+        if connection.stage is Stage.WORKING:  # it is watched still, since few say anything before they have an answer
+            self._unwatch(connection)
+            self._watch_idle(connection)  # a thread that ended just now may have seen it watched
+        else:
             act(connection)
+
+    def _watch_idle(self, connection: Connection) -> None:
+        """Who has his answer is heard again. Repeat: safe."""
+        if connection in self._open and connection.stage is Stage.IDLE and not connection.is_watched:
+            self._wait(connection, EVENT_READ, self._readable)
 
     def _make_room(self) -> None:
         """Of the address that has most connections, the one that has waited longest is closed."""
@@ -106,7 +128,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 connection.enter(Stage.READING, time.monotonic(), REQUEST_SECONDS)
 
     def _dispatch(self, connection: Connection, frame: Frame) -> None:
-        self.poller.unregister(connection.socket)
         connection.enter(Stage.WORKING, time.monotonic(), 0)
         request = connection.take(frame)
         if waits_for_node(connection.head):
@@ -115,14 +136,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._begin(connection, request)
 
     def _begin(self, connection: Connection, request: bytes) -> None:
-        job = self.tpool.submit(self._answer, connection, request)
-        job.add_done_callback(lambda done: self.method_queue.defer(self._answered, connection, done))
-
-    def _begin_purchase(self, job: tuple[Connection, bytes]) -> None:
-        done = self._buyers.submit(self._answer, *job)
-        done.add_done_callback(lambda done: self.method_queue.defer(self._bought, job[0], done))
+        self.tpool.submit(self._work, connection, request)
 
     # A thread answers
+
+    def _buy(self) -> None:
+        """A thread for purchases: one after the other, until it is given none."""
+        while job := self._purchases.get():
+            try:
+                self._work(*job)
+            except Exception:  # the next one is nobody's fault
+                self.log.exception("A purchase's answer could not be sent")
+            finally:
+                self._lane.ended()
+
+    def _work(self, connection: Connection, request: bytes) -> None:
+        goes_on = False
+        try:
+            goes_on = self._answer(connection, request)
+        finally:
+            self._worked(connection, goes_on)
+
+    def _worked(self, connection: Connection, goes_on: bool) -> None:
+        """The client may ask again; what else there is to do the loop does, and is waked for."""
+        if not goes_on or connection.is_last or connection.has_begun or not connection.is_sent:
+            self.method_queue.defer(self._answered, connection, goes_on)
+            return
+        connection.begin_anew()
+        connection.enter(Stage.IDLE, time.monotonic(), self._keepalive_seconds)
+        if not connection.is_watched:  # looked at last: the loop, which looks at the stage last, misses nobody so
+            self.method_queue.defer(self._watch_idle, connection)
 
     def _answer(self, connection: Connection, request: bytes) -> bool:
         """The answer is written, and sent as far as it goes at once. Returns whether another request may follow."""
@@ -156,12 +199,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     # The answer goes
 
-    def _bought(self, connection: Connection, done: Future[bool]) -> None:
-        self._lane.ended()
-        self._answered(connection, done)
-
-    def _answered(self, connection: Connection, done: Future[bool]) -> None:
-        goes_on = not done.cancelled() and done.exception() is None and done.result()
+    def _answered(self, connection: Connection, goes_on: bool) -> None:
         connection.is_last = connection.is_last or not goes_on
         connection.enter(Stage.SENDING, time.monotonic(), ANSWER_SECONDS)
         self._send(connection)
@@ -176,7 +214,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._end(connection)
 
     def _writable(self, connection: Connection) -> None:
-        self.poller.unregister(connection.socket)
         self._send(connection)
 
     def _sent(self, connection: Connection) -> None:
@@ -188,7 +225,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._wait(connection, EVENT_READ, self._lingers)
             return
         connection.begin_anew()
-        connection.enter(Stage.IDLE, now, self.cfg.keepalive)
+        connection.enter(Stage.IDLE, now, self._keepalive_seconds)
         self._wait(connection, EVENT_READ, self._readable)
         if connection.has_begun:
             self._look(connection)
@@ -200,8 +237,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # Connections go
 
     def _end(self, connection: Connection) -> None:
-        with suppress(KeyError, ValueError):  # not registered: an answer was just about to be sent
-            self.poller.unregister(connection.socket)
+        self._unwatch(connection)
         connection.close()
         self._open.discard(connection)
         self.nr_conns = len(self._open)
@@ -229,6 +265,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def murder_keepalived(self, force: bool = False) -> None:
         """When the loop is over, all are closed."""
         if force:
-            self._buyers.shutdown(wait=False)
+            for _ in range(turns.AT_ONCE):
+                self._purchases.put(None)
             for connection in list(self._open):
                 self._end(connection)

@@ -22,6 +22,7 @@ import pytest
 
 from lsp_site.serving.lane import STUCK_SECONDS
 from orders.api import turns
+from tests.bench import processor
 from tests.site.test_run import ROOT, free_address
 from tests.site.test_supervisor import eventually
 
@@ -222,6 +223,39 @@ def test_requests_that_follow_each_other_are_answered_in_turn_on_one_connection(
     said = small.ask(b"".join(requests))  # and the connection is closed when it was idle for long enough
     assert [f"/{n} {n}".encode() in said for n in range(40)] == [True] * 40
     assert said.count(b"Connection: keep-alive") == 40
+
+
+def test_what_is_said_while_an_answer_is_waited_for_is_heard_after_it(serving: Callable[..., Small]) -> None:
+    small = serving()
+    buyer = small.connect(b"POST /channel/buy HTTP/1.1\r\n\r\n")
+    time.sleep(0.3)
+    buyer.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    time.sleep(0.3)
+    assert small.ask(b"GET /release HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert everything(buyer).count(b"HTTP/1.1 200") == 2
+
+
+def test_at_whatever_moment_the_next_request_comes_it_is_answered(serving: Callable[..., Small]) -> None:
+    """A thread that has answered leaves the connection to the loop, which may hear of it at that very moment."""
+    line = serving().connect()
+    for turn in range(600):
+        line.sendall(GET)
+        time.sleep(turn % 60 / 50_000)
+        line.sendall(GET)
+        said = b""
+        while said.count(b"HTTP/1.1 200") < 2:
+            said += line.recv(65536) or pytest.fail("hung up")
+
+
+def test_who_hangs_up_while_an_answer_is_made_costs_nothing(serving: Callable[..., Small]) -> None:
+    small = serving()
+    for _ in range(turns.AT_ONCE):
+        small.connect(b"POST /channel/buy HTTP/1.1\r\n\r\n").close()
+    time.sleep(0.3)
+    before = processor.seconds({"all": small.process.pid})["all"]
+    time.sleep(2)
+    assert processor.seconds({"all": small.process.pid})["all"] - before < 0.5
+    assert small.ask(b"GET /release HTTP/1.1\r\nConnection: close\r\n\r\n") and small.answers()
 
 
 def test_a_client_that_asks_before_it_sends_its_body_is_told_to_once(serving: Callable[..., Small]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -82,6 +82,7 @@ class Asked:
 
 #: Who buys by the channel-request API asks for nothing besides.
 NOTHING_BESIDES: Final = Asked()
+_ASKED: Final = tuple(field.name for field in fields(Asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +298,7 @@ def _order(purchase: Purchase, sale: _Sale, payable: Payable, now: datetime) -> 
         node_host=address.host if address else "",
         announced_by_purchase=purchase.announced,
         warnings=preflighting.written(sale.findings),
-        **asdict(purchase.asked),
+        **{name: getattr(purchase.asked, name) for name in _ASKED},
     )
 
 

@@ -67,8 +67,8 @@ def _fields(model: type[Model]) -> list[Any]:
 
 def _text(value: Any) -> str | None:
     """As PostgreSQL reads it, whose columns say what it is: so the statement is the same whatever is empty."""
-    if value is None:
-        return None
+    if value is None or type(value) is str:  # most are
+        return value
     if isinstance(value, (dict, list)):
         return json.dumps(value)
     return str(value)

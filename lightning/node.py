@@ -6,7 +6,7 @@ raise stands in its docstring.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from lightning import mapping
@@ -109,6 +109,18 @@ class LndNode(Passing):
 
         Repeat: Rejected("already_exists"); `invoice` then has the first one.
         """
+        return self.begin_hold_invoice(
+            payment_hash=payment_hash,
+            amount_sat=amount_sat,
+            memo=memo,
+            expiry_seconds=expiry_seconds,
+            cltv_blocks=cltv_blocks,
+        )()
+
+    def begin_hold_invoice(
+        self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
+    ) -> Callable[[], OpenedInvoice]:
+        """The node makes such an invoice while this thread does other things; what it gets waits for it, and raises."""
         request = inv.AddHoldInvoiceRequest(
             hash=bytes.fromhex(payment_hash),
             value=amount_sat,
@@ -116,8 +128,8 @@ class LndNode(Passing):
             expiry=expiry_seconds,
             cltv_expiry=cltv_blocks,
         )
-        answer = self._change(self._invoices.AddHoldInvoice, request)
-        return OpenedInvoice(answer.payment_request, answer.add_index)
+        begun = self._calls.begun(self._calls.link().begun.invoices.AddHoldInvoice, request)
+        return lambda: _opened(begun())
 
     def invoice(self, payment_hash: str) -> Invoice:
         """The invoice as it is now. Raises: NotFound."""
@@ -420,3 +432,7 @@ class LndNode(Passing):
             budget=budget_sat,
         )
         self._change(self._wallet.BumpFee, request)
+
+
+def _opened(answer: inv.AddHoldInvoiceResp) -> OpenedInvoice:
+    return OpenedInvoice(answer.payment_request, answer.add_index)

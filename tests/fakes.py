@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from bech32 import encode
 
-from lightning.errors import NotFound, PeerOffline
+from lightning.errors import LightningError, NotFound, PeerOffline
 from lightning.types import (
     Channel,
     FeeRates,
@@ -24,6 +24,8 @@ from lightning.types import (
     PendingChannel,
     Utxo,
 )
+
+Answer = TypeVar("Answer")
 
 OUR_KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 
@@ -130,6 +132,9 @@ class FakeNode:
         self._called("channels_with")
         return ()
 
+    def begin_hold_invoice(self, **what: Any) -> Callable[[], OpenedInvoice]:
+        return _begun(lambda: self.add_hold_invoice(**what))
+
     def add_hold_invoice(
         self, *, payment_hash: str, amount_sat: int, memo: str, expiry_seconds: int, cltv_blocks: int
     ) -> OpenedInvoice:
@@ -167,3 +172,13 @@ class FakeNode:
         error: Any = self.fails or self.fails_at.get(name)
         if error is not None:
             raise error
+
+
+def _begun(call: Callable[[], Answer]) -> Callable[[], Answer]:
+    """It is made at once, and what comes of it is told to who waits for it."""
+    ended: Future[Answer] = Future()
+    try:
+        ended.set_result(call())
+    except LightningError as error:
+        ended.set_exception(error)
+    return ended.result

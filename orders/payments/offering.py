@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -39,8 +39,9 @@ def offer(order_id: UUID, service: Service, total_sat: int, node: LndNode, *, on
         onchain = onchain and service.accepts_onchain and not why_not_onchain(node)
         if not service.accepts_lightning and not onchain:
             raise NotAvailable("This service takes on-chain payments only, and they are off now.")
-        invoice = _add_invoice(order_id, total_sat, node) if service.accepts_lightning else None
-        return Payable(order_id, invoice, node.new_address() if onchain else None)
+        invoice = _begin_invoice(order_id, total_sat, node) if service.accepts_lightning else None
+        address = node.new_address() if onchain else None  # made while the node makes the invoice
+        return Payable(order_id, invoice() if invoice else None, address)
     except LightningError as error:
         log.warning("order=%s buying failed at the node: %s", order_id, error)
         raise NotAvailable("Our node cannot be reached now; please try again later.") from error
@@ -57,8 +58,8 @@ def why_not_onchain(node: LndNode) -> str:
     return f"the macaroon does not allow {method}" if method else ""
 
 
-def _add_invoice(order_id: UUID, total_sat: int, node: LndNode) -> OpenedInvoice:
-    return node.add_hold_invoice(
+def _begin_invoice(order_id: UUID, total_sat: int, node: LndNode) -> Callable[[], OpenedInvoice]:
+    return node.begin_hold_invoice(
         payment_hash=keys.payment_hash(order_id),
         amount_sat=total_sat,
         memo=marks.invoice_memo(order_id),

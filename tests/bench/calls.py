@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -56,7 +57,7 @@ def named(request: Message) -> str:
 @contextmanager
 def noted_calls(seen: list[Asked]) -> Iterator[None]:
     """Every call of this process to its node is noted, those that fail too; of a stream only that it was asked for."""
-    call, stream, begin = Calls._call, Calls.changing_stream, Calls.begin
+    call, stream, begin, begun = Calls._call, Calls.changing_stream, Calls.begin, Calls.begun
 
     def calling(self: Calls, how: Any, request: Message, **more: Any) -> Any:
         begun, size = time.perf_counter(), 0
@@ -75,8 +76,22 @@ def noted_calls(seen: list[Asked]) -> Iterator[None]:
         seen.append(Asked(named(request), 0, 0.0))
         return begin(self, how, request, **more)
 
+    def waiting(self: Calls, how: Any, request: Message, **more: Any) -> Any:
+        asked_at, answer = time.perf_counter(), begun(self, how, request, **more)
+        return partial(waited, named(request), asked_at, answer)
+
+    def waited(name: str, asked_at: float, answer: Any) -> Any:
+        size = 0
+        try:
+            given = answer()
+            size = given.ByteSize()
+            return given
+        finally:
+            seen.append(Asked(name, size, time.perf_counter() - asked_at))
+
     with (
         patch.object(Calls, "_call", calling),
+        patch.object(Calls, "begun", waiting),
         patch.object(Calls, "changing_stream", streaming),
         patch.object(Calls, "begin", beginning),
     ):

@@ -54,8 +54,9 @@ WHAT_IS_MEASURED = (
     """\
 **Orders per second.** `POST /channel/buy` from so many clients at once, each on a connection that it keeps, over the
 rate of bare `AddHoldInvoice` + `NewAddress` pairs that as many threads get out of the same node: every order needs one
-such pair, so 1.00 would be a server that costs nothing. Bare and bought rounds alternate; medians, and the smallest
-and largest ratio of one round. The server runs two web processes, each with four threads for
+such pair, so 1.00 would be a server that costs nothing. A bare pair's calls come one after the other, a purchase makes
+both at the same time. Bare and bought rounds alternate; medians, and the smallest and largest ratio of one round.
+The server runs two web processes, each with four threads for
 purchases and four for the rest, and its streams process; the queue rests.
 Beside us, where it is installed (tests/bench/lnbits.py says how), LNbits makes plain invoices on the same node: one
 call of it each, where an order makes two.""",

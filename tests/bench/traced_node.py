@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -67,9 +68,12 @@ def _statement(sql: str) -> str:
 
 def trace() -> None:
     """Everything that this process waits for is written down from now on."""
-    call, commit = Calls._call, BaseDatabaseWrapper._commit
+    call, begun, commit = Calls._call, Calls.begun, BaseDatabaseWrapper._commit
     Calls._call = lambda self, method, request, **more: TracedNode.note(  # type: ignore[method-assign,assignment]
         request.DESCRIPTOR.name.removesuffix("Request"), lambda: call(self, method, request, **more)
+    )
+    Calls.begun = lambda self, method, request, **more: partial(  # type: ignore[method-assign,assignment]
+        TracedNode.note, request.DESCRIPTOR.name.removesuffix("Request"), begun(self, method, request, **more)
     )
     BaseDatabaseWrapper._commit = lambda self: TracedNode.note("COMMIT", lambda: commit(self))
     connection_created.connect(_traced, dispatch_uid=TRACE)

@@ -134,6 +134,7 @@ class Standby:
             patch.setattr(DatabaseWrapper, "commit", self._commit(DatabaseWrapper.commit))
             patch.setattr(Calls, "_call", self._unary(Calls._call))
             patch.setattr(Calls, "changing_stream", self._stream(Calls.changing_stream))
+            patch.setattr(Calls, "begun", self._begun(Calls.begun))
             yield
 
     def _commit(self, original: Callable[[DatabaseWrapper], None]) -> Callable[[DatabaseWrapper], None]:
@@ -151,6 +152,19 @@ class Standby:
             return answer
 
         return unary
+
+    def _begun(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def begun(calls: Calls, call: Any, request: Any, **more: float) -> Any:
+            answered = original(calls, call, request, **more)
+
+            def waited() -> Any:
+                answer = answered()
+                self._moment(name_of(call))
+                return answer
+
+            return waited
+
+        return begun
 
     def _stream(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def stream(calls: Calls, call: Any, request: Any, *, seconds: float) -> Any:

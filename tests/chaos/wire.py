@@ -52,6 +52,7 @@ class Wire:
         self.made: Counter[str] = Counter()
         patch.setattr(Calls, "_call", self._unary(Calls._call))
         patch.setattr(Calls, "changing_stream", self._stream(Calls.changing_stream))
+        patch.setattr(Calls, "begun", self._begun(Calls.begun))
 
     def plan(self, method: str, nth: int, trouble: Trouble) -> None:
         """The nth call of the method, counted from one, goes wrong."""
@@ -74,6 +75,12 @@ class Wire:
             return original(calls, self._spoil(call, _spoilt_stream_call), request, seconds=seconds)
 
         return stream
+
+    def _begun(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def begun(calls: Calls, call: Any, request: Any, **more: float) -> Any:
+            return original(calls, self._spoil(call, _spoilt_stream_call), request, **more)
+
+        return begun
 
     def _spoil(self, call: Any, on_our_side: Callable[[Any, Trouble], Any]) -> Any:
         method = name_of(call)

@@ -41,6 +41,9 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "add_hold_invoice": {
         "payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144,
     },
+    "begin_hold_invoice": {
+        "payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144,
+    },
     "invoice": {"payment_hash": "ab" * 32},
     "pending_invoices": {"after_add_index": 0},
     "newest_add_index": {},
@@ -87,9 +90,9 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
 #: Those that begin with a read (is the peer there already?) end with it.
 CHANGES = frozenset(
     {
-        "add_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt", "cancel_shim",
-        "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release", "bump_fee",
-        "close_channel", "set_routing_fee", "begin_sending", "announce", "add_alias",
+        "add_hold_invoice", "begin_hold_invoice", "settle_invoice", "cancel_invoice", "open_channel", "verify_psbt",
+        "cancel_shim", "abandon_channel", "new_address", "fund_psbt", "finalize_psbt", "publish", "lease", "release",
+        "bump_fee", "close_channel", "set_routing_fee", "begin_sending", "announce", "add_alias",
     }
 )  # fmt: skip
 
@@ -99,6 +102,8 @@ def how_it_ends(node: LndNode, name: str) -> tuple[str, str]:
         result = getattr(node, name)(**EVERY_METHOD[name])
         if isinstance(result, Future):
             result.result(20)
+        if callable(result):
+            result()
         if isinstance(result, Interception):
             next(iter(result))
         if isinstance(result, Negotiation):

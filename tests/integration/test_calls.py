@@ -16,11 +16,14 @@ from django.utils import timezone
 from lightning import connection
 from lightning.calls import Calls
 from lightning.credentials import LOCAL, Credentials
-from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown, PeerOffline
+from lightning.errors import LightningError, NodeUnavailable, OutcomeUnknown, PeerOffline, Rejected
 from lightning.negotiation import Negotiation
 from lightning.node import LndNode
+from lightning.proto import invoicesrpc_pb2 as inv
 from lightning.proto import lnrpc_pb2 as ln
+from lightning.proto.invoicesrpc_pb2_grpc import InvoicesServicer, add_InvoicesServicer_to_server
 from lightning.proto.lnrpc_pb2_grpc import LightningServicer, add_LightningServicer_to_server
+from lightning.types import OpenedInvoice
 from orders import outage
 from orders.advance import advance
 from orders.models import ChannelOrder
@@ -28,9 +31,10 @@ from tests.factories import NodeFactory, OrderFactory
 
 CHAN_ID = b"\x01" * 32
 KEY = "02" + "ab" * 32
+INVOICE = {"payment_hash": "ab" * 32, "amount_sat": 1, "memo": "", "expiry_seconds": 60, "cltv_blocks": 144}
 
 
-class Answering(LightningServicer):
+class Answering(LightningServicer, InvoicesServicer):
     """A node that says of itself what a test wants, and stalls where it wants."""
 
     def __init__(self):
@@ -55,6 +59,14 @@ class Answering(LightningServicer):
         self.calls.append("NewAddress")
         return ln.NewAddressResponse(address="bcrt1q")
 
+    def AddHoldInvoice(self, request, context):
+        self.calls.append("AddHoldInvoice")
+        if self.slow:
+            self.go_on.wait(30)
+        if self.refusal:
+            context.abort(grpc.StatusCode.UNKNOWN, self.refusal)
+        return inv.AddHoldInvoiceResp(payment_request="lnbcrt1", add_index=7)
+
     def OpenChannel(self, request, context):
         self.calls.append("OpenChannel")
         if self.slow:
@@ -70,6 +82,7 @@ def server():
     answering = Answering()  # type: ignore[abstract]  # only in the types; gRPC refuses what is not there
     running = grpc.server(futures.ThreadPoolExecutor(4))
     add_LightningServicer_to_server(answering, running)
+    add_InvoicesServicer_to_server(answering, running)
     port = running.add_secure_port("127.0.0.1:0", grpc.local_server_credentials())
     running.start()
     answering.target = f"127.0.0.1:{port}"
@@ -191,6 +204,13 @@ def test_a_change_inside_a_transaction_is_refused_and_not_sent(server):
 
 
 @pytest.mark.django_db
+def test_a_change_that_would_only_be_begun_inside_a_transaction_is_refused_and_not_sent(server):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="inside a database transaction"):
+        node(server).begin_hold_invoice(**INVOICE)
+    assert "AddHoldInvoice" not in server.calls
+
+
+@pytest.mark.django_db
 def test_an_opening_inside_a_transaction_is_refused_and_not_sent(server):
     with transaction.atomic(), pytest.raises(RuntimeError, match="inside a database transaction"):
         open_channel(node(server))
@@ -213,6 +233,37 @@ def test_after_a_transaction_a_change_is_allowed(server):
     with transaction.atomic():
         pass
     assert node(server).new_address() == "bcrt1q"
+
+
+# Calls that are begun
+
+
+def test_while_the_node_does_what_was_begun_it_is_asked_for_more(server):
+    ours, server.slow = node(server), True
+    invoice = ours.begin_hold_invoice(**INVOICE)
+    assert ours.new_address() == "bcrt1q"
+    server.go_on.set()
+    assert invoice() == OpenedInvoice("lnbcrt1", 7)
+    assert sorted(server.calls) == ["AddHoldInvoice", "NewAddress"]
+
+
+def test_who_has_begun_hears_of_what_went_wrong_when_it_waits(server):
+    ours, server.refusal = node(server), "invoice with payment hash already exists"
+    begun = ours.begin_hold_invoice(**INVOICE)
+    with pytest.raises(Rejected) as caught:
+        begun()
+    assert caught.value.reason == "already_exists"
+
+
+def test_what_was_begun_at_a_node_that_is_down_may_have_happened():
+    ours = LndNode(Credentials("127.0.0.1:1", LOCAL))
+    with pytest.raises(OutcomeUnknown):
+        ours.begin_hold_invoice(**INVOICE)()
+
+
+def test_what_was_begun_and_ends_without_a_word_proves_nothing(server):
+    with pytest.raises(OutcomeUnknown, match="without a word"):
+        node(server)._calls.begun(lambda request, **how: iter(()), ln.NewAddressRequest())()
 
 
 # The settings' node

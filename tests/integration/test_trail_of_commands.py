@@ -52,6 +52,16 @@ def make_ann(monkeypatch: pytest.MonkeyPatch) -> None:
     call_command("createsuperuser", "--noinput", "--username", "ann", "--email", "", stdout=None, verbosity=0)
 
 
+@pytest.mark.parametrize(("password", "why"), [("12345", "too short"), ("ann-ann-ann-ann", "similar to the username")])
+def test_nor_does_it_take_a_weak_password_where_it_asks_for_none(
+    monkeypatch: pytest.MonkeyPatch, password: str, why: str
+) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+    with pytest.raises(CommandError, match=why):
+        call_command("createsuperuser", "--noinput", "--username", "ann-ann-ann-ann", "--email", "", verbosity=0)
+    assert not User.objects.exists()
+
+
 def test_a_superuser_that_a_command_makes_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     make_ann(monkeypatch)
     ann = User.objects.get()

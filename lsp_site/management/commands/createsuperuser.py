@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 from django.contrib.auth.models import User, UserManager
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from orders import actors, trail
@@ -45,3 +49,13 @@ class Command(createsuperuser.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.UserModel = _Accounts()  # type: ignore[assignment]  # all of it that Django's command asks for
+
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        """Raises: CommandError. Django tests a password only where it asks for one."""
+        password = "" if options["interactive"] else os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
+        try:
+            if password:
+                validate_password(password, User(username=options["username"] or ""))
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        return super().handle(*args, **options)

@@ -134,9 +134,8 @@ def _at_once(left_sat: list[int], sat_per_kw: int) -> Iterator[str]:
 def _told(plan: Plan) -> str:
     made = ", ".join(f"{amount:,}" for amount in plan.outputs_sat[:_SHOWN])
     more = f" and {len(plan.outputs_sat) - _SHOWN:,} more" if len(plan.outputs_sat) > _SHOWN else ""
-    return (
-        f"{plan.kind:<14}{len(plan.inputs):,} coins become {len(plan.outputs_sat):,}: {made}{more}; {sat(plan.fee_sat)}"
-    )
+    coins = "1 coin becomes" if len(plan.inputs) == 1 else f"{len(plan.inputs):,} coins become"
+    return f"{plan.kind:<14}{coins} {len(plan.outputs_sat):,}: {made}{more}; {sat(plan.fee_sat)}"
 
 
 def _named(row: WalletTransaction) -> str:

@@ -39,6 +39,9 @@ numbers = st.integers(0, MOST_PURCHASES - 1)
 class PassingOn(Purchases):
     """As any shop; and wallets without a channel are paid by somebody who has one."""
 
+    #: What the first wallet does with its first payment, until it is told otherwise.
+    first_takes: str = "settles"
+
     def __init__(self) -> None:
         self.purchases: list[JitPurchase] = []
         #: The last invoice of each purchase, and the number of its last payment.
@@ -67,6 +70,7 @@ class PassingOn(Purchases):
 
     @initialize(name=wallets, trusts_us=st.booleans(), parts=st.integers(1, 3))
     def first_order(self, name: str, trusts_us: bool, parts: int) -> None:  # type: ignore[override]
+        self.network.customers[name].change(takes=self.first_takes)
         self.wallet_buys(name, 150_000, trusts_us)
         self.wallet_is_paid(0, parts, False)
 

@@ -43,7 +43,6 @@ INDEXES: Final = (
     "invoice_unfinished",
     "onchain_payment_there",
     "refund_owed",
-    "reservation_live",
     "transaction_shaping",
 )
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 from django.contrib.auth.models import User, UserManager
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError
 from django.db import transaction
 
 from orders import actors, trail
@@ -20,8 +17,13 @@ from orders.models import AuditKind
 class _Noted(UserManager[User]):
     """Whoever is made has a line in the same transaction."""
 
+    #: Django tests a password only where it asks for one.
+    is_asked: bool = True
+
     def create_superuser(self, username: str, *args: Any, **fields: Any) -> User:
-        """One more, who may do everything."""
+        """One more, who may do everything. Raises: ValidationError."""
+        if not self.is_asked:
+            validate_password(fields.get("password") or "", User(username=username))
         with transaction.atomic():
             user = super().create_superuser(username, *args, **fields)
             facts = {"number": user.pk, "is_superuser": [False, True]}
@@ -50,12 +52,7 @@ class Command(createsuperuser.Command):
         super().__init__(*args, **kwargs)
         self.UserModel = _Accounts()  # type: ignore[assignment]  # all of it that Django's command asks for
 
-    def handle(self, *args: Any, **options: Any) -> str | None:
-        """Raises: CommandError. Django tests a password only where it asks for one."""
-        password = "" if options["interactive"] else os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
-        try:
-            if password:
-                validate_password(password, User(username=options["username"] or ""))
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
-        return super().handle(*args, **options)
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises: CommandError."""
+        _Noted.is_asked = bool(options["interactive"])
+        super().handle(*args, **options)

@@ -214,9 +214,17 @@ class Promised:
             log.exception("parts wait for what a defect of ours keeps from them")
 
     def _tell_decided(self) -> None:
+        """All parts of a payment are written down as told before the first is: who dies then has told none of them."""
         waiting = {each.part.circuit: each for each in self._all() if each.shows_at is None}
-        for circuit, said in (gathering.answers(waiting) if waiting else {}).items():
-            if self._waits(waiting[circuit]):
+        decided = gathering.answers(waiting) if waiting else {}
+        told_at = saying.first_of([circuit for circuit, said in decided.items() if said.goes_on])
+        for circuit, said in decided.items():
+            if not self._waits(waiting[circuit]):
+                continue
+            if circuit in told_at:
+                self._say(waiting[circuit], said, told_at[circuit])
+                self._drop(waiting[circuit])
+            else:
                 self._end(waiting[circuit], said)
 
     def _note_done(self) -> None:

@@ -219,13 +219,18 @@ class Promised:
         decided = gathering.answers(waiting) if waiting else {}
         told_at = saying.first_of([circuit for circuit, said in decided.items() if said.goes_on])
         for circuit, said in decided.items():
-            if not self._waits(waiting[circuit]):
-                continue
             if circuit in told_at:
-                self._say(waiting[circuit], said, told_at[circuit])
-                self._drop(waiting[circuit])
-            else:
+                self._say_now(waiting[circuit], said, told_at[circuit])
+            elif self._waits(waiting[circuit]):
                 self._end(waiting[circuit], said)
+
+    def _say_now(self, waiting: _Waiting, said: Answer, told_at: datetime) -> None:
+        """Unless it waits no more: then it was not told, whatever was written down."""
+        if self._waits(waiting):
+            self._say(waiting, said, told_at)
+            self._drop(waiting)
+        else:
+            saying.unsaid(waiting.part.circuit, told_at)
 
     def _note_done(self) -> None:
         now = time.monotonic()

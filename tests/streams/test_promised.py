@@ -285,6 +285,25 @@ class TestWhatGoesOnIsToldOnce:
         assert JitPart.objects.get().told_at is None
         assert Told(promised, going).answers == [self.SAID]
 
+    def test_nor_is_told_what_waits_no_more_once_that_it_is_told_was_written_down(
+        self, promised: Promised, going: Intercepted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first_of = saying.first_of
+
+        def and_the_stream_ends(circuits: Any) -> Any:
+            stamped = first_of(circuits)
+            if stamped:
+                promised.ended()
+            return stamped
+
+        monkeypatch.setattr(saying, "first_of", and_the_stream_ends)
+        JitPart.objects.update(decision="", decided_at=None)
+        told = Told(promised, going)
+        decide(PartDecision.RESUME, 1_000)
+        until(lambda: not promised._waiting, "the stream has ended")
+        promised.forget()
+        assert JitPart.objects.get().told_at is None and not told.answers
+
     def test_what_is_not_taken_the_second_time_was_told_the_first(
         self, promised: Promised, doubtful: Intercepted, node: Channels
     ) -> None:

@@ -150,6 +150,7 @@ def test_a_part_that_came_back_while_nobody_was_asked_does_not_go_on_once_more(j
         until(lambda: JitPart.objects.get().circuit in jit.promised._waiting, "the node asks")
         until(lambda: not jit.promised._waiting, "it was looked at")
     assert not jit.lost_msat()
+    jit.wallet.change(takes="fails")  # the node asks the next test about it, which knows of nothing
 
 
 def test_control_else_the_wallet_has_it_and_its_payer_too(jit: JustInTime, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,15 +51,21 @@ class Interceptor:
 
 @contextmanager
 def intercepting(node: LndNode) -> Iterator[Interceptor]:
-    """While it lasts. LND does not say when it begins to ask: then it refuses another who wants to be asked."""
-    interceptor = Interceptor(node)
+    """While it lasts. The one before may not be over yet for LND."""
+    interceptor = until(lambda: _first(node), "the node asks")
     try:
-        threading.Event().wait(0.1)
-        node.info()
-        until(lambda: interceptor.ended is not None or _is_refused(node), "the node asks")
         yield interceptor
     finally:
         interceptor.stream.close()
+
+
+def _first(node: LndNode) -> Interceptor | None:
+    """LND does not say when it begins to ask: then it refuses another who wants to be asked."""
+    interceptor = Interceptor(node)
+    threading.Event().wait(0.1)
+    node.info()
+    until(lambda: interceptor.ended is not None or _is_refused(node), "the node asks")
+    return None if interceptor.ended == "interceptor_exists" else interceptor
 
 
 def _is_refused(node: LndNode) -> bool:

@@ -275,8 +275,9 @@ def test_less_goes_on_and_a_node_that_takes_no_less_gives_it_back(way: Way, over
 
 
 def test_of_two_who_want_to_be_asked_the_second_is_told(way: Way, asked: Interceptor) -> None:
-    with intercepting(way.node) as second:
-        assert second.reason() == "interceptor_exists"
+    second = Interceptor(way.node)
+    assert second.reason() == "interceptor_exists"
+    second.stream.close()
     assert asked.ended is None
 
 

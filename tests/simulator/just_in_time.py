@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from lightning.errors import NodeUnavailable
 from lightning.interception import Interception
+from lightning.parts import Circuit
 from orders import queries
 from orders.advance import advance
 from orders.jit import ability, selling
@@ -49,6 +50,12 @@ class JustInTime:
     def lost_msat(self) -> int:
         """What was paid out, and went back to its payer, since the test began: other tests may have lost something."""
         return self._lost_msat() - self._lost_before_msat
+
+    def heard(self) -> int:
+        """So many parts our node has passed on, or tried to."""
+        ours = {part.circuit for part in JitPart.objects.all()}
+        parts = self.shop.network.lsp.control.parts().parts
+        return sum(Circuit(part.channel, part.htlc) in ours and bool(part.out or part.back) for part in parts)
 
     def buy(self, size_sat: int | None = SIZE_SAT, wallet: Any = None) -> JitPurchase:
         peer = (wallet or self.wallet).pubkey

@@ -171,9 +171,9 @@ class LndNode(Passing):
 
     # Channels
 
-    def channels(self) -> tuple[Channel, ...]:
-        """The open channels, all of them: for who asks seldom."""
-        answer = self._read(self._lightning.ListChannels, ln.ListChannelsRequest(), seconds=LIST_SECONDS)
+    def channels(self, *, seconds: float = LIST_SECONDS) -> tuple[Channel, ...]:
+        """The open channels, all of them: for who asks seldom, and waits no longer than `seconds`."""
+        answer = self._read(self._lightning.ListChannels, ln.ListChannelsRequest(), seconds=seconds)
         return tuple(map(mapping.channel, answer.channels))
 
     def channels_with(self, pubkey: str, *, seconds: float = LIST_SECONDS) -> tuple[Channel, ...]:

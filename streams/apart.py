@@ -7,6 +7,7 @@ process answers by itself what cannot be for a channel that we promised, and han
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,12 +27,18 @@ from typing import Any, Final
 from lightning.credentials import Credentials
 from lightning.errors import LightningError, NodeUnavailable
 from lightning.interception import Held, Interception
+from lightning.node import LndNode
 from lightning.parts import RESUME, Answer, Circuit, Intercepted, may_be_promised
+from streams.before import Before
+
+log = logging.getLogger(__name__)
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 #: What whoever began it has not read: more than that it never gets, so that it cannot keep LND waiting.
 _MOST_UNREAD: Final = 1_000
 _TELL_SECONDS: Final = 2.0
+#: A node that does not list its channels within that is asked all the same: others' payments fail meanwhile.
+_LIST_SECONDS: Final = 10.0
 _END_SECONDS: Final = 2.0
 
 
@@ -46,11 +54,11 @@ class Apart:
         #: How many parts it has let go by itself.
         self.passed = 0
 
-    def open(self) -> Stream:
-        """A stream of LND's questions, in place of any before."""
+    def open(self, height: int = 0) -> Stream:
+        """A stream of LND's questions, in place of any before; its newest block is `height` (0: nobody knows)."""
         self._number += 1
         stream = Stream(self, self._line or self._begin(), self._number)
-        self.say("open", self._number, replace(self._credentials(), recognises=None))
+        self.say("open", self._number, replace(self._credentials(), recognises=None), height)
         return stream
 
     def _begin(self) -> Connection:
@@ -126,15 +134,71 @@ class Stream:
         """As `Interception.answer`."""
         return self._held.answered(circuit, lambda: self._apart.say("answer", self._number, circuit, answer))
 
+    def let_go(self, circuit: Circuit) -> bool:
+        """The part is none of ours: it goes on, unless it did before. Returns as `answer`."""
+        return self._held.answered(circuit, lambda: self._apart.say("let_go", self._number, circuit))
+
     def block_came(self, height: int) -> None:
         """As `Interception.block_came`."""
         self._held.block_came(height)
-        self._apart.say("block", self._number, height)
+        self._apart.say("block_came", self._number, height)
 
     def close(self) -> None:
         """The stream is over. Repeat: safe."""
         self._held.clear()
         self._apart.say("close", self._number)
+
+
+class Asked:
+    """One stream of LND's. What it asks at first is let go once the node's channels show that it has not gone on."""
+
+    def __init__(self, credentials: Credentials, height: int) -> None:
+        """Raises: NodeUnavailable."""
+        self._before = _before(LndNode(credentials), self.answer, height)
+        self._stream = Interception(credentials)
+
+    def parts(self) -> Iterator[Intercepted]:
+        """Raises: NodeUnavailable: it is over."""
+        try:
+            for part in self._stream:
+                if self._before is not None:
+                    self._before.meet(part)
+                yield part
+        finally:
+            self.close()
+
+    def answer(self, circuit: Circuit, answer: Answer) -> bool:
+        """As `Interception.answer`."""
+        return self._stream.answer(circuit, answer)
+
+    def let_go(self, circuit: Circuit) -> None:
+        """The part is none of ours."""
+        if self._before is None or not self._before.let_go(circuit):
+            self._stream.answer(circuit, RESUME)
+
+    def block_came(self, height: int) -> None:
+        """As `Interception.block_came`."""
+        self._stream.block_came(height)
+        if self._before is not None:
+            self._before.block_came(height)
+
+    def close(self) -> None:
+        """The stream is over. Repeat: safe."""
+        self._stream.close()
+        if self._before is not None:
+            self._before.close()
+
+
+def _before(node: LndNode, answer: Callable[[Circuit, Answer], object], height: int) -> Before | None:
+    """None: the node does not list its channels. Raises: NodeUnavailable: it is not there."""
+    try:
+        return Before(partial(node.channels, seconds=_LIST_SECONDS), answer, height)
+    except LightningError as problem:
+        if problem.reason == "NODE_NOT_READY":
+            raise
+        node.require_active()
+        log.warning("all that others pay is let go at once: %s", problem)
+        return None
 
 
 class Reader:
@@ -143,7 +207,7 @@ class Reader:
     def __init__(self, line: Connection) -> None:
         self._line = line
         self._number = 0
-        self._stream: Interception | None = None
+        self._asked: Asked | None = None
         self._unread: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
         self._passed = 0
 
@@ -156,35 +220,27 @@ class Reader:
 
     def _do(self, what: str, number: int, *facts: Any) -> None:
         if what == "open":
-            self._number = number
+            self._number, self._asked = number, None
             threading.Thread(target=self._read, args=(number, *facts), daemon=True).start()
-        elif number == self._number and self._stream is not None:
-            self._tell_lnd(self._stream, what, *facts)
+        elif number == self._number and self._asked is not None:
+            getattr(self._asked, what)(*facts)
 
-    def _tell_lnd(self, stream: Interception, what: str, *facts: Any) -> None:
-        if what == "answer":
-            stream.answer(*facts)
-        elif what == "block":
-            stream.block_came(*facts)
-        else:
-            stream.close()
-
-    def _read(self, number: int, credentials: Credentials) -> None:
+    def _read(self, number: int, credentials: Credentials, height: int) -> None:
         try:
-            stream = self._stream = Interception(credentials)
+            asked = self._asked = Asked(credentials, height)
             self._unread.put(("opened", number))
-            for part in stream:
-                self._take(number, stream, part)
+            for part in asked.parts():
+                self._take(number, asked, part)
         except LightningError as problem:
             self._unread.put(("ended", number, str(problem), problem.reason))
         except Exception as defect:  # noqa: BLE001  whoever began it says so
             self._unread.put(("ended", number, repr(defect), ""))
 
-    def _take(self, number: int, stream: Interception, part: Intercepted) -> None:
+    def _take(self, number: int, asked: Asked, part: Intercepted) -> None:
         if may_be_promised(part.scid) and self._unread.qsize() < _MOST_UNREAD:
             self._unread.put(("part", number, part))
         else:
-            stream.answer(part.circuit, RESUME)
+            asked.let_go(part.circuit)
             self._passed += 1
 
     def _tell(self) -> None:

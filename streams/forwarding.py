@@ -48,6 +48,7 @@ class Line:
         self._apart: Apart | None = None
         self._stream: Stream | None = None
         self._passed = 0
+        self._height = 0
 
     def start(self) -> None:
         """It hears from now on. Repeat: safe."""
@@ -87,6 +88,7 @@ class Line:
 
     def block_came(self, height: int) -> None:
         """LND has failed by itself what it held for too long."""
+        self._height = height
         if (stream := self._stream) is not None:
             stream.block_came(height)
 
@@ -102,7 +104,7 @@ class Line:
         """One stream, to its end; whether it was one."""
         stream = None
         try:
-            stream = self._stream = apart.open()
+            stream = self._stream = apart.open(self._height)
             for part in stream:
                 self._undecided.add(stream, part)
         except LightningError as problem:

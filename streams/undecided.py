@@ -20,6 +20,7 @@ from django.db import close_old_connections
 from lightning.parts import RESUME, Answer, Circuit, Intercepted
 from orders.errors import DATABASE_TROUBLE
 from streams.apart import Stream
+from streams.before import is_late
 from streams.hands import has_ended
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,6 @@ _MOST: Final = 1_000
 _GONE_BLOCKS: Final = 144
 #: The last so many are remembered, of numbers and of parts: strangers may name, and send, more than any memory holds.
 _MOST_KEPT: Final = 100_000
-#: So many blocks before LND fails it by itself, what nobody has answered is let go: of what was let go before, to be
-#: failed at its one end only is to be paid out for nothing. And as soon as it runs out where it goes: LND passes on
-#: nothing then that would have so few blocks, and drops what is on its way.
-_DOUBT_BLOCKS: Final = 2
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -108,7 +105,10 @@ class Undecided:
     def add(self, stream: Stream, part: Intercepted) -> None:
         """The part will be answered."""
         waiting = _Waiting(stream, part, time.monotonic(), is_ours=part.scid in self._ours)
-        if part.circuit in self._gone or self._is_late(part) or (len(self._waiting) >= _MOST and not waiting.is_ours):
+        if is_late(part, self._height):
+            self._end(waiting)
+            return
+        if part.circuit in self._gone or (len(self._waiting) >= _MOST and not waiting.is_ours):
             self._let_go(waiting)
             return
         with self._lock:
@@ -131,12 +131,9 @@ class Undecided:
         with self._lock:
             self._gone = {circuit: ends for circuit, ends in self._gone.items() if ends > height}
         for waiting in self._all():
-            if self._is_late(waiting.part):
+            if is_late(waiting.part, height):
                 log.warning("part=%s is let go: nobody has decided about it in time", waiting.part.circuit)
-                self._let_go(waiting)
-
-    def _is_late(self, part: Intercepted) -> bool:
-        return not part.is_on_chain and min(part.auto_fail_height - _DOUBT_BLOCKS, part.outgoing_expiry) <= self._height
+                self._end(waiting)
 
     def forget(self) -> None:
         """The stream has ended: LND will ask about all of them again."""
@@ -158,16 +155,31 @@ class Undecided:
             return list(self._waiting.values())
 
     def _let_go(self, waiting: _Waiting) -> None:
-        part = waiting.part
-        with self._lock:
-            _keep(self._gone, part.circuit, part.incoming_expiry + _GONE_BLOCKS)
+        """In doubt."""
+        self._remember(waiting.part)
+        self.let_go += self._pass(waiting)
+
+    def _end(self, waiting: _Waiting) -> None:
+        """Nothing goes on any more, whatever is said."""
+        self._remember(waiting.part)
         self.let_go += self._answer(waiting, RESUME)
 
+    def _remember(self, part: Intercepted) -> None:
+        with self._lock:
+            _keep(self._gone, part.circuit, part.incoming_expiry + _GONE_BLOCKS)
+
+    def _pass(self, waiting: _Waiting) -> bool:
+        self._drop(waiting)
+        return waiting.stream.let_go(waiting.part.circuit)
+
     def _answer(self, waiting: _Waiting, answer: Answer) -> bool:
+        self._drop(waiting)
+        return waiting.stream.answer(waiting.part.circuit, answer)
+
+    def _drop(self, waiting: _Waiting) -> None:
         with self._lock:
             if self._still_waits(waiting):
                 del self._waiting[waiting.part.circuit]
-        return waiting.stream.answer(waiting.part.circuit, answer)
 
     # In a thread
 
@@ -191,7 +203,7 @@ class Undecided:
         if not self._still_waits(waiting):
             return  # it was let go meanwhile
         if not waiting.is_ours:
-            self._answer(waiting, RESUME)
+            self._pass(waiting)
         elif part.is_on_chain:
             self._domain.lost(part)
             self._answer(waiting, RESUME)  # which LND is not told

@@ -2,84 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lightning.errors import NotFound, Rejected
-from lightning.node import LndNode
 from lightning.parts import FAIL, RESUME, Circuit, is_alias, resume_with
-from lightning.types import Channel, Htlc, NodeAddress, Outpoint
-from tests.contract.conftest import Opening, credentials
+from lightning.types import Channel, Htlc, NodeAddress
+from streams.before import Before
 from tests.contract.interceptor import Interceptor, intercepting
+from tests.contract.way import AMOUNT_SAT, DELTA, Way, listening
 from tests.regtest.fixtures import adding_peers
-from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED, NeverLeft
+from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
 from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNetwork
 
-AMOUNT_SAT = 20_000
-CAPACITY_SAT = 300_000
-DELTA = 100
 #: So far before a part runs out LND fails it.
 REJECT_BLOCKS = 19
-
-
-@dataclass
-class Way:
-    """A payer with a channel to our node, and somebody who asks to be paid over it."""
-
-    network: Any
-    lsp: Any
-    payer: Any
-    client: Any
-    scids: Iterator[int]
-
-    @property
-    def node(self) -> LndNode:
-        return LndNode(credentials(self.lsp))
-
-    def new_scid(self) -> int:
-        return next(self.scids)
-
-    def ask(self, scid: int, *, amount_sat: int = AMOUNT_SAT) -> str:
-        return str(self.client.ask(self.lsp, amount_sat, scid=scid, cltv_blocks=DELTA))
-
-    def pay(self, scid: int, **options: Any) -> Any:
-        """A payment that has left: one of lnd's may fail at first, as balances are settled after each before."""
-        asked = self.ask(scid, **options)
-        return until(lambda: self._left(asked), "the payment leaves", timeout=60, pause=0.3)
-
-    def _left(self, asked: str) -> Any:
-        self.payer.forget_failures()
-        payment = self.payer.pay(asked)
-        with suppress(NeverLeft):
-            payment.wait_locked()
-            return payment
-        return None
-
-    def channel_in(self) -> Channel:
-        [channel] = self.node.channels_with(self.payer.pubkey)
-        return channel
-
-    def opened(self, memo: str) -> Channel:
-        """A channel to the client that is usable, and published nowhere."""
-        opening = Opening(
-            self.node, self.client, memo=memo, zero_conf=True, free=True, capacity_sat=CAPACITY_SAT, push_sat=0
-        )
-        with self.client.accepting_zero_conf():
-            outpoint, _ = opening.pending()
-            until(lambda: outpoint in {each.outpoint for each in self.node.channels() if each.active}, "it is active")
-        return self.channel(outpoint)
-
-    def carried(self) -> list[Htlc]:
-        """What is on its way to the client: LND takes any channel with it."""
-        return [htlc for each in self.node.channels_with(self.client.pubkey) for htlc in each.htlcs]
-
-    def channel(self, outpoint: Outpoint) -> Channel:
-        return next(each for each in self.node.channels() if each.outpoint == outpoint)
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +267,62 @@ def test_a_node_that_was_killed_asks_again_what_was_answered_and_has_not_ended(w
         later = way.pay(scid)
         third.answer(third.part())
         assert later.wait() == SUCCEEDED
+
+
+def comes_back_unheard(way: Way, over: Channel) -> int:
+    """A part that goes on and comes back; between the two nobody is there to be asked about it, and the node asks.
+
+    Returns how much has moved in the channels with the client by then.
+    """
+    with way.client.holding_payments():
+        with listening(way):
+            payment = way.pay(over.known_as)
+            until(way.carried, "the client has it")
+        way.payer_connects_anew()
+        way.client_gives_back()
+        assert payment.wait() == FAILED
+    until(lambda: not way.carried(), "nothing is on its way")
+    return updates(way)
+
+
+def test_what_came_back_while_nobody_was_asked_does_not_go_on_once_more(way: Way, over: Channel) -> None:
+    before = comes_back_unheard(way, over)
+    with listening(way) as line:
+        until(lambda: line.passed, "it is asked about")
+        assert way.pay(way.new_scid()).wait() == FAILED
+        assert updates(way) == before
+        assert way.pay(over.known_as).wait() == SUCCEEDED
+    with intercepting(way.node) as asked:  # LND asks for as long as nobody answers; to fail it harms nobody
+        asked.answer(asked.part(), FAIL)
+        later = way.pay(over.known_as)
+        asked.answer(asked.part(1))
+        assert later.wait() == SUCCEEDED
+
+
+def test_control_were_it_let_go_it_would(way: Way, over: Channel, asked: Interceptor) -> None:
+    asked.stream.close()
+    before = comes_back_unheard(way, over)
+    with intercepting(way.node) as again:
+        again.answer(again.part())
+        until(lambda: updates(way) > before, "it went on once more")
+        until(lambda: not way.carried(), "and came back")
+
+
+def test_what_nobody_has_let_go_shows_as_not_gone_on(way: Way, over: Channel) -> None:
+    """So it may be failed, once nobody can have let it go any more."""
+    with intercepting(way.node) as asked:
+        payment = way.pay(over.known_as)
+        part = asked.part()
+        until(lambda: held_in(way), "it is shown", timeout=5)  # LND asks some milliseconds earlier
+        before = Before(way.node.channels, asked.stream.answer)
+        before.meet(part)
+        before.let_go(part.circuit)
+        time.sleep(1)
+        [kept] = before._all()
+        assert not kept.went_on
+        before._end(kept, FAIL)
+        assert ends_with_all_failed(payment, asked) == FAILED
+    before.close()
 
 
 def test_without_the_nodes_option_what_is_held_is_let_go_when_nobody_is_asked_any_more(way: Way, network: Any) -> None:

@@ -53,6 +53,13 @@ class Paying:
         for preimage in held:
             self.call("invoicesrpc.Invoices/SettleInvoice", preimage=preimage)
 
+    def give_back_held(self) -> None:
+        """What is held has its payer again."""
+        for preimage in self._holds or []:
+            payment_hash = hashlib.sha256(preimage).digest()
+            self.call("invoicesrpc.Invoices/CancelInvoice", payment_hash=payment_hash)
+        (self._holds or []).clear()
+
     def forget_failures(self) -> None:
         """The node tries all ways again, also those by which it did not get through."""
         self.call("routerrpc.Router/ResetMissionControl")

@@ -21,8 +21,8 @@ from orders.operations import snapshot
 from orders.payments.lightning import passing
 from orders.states import InvoiceState, OpeningState, OrderState
 from orders.wallet import coins
-from tests.e2e.shop import Shop
 from tests.contract.interceptor import intercepting
+from tests.e2e.shop import Shop
 from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
 from tests.regtest.waiting import until
 from tests.simulator.just_in_time import SIZE_SAT, JustInTime, sell

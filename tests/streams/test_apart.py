@@ -109,7 +109,7 @@ def is_running(pid: int) -> bool:
 
 
 class Asking:
-    """In place of LND's stream."""
+    """In place of what reads LND's stream."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Circuit, Answer]] = []
@@ -118,6 +118,9 @@ class Asking:
     def answer(self, circuit: Circuit, answer: Answer) -> bool:
         self.told.append((circuit, answer))
         return True
+
+    def let_go(self, circuit: Circuit) -> None:
+        self.answer(circuit, RESUME)
 
     def block_came(self, height: int) -> None:
         self.heights.append(height)
@@ -135,12 +138,12 @@ def test_what_whoever_began_it_does_not_read_is_let_go(monkeypatch: pytest.Monke
 
 def test_what_is_said_of_a_stream_before_is_said_to_no_other() -> None:
     reader, lnd = Reader(Pipe()[0]), Asking()
-    reader._stream, reader._number = lnd, 2  # type: ignore[assignment]
+    reader._asked, reader._number = lnd, 2  # type: ignore[assignment]
     reader._do("answer", 1, Circuit(1, 1), FAIL)
-    reader._do("block", 1, 800)
+    reader._do("block_came", 1, 800)
     assert (lnd.told, lnd.heights) == ([], [])
     reader._do("answer", 2, Circuit(1, 1), FAIL)
-    reader._do("block", 2, 801)
+    reader._do("block_came", 2, 801)
     assert (lnd.told, lnd.heights) == ([(Circuit(1, 1), FAIL)], [801])
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -15,24 +15,25 @@ import pytest
 
 from lightning.credentials import Credentials
 from lightning.node import LndNode
-from lightning.parts import FAIL, NO_CHANNEL, RESUME, Answer, Circuit, Intercepted, resume_with
+from lightning.parts import FAIL, NO_CHANNEL, Answer, Intercepted, resume_with
 from streams import undecided
 from streams.apart import Apart
 from streams.forwarding import Line
 from streams.undecided import Undecided
+from tests.contract.interceptor import intercepting
 from tests.regtest.payment import FAILED, IN_FLIGHT, SUCCEEDED
 from tests.regtest.waiting import until
 from tests.simulator.network import SimulatedNetwork, SimulatedNode, SimulatedPayment
 
 AMOUNT_MSAT = 1_000_000
-_scids = count(16_050_007 << 40, 1 << 16)
+scids = count(16_050_007 << 40, 1 << 16)
 
 
 class Domain:
     """Has promised one channel; decides when a test says so, and remembers which threads asked it."""
 
     def __init__(self) -> None:
-        self.ours = next(_scids)
+        self.ours = next(scids)
         self.asked: list[tuple[Intercepted, Callable[[Answer], bool]]] = []
         self.lost_parts: list[Intercepted] = []
         self.threads: set[str] = set()
@@ -157,7 +158,7 @@ def test_while_the_database_hangs_what_is_not_ours_goes_on(passage: Passage) -> 
 def test_what_nobody_can_say_is_ours_is_let_go_before_long(passage: Passage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 0.3)
     passage.domain.database_is_there.clear()
-    assert passage.pay(next(_scids)).wait(timeout=5) == FAILED
+    assert passage.pay(next(scids)).wait(timeout=5) == FAILED
     passage.domain.database_is_there.set()
 
 
@@ -176,7 +177,7 @@ def test_what_was_found_to_be_ours_waits_for_the_database(passage: Passage, monk
 
 
 def test_what_is_in_the_range_and_not_ours_goes_on(passage: Passage) -> None:
-    assert passage.pay(next(_scids)).wait() == FAILED  # there is no such channel
+    assert passage.pay(next(scids)).wait() == FAILED  # there is no such channel
     assert not passage.domain.asked
 
 
@@ -257,6 +258,40 @@ def test_who_comes_while_another_is_asked_waits_for_his_turn(
         second.stop()
 
 
+def comes_back_unheard(passage: Passage) -> None:
+    """A part that goes on and comes back; between the two nobody is there to be asked about it, and the node asks."""
+    passage.node.control.change_customer("client", takes="holds")
+    payment = passage.pay(passage.scid())
+    until(lambda: parts(passage).parts[-1].out == IN_FLIGHT, "the client holds it", timeout=10)
+    passage.line.stop()
+    passage.node.control.change_customer("payer", presence="offline")
+    passage.node.control.change_customer("payer", presence="online")
+    passage.node.control.change_customer("client", takes="fails")
+    assert payment.wait() == FAILED
+    passage.node.control.change_customer("client", takes="settles")
+
+
+def parts(passage: Passage) -> Any:
+    return passage.node.control.parts()
+
+
+def test_what_came_back_while_nobody_was_asked_does_not_go_on_once_more(passage: Passage) -> None:
+    comes_back_unheard(passage)
+    before_msat, passed = parts(passage).lost_msat, passage.line.passed
+    passage.line.start()
+    until(lambda: passage.line.passed > passed, "it is asked about", timeout=20)
+    assert passage.pay(passage.scid()).wait() == SUCCEEDED  # after it, and in its first second
+    assert parts(passage).lost_msat == before_msat
+
+
+def test_control_were_it_let_go_it_would(passage: Passage) -> None:
+    comes_back_unheard(passage)
+    before_msat = parts(passage).lost_msat
+    with intercepting(passage.lnd) as asked:
+        asked.answer(asked.part(of=lambda part: part.scid == passage.scid()))
+        until(lambda: parts(passage).lost_msat > before_msat, "it went on once more", timeout=10)
+
+
 def test_what_no_node_takes_any_more_is_let_go(passage: Passage) -> None:
     payment = passage.pay(passage.ours)
     part, answer = passage.domain.wait()
@@ -276,131 +311,3 @@ def test_what_comes_by_a_channel_that_is_closed_by_force_is_lost(passage: Passag
     until(lambda: passage.domain.lost_parts, "it is told", timeout=10)
     assert [each.circuit for each in passage.domain.lost_parts] == [part.circuit]
     assert answer(FAIL) is False and passage.line.is_up
-
-
-class Silent:
-    """A stream that nobody answers, and what it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Circuit, Answer]] = []
-
-    def answer(self, circuit: Circuit, answer: Answer) -> bool:
-        self.told.append((circuit, answer))
-        return True
-
-
-def part_of(number: int, scid: int) -> Intercepted:
-    return Intercepted(Circuit(1, number), "ab" * 32, 1_000, 900, 1_000, 800, scid, 881)
-
-
-def test_what_lnd_is_about_to_fail_is_let_go() -> None:
-    domain, stream = Domain(), Silent()
-    waiting, part = Undecided(domain), replace(part_of(1, domain.ours), outgoing_expiry=899)
-    waiting.add(stream, part)  # type: ignore[arg-type]
-    domain.wait()
-    waiting.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS - 1)
-    assert not stream.told
-    waiting.block_came(part.auto_fail_height - undecided._DOUBT_BLOCKS)
-    assert stream.told == [(part.circuit, RESUME)]
-    waiting._threads.shutdown()
-
-
-def test_what_runs_out_where_it_goes_is_let_go_as_nothing_goes_on_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    domain, stream = Domain(), Silent()
-    waiting = Undecided(domain)
-    waiting.add(stream, part_of(1, domain.ours))  # type: ignore[arg-type]
-    domain.wait()
-    waiting.block_came(799)
-    assert not stream.told
-    waiting.block_came(800)
-    assert stream.told == [(Circuit(1, 1), RESUME)]
-    waiting.add(stream, part_of(2, domain.ours))  # type: ignore[arg-type]
-    assert stream.told[1:] == [(Circuit(1, 2), RESUME)] and len(domain.asked) == 1
-    lost = replace(part_of(3, domain.ours), auto_fail_height=900)
-    waiting.add(stream, lost)  # type: ignore[arg-type]
-    waiting._threads.shutdown()
-    assert domain.lost_parts == [lost]
-
-
-def test_what_went_on_before_we_began_is_ours_whatever_else_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it might be let go, and go on once more, where it has come back."""
-    monkeypatch.setattr(undecided, "_MOST", 1)
-    monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 0.0)
-    domain, stream = Domain(), Silent()
-    domain.knows_ours = True
-    waiting = Undecided(domain)
-    waiting.learn()
-    domain.database_is_there.clear()
-    for number, scid in enumerate([next(_scids), domain.ours, domain.ours]):
-        waiting.add(stream, part_of(number, scid))  # type: ignore[arg-type]
-    until(lambda: waiting.tick() or stream.told, "what may be a stranger's is let go", timeout=5)
-    assert stream.told == [(Circuit(1, 0), RESUME)]
-    domain.database_is_there.set()
-    waiting._threads.shutdown()
-
-
-def test_where_the_database_is_away_we_begin_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    domain = Domain()
-    domain.database_fails = True
-    Undecided(domain).learn()
-    assert "is not known" in caplog.text
-
-
-def test_who_floods_us_with_numbers_like_ours_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "_MOST", 5)
-    domain, stream = Domain(), Silent()
-    domain.database_is_there.clear()
-    waiting = Undecided(domain)
-    for number in range(8):
-        waiting.add(stream, part_of(number, next(_scids)))  # type: ignore[arg-type]
-    assert stream.told == [(Circuit(1, number), RESUME) for number in (5, 6, 7)]
-    assert "let_go=3" in waiting.detail()
-    domain.database_is_there.set()
-    waiting._threads.shutdown()
-
-
-def test_what_was_let_go_in_doubt_is_not_decided_about_when_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "_PATIENCE_SECONDS", 0.0)
-    domain, stream = Domain(), Silent()
-    domain.database_is_there.clear()
-    waiting, part = Undecided(domain), part_of(1, domain.ours)
-    waiting.add(stream, part)  # type: ignore[arg-type]
-    until(lambda: waiting.tick() or stream.told, "it is let go", timeout=5)
-    domain.database_is_there.set()
-    waiting.forget()
-    waiting.add(stream, part)  # type: ignore[arg-type]
-    waiting._threads.shutdown()
-    assert stream.told == [(part.circuit, RESUME)] * 2 and not domain.asked
-
-
-def test_and_is_forgotten_when_it_ran_out_long_ago_or_too_many_came_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undecided, "_MOST", 0)
-    monkeypatch.setattr(undecided, "_MOST_KEPT", 2)
-    domain, stream = Domain(), Silent()
-    waiting = Undecided(domain)
-    for number in range(3):
-        waiting.add(stream, part_of(number, domain.ours))  # type: ignore[arg-type]
-    assert set(waiting._gone) == {Circuit(1, 1), Circuit(1, 2)}
-    waiting.block_came(900 + undecided._GONE_BLOCKS - 1)
-    assert len(waiting._gone) == 2
-    waiting.block_came(900 + undecided._GONE_BLOCKS)
-    assert not waiting._gone
-
-
-def test_what_a_defect_of_ours_keeps_from_being_decided_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(undecided, "_AGAIN_SECONDS", 0.0)
-    domain, stream = Domain(), Silent()
-    waiting = Undecided(domain)
-
-    def fails_once(answer: Callable[[Answer], bool]) -> None:
-        domain.decides = lambda answer: answer(FAIL)
-        raise ZeroDivisionError
-
-    domain.decides = fails_once
-    waiting.add(stream, part_of(1, domain.ours))  # type: ignore[arg-type]
-    until(lambda: "could not be decided" in caplog.text, "it failed", timeout=5)
-    until(lambda: waiting.tick() or stream.told, "it is decided", timeout=5)
-    assert stream.told == [(Circuit(1, 1), FAIL)]
-    waiting._threads.shutdown()

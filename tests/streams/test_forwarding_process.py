@@ -58,7 +58,7 @@ class Apart:
     def __init__(self, streams: list[Stream]) -> None:
         self._streams, self._own = streams, []  # type: ignore[var-annotated]
 
-    def open(self) -> Stream:
+    def open(self, height: int) -> Stream:
         self._own.append(Stream())
         self._streams.append(self._own[-1])
         return self._own[-1]

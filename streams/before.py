@@ -1,0 +1,177 @@
+"""Others' payments that LND may have asked about before its stream began, and that may have gone on since.
+
+LND keeps such a question also where the part has come to its end meanwhile, and what is let go then goes on once more,
+at our node's cost. It does not say which of its first questions are new. So its channels say it: they are looked at
+before the stream begins, and when a question has come.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from lightning.errors import LightningError
+from lightning.parts import FAIL, RESUME, Answer, Circuit, Intercepted
+from lightning.types import Channel
+
+log = logging.getLogger(__name__)
+
+#: LND asks at once about all that it has kept: so soon after the first question.
+_FIRST_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 5.0
+#: For as long after LND has asked it may not have written down yet what it asks about; so often that is looked for.
+_SHOWS_SECONDS: Final = 3.0
+_SOON_SECONDS: Final = 0.1
+#: What was told to go on LND's links have passed on by then, or given up: a minute in the mailbox of one, and a minute
+#: in which its peer does not agree to it.
+_GIVEN_UP_SECONDS: Final = 180.0
+#: So many blocks before LND fails it by itself, what nobody has answered is let go: of what was let go before, to be
+#: failed at its one end only is to be paid out for nothing. And as soon as it runs out where it goes: LND passes on
+#: nothing then that would have so few blocks, and drops what is on its way.
+DOUBT_BLOCKS: Final = 2
+
+
+def is_late(part: Intercepted, height: int) -> bool:
+    """What nobody has decided about is to be let go at this height."""
+    return not part.is_on_chain and min(part.auto_fail_height - DOUBT_BLOCKS, part.outgoing_expiry) <= height
+
+
+@dataclass(eq=False, slots=True)
+class _Kept:
+    part: Intercepted
+    since: float
+    #: It is on its way, or was: nothing is said of it until it runs out.
+    went_on: bool = False
+
+
+class Before:
+    """What one stream was asked first. Any thread may call it."""
+
+    def __init__(
+        self, channels: Callable[[], Sequence[Channel]], answer: Callable[[Circuit, Answer], object], height: int = 0
+    ) -> None:
+        """To be made before the stream is.
+
+        Args:
+            channels: All of our node's, as they are when it is called.
+            answer: Tells LND.
+            height: Of the newest block; 0: nobody knows.
+
+        Raises: LightningError, of `channels`.
+        """
+        self._channels, self._answer, self._height = channels, answer, height
+        self._came_before = frozenset(_halves(channels()))
+        self._lock = threading.Lock()
+        self._first_until = 0.0
+        self._first: dict[Circuit, Intercepted] = {}
+        self._kept: dict[Circuit, _Kept] = {}
+        self._something = threading.Event()
+        self._has_ended = False
+        threading.Thread(target=self._run, name="before", daemon=True).start()
+
+    def meet(self, part: Intercepted) -> None:
+        """LND asks about it. To be called of each, in their order."""
+        now = monotonic()
+        self._first_until = self._first_until or now + _FIRST_SECONDS
+        if now < self._first_until and not part.is_on_chain:
+            with self._lock:
+                self._first[part.circuit] = part
+
+    def let_go(self, circuit: Circuit) -> bool:
+        """It goes on, unless it did; False: it is none of those, and whoever asks may let it go at once."""
+        with self._lock:
+            part = self._first.pop(circuit, None)
+            if part is not None:
+                self._kept[circuit] = _Kept(part, monotonic())
+        if part is not None:
+            self._something.set()
+        return part is not None
+
+    def block_came(self, height: int) -> None:
+        """What runs out is let go: LND passes nothing on by then."""
+        self._height = height
+        for kept in self._all():
+            if is_late(kept.part, height):
+                self._end(kept, RESUME)
+
+    def close(self) -> None:
+        """The stream has ended: LND asks about all of it anew. Repeat: safe."""
+        self._has_ended = True
+        self._something.set()
+
+    def _all(self) -> list[_Kept]:
+        with self._lock:
+            return list(self._kept.values())
+
+    def _end(self, kept: _Kept, answer: Answer) -> None:
+        with self._lock:
+            self._kept.pop(kept.part.circuit, None)
+        self._answer(kept.part.circuit, answer)
+
+    # In a thread of its own
+
+    def _run(self) -> None:
+        while not self._has_ended:
+            self._something.wait(self._pause())
+            self._something.clear()
+            try:
+                self._look()
+            except Exception:
+                log.exception("others' payments wait for what a defect of ours keeps from them")
+
+    def _pause(self) -> float | None:
+        """Until what has not shown yet may; None: nothing is looked for."""
+        since = [kept.since for kept in self._all() if not kept.went_on]
+        if not since:
+            return None
+        return _SOON_SECONDS if monotonic() - max(since) < _SHOWS_SECONDS else _LOOK_SECONDS
+
+    def _look(self) -> None:
+        """What came to be let go before it began is judged by it."""
+        waiting = [kept for kept in self._all() if not kept.went_on]
+        halves = self._now() if waiting else None
+        for kept in waiting:
+            if self._has_ended:
+                return
+            self._judge(kept, halves)
+
+    def _now(self) -> Mapping[Circuit, bool] | None:
+        try:
+            return _halves(self._channels())
+        except LightningError as problem:
+            log.warning("what others pay waits for our node's channels: %s", problem)
+            return None
+
+    def _judge(self, kept: _Kept, halves: Mapping[Circuit, bool] | None) -> None:
+        circuit, waited = kept.part.circuit, monotonic() - kept.since
+        if is_late(kept.part, self._height):
+            self._end(kept, RESUME)
+        elif halves is None:
+            self._judge_unseen(kept)
+        elif circuit not in halves:
+            kept.went_on = waited >= _SHOWS_SECONDS
+        elif circuit not in self._came_before:
+            self._end(kept, RESUME)
+        elif halves[circuit]:
+            kept.went_on = True
+        elif waited >= _GIVEN_UP_SECONDS:
+            self._end(kept, FAIL)
+
+    def _judge_unseen(self, kept: _Kept) -> None:
+        """Others' payments do not wait for lists; but what came before the first look does."""
+        if kept.part.circuit not in self._came_before:
+            self._end(kept, RESUME)
+
+
+def _halves(channels: Sequence[Channel]) -> dict[Circuit, bool]:
+    """The parts that our node has from others, and of each whether it has gone on."""
+    return {
+        Circuit(each.known_as, htlc.index): bool(htlc.other_channel)
+        for each in channels
+        for htlc in each.htlcs
+        if htlc.incoming
+    }

@@ -65,6 +65,7 @@ class Begun:
         self.unary_stream = self.unary_unary = self._channel.unary_stream
         self.stream_stream, self.stream_unary = self._channel.stream_stream, self._channel.stream_unary
         self.invoices = InvoicesStub(self)  # type: ignore[call-overload]
+        self.lightning = LightningStub(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,19 @@ class Calls:
         `call` is of `Link.begun`. Who lets go of it without waiting stops nothing inside the node.
         """
         require_no_transaction()
+        return self._begun(call, request, seconds=seconds, changing=True)
+
+    def reading(
+        self, call: Callable[..., grpc.CallIterator[Response]], request: Message, *, seconds: float = READ_SECONDS
+    ) -> Callable[[], Response]:
+        """As `begun`, where nothing changes: `read`."""
+        return self._begun(call, request, seconds=seconds, changing=False)
+
+    def _begun(
+        self, call: Callable[..., grpc.CallIterator[Response]], request: Message, *, seconds: float, changing: bool
+    ) -> Callable[[], Response]:
         stream = call(request, timeout=seconds, metadata=self._credentials.metadata())
-        return partial(_answer_of, stream, request.DESCRIPTOR.full_name)
+        return partial(_answer_of, stream, request.DESCRIPTOR.full_name, changing=changing)
 
     def begin(
         self,
@@ -232,14 +244,14 @@ class Calls:
         return call(request, timeout=seconds, metadata=self._credentials.metadata())
 
 
-def _answer_of(stream: grpc.CallIterator[Response], name: str) -> Response:
+def _answer_of(stream: grpc.CallIterator[Response], name: str, *, changing: bool) -> Response:
     """The one that there is, once the call has ended well."""
     try:
         for answer in list(stream):
             return answer
     except grpc.RpcError as error:
-        raise mapping.error_of(error, call=name, changing=True) from None
-    raise OutcomeUnknown(f"{name}: ended without a word")
+        raise mapping.error_of(error, call=name, changing=changing) from None
+    raise (OutcomeUnknown if changing else NodeUnavailable)(f"{name}: ended without a word")
 
 
 def _pass_on(asked: Any, answer: Future[Any], name: str) -> None:

@@ -182,6 +182,12 @@ class LndNode(Passing):
         answer = self._read(self._lightning.ListChannels, request, seconds=seconds)
         return tuple(map(mapping.channel, answer.channels))
 
+    def begin_channels_with(self, pubkey: str) -> Callable[[], tuple[Channel, ...]]:
+        """As `channels_with`, and this thread does other things meanwhile; what it gets waits for it, and raises."""
+        request = ln.ListChannelsRequest(peer=bytes.fromhex(pubkey))
+        reading = self._calls.reading(self._calls.link().begun.lightning.ListChannels, request, seconds=LIST_SECONDS)
+        return lambda: tuple(map(mapping.channel, reading().channels))
+
     def pending_channels(self, *, seconds: float = LIST_SECONDS) -> tuple[PendingChannel, ...]:
         """The channels that are being opened or closed."""
         answer = self._read(self._lightning.PendingChannels, ln.PendingChannelsRequest(), seconds=seconds)

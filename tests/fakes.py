@@ -132,6 +132,9 @@ class FakeNode:
         self._called("channels_with")
         return ()
 
+    def begin_channels_with(self, pubkey: str) -> Callable[[], tuple[Channel, ...]]:
+        return _begun(lambda: self.channels_with(pubkey))
+
     def begin_hold_invoice(self, **what: Any) -> Callable[[], OpenedInvoice]:
         return _begun(lambda: self.add_hold_invoice(**what))
 

@@ -43,11 +43,12 @@ def find_trace(order: ChannelOrder, node: LndNode, *, quickly: bool = False) -> 
     excepted, unless their transaction was mined or their channel is still there.
     """
     earlier = _earlier_outpoints(order)
+    listing = node.begin_channels_with(order.node_pubkey) if quickly and _would_show(order) else None  # it takes long
     shows = _may_be_with_anybody(order, node)  # before the transactions: once one is mined its leases are over
     transaction = _funding_of(order, node, {outpoint.txid for outpoint in earlier})
     shows = shows or transaction is not None
-    if quickly and not shows and _would_show(order):
-        channel: AnyChannel | None = _named(order, _with_peers(order, node), earlier)
+    if listing is not None and not shows:
+        channel: AnyChannel | None = _named(order, listing(), earlier)
     else:
         channel = _channel_of(order, node, earlier, shows=shows)
     if channel is not None and (transaction is None or transaction.txid != channel.outpoint.txid):

@@ -56,8 +56,11 @@ def named(request: Message) -> str:
 
 @contextmanager
 def noted_calls(seen: list[Asked]) -> Iterator[None]:
-    """Every call of this process to its node is noted, those that fail too; of a stream only that it was asked for."""
-    call, stream, begin, begun = Calls._call, Calls.changing_stream, Calls.begin, Calls.begun
+    """Every call of this process to its node is noted, those that fail too; of a stream only that it was asked for.
+
+    Of what was begun it is how long it was waited for.
+    """
+    call, stream, begin, begun = Calls._call, Calls.changing_stream, Calls.begin, Calls._begun
 
     def calling(self: Calls, how: Any, request: Message, **more: Any) -> Any:
         begun, size = time.perf_counter(), 0
@@ -77,11 +80,10 @@ def noted_calls(seen: list[Asked]) -> Iterator[None]:
         return begin(self, how, request, **more)
 
     def waiting(self: Calls, how: Any, request: Message, **more: Any) -> Any:
-        asked_at, answer = time.perf_counter(), begun(self, how, request, **more)
-        return partial(waited, named(request), asked_at, answer)
+        return partial(waited, named(request), begun(self, how, request, **more))
 
-    def waited(name: str, asked_at: float, answer: Any) -> Any:
-        size = 0
+    def waited(name: str, answer: Any) -> Any:
+        asked_at, size = time.perf_counter(), 0
         try:
             given = answer()
             size = given.ByteSize()
@@ -91,7 +93,7 @@ def noted_calls(seen: list[Asked]) -> Iterator[None]:
 
     with (
         patch.object(Calls, "_call", calling),
-        patch.object(Calls, "begun", waiting),
+        patch.object(Calls, "_begun", waiting),
         patch.object(Calls, "changing_stream", streaming),
         patch.object(Calls, "begin", beginning),
     ):

@@ -52,6 +52,7 @@ EVERY_METHOD: dict[str, dict[str, Any]] = {
     "channels": {},
     "pending_channels": {},
     "channels_with": {"pubkey": KEY, "seconds": 20.0},
+    "begin_channels_with": {"pubkey": KEY},
     "closed_channels": {},
     "intercept": {},
     "add_alias": {"channel": 1, "alias": 16_050_000 << 40},
@@ -151,6 +152,7 @@ def test_the_channels_with_one_peer_are_told_alone(network: Network, node):
     assert {each.outpoint for each in node.channels_with(peer, seconds=5)} == {
         each.outpoint for each in node.channels() if each.peer_pubkey == peer
     }
+    assert node.begin_channels_with(peer)() == node.channels_with(peer)
     assert node.channels_with("02" + "ab" * 32, seconds=5) == ()
 
 

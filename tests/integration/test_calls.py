@@ -261,6 +261,12 @@ def test_what_was_begun_at_a_node_that_is_down_may_have_happened():
         ours.begin_hold_invoice(**INVOICE)()
 
 
+def test_what_was_only_to_be_read_did_not_happen():
+    ours = LndNode(Credentials("127.0.0.1:1", LOCAL))
+    with pytest.raises(NodeUnavailable):
+        ours.begin_channels_with("02" + "ab" * 32)()
+
+
 def test_what_was_begun_and_ends_without_a_word_proves_nothing(server):
     with pytest.raises(OutcomeUnknown, match="without a word"):
         node(server)._calls.begun(lambda request, **how: iter(()), ln.NewAddressRequest())()

@@ -152,9 +152,10 @@ class Stream:
 class Asked:
     """One stream of LND's. What it asks at first is let go once the node's channels show that it has not gone on."""
 
-    def __init__(self, credentials: Credentials, height: int) -> None:
-        """Raises: NodeUnavailable."""
-        self._before = _before(LndNode(credentials), self.answer, height)
+    def __init__(self, credentials: Credentials, height: int, failed: set[Circuit]) -> None:
+        """As `Before`; which looks before there is a stream. Raises: NodeUnavailable."""
+        node = LndNode(replace(credentials, network=""))  # who began this process knows the node
+        self._before = _before(node, self.answer, height, failed)
         self._stream = Interception(credentials)
 
     def parts(self) -> Iterator[Intercepted]:
@@ -189,10 +190,12 @@ class Asked:
             self._before.close()
 
 
-def _before(node: LndNode, answer: Callable[[Circuit, Answer], object], height: int) -> Before | None:
+def _before(
+    node: LndNode, answer: Callable[[Circuit, Answer], object], height: int, failed: set[Circuit]
+) -> Before | None:
     """None: the node does not list its channels. Raises: NodeUnavailable: it is not there."""
     try:
-        return Before(partial(node.channels, seconds=_LIST_SECONDS), answer, height)
+        return Before(partial(node.channels, seconds=_LIST_SECONDS), answer, height, failed)
     except LightningError as problem:
         if problem.reason == "NODE_NOT_READY":
             raise
@@ -208,6 +211,7 @@ class Reader:
         self._line = line
         self._number = 0
         self._asked: Asked | None = None
+        self._failed: set[Circuit] = set()
         self._unread: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
         self._passed = 0
 
@@ -220,14 +224,24 @@ class Reader:
 
     def _do(self, what: str, number: int, *facts: Any) -> None:
         if what == "open":
-            self._number, self._asked = number, None
+            self._number = number
+            self._close()
             threading.Thread(target=self._read, args=(number, *facts), daemon=True).start()
         elif number == self._number and self._asked is not None:
             getattr(self._asked, what)(*facts)
 
+    def _close(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.close()
+
     def _read(self, number: int, credentials: Credentials, height: int) -> None:
         try:
-            asked = self._asked = Asked(credentials, height)
+            asked = Asked(credentials, height, self._failed)
+            if number != self._number:
+                asked.close()
+                return
+            self._asked = asked
             self._unread.put(("opened", number))
             for part in asked.parts():
                 self._take(number, asked, part)

@@ -16,16 +16,22 @@ from typing import Final
 
 from lightning.errors import LightningError
 from lightning.parts import FAIL, RESUME, Answer, Circuit, Intercepted
-from lightning.types import Channel
+from lightning.types import Channel, Htlc
 
 log = logging.getLogger(__name__)
 
-#: LND asks at once about all that it has kept: so soon after the first question.
+#: LND asks at once, and in one go, about all that it has kept: those are over at the first pause of such a length, but
+#: not sooner after the first than that, and at the latest after that. A node that forwards much makes no pauses.
+_PAUSE_SECONDS: Final = 0.2
 _FIRST_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 5.0
-#: For as long after LND has asked it may not have written down yet what it asks about; so often that is looked for.
-_SHOWS_SECONDS: Final = 3.0
+_LAST_SECONDS: Final = 30.0
+#: The next look is as long after the last one as the newest part has waited, and within these.
 _SOON_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 5.0
+#: For so long nothing is concluded from what the channels do not show.
+_SHOWS_SECONDS: Final = 3.0
+#: Nor from a node that does not list them (any more): then what nobody has let go since the first look is failed.
+_UNSEEN_SECONDS: Final = 10.0
 #: What was told to go on LND's links have passed on by then, or given up: a minute in the mailbox of one, and a minute
 #: in which its peer does not agree to it.
 _GIVEN_UP_SECONDS: Final = 180.0
@@ -52,7 +58,11 @@ class Before:
     """What one stream was asked first. Any thread may call it."""
 
     def __init__(
-        self, channels: Callable[[], Sequence[Channel]], answer: Callable[[Circuit, Answer], object], height: int = 0
+        self,
+        channels: Callable[[], Sequence[Channel]],
+        answer: Callable[[Circuit, Answer], object],
+        height: int = 0,
+        failed: set[Circuit] | None = None,
     ) -> None:
         """To be made before the stream is.
 
@@ -60,24 +70,33 @@ class Before:
             channels: All of our node's, as they are when it is called.
             answer: Tells LND.
             height: Of the newest block; 0: nobody knows.
+            failed: What was failed here, by the streams before too: LND may end a stream for it, and ask once more.
 
         Raises: LightningError, of `channels`.
         """
         self._channels, self._answer, self._height = channels, answer, height
-        self._came_before = frozenset(_halves(channels()))
+        #: What LND has asked about, and what we have let go since. It asks about nothing that is not locked in.
+        self._went = {circuit for circuit, half in _halves(channels()).items() if half.locked_in}
+        self._failed = set() if failed is None else failed
         self._lock = threading.Lock()
-        self._first_until = 0.0
+        self._first_at = self._met_at = 0.0
+        self._are_over = False
         self._first: dict[Circuit, Intercepted] = {}
         self._kept: dict[Circuit, _Kept] = {}
         self._something = threading.Event()
+        self._thread: threading.Thread | None = None
         self._has_ended = False
-        threading.Thread(target=self._run, name="before", daemon=True).start()
 
     def meet(self, part: Intercepted) -> None:
         """LND asks about it. To be called of each, in their order."""
+        if self._are_over:
+            return
         now = monotonic()
-        self._first_until = self._first_until or now + _FIRST_SECONDS
-        if now < self._first_until and not part.is_on_chain:
+        self._first_at = self._first_at or now
+        paused = bool(self._met_at) and now - self._met_at >= _PAUSE_SECONDS
+        self._met_at, age = now, now - self._first_at
+        self._are_over = age >= _LAST_SECONDS or (paused and age >= _FIRST_SECONDS)
+        if not self._are_over and not part.is_on_chain:
             with self._lock:
                 self._first[part.circuit] = part
 
@@ -86,9 +105,9 @@ class Before:
         with self._lock:
             part = self._first.pop(circuit, None)
             if part is not None:
-                self._kept[circuit] = _Kept(part, monotonic())
-        if part is not None:
-            self._something.set()
+                self._kept[circuit] = _Kept(part, monotonic(), went_on=circuit in self._failed)
+                self._begin()
+        self._something.set()
         return part is not None
 
     def block_came(self, height: int) -> None:
@@ -110,25 +129,32 @@ class Before:
     def _end(self, kept: _Kept, answer: Answer) -> None:
         with self._lock:
             self._kept.pop(kept.part.circuit, None)
+            self._went.add(kept.part.circuit)
+        if answer == FAIL:
+            self._failed.add(kept.part.circuit)
         self._answer(kept.part.circuit, answer)
 
     # In a thread of its own
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="before", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while not self._has_ended:
             self._something.wait(self._pause())
             self._something.clear()
             try:
-                self._look()
+                if not self._has_ended:
+                    self._look()
             except Exception:
                 log.exception("others' payments wait for what a defect of ours keeps from them")
 
     def _pause(self) -> float | None:
-        """Until what has not shown yet may; None: nothing is looked for."""
+        """Until the next look; None: nothing is looked for."""
         since = [kept.since for kept in self._all() if not kept.went_on]
-        if not since:
-            return None
-        return _SOON_SECONDS if monotonic() - max(since) < _SHOWS_SECONDS else _LOOK_SECONDS
+        return min(max(_SOON_SECONDS, monotonic() - max(since)), _LOOK_SECONDS) if since else None
 
     def _look(self) -> None:
         """What came to be let go before it began is judged by it."""
@@ -139,39 +165,39 @@ class Before:
                 return
             self._judge(kept, halves)
 
-    def _now(self) -> Mapping[Circuit, bool] | None:
+    def _now(self) -> Mapping[Circuit, Htlc] | None:
         try:
             return _halves(self._channels())
         except LightningError as problem:
             log.warning("what others pay waits for our node's channels: %s", problem)
             return None
 
-    def _judge(self, kept: _Kept, halves: Mapping[Circuit, bool] | None) -> None:
-        circuit, waited = kept.part.circuit, monotonic() - kept.since
+    def _judge(self, kept: _Kept, halves: Mapping[Circuit, Htlc] | None) -> None:
+        waited = monotonic() - kept.since
         if is_late(kept.part, self._height):
             self._end(kept, RESUME)
         elif halves is None:
-            self._judge_unseen(kept)
-        elif circuit not in halves:
+            self._judge_unseen(kept, waited)
+        elif (half := halves.get(kept.part.circuit)) is None:
             kept.went_on = waited >= _SHOWS_SECONDS
-        elif circuit not in self._came_before:
-            self._end(kept, RESUME)
-        elif halves[circuit]:
+        elif half.other_channel:
             kept.went_on = True
+        elif kept.part.circuit not in self._went:
+            self._judge_new(kept, half)
         elif waited >= _GIVEN_UP_SECONDS:
             self._end(kept, FAIL)
 
-    def _judge_unseen(self, kept: _Kept) -> None:
-        """Others' payments do not wait for lists; but what came before the first look does."""
-        if kept.part.circuit not in self._came_before:
+    def _judge_new(self, kept: _Kept, half: Htlc) -> None:
+        """Where it is not locked in it is on its way out."""
+        if half.locked_in:
             self._end(kept, RESUME)
 
+    def _judge_unseen(self, kept: _Kept, waited: float) -> None:
+        """It is new, or came back before the first look: to fail it harms nobody."""
+        if kept.part.circuit not in self._went and waited >= _UNSEEN_SECONDS:
+            self._end(kept, FAIL)
 
-def _halves(channels: Sequence[Channel]) -> dict[Circuit, bool]:
-    """The parts that our node has from others, and of each whether it has gone on."""
-    return {
-        Circuit(each.known_as, htlc.index): bool(htlc.other_channel)
-        for each in channels
-        for htlc in each.htlcs
-        if htlc.incoming
-    }
+
+def _halves(channels: Sequence[Channel]) -> dict[Circuit, Htlc]:
+    """The parts that our node has from others."""
+    return {Circuit(each.known_as, htlc.index): htlc for each in channels for htlc in each.htlcs if htlc.incoming}

@@ -12,6 +12,7 @@ import pytest
 from lightning.errors import NotFound, Rejected
 from lightning.parts import FAIL, RESUME, Circuit, is_alias, resume_with
 from lightning.types import Channel, Htlc, NodeAddress
+from streams import before as before_streams
 from streams.before import Before
 from tests.contract.interceptor import Interceptor, intercepting
 from tests.contract.way import AMOUNT_SAT, DELTA, Way, listening
@@ -290,6 +291,7 @@ def test_what_came_back_while_nobody_was_asked_does_not_go_on_once_more(way: Way
     with listening(way) as line:
         until(lambda: line.passed, "it is asked about")
         assert way.pay(way.new_scid()).wait() == FAILED
+        time.sleep(before_streams._SHOWS_SECONDS + 0.5)  # it is decided by then
         assert updates(way) == before
         assert way.pay(over.known_as).wait() == SUCCEEDED
     with intercepting(way.node) as asked:  # LND asks for as long as nobody answers; to fail it harms nobody

@@ -16,7 +16,7 @@ import pytest
 
 from lightning.credentials import Credentials
 from lightning.errors import NodeUnavailable
-from lightning.parts import FAIL, RESUME, Answer, Circuit, Intercepted
+from lightning.parts import FAIL, Answer, Circuit, Intercepted
 from streams import apart
 from streams.apart import Apart, Reader, Stream
 from tests.regtest.payment import SUCCEEDED
@@ -114,13 +114,14 @@ class Asking:
     def __init__(self) -> None:
         self.told: list[tuple[Circuit, Answer]] = []
         self.heights: list[int] = []
+        self.gone: list[Circuit] = []
 
     def answer(self, circuit: Circuit, answer: Answer) -> bool:
         self.told.append((circuit, answer))
         return True
 
     def let_go(self, circuit: Circuit) -> None:
-        self.answer(circuit, RESUME)
+        self.gone.append(circuit)
 
     def block_came(self, height: int) -> None:
         self.heights.append(height)
@@ -132,7 +133,7 @@ def test_what_whoever_began_it_does_not_read_is_let_go(monkeypatch: pytest.Monke
     reader, lnd = Reader(Pipe()[0]), Asking()
     for number in range(4):
         reader._take(1, lnd, part_of(number))  # type: ignore[arg-type]
-    assert lnd.told == [(Circuit(1, 2), RESUME), (Circuit(1, 3), RESUME)]
+    assert lnd.gone == [Circuit(1, 2), Circuit(1, 3)] and not lnd.told
     assert reader._unread.qsize() == 2
 
 
@@ -145,6 +146,23 @@ def test_what_is_said_of_a_stream_before_is_said_to_no_other() -> None:
     reader._do("answer", 2, Circuit(1, 1), FAIL)
     reader._do("block_came", 2, 801)
     assert (lnd.told, lnd.heights) == ([(Circuit(1, 1), FAIL)], [801])
+
+
+def test_whoever_opens_another_stream_meanwhile_has_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Any] = []
+    reader = Reader(Pipe()[0])
+
+    class Late(Asking):
+        def __init__(self, *_: Any) -> None:
+            reader._number = 2
+
+        def close(self) -> None:
+            closed.append(self)
+
+    monkeypatch.setattr(apart, "Asked", Late)
+    reader._number = 1
+    reader._read(1, NOWHERE, 0)
+    assert len(closed) == 1 and reader._asked is None and reader._unread.empty()
 
 
 def test_what_is_heard_of_a_stream_before_counts_for_nothing() -> None:

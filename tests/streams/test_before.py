@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from lightning.credentials import Credentials
 from lightning.errors import NodeUnavailable
 from lightning.parts import FAIL, RESUME, Answer, Circuit, Intercepted
 from lightning.types import Htlc
@@ -21,18 +23,19 @@ CHANNEL = 7
 PART = Intercepted(Circuit(CHANNEL, 1), "ab" * 32, 1_000, 900, 1_000, 800, 5, 881)
 
 
-def half(index: int, *, out: int = 0) -> Htlc:
+def half(index: int, *, out: int = 0, locked_in: bool = True) -> Htlc:
     return Htlc(
         incoming=True, amount_sat=1, payment_hash="ab" * 32, expiry_height=900, index=index, other_channel=out,
-        other_index=0, locked_in=True,
+        other_index=0, locked_in=locked_in,
     )  # fmt: skip
 
 
 class Node:
     """What its channel shows, and what it was told."""
 
-    def __init__(self, *halves: Htlc) -> None:
+    def __init__(self, *halves: Htlc, **names: Any) -> None:
         self.halves: Sequence[Htlc] = halves
+        self.names = {"short_channel_id": CHANNEL} | names
         self.told: list[tuple[Circuit, Answer]] = []
         self.looks = 0
         self.is_away = False
@@ -41,7 +44,7 @@ class Node:
         self.looks += 1
         if self.is_away:
             raise NodeUnavailable("away")
-        return [channel(short_channel_id=CHANNEL, htlcs=tuple(self.halves))]
+        return [channel(htlcs=tuple(self.halves), **self.names)]
 
     def answer(self, circuit: Circuit, answer: Answer) -> bool:
         self.told.append((circuit, answer))
@@ -156,29 +159,98 @@ def test_what_has_run_out_by_then_is_let_go_at_once(asks: Asks) -> None:
     until(lambda: node.told == [(PART.circuit, RESUME)], "it is let go", timeout=5)
 
 
-def test_while_the_channels_are_not_told_what_is_new_goes_on_and_what_may_not_be_waits(asks: Asks) -> None:
+def test_what_came_since_is_let_go_of_a_channel_that_an_alias_names(asks: Asks) -> None:
+    node = Node(zero_conf=True, alias=CHANNEL, short_channel_id=8)
+    asks(node, now=[half(1)])
+    until(lambda: node.told == [(PART.circuit, RESUME)], "it is let go", timeout=5)
+
+
+def test_what_was_not_locked_in_before_nobody_was_asked_about(asks: Asks) -> None:
+    asks(node := Node(half(1, locked_in=False)), now=[half(1)])
+    until(lambda: node.told == [(PART.circuit, RESUME)], "it is let go", timeout=5)
+
+
+def test_what_is_not_locked_in_any_more_is_on_its_way_out(asks: Asks) -> None:
+    first = asks(node := Node(half(1, locked_in=False)), now=[half(1, locked_in=False)])
+    has_looked(node)
+    assert not node.told
+    node.halves = []
+    assert is_kept(node, first)
+
+
+@pytest.mark.parametrize("out", [9, 0], ids=["it is on its way", "it came back"])
+def test_what_was_let_go_here_and_is_asked_about_once_more_is_not_new(asks: Asks, out: int) -> None:
+    first = asks(node := Node(), now=[half(1)])
+    until(lambda: node.told, "it is let go", timeout=5)
+    node.halves, node.looks = [half(1, out=out)], 0
+    first.meet(PART)
+    assert first.let_go(PART.circuit)
+    until(lambda: node.looks, "it was looked at", timeout=5)
+    time.sleep(0.05)
+    assert node.told == [(PART.circuit, RESUME)]
+
+
+def test_while_the_channels_are_not_told_nothing_is_let_go(asks: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first look has not seen may have come back before it: it is failed, and what it has seen waits."""
     node = Node(half(1))
     first = Before(node.channels, node.answer)
     node.is_away = True
     for part in (PART, replace(PART, circuit=Circuit(CHANNEL, 2))):
         first.meet(part)
         first.let_go(part.circuit)
-    until(lambda: node.told == [(Circuit(CHANNEL, 2), RESUME)], "what is new goes on", timeout=5)
-    has_looked_anew = node.looks
-    first._something.set()
-    until(lambda: node.looks > has_looked_anew, "it is asked again", timeout=5)
+    has_looked(node)
+    assert not node.told
+    monkeypatch.setattr(before, "_UNSEEN_SECONDS", 0.0)
+    until(lambda: node.told == [(Circuit(CHANNEL, 2), FAIL)], "what is not on its way is failed", timeout=5)
+    has_looked(node)
     assert len(node.told) == 1
     first.close()
 
 
-def test_what_comes_later_is_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_failed_and_ended_the_stream_is_not_failed_once_more(
+    asks: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(before, "_GIVEN_UP_SECONDS", 0.0)
+    failed: set[Circuit] = set()
+    for told in ([(PART.circuit, FAIL)], []):
+        node = Node(half(1))
+        first = Before(node.channels, node.answer, 0, failed)
+        first.meet(PART)
+        first.let_go(PART.circuit)
+        until(lambda: node.told or any(kept.went_on for kept in first._all()), "it is decided", timeout=5)  # noqa: B023
+        assert node.told == told
+        first.close()
+
+
+@pytest.mark.parametrize(
+    ("at", "are_first"),
+    [
+        ([0, 0.5], [True, True]),  # within the first second
+        ([0, 0.9, 1.09, 1.28], [True] * 4),  # one after the other, however long that takes
+        ([0, 0.9, 1.15], [True, True, False]),  # after a pause
+        ([0, 0.9, 1.15, 1.15], [True, True, False, False]),
+        ([0.19 * each for each in range(159)], [True] * 158 + [False]),  # LND does not take that long
+    ],
+)
+def test_the_first_are_those_before_the_first_pause(
+    monkeypatch: pytest.MonkeyPatch, at: list[float], are_first: list[bool]
+) -> None:
+    monkeypatch.setattr(Before, "_begin", lambda self: None)
     first = Before((node := Node()).channels, node.answer)
-    first.meet(PART)
-    monkeypatch.setattr(before, "monotonic", lambda: first._first_until)
-    first.meet(replace(PART, circuit=Circuit(CHANNEL, 2)))
-    assert not first.let_go(Circuit(CHANNEL, 2))
-    assert first.let_go(PART.circuit) and not first.let_go(PART.circuit)
-    first.close()
+    for number, seconds in enumerate(at):
+        monkeypatch.setattr(before, "monotonic", lambda seconds=seconds: 100 + seconds)
+        first.meet(replace(PART, circuit=Circuit(CHANNEL, number)))
+    assert [first.let_go(Circuit(CHANNEL, number)) for number in range(len(at))] == are_first
+    assert not first.let_go(Circuit(CHANNEL, 0))
+
+
+def test_the_channels_are_looked_at_before_there_is_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what is let go meanwhile would be new."""
+    done: list[str] = []
+    monkeypatch.setattr(apart, "_before", lambda *_: done.append("looked"))
+    monkeypatch.setattr(apart, "Interception", lambda _: done.append("stream"))
+    Asked(Credentials("127.0.0.1:1", "local"), 0, set())
+    assert done == ["looked", "stream"]
 
 
 def test_a_node_that_is_away_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +276,7 @@ class Listing:
 
 def test_a_node_that_never_lists_its_channels_is_asked_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     node: Any = Listing(NodeUnavailable("Deadline Exceeded"))
-    assert apart._before(node, lambda circuit, answer: None, 0) is None
+    assert apart._before(node, lambda circuit, answer: None, 0, set()) is None
     assert "let go at once" in caplog.text
 
 
@@ -215,7 +287,7 @@ def test_a_node_that_never_lists_its_channels_is_asked_all_the_same(caplog: pyte
 )
 def test_one_that_starts_is_waited_for(node: Any) -> None:
     with pytest.raises(NodeUnavailable):
-        apart._before(node, lambda circuit, answer: None, 0)
+        apart._before(node, lambda circuit, answer: None, 0, set())
 
 
 def test_without_it_all_goes_on_at_once() -> None:

@@ -17,7 +17,7 @@ from lightning.rights import NEEDS, Feature
 from orders.models import Heartbeat
 from tests.regtest.waiting import until
 from tests.streams.conftest import FakeLnd, Running
-from tests.streams.test_forwarding import part_of
+from tests.streams.test_undecided import part_of
 
 
 class Stream:

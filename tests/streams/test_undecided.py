@@ -14,19 +14,22 @@ from streams.undecided import Undecided
 from tests.regtest.waiting import until
 from tests.streams.test_forwarding import Domain, scids
 
+LET_GO = "let go"
+
 
 class Silent:
     """A stream that nobody answers, and what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Circuit, Answer]] = []
+        self.told: list[tuple[Circuit, Answer | str]] = []
 
     def answer(self, circuit: Circuit, answer: Answer) -> bool:
         self.told.append((circuit, answer))
         return True
 
     def let_go(self, circuit: Circuit) -> bool:
-        return self.answer(circuit, RESUME)
+        self.told.append((circuit, LET_GO))
+        return True
 
 
 def part_of(number: int, scid: int) -> Intercepted:
@@ -74,7 +77,7 @@ def test_what_went_on_before_we_began_is_ours_whatever_else_comes(monkeypatch: p
     for number, scid in enumerate([next(scids), domain.ours, domain.ours]):
         waiting.add(stream, part_of(number, scid))  # type: ignore[arg-type]
     until(lambda: waiting.tick() or stream.told, "what may be a stranger's is let go", timeout=5)
-    assert stream.told == [(Circuit(1, 0), RESUME)]
+    assert stream.told == [(Circuit(1, 0), LET_GO)]
     domain.database_is_there.set()
     waiting._threads.shutdown()
 
@@ -93,7 +96,7 @@ def test_who_floods_us_with_numbers_like_ours_is_let_go_at_once(monkeypatch: pyt
     waiting = Undecided(domain)
     for number in range(8):
         waiting.add(stream, part_of(number, next(scids)))  # type: ignore[arg-type]
-    assert stream.told == [(Circuit(1, number), RESUME) for number in (5, 6, 7)]
+    assert stream.told == [(Circuit(1, number), LET_GO) for number in (5, 6, 7)]
     assert "let_go=3" in waiting.detail()
     domain.database_is_there.set()
     waiting._threads.shutdown()
@@ -110,7 +113,7 @@ def test_what_was_let_go_in_doubt_is_not_decided_about_when_it_comes_again(monke
     waiting.forget()
     waiting.add(stream, part)  # type: ignore[arg-type]
     waiting._threads.shutdown()
-    assert stream.told == [(part.circuit, RESUME)] * 2 and not domain.asked
+    assert stream.told == [(part.circuit, LET_GO)] * 2 and not domain.asked
 
 
 def test_and_is_forgotten_when_it_ran_out_long_ago_or_too_many_came_after_it(monkeypatch: pytest.MonkeyPatch) -> None:

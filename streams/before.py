@@ -104,11 +104,12 @@ class Before:
         """It goes on, unless it did; False: it is none of those, and whoever asks may let it go at once."""
         with self._lock:
             part = self._first.pop(circuit, None)
-            if part is not None:
-                self._kept[circuit] = _Kept(part, monotonic(), went_on=circuit in self._failed)
-                self._begin()
+            if part is None:
+                return False
+            self._kept[circuit] = _Kept(part, monotonic(), went_on=circuit in self._failed)
+            self._begin()
         self._something.set()
-        return part is not None
+        return True
 
     def block_came(self, height: int) -> None:
         """What runs out is let go: LND passes nothing on by then."""

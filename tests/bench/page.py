@@ -70,8 +70,8 @@ the other, with no worker running: the streams process alone reacts. Millisecond
 of the node hears that the payment is held. And, in runs of their own, what is waited for until then: each kind of call
 and of statement, its transaction's end, and what remains, which is our own work and the handing over from one thread to
 another; what takes less than a two-hundredth of it all is left out. All channels are with one
-buyer's node, and LND lists those of the peer and those that are being opened, as it does for each opening: the more
-payments are measured, the longer that takes (`ListChannels`, `PendingChannels`). No buyer has a hundred.""",
+buyer's node, and LND lists those of the peer, as it does for each opening: the more
+payments are measured, the longer that takes (`ListChannels`). No buyer has a hundred.""",
     """\
 **One pass of reconcile.** What the worker does every minute, half of the orders in work being open channels and the
 rest waiting invoices, none of them due: `orders.reconcile.look` and the query of what is due, in turn over one database

@@ -6,12 +6,14 @@ import gc
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from lightning.errors import LightningError
 from orders import marks
 from orders.models import ChannelOpening, ChannelOrder, JitPart, JitPurchase
 from orders.models.order import Door
@@ -203,12 +205,20 @@ def test_lnd_dies_while_it_holds_it_and_it_takes_it(
 
 
 def lsp_is_back(shop: Shop, lsp: Any, wallet: LdkWallet) -> None:
-    """And so is the wallet; all are connected."""
+    """And so is the wallet; all are connected, we too."""
     lsp.start()
+    until(lambda: answers(shop), "we are connected", timeout=20)
     shop.network.buyer.connect(lsp)
     if not wallet.is_running:
         wallet.open()
     wallet.connect(lsp)
+
+
+def answers(shop: Shop) -> bool:
+    """gRPC tries again at pauses of up to five seconds."""
+    with suppress(LightningError):
+        return bool(shop.node.info())
+    return False
 
 
 @pytest.mark.long

@@ -14,8 +14,10 @@ from typing import Any
 
 from tests.chaos.mortal import PROCESS, Death
 from tests.regtest.processes import free_port, release_port
+from tests.regtest.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
+_DEAD_SECONDS = 20.0
 
 
 class Zygote:
@@ -93,11 +95,12 @@ class Processes:
         return True
 
     def kill(self, *roles: str) -> None:
-        """kill -9, for all of them where none is named. Repeat: safe."""
-        for role, group in self._groups.items():
-            if role in roles or not roles:
-                with suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+        """kill -9, for all of them where none is named: they are dead when this returns. Repeat: safe."""
+        killed = [role for role in self._groups if role in roles or not roles]
+        for role in killed:
+            with suppress(ProcessLookupError):
+                os.killpg(self._groups[role], signal.SIGKILL)
+        until(lambda: not any(map(self.lives, killed)), "they are dead", timeout=_DEAD_SECONDS, pause=0.01)
         self._note_deaths()
 
     def log(self) -> str:

@@ -144,6 +144,7 @@ def test_a_fee_that_was_raised_by_hand_is_put_back_and_the_peer_hears_of_it(shop
     lsp, point = shop.network.lsp, point_of(shop, quote)
     pubkey = shop.node.info().pubkey
     until(lambda: asks_for(shop, point), "the node has a policy")
+    until(lambda: peer.policy_of(point, pubkey) == lsp.policy_of(point, pubkey), "the peer has heard of it")
     fee_keeping.keep(shop.node)
     assert Cause.ROUTING_FEE_PUT_BACK not in shop.journal(quote)
     lsp.set_policy(point, base_msat=5_000, ppm=900)

@@ -30,8 +30,6 @@ _SOON_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 5.0
 #: For so long nothing is concluded from what the channels do not show.
 _SHOWS_SECONDS: Final = 3.0
-#: Nor from a node that does not list them (any more): then what nobody has let go since the first look is failed.
-_UNSEEN_SECONDS: Final = 10.0
 #: What was told to go on LND's links have passed on by then, or given up: a minute in the mailbox of one, and a minute
 #: in which its peer does not agree to it.
 _GIVEN_UP_SECONDS: Final = 180.0
@@ -160,25 +158,22 @@ class Before:
     def _look(self) -> None:
         """What came to be let go before it began is judged by it."""
         waiting = [kept for kept in self._all() if not kept.went_on]
-        halves = self._now() if waiting else None
+        if not waiting:
+            return
+        try:
+            halves = _halves(self._channels())
+        except LightningError as problem:  # another process of ours may have let any of them go: so nothing is said
+            log.warning("what others pay waits for our node's channels: %s", problem)
+            return
         for kept in waiting:
             if self._has_ended:
                 return
             self._judge(kept, halves)
 
-    def _now(self) -> Mapping[Circuit, Htlc] | None:
-        try:
-            return _halves(self._channels())
-        except LightningError as problem:
-            log.warning("what others pay waits for our node's channels: %s", problem)
-            return None
-
-    def _judge(self, kept: _Kept, halves: Mapping[Circuit, Htlc] | None) -> None:
+    def _judge(self, kept: _Kept, halves: Mapping[Circuit, Htlc]) -> None:
         waited = monotonic() - kept.since
         if is_late(kept.part, self._height):
             self._end(kept, RESUME)
-        elif halves is None:
-            self._judge_unseen(kept, waited)
         elif (half := halves.get(kept.part.circuit)) is None:
             kept.went_on = waited >= _SHOWS_SECONDS
         elif half.other_channel:
@@ -192,11 +187,6 @@ class Before:
         """Where it is not locked in it is on its way out."""
         if half.locked_in:
             self._end(kept, RESUME)
-
-    def _judge_unseen(self, kept: _Kept, waited: float) -> None:
-        """It is new, or came back before the first look: to fail it harms nobody."""
-        if kept.part.circuit not in self._went and waited >= _UNSEEN_SECONDS:
-            self._end(kept, FAIL)
 
 
 def _halves(channels: Sequence[Channel]) -> dict[Circuit, Htlc]:

@@ -26,7 +26,7 @@ def first(circuit: Circuit) -> datetime | None:
 
     In a transaction of its own, which is done before our node is told.
     """
-    return _stamped(circuit, Q(told_at=None))
+    return first_of([circuit]).get(circuit)
 
 
 def first_of(circuits: Collection[Circuit]) -> dict[Circuit, datetime]:
@@ -49,7 +49,7 @@ def again(circuit: Circuit, channels: Sequence[Channel]) -> bool:
     row = _going([circuit]).filter(is_done=False).select_related("purchase").first()
     if row is None or not (_is_held(circuit, channels) and _is_unmoved(row, channels)):
         return False
-    return _stamped(circuit, Q(is_done=False)) is not None  # who was the first says no more that it was not told
+    return _told_anew(circuit)
 
 
 def unsaid(circuit: Circuit, told_at: datetime) -> None:
@@ -62,10 +62,10 @@ def done(circuits: Collection[Circuit]) -> None:
     _going(circuits).filter(told_at__isnull=False).update(is_done=True)
 
 
-def _stamped(circuit: Circuit, which: Q) -> datetime | None:
-    now = timezone.now()
+def _told_anew(circuit: Circuit) -> bool:
+    """Unless it is done by now. Who was the first says no more that it was not told."""
     with transaction.atomic(durable=True):
-        return now if _going([circuit]).filter(which).update(told_at=now) else None
+        return bool(_going([circuit]).filter(is_done=False).update(told_at=timezone.now()))
 
 
 def _is_held(circuit: Circuit, channels: Iterable[Channel]) -> bool:

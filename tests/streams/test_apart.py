@@ -19,9 +19,11 @@ from lightning.errors import NodeUnavailable
 from lightning.parts import FAIL, Answer, Circuit, Intercepted
 from streams import apart
 from streams.apart import Apart, Reader, Stream
+from streams.forwarding import Line
+from streams.undecided import Undecided
 from tests.regtest.payment import SUCCEEDED
 from tests.regtest.waiting import until
-from tests.streams.test_forwarding import Passage, asking, passage  # noqa: F401  fixtures
+from tests.streams.test_forwarding import Domain, Passage, asking, passage  # noqa: F401  fixtures
 
 NOWHERE = Credentials("127.0.0.1:1", "local")
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,18 @@ def test_it_knows_nothing_of_our_environment(begun: Apart) -> None:
     until(environment.read_bytes, "it has begun", timeout=10)
     assert [each.partition(b"=")[0] for each in environment.read_bytes().split(b"\0") if each] == [b"PYTHONPATH"]
     assert str(begun._credentials()).encode() not in Path(f"/proc/{begun._process.pid}/cmdline").read_bytes()
+
+
+def test_the_other_process_is_told_how_high_the_chain_is(begun: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(begun, "say", lambda *what: said.append(what))
+    line = Line(lambda: begun, Undecided(Domain()))
+    line.block_came(700)
+    stop = threading.Event()
+    stop.set()
+    monkeypatch.setattr(Stream, "__iter__", lambda stream: iter(()))
+    line._hear(begun, stop)
+    assert said == [("open", 1, NOWHERE, 700)]
 
 
 def test_a_node_that_is_not_there_is_away_and_the_next_stream_is_another(begun: Apart) -> None:
